@@ -1,0 +1,71 @@
+// Package lifecycle holds the rules about task states: their order, which
+// are final, and which moves are legal. Workers, managers and the state
+// machine all follow this one table.
+package lifecycle
+
+import (
+	"strings"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// Short names of the states, to keep rules readable.
+const (
+	New       = clusterpb.TaskState_TASK_STATE_NEW
+	Pending   = clusterpb.TaskState_TASK_STATE_PENDING
+	Assigned  = clusterpb.TaskState_TASK_STATE_ASSIGNED
+	Accepted  = clusterpb.TaskState_TASK_STATE_ACCEPTED
+	Preparing = clusterpb.TaskState_TASK_STATE_PREPARING
+	Ready     = clusterpb.TaskState_TASK_STATE_READY
+	Starting  = clusterpb.TaskState_TASK_STATE_STARTING
+	Running   = clusterpb.TaskState_TASK_STATE_RUNNING
+	Complete  = clusterpb.TaskState_TASK_STATE_COMPLETE
+	Shutdown  = clusterpb.TaskState_TASK_STATE_SHUTDOWN
+	Failed    = clusterpb.TaskState_TASK_STATE_FAILED
+	Rejected  = clusterpb.TaskState_TASK_STATE_REJECTED
+	Remove    = clusterpb.TaskState_TASK_STATE_REMOVE
+	Orphaned  = clusterpb.TaskState_TASK_STATE_ORPHANED
+)
+
+// Ended reports whether a task in the observed state s has stopped for good.
+func Ended(s clusterpb.TaskState) bool { return s >= Complete }
+
+// Wanted reports whether managers want the task to run now or later: it is
+// neither asked to stop nor has it ended.
+func Wanted(t *clusterpb.Task) bool {
+	return t.GetDesired() <= Running && !Ended(t.GetStatus().GetState())
+}
+
+// Serving reports whether the task takes connections: it runs, is healthy,
+// and is not asked to stop.
+func Serving(t *clusterpb.Task) bool {
+	return t.GetDesired() == Running && t.GetStatus().GetState() == Running
+}
+
+// Advances reports whether next may follow current as the observed status of
+// a task. Observed state only grows. Within a state that has not ended,
+// details such as message, health and container may change.
+func Advances(current, next clusterpb.TaskState) bool {
+	if next == clusterpb.TaskState_TASK_STATE_UNSPECIFIED || next == Remove {
+		return false
+	}
+	if Ended(current) {
+		// A task of a lost node may be reported late, but stays what it is.
+		return false
+	}
+	return next >= current
+}
+
+// Raises reports whether next may follow current as the desired state.
+func Raises(current, next clusterpb.TaskState) bool { return next > current }
+
+// Name returns the state as people read it: "running".
+func Name(s clusterpb.TaskState) string {
+	return strings.ToLower(strings.TrimPrefix(s.String(), "TASK_STATE_"))
+}
+
+// Parse is the inverse of Name.
+func Parse(name string) (clusterpb.TaskState, bool) {
+	v, ok := clusterpb.TaskState_value["TASK_STATE_"+strings.ToUpper(name)]
+	return clusterpb.TaskState(v), ok && v != 0
+}

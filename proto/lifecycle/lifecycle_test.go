@@ -1,0 +1,67 @@
+package lifecycle
+
+import (
+	"testing"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+func TestAdvances(t *testing.T) {
+	tests := map[string]struct {
+		current, next clusterpb.TaskState
+		want          bool
+	}{
+		"forward":                     {Preparing, Running, true},
+		"same state, new details":     {Running, Running, true},
+		"backward":                    {Running, Starting, false},
+		"a stopped task stays":        {Failed, Running, false},
+		"even for a later end":        {Shutdown, Failed, false},
+		"remove is never observed":    {Running, Remove, false},
+		"an empty report is nothing":  {New, clusterpb.TaskState_TASK_STATE_UNSPECIFIED, false},
+		"rejected before it was ever": {Assigned, Rejected, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := Advances(tt.current, tt.next); got != tt.want {
+				t.Errorf("Advances(%s, %s) = %v, want %v", Name(tt.current), Name(tt.next), got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNamesParse(t *testing.T) {
+	for v := range clusterpb.TaskState_name {
+		s := clusterpb.TaskState(v)
+		if s == clusterpb.TaskState_TASK_STATE_UNSPECIFIED {
+			continue
+		}
+		if got, ok := Parse(Name(s)); !ok || got != s {
+			t.Errorf("Parse(%q) = %v, %v, want %v", Name(s), got, ok, s)
+		}
+	}
+	if _, ok := Parse("runing"); ok {
+		t.Error("a misspelt state parsed")
+	}
+}
+
+func TestWantedAndServing(t *testing.T) {
+	tests := map[string]struct {
+		desired, observed clusterpb.TaskState
+		wanted, serving   bool
+	}{
+		"running":         {Running, Running, true, true},
+		"starting":        {Running, Starting, true, false},
+		"held":            {Ready, Ready, true, false},
+		"draining":        {Shutdown, Running, false, false},
+		"failed":          {Running, Failed, false, false},
+		"held yet run on": {Ready, Running, true, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			task := &clusterpb.Task{Desired: tt.desired, Status: &clusterpb.TaskStatus{State: tt.observed}}
+			if Wanted(task) != tt.wanted || Serving(task) != tt.serving {
+				t.Errorf("wanted %v serving %v, want %v %v", Wanted(task), Serving(task), tt.wanted, tt.serving)
+			}
+		})
+	}
+}

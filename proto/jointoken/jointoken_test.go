@@ -58,17 +58,17 @@ func TestMakeThenParse(t *testing.T) {
 func TestParseSaysWhatIsWrong(t *testing.T) {
 	digest, secret := strings.Repeat("d", 50), strings.Repeat("s", 25)
 	tests := map[string]struct{ token, want string }{
-		"empty":            {" \n", "empty"},
-		"Docker's":         {"SWMTKN-1-" + digest + "-" + secret, "Docker Swarm"},
-		"other prefix":     {"MSTR-2-" + digest + "-" + secret, `starts with "MSTR-2-"`},
-		"no token":         {"node-1:2377", `must start with "MSTR-1-"`},
-		"digest cut":       {"MSTR-1-" + digest[:9], "its digest has 9 of 50"},
-		"digest too long":  {"MSTR-1-" + digest + "d-" + secret, "its digest has 51"},
-		"secret missing":   {"MSTR-1-" + digest, "its secret has 0 of 25"},
-		"secret cut":       {"MSTR-1-" + digest + "-" + secret[:24], "truncated: its secret has 24 of 25"},
-		"secret too long":  {"MSTR-1-" + digest + "-" + secret + "s", "its secret has 26"},
-		"upper case":       {"MSTR-1-" + digest + "-S" + secret[1:], "position 1 of its secret"},
-		"one part more":    {"MSTR-1-" + digest + "-" + secret + "-x", "position 26 of its secret"},
+		"empty":             {" \n", "empty"},
+		"Docker's":          {"SWMTKN-1-" + digest + "-" + secret, "Docker Swarm"},
+		"other prefix":      {"MSTR-2-" + digest + "-" + secret, `starts with "MSTR-2-"`},
+		"no token":          {"node-1:2377", `must start with "MSTR-1-"`},
+		"digest cut":        {"MSTR-1-" + digest[:9], "its digest has 9 of 50"},
+		"digest too long":   {"MSTR-1-" + digest + "d-" + secret, "its digest has 51"},
+		"secret missing":    {"MSTR-1-" + digest, "its secret has 0 of 25"},
+		"secret cut":        {"MSTR-1-" + digest + "-" + secret[:24], "truncated: its secret has 24 of 25"},
+		"secret too long":   {"MSTR-1-" + digest + "-" + secret + "s", "its secret has 26"},
+		"upper case":        {"MSTR-1-" + digest + "-S" + secret[1:], "position 1 of its secret"},
+		"one part more":     {"MSTR-1-" + digest + "-" + secret + "-x", "position 26 of its secret"},
 		"inside is a space": {"MSTR-1-" + digest[:10] + " " + digest[11:] + "-" + secret, "position 11 of its digest"},
 	}
 	for name, tt := range tests {
@@ -89,9 +89,9 @@ func TestEqual(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		"same":          {"abc", "abc", true},
-		"differ":        {"abc", "abd", false},
-		"prefix":        {"abc", "ab", false},
+		"same":           {"abc", "abc", true},
+		"differ":         {"abc", "abd", false},
+		"prefix":         {"abc", "ab", false},
 		"nothing is set": {"", "", false},
 	}
 	for name, tt := range tests {

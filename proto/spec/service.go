@@ -1,0 +1,222 @@
+package spec
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/constraint"
+)
+
+const (
+	minMemory   = 4 << 20   // below this runc cannot start a process
+	minNanoCPUs = 1_000_000 // 0.001 core
+	maxName     = 63        // a DNS label
+	maxReplicas = 1_000_000
+)
+
+var dnsLabel = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$`)
+
+// invalid makes an error of the kind that means: the caller must change the input.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errdefs.ErrInvalidArgument, fmt.Sprintf(format, args...))
+}
+
+// ValidateService refuses a spec that could never run, naming the value and
+// what is allowed.
+func ValidateService(s *clusterpb.ServiceSpec) error {
+	if err := validateName(s.GetName()); err != nil {
+		return err
+	}
+	if s.GetReplicated() == nil {
+		return invalid("the service has no mode: set replicas")
+	}
+	if n := s.GetReplicated().GetReplicas(); n > maxReplicas {
+		return invalid("replicas %d: at most %d", n, maxReplicas)
+	}
+	for _, check := range []error{
+		validateContainer(s.GetTask().GetContainer()),
+		validateResources("limit", s.GetTask().GetLimits()),
+		validateResources("reservation", s.GetTask().GetReservations()),
+		validateRestart(s.GetTask().GetRestart()),
+		validatePlacement(s.GetTask().GetPlacement()),
+		validateUpdate("update", s.GetUpdate()),
+		validateUpdate("rollback", s.GetRollback()),
+		ValidatePorts(s.GetPorts()),
+	} {
+		if check != nil {
+			return check
+		}
+	}
+	if s.GetRollback().GetFailureAction() == clusterpb.UpdateConfig_FAILURE_ACTION_ROLLBACK {
+		return invalid("rollback failure action rollback: a rollback is not rolled back; use pause or continue")
+	}
+	if s.GetUpdate().GetCanary() > s.GetReplicated().GetReplicas() {
+		return invalid("update canary %d: at most as many as the %d replicas", s.GetUpdate().GetCanary(), s.GetReplicated().GetReplicas())
+	}
+	return nil
+}
+
+func validateName(name string) error {
+	if len(name) > maxName || !dnsLabel.MatchString(name) {
+		return invalid("service name %q: use 1 to %d letters, digits and hyphens, no hyphen at either end", name, maxName)
+	}
+	return nil
+}
+
+func validateContainer(c *clusterpb.ContainerSpec) error {
+	if c.GetImage() == "" {
+		return invalid("the service has no image")
+	}
+	if _, err := reference.ParseNormalizedNamed(c.GetImage()); err != nil {
+		return invalid("image %q: %v", c.GetImage(), err)
+	}
+	for _, e := range c.GetEnv() {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
+			return invalid("environment %q: use NAME=VALUE", e)
+		}
+	}
+	if d := c.GetDir(); d != "" && !strings.HasPrefix(d, "/") {
+		return invalid("working directory %q: use an absolute path", d)
+	}
+	for name, d := range map[string]*durationpb.Duration{"stop grace period": c.GetStopGracePeriod(), "drain timeout": c.GetDrainTimeout()} {
+		if d != nil && (d.AsDuration() < 0 || d.AsDuration() > 24*time.Hour) {
+			return invalid("%s %s: use 0s to 24h", name, d.AsDuration())
+		}
+	}
+	if n := c.GetOomScoreAdj(); n < -1000 || n > 1000 {
+		return invalid("oom score adjustment %d: use -1000 to 1000", n)
+	}
+	for _, s := range append(slices.Clone(c.GetDns().GetServers()), hostAddrs(c.GetHosts())...) {
+		if _, err := netip.ParseAddr(s); err != nil {
+			return invalid("address %q: use an IP address", s)
+		}
+	}
+	return validateHealth(c.GetHealth())
+}
+
+// hostAddrs returns the addresses of "IP NAME" lines.
+func hostAddrs(hosts []string) (addrs []string) {
+	for _, h := range hosts {
+		addr, _, _ := strings.Cut(h, " ")
+		addrs = append(addrs, addr)
+	}
+	return addrs
+}
+
+func validateHealth(h *clusterpb.HealthCheck) error {
+	if h == nil {
+		return nil
+	}
+	for name, d := range map[string]*durationpb.Duration{
+		"interval": h.GetInterval(), "timeout": h.GetTimeout(),
+		"start period": h.GetStartPeriod(), "start interval": h.GetStartInterval(),
+	} {
+		if v := d.AsDuration(); d != nil && v != 0 && v < time.Millisecond {
+			return invalid("health %s %s: use 0s or at least 1ms", name, v)
+		}
+	}
+	kinds := 0
+	for _, set := range []bool{len(h.GetTest()) > 0, h.GetHttp() != "", h.GetTcp() != 0} {
+		if set {
+			kinds++
+		}
+	}
+	if kinds > 1 {
+		return invalid("a service has one health check: a command, http or tcp")
+	}
+	if h.GetTcp() > 65535 {
+		return invalid("health tcp port %d: use 1 to 65535", h.GetTcp())
+	}
+	if t := h.GetTest(); len(t) > 0 && !slices.Contains([]string{"NONE", "CMD", "CMD-SHELL"}, t[0]) {
+		return invalid("health test %q: use NONE, CMD or CMD-SHELL first", t[0])
+	}
+	return nil
+}
+
+func validateResources(what string, r *clusterpb.Resources) error {
+	switch {
+	case r.GetNanoCpus() != 0 && r.GetNanoCpus() < minNanoCPUs:
+		return invalid("cpu %s %g: at least 0.001", what, float64(r.GetNanoCpus())/1e9)
+	case r.GetMemoryBytes() != 0 && r.GetMemoryBytes() < minMemory:
+		return invalid("memory %s %d bytes: at least 4 MiB", what, r.GetMemoryBytes())
+	case r.GetPids() < 0:
+		return invalid("pids %s %d: use 0 for no limit, or more", what, r.GetPids())
+	}
+	return nil
+}
+
+func validateRestart(r *clusterpb.RestartPolicy) error {
+	for name, d := range map[string]*durationpb.Duration{"delay": r.GetDelay(), "max delay": r.GetMaxDelay(), "window": r.GetWindow()} {
+		if d != nil && d.AsDuration() < 0 {
+			return invalid("restart %s %s: use 0s or more", name, d.AsDuration())
+		}
+	}
+	return nil
+}
+
+func validatePlacement(p *clusterpb.Placement) error {
+	if _, err := constraint.ParseAll(p.GetConstraints()); err != nil {
+		return err
+	}
+	for _, s := range p.GetSpread() {
+		if err := constraint.ParseSpread(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validateUpdate(what string, u *clusterpb.UpdateConfig) error {
+	if r := u.GetMaxFailureRatio(); r < 0 || r > 1 {
+		return invalid("%s max failure ratio %g: use 0 to 1", what, r)
+	}
+	for name, d := range map[string]*durationpb.Duration{"delay": u.GetDelay(), "monitor": u.GetMonitor()} {
+		if d != nil && d.AsDuration() < 0 {
+			return invalid("%s %s %s: use 0s or more", what, name, d.AsDuration())
+		}
+	}
+	if d := u.GetProgressDeadline(); d != nil && d.AsDuration() <= 0 {
+		return invalid("%s progress deadline %s: use more than 0s", what, d.AsDuration())
+	}
+	return nil
+}
+
+// ValidatePorts refuses ports out of range and a port published twice.
+func ValidatePorts(ports []*clusterpb.Port) error {
+	type key struct {
+		protocol clusterpb.Port_Protocol
+		port     uint32
+	}
+	seen := make(map[key]bool)
+	for _, p := range ports {
+		if p.GetTarget() < 1 || p.GetTarget() > 65535 {
+			return invalid("target port %d: use 1 to 65535", p.GetTarget())
+		}
+		if p.GetPublished() > 65535 {
+			return invalid("published port %d: use 1 to 65535", p.GetPublished())
+		}
+		if p.GetProtocol() == clusterpb.Port_PROTOCOL_UNSPECIFIED || p.GetMode() == clusterpb.Port_MODE_UNSPECIFIED {
+			return invalid("published port %d has no protocol or mode", p.GetPublished())
+		}
+		k := key{p.GetProtocol(), p.GetPublished()}
+		if k.port != 0 && seen[k] {
+			return invalid("port %d/%s is published twice", k.port, ProtocolName(k.protocol))
+		}
+		seen[k] = true
+	}
+	return nil
+}
+
+// ProtocolName returns tcp or udp.
+func ProtocolName(p clusterpb.Port_Protocol) string {
+	return strings.ToLower(strings.TrimPrefix(p.String(), "PROTOCOL_"))
+}

@@ -1,0 +1,88 @@
+package rpcerror
+
+import (
+	"errors"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ToWire turns a handler's error into a status of the matching code whose
+// message is the error's text, on one line.
+func ToWire(err error) error {
+	if err == nil {
+		return nil
+	}
+	s := status.Convert(errgrpc.ToGRPC(err))
+	// Without the details, which the other side would append to the message.
+	return status.Error(s.Code(), oneLine(plain(s.Message())))
+}
+
+// FromWire turns a status into an error of the matching errdefs kind. Errors
+// of the stream itself (io.EOF) stay what they are.
+func FromWire(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		return err // never left this process: already native
+	}
+	message := oneLine(plain(s.Message()))
+	if s.Code() == codes.Unimplemented && unknownMethod.MatchString(message) {
+		message = "the daemon on the other side is of another version: " + message
+	}
+	return errgrpc.ToNative(status.Error(s.Code(), message))
+}
+
+// unknownMethod is how gRPC says that a server lacks a service or a method.
+var unknownMethod = regexp.MustCompile(`^(unknown (service|method) |method \w+ not implemented$)`)
+
+// statusText is how a status prints inside another error.
+var statusText = regexp.MustCompile(`rpc error: code = \w+ desc = `)
+
+// framing is what gRPC and crypto/tls put before the cause of a failed
+// connection, which they hand over as text only.
+var framing = regexp.MustCompile(`^(transport: |Error while dialing: |` +
+	`authentication handshake failed: |error reading server preface: |tls: failed to verify certificate: |name resolver error: )`)
+
+// plain takes gRPC's framing off the cause of a failed connection.
+func plain(message string) string {
+	const quoted = `connection error: desc = "`
+	message = statusText.ReplaceAllString(message, "")
+	for {
+		if i := strings.Index(message, quoted); i >= 0 {
+			start := i + len(quoted) - 1
+			if prefix, err := strconv.QuotedPrefix(message[start:]); err == nil {
+				if text, err := strconv.Unquote(prefix); err == nil {
+					message = text
+					continue
+				}
+			}
+		}
+		if m := framing.FindString(message); m != "" {
+			message = message[len(m):]
+			continue
+		}
+		break
+	}
+	if strings.HasSuffix(message, "remote error: tls: bad certificate") {
+		// TLS tells a refused client no more than this.
+		return "the other side refused this node's certificate: it has expired, belongs to another cluster, or may not use this port"
+	}
+	return message
+}
+
+// oneLine joins the lines of a message, as errors.Join makes them.
+func oneLine(message string) string {
+	lines := strings.FieldsFunc(message, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, "; ")
+}

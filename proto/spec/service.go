@@ -27,7 +27,7 @@ var dnsLabel = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$`)
 
 // invalid makes an error of the kind that means: the caller must change the input.
 func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", errdefs.ErrInvalidArgument, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument)
 }
 
 // ValidateService refuses a spec that could never run, naming the value and

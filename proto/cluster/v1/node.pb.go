@@ -562,8 +562,10 @@ type NodeImage struct {
 	// name is the full reference, such as docker.io/library/nginx:latest.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// digest of the manifest or index the name stands for.
-	Digest        string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
-	SizeBytes     int64  `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	Digest    string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	SizeBytes int64  `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// loaded: put there with "image load"; such an image goes before a registry's.
+	Loaded        bool `protobuf:"varint,4,opt,name=loaded,proto3" json:"loaded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -617,6 +619,13 @@ func (x *NodeImage) GetSizeBytes() int64 {
 		return x.SizeBytes
 	}
 	return 0
+}
+
+func (x *NodeImage) GetLoaded() bool {
+	if x != nil {
+		return x.Loaded
+	}
+	return false
 }
 
 var File_cluster_v1_node_proto protoreflect.FileDescriptor
@@ -679,12 +688,13 @@ const file_cluster_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"STATE_DOWN\x10\x02\x12\x0f\n" +
 	"\vSTATE_READY\x10\x03\x12\x16\n" +
-	"\x12STATE_DISCONNECTED\x10\x04\"V\n" +
+	"\x12STATE_DISCONNECTED\x10\x04\"n\n" +
 	"\tNodeImage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes*R\n" +
+	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x16\n" +
+	"\x06loaded\x18\x04 \x01(\bR\x06loaded*R\n" +
 	"\bNodeRole\x12\x19\n" +
 	"\x15NODE_ROLE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10NODE_ROLE_WORKER\x10\x01\x12\x15\n" +

@@ -1,0 +1,109 @@
+package state
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/lifecycle"
+)
+
+func open(t *testing.T, path string) *DB {
+	t.Helper()
+	db, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func TestSurvivesReopening(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "worker.db")
+	db := open(t, path)
+	steps := []*dispatchpb.Assignments{
+		{
+			Full:     true,
+			Tasks:    []*clusterpb.Task{{Id: "a"}, {Id: "b"}},
+			Peers:    []*dispatchpb.Peer{{Id: "n1"}, {Id: "n2"}},
+			Ports:    []*dispatchpb.MeshPort{{Protocol: 1, Published: 80}, {Protocol: 1, Published: 9000}},
+			Settings: &dispatchpb.Settings{SelfIndex: 1},
+		},
+		{
+			Tasks: []*clusterpb.Task{{Id: "b", DesiredIndex: 7}, {Id: "c"}}, GoneTasks: []string{"a"},
+			GonePeers: []string{"n1"},
+			Ports:     []*dispatchpb.MeshPort{{Protocol: 1, Published: 80, ServiceId: "web"}},
+			GonePorts: []*dispatchpb.MeshPort{{Protocol: 1, Published: 9000}},
+			Settings:  &dispatchpb.Settings{SelfIndex: 2},
+		},
+	}
+	for _, a := range steps {
+		if err := db.Apply(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"b", "c"} {
+		if err := db.SaveStatus(id, &clusterpb.TaskStatus{State: lifecycle.Running}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Forget("c"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	db = open(t, path)
+	defer func() { _ = db.Close() }()
+	got, err := db.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Saved{
+		Tasks:    map[string]*clusterpb.Task{"b": {Id: "b", DesiredIndex: 7}},
+		Statuses: map[string]*clusterpb.TaskStatus{"b": {State: lifecycle.Running}},
+		Peers:    []*dispatchpb.Peer{{Id: "n2"}},
+		Ports:    []*dispatchpb.MeshPort{{Protocol: 1, Published: 80, ServiceId: "web"}},
+		Settings: &dispatchpb.Settings{SelfIndex: 2},
+	}
+	if d := cmp.Diff(want, got, protocmp.Transform()); d != "" {
+		t.Errorf("loaded state (-want +got):\n%s", d)
+	}
+
+	// A full set leaves nothing of what was.
+	if err := db.Apply(&dispatchpb.Assignments{Full: true, Tasks: []*clusterpb.Task{{Id: "z"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = db.Load(); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Tasks) != 1 || len(got.Peers) != 0 || len(got.Ports) != 0 {
+		t.Errorf("after a full set: %d tasks, %d peers, %d ports, want 1, 0, 0", len(got.Tasks), len(got.Peers), len(got.Ports))
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "worker.db")
+	db := open(t, path)
+	if _, err := Open(path); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("open a file in use: %v, want failed precondition", err)
+	}
+	err := db.bolt.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucketMeta)).Put([]byte(keyFormat), []byte{0, 0, 0, 99})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("open a newer format: %v, want failed precondition", err)
+	}
+}

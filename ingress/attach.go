@@ -1,0 +1,263 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/containerd/errdefs"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// taskDevice is what a task's device is called in its network namespace.
+const taskDevice = "eth0"
+
+// Attach connects a task to the overlay: a veth whose other end is eth0 in
+// the task's network namespace, its addresses, its default routes, and the
+// routes to it. The executor calls it before the task's process starts. It is
+// safe to call for many tasks at once, and again for the same task.
+//
+// It returns ErrFailedPrecondition before the plane has applied its first
+// Want, which makes the overlay.
+func (p *Plane) Attach(ctx context.Context, t Task) error {
+	unlock, err := p.lockTask(ctx, t.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	mtu := int(p.mtu.Load())
+	if mtu == 0 {
+		return fmt.Errorf("attach task %s: the overlay is not there yet: %w", t.ID, errdefs.ErrFailedPrecondition)
+	}
+	p.mu.Lock()
+	p.attached[t.ID] = true
+	delete(p.detached, t.ID)
+	p.mu.Unlock()
+	err = p.in(func(k *kernel) error { return k.attach(t, mtu) })
+	if err != nil {
+		return fmt.Errorf("attach task %s: %w", t.ID, err)
+	}
+	return nil
+}
+
+// Detach takes a task off the overlay. It does nothing if it is not on it.
+func (p *Plane) Detach(ctx context.Context, taskID string) error {
+	unlock, err := p.lockTask(ctx, taskID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	p.mu.Lock()
+	delete(p.attached, taskID)
+	p.detached[taskID] = true
+	p.mu.Unlock()
+	err = p.in(func(k *kernel) error { return k.deleteLink(taskLink(taskID)) })
+	if err != nil {
+		return fmt.Errorf("detach task %s: %w", taskID, err)
+	}
+	return nil
+}
+
+func (k *kernel) deleteLink(name string) error {
+	link, err := k.nl.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at device %s: %w", name, err)
+	}
+	if err := k.nl.LinkDel(link); err != nil && !gone(err) {
+		return fmt.Errorf("delete device %s: %w", name, err)
+	}
+	return nil
+}
+
+// attach makes both ends of a task's veth as they should be, from whatever is
+// there: nothing, the whole, or what an interrupted attach left.
+func (k *kernel) attach(t Task, mtu int) error {
+	if len(t.Addrs) == 0 {
+		return fmt.Errorf("the task has no address: %w", errdefs.ErrInvalidArgument)
+	}
+	ns, err := os.Open(t.Netns)
+	if err != nil {
+		return fmt.Errorf("open network namespace: %w", err)
+	}
+	defer ns.Close()
+	link, err := k.veth(t, ns, mtu)
+	if err != nil {
+		return err
+	}
+	inside := func() error {
+		inner, err := openKernel()
+		if err != nil {
+			return err
+		}
+		defer inner.close()
+		return inner.setUpTask(t)
+	}
+	if err := inNetns(t.Netns, inside); err != nil {
+		return err
+	}
+	return k.setUpHostEnd(link, t)
+}
+
+// veth returns the index of the host's end of the task's veth, and makes the
+// pair if it is not there or does not lead to ns.
+func (k *kernel) veth(t Task, ns *os.File, mtu int) (int, error) {
+	name := taskLink(t.ID)
+	if link, err := k.nl.LinkByName(name); err == nil {
+		if leadsTo(link, t.Netns) {
+			return link.Attrs().Index, nil
+		}
+		if err := k.deleteLink(name); err != nil {
+			return 0, err
+		}
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.HardwareAddr, attrs.Alias = name, mtu, hostMAC().addr(), t.ID
+	err := k.nl.LinkAdd(&netlink.Veth{
+		LinkAttrs: attrs, PeerName: taskDevice, PeerNamespace: netlink.NsFd(ns.Fd()),
+		PeerHardwareAddr: taskMAC(t.Addrs[0].Unmap()).addr(), PeerMTU: uint32(mtu),
+	})
+	if err != nil {
+		return 0, fmt.Errorf("add veth %s: %w", name, err)
+	}
+	link, err := k.nl.LinkByName(name)
+	if err != nil {
+		return 0, fmt.Errorf("look at veth %s: %w", name, err)
+	}
+	return link.Attrs().Index, nil
+}
+
+// leadsTo reports whether the other end of the veth is the task's device in
+// the network namespace.
+func leadsTo(link netlink.Link, netns string) bool {
+	leads := false
+	err := inNetns(netns, func() error {
+		inner, err := openKernel()
+		if err != nil {
+			return err
+		}
+		defer inner.close()
+		dev, err := inner.nl.LinkByName(taskDevice)
+		if err != nil {
+			return err
+		}
+		leads = dev.Type() == "veth" && dev.Attrs().ParentIndex == link.Attrs().Index && dev.Attrs().Index == link.Attrs().ParentIndex
+		return nil
+	})
+	return err == nil && leads
+}
+
+// setUpTask configures the task's end. The gateway's link address is fixed,
+// so that nothing depends on ARP or neighbour discovery and their timers.
+func (k *kernel) setUpTask(t Task) error {
+	lo, err := k.nl.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("look at lo of the task: %w", err)
+	}
+	dev, err := k.nl.LinkByName(taskDevice)
+	if err != nil {
+		return fmt.Errorf("look at %s of the task: %w", taskDevice, err)
+	}
+	for _, l := range []netlink.Link{lo, dev} {
+		if err := k.nl.LinkSetUp(l); err != nil {
+			return fmt.Errorf("set %s of the task up: %w", l.Attrs().Name, err)
+		}
+	}
+	for _, a := range t.Addrs {
+		a = a.Unmap()
+		if a.Is6() && !k.ipv6 {
+			continue
+		}
+		if err := k.nl.AddrReplace(dev, address(a.AsSlice(), a.BitLen())); err != nil {
+			return fmt.Errorf("add address %s to the task: %w", a, err)
+		}
+		gw := gateway4()
+		if a.Is6() {
+			gw = gateway6()
+		}
+		if err := k.nl.NeighSet(neigh{gw, hostMAC()}.netlink(dev.Attrs().Index)); err != nil {
+			return fmt.Errorf("add the task's gateway %s: %w", gw, err)
+		}
+		r := route{dst: everything(a), via: gw, table: unix.RT_TABLE_MAIN}.netlink(dev.Attrs().Index)
+		r.Protocol = unix.RTPROT_BOOT
+		if err := k.nl.RouteReplace(r); err != nil {
+			return fmt.Errorf("add the task's default route by %s: %w", gw, err)
+		}
+	}
+	return nil
+}
+
+// setUpHostEnd configures the host's end and leads to the task, last, so that
+// a task that can be reached is set up.
+func (k *kernel) setUpHostEnd(index int, t Task) error {
+	name := taskLink(t.ID)
+	dev := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index, Name: name}}
+	if err := k.taskSysctls(name); err != nil {
+		return err
+	}
+	if err := k.nl.LinkSetUp(dev); err != nil {
+		return fmt.Errorf("set %s up: %w", name, err)
+	}
+	for _, a := range t.Addrs {
+		a = a.Unmap()
+		if a.Is6() && !k.ipv6 {
+			continue
+		}
+		gw, bits := gateway4(), 32
+		if a.Is6() {
+			gw, bits = gateway6(), 64
+		}
+		if err := k.nl.AddrReplace(dev, address(gw.AsSlice(), bits)); err != nil {
+			return fmt.Errorf("add address %s to %s: %w", gw, name, err)
+		}
+		if err := k.nl.NeighSet(neigh{a, taskMAC(t.Addrs[0].Unmap())}.netlink(index)); err != nil {
+			return fmt.Errorf("add neighbour %s: %w", a, err)
+		}
+		if err := k.nl.RouteReplace(taskRoute(a, index)); err != nil {
+			return fmt.Errorf("add route to %s: %w", a, err)
+		}
+	}
+	return nil
+}
+
+// taskRoute leads to a task of this node.
+func taskRoute(a netip.Addr, link int) *netlink.Route {
+	r := &netlink.Route{Dst: ipNet(host(a)), LinkIndex: link, Table: unix.RT_TABLE_MAIN, Protocol: routeProtocol, Family: unix.AF_INET6}
+	if a.Is4() {
+		r.Family, r.Scope = unix.AF_INET, netlink.SCOPE_LINK
+	}
+	return r
+}
+
+// taskSysctls sets up the host's end of a veth: replies to a process that
+// called 127.0.0.1 come from it, and it makes no IPv6 addresses of its own.
+func (k *kernel) taskSysctls(name string) error {
+	if err := writeSysctl("net/ipv4/conf/"+name+"/route_localnet", "1"); err != nil {
+		return err
+	}
+	if !k.ipv6 {
+		return nil
+	}
+	for _, s := range []setting{{"disable_ipv6", "0"}, {"addr_gen_mode", "1"}, {"accept_ra", "0"}} {
+		if err := writeSysctl("net/ipv6/conf/"+name+"/"+s.path, s.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// address is an address that can be used at once: nobody else can have it,
+// so IPv6 need not ask around.
+func address(ip net.IP, bits int) *netlink.Addr {
+	a := &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, len(ip)*8)}}
+	if len(ip) == net.IPv6len {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	return a
+}

@@ -1,0 +1,178 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/ti-mo/conntrack"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/ingress/ruleset"
+)
+
+// conntrackBuffer holds a dump's messages while we are busy, in bytes.
+const conntrackBuffer = 4 << 20
+
+// The kernel's TCP states in which data may still flow (linux/netfilter/nf_conntrack_tcp.h).
+const (
+	tcpSynSent   = 1
+	tcpCloseWait = 5
+)
+
+// Connections counts the TCP connections that still lead to the address of a
+// task on this node, from wherever they came in. It is what a drain waits to
+// become zero. UDP has no connections and is not counted.
+func (p *Plane) Connections(_ context.Context, a netip.Addr) (int, error) {
+	n := 0
+	err := p.in(func(*kernel) error {
+		flows, err := listFlows()
+		for _, f := range flows {
+			if leadsToTask(f, a.Unmap()) {
+				n++
+			}
+		}
+		return err
+	})
+	return n, err
+}
+
+// leadsToTask looks at where replies come from, which is the task whether the
+// connection was translated here, by another node, or not at all.
+func leadsToTask(f conntrack.Flow, task netip.Addr) bool {
+	tcp := f.ProtoInfo.TCP
+	return tcp != nil && f.TupleReply.IP.SourceAddress.Unmap() == task && tcp.State >= tcpSynSent && tcp.State <= tcpCloseWait
+}
+
+// cutStaleFlows makes the kernel forget connections that lead nowhere, so
+// that clients are told at once instead of waiting for answers.
+func (k *kernel) cutStaleFlows(w *Want) error {
+	local, err := k.localAddrs()
+	if err != nil {
+		return err
+	}
+	flows, err := listFlows()
+	if err != nil {
+		return err
+	}
+	c, err := conntrack.Dial(nil)
+	if err != nil {
+		return fmt.Errorf("open conntrack: %w", err)
+	}
+	defer c.Close()
+	stale := newStale(w, local)
+	for _, f := range flows {
+		if !stale.is(f) {
+			continue
+		}
+		if err := c.Delete(f); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("delete the flow to %s: %w", f.TupleReply.IP.SourceAddress, err)
+		}
+	}
+	return nil
+}
+
+// stale decides which flows lead nowhere.
+type stale struct {
+	subnets   []netip.Prefix
+	tasks     map[netip.Addr]bool
+	endpoints map[portKey]map[netip.AddrPort]bool
+	local     map[netip.Addr]bool
+}
+
+func newStale(w *Want, local map[netip.Addr]bool) stale {
+	s := stale{
+		subnets: w.Subnets, tasks: make(map[netip.Addr]bool), local: local,
+		endpoints: make(map[portKey]map[netip.AddrPort]bool),
+	}
+	for _, t := range w.Tasks {
+		for _, a := range t.Addrs {
+			s.tasks[a.Unmap()] = true
+		}
+	}
+	for _, n := range w.Nodes {
+		for _, a := range n.Tasks {
+			s.tasks[a.Unmap()] = true
+		}
+	}
+	for _, v6 := range []bool{false, true} {
+		for key, list := range published(w.Ports, v6) {
+			for _, e := range list {
+				if s.endpoints[key] == nil {
+					s.endpoints[key] = make(map[netip.AddrPort]bool)
+				}
+				s.endpoints[key][e] = true
+			}
+		}
+	}
+	return s
+}
+
+// is reports whether the flow leads to a task that is gone; or, for UDP,
+// whose flows never end by themselves while the client goes on, to one that
+// should get no more, or to the node itself from before the port was published.
+func (s stale) is(f conntrack.Flow) bool {
+	server := f.TupleReply.IP.SourceAddress.Unmap()
+	called := f.TupleOrig.IP.DestinationAddress.Unmap()
+	udp := f.TupleOrig.Proto.Protocol == unix.IPPROTO_UDP
+	endpoints := s.endpoints[portKey{f.TupleOrig.Proto.Protocol, f.TupleOrig.Proto.DestinationPort}]
+	if s.isTaskAddr(server) {
+		return !s.tasks[server] ||
+			udp && s.local[called] && !endpoints[netip.AddrPortFrom(server, f.TupleReply.Proto.SourcePort)]
+	}
+	return udp && len(endpoints) > 0 && s.local[called] && called == server
+}
+
+func (s stale) isTaskAddr(a netip.Addr) bool {
+	for _, p := range s.subnets {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func listFlows() ([]conntrack.Flow, error) {
+	c, err := conntrack.Dial(nil)
+	if err != nil {
+		return nil, fmt.Errorf("open conntrack: %w", err)
+	}
+	defer c.Close()
+	if err := c.SetReadBuffer(conntrackBuffer); err != nil {
+		return nil, fmt.Errorf("open conntrack: %w", err)
+	}
+	flows, err := c.Dump(nil)
+	if err != nil {
+		return nil, fmt.Errorf("list flows: %w", err)
+	}
+	return flows, nil
+}
+
+func (k *kernel) localAddrs() (map[netip.Addr]bool, error) {
+	list, err := k.nl.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	local := make(map[netip.Addr]bool)
+	for _, a := range list {
+		local[prefix(a.IPNet).Addr()] = true
+	}
+	return local, nil
+}
+
+// movesFlows reports whether the way from have to want takes away a task or
+// an endpoint, or publishes a port, so that flows may lead where they should not.
+func movesFlows(have, want *state) bool {
+	if len(have.routes.minus(want.routes)) > 0 {
+		return true
+	}
+	for fam, t := range want.tables {
+		c := ruleset.Diff(have.tables[fam], t)
+		if c.Rebuild != "" || len(c.DelElements[ruleset.Endpoints]) > 0 || len(c.DelElements[ruleset.Hairpin]) > 0 || len(c.AddElements[ruleset.Ports]) > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,202 @@
+package ruleset
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Names are what the rules need to know of the node's other kernel state.
+type Names struct {
+	Overlay   string // the VXLAN device
+	Tasks     string // the host ends of tasks' veths, with a trailing *
+	MarkMask  uint32 // the bits of a mark that hold an ingress node's index
+	VNI       uint32 // VXLAN network identifier, 24 bits
+	VXLANPort uint16
+}
+
+// The sets of a table.
+const (
+	Ports     = "ports"     // protocol . published port → goto the balancer for its endpoint count
+	Endpoints = "endpoints" // protocol . published port . slot → task address . task port
+	Empty     = "empty"     // protocol . published port of those with no endpoint
+	Origin    = "origin"    // MAC of a node's VXLAN device → mark
+	Peers     = "peers"     // data-path addresses that may send VXLAN frames
+	Subnets   = "subnets"   // where task addresses come from
+	Hairpin   = "hairpin"   // client address . task address, when both are on one node
+)
+
+// New returns the table of a mesh that publishes nothing.
+func New(fam nftables.TableFamily, n Names) *Table {
+	f := familyOf(fam)
+	t := &Table{Family: fam, Chains: make(map[string]*Chain), Sets: make(map[string]*Set)}
+	t.addSets(f)
+	hook := func(name string, typ nftables.ChainType, h *nftables.ChainHook, prio *nftables.ChainPriority, rules ...Rule) {
+		t.Chains[name] = &Chain{Type: typ, Hook: h, Priority: prio, Rules: rules}
+	}
+	hook("guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw, guard(f, n)...)
+	hook("remember", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityMangle, remember(f, n)...)
+	hook("publish", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, publish(f)...)
+	hook("publish_local", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, publishLocal(f)...)
+	hook("input", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter, input(f, n)...)
+	hook("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter, forward(f, n)...)
+	hook("forget", nftables.ChainTypeFilter, nftables.ChainHookPostrouting, nftables.ChainPriorityMangle, forget(f, n)...)
+	hook("masquerade", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, masquerades(f, n)...)
+	return t
+}
+
+func (t *Table) addSets(f family) {
+	port := nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService)
+	slot := nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService, nftables.TypeMark)
+	endpoint := nftables.MustConcatSetType(f.addrType, nftables.TypeInetService)
+	pair := nftables.MustConcatSetType(f.addrType, f.addrType)
+	for _, s := range []nftables.Set{
+		{Name: Ports, KeyType: port, Concatenation: true, IsMap: true, DataType: nftables.TypeVerdict},
+		{Name: Endpoints, KeyType: slot, Concatenation: true, IsMap: true, DataType: endpoint},
+		{Name: Empty, KeyType: port, Concatenation: true},
+		{Name: Origin, KeyType: nftables.TypeEtherAddr, IsMap: true, DataType: nftables.TypeMark},
+		{Name: Peers, KeyType: f.addrType},
+		{Name: Subnets, KeyType: f.addrType, Interval: true},
+		{Name: Hairpin, KeyType: pair, Concatenation: true},
+	} {
+		s.KeyByteOrder = binaryutil.BigEndian
+		t.Sets[s.Name] = &Set{Spec: s, Elements: make(map[Element]string)}
+	}
+}
+
+// guard keeps tasks and peers away from the node's loopback addresses, which
+// route_localnet on their devices would open to them. It runs before
+// conntrack rewrites replies, so that the answers to a process that called
+// 127.0.0.1 are not yet addressed to it here.
+func guard(f family, n Names) []Rule {
+	if f.nft == nftables.TableFamilyIPv6 {
+		return nil // IPv6 has no route_localnet: the kernel drops ::1 from outside
+	}
+	loopback := netip.MustParsePrefix("127.0.0.0/8")
+	var rules []Rule
+	for _, dev := range []string{n.Tasks, n.Overlay} {
+		rules = append(rules,
+			rule(f.nft, "loopback is not for "+dev, iif(dev), f.inPrefix(true, loopback), counter(), verdict(expr.VerdictDrop)),
+			rule(f.nft, "loopback is not from "+dev, iif(dev), f.inPrefix(false, loopback), counter(), verdict(expr.VerdictDrop)))
+	}
+	return rules
+}
+
+// remember notes which node a connection came in by, and marks its replies so
+// that policy routing sends them back by that node.
+func remember(f family, n Names) []Rule {
+	sourceMAC := &expr.Payload{DestRegister: reg(0), Base: expr.PayloadBaseLLHeader, Offset: 6, Len: 6}
+	return []Rule{
+		rule(f.nft, "note the ingress node", iif(n.Overlay), ctAny(expr.CtKeySTATE, ctNew), []expr.Any{
+			sourceMAC, pick(Origin), &expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: reg(0)},
+		}),
+		rule(f.nft, "reply by the ingress node", iif(n.Tasks), ctDirection(ctReply), ctAny(expr.CtKeyMARK, n.MarkMask), []expr.Any{
+			&expr.Ct{Key: expr.CtKeyMARK, Register: reg(0)},
+			and(n.MarkMask),
+			&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg(0)},
+		}),
+	}
+}
+
+// forget clears the mark once it has chosen the route: the outer packet would
+// inherit it and be routed into the tunnel again.
+func forget(f family, n Names) []Rule {
+	return []Rule{rule(f.nft, "the outer packet has no mark", oif(n.Overlay), []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg(0)},
+		and(^n.MarkMask),
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg(0)},
+	})}
+}
+
+func publish(f family) []Rule {
+	return []Rule{rule(f.nft, "published ports", toLocal(), port(), []expr.Any{goTo(Ports)})}
+}
+
+// publishLocal is publish for the node's own processes. ::1 is left out: the
+// kernel sends nothing from ::1 to another interface, so the connection would
+// hang; refused, clients of localhost go on to 127.0.0.1.
+func publishLocal(f family) []Rule {
+	var notLoopback []expr.Any
+	if f.nft == nftables.TableFamilyIPv6 {
+		notLoopback = []expr.Any{f.addr(true, 0), match(expr.CmpOpNeq, netip.IPv6Loopback().AsSlice())}
+	}
+	return []Rule{rule(f.nft, "published ports, from this node", notLoopback, toLocal(), port(), []expr.Any{goTo(Ports)})}
+}
+
+// input refuses VXLAN frames of strangers, and at once what is published but
+// has no endpoint; an unpublished service of the host on that port stays out
+// of sight.
+func input(f family, n Names) []Rule {
+	vni := []byte{byte(n.VNI >> 16), byte(n.VNI >> 8), byte(n.VNI)}
+	frames := []expr.Any{
+		&expr.Payload{DestRegister: reg(0), Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		match(expr.CmpOpEq, []byte{byte(n.VXLANPort >> 8), byte(n.VXLANPort)}),
+		&expr.Payload{DestRegister: reg(0), Base: expr.PayloadBaseTransportHeader, Offset: 12, Len: 3},
+		match(expr.CmpOpEq, vni),
+	}
+	isEmpty := append(port(), in(Empty, false))
+	return []Rule{
+		rule(f.nft, "frames come from nodes", l4proto(unix.IPPROTO_UDP), frames,
+			[]expr.Any{f.addr(false, 0), in(Peers, true)}, counter(), verdict(expr.VerdictDrop)),
+		rule(f.nft, "no endpoint", ctAny(expr.CtKeySTATE, ctNew), l4proto(unix.IPPROTO_TCP), isEmpty,
+			[]expr.Any{&expr.Reject{Type: tcpReset}}),
+		rule(f.nft, "no endpoint", ctAny(expr.CtKeySTATE, ctNew), isEmpty,
+			[]expr.Any{&expr.Reject{Type: icmpReject, Code: f.icmpPort}}),
+	}
+}
+
+// forward lets in from outside only what was published.
+func forward(f family, n Names) []Rule {
+	accept, drop := verdict(expr.VerdictAccept), verdict(expr.VerdictDrop)
+	return []Rule{
+		rule(f.nft, "known connections", ctAny(expr.CtKeySTATE, ctEstablished|ctRelated), accept),
+		rule(f.nft, "from tasks here", iif(n.Tasks), accept),
+		rule(f.nft, "from other nodes", iif(n.Overlay), accept),
+		rule(f.nft, "published", ctAny(expr.CtKeySTATUS, ctDNAT), accept),
+		rule(f.nft, "not published", oif(n.Tasks), counter(), drop),
+		rule(f.nft, "not published", oif(n.Overlay), counter(), drop),
+	}
+}
+
+// masquerades replaces the client's address where a reply to it would not
+// come back this way, and a task's address where nobody outside knows it.
+func masquerades(f family, n Names) []Rule {
+	var rules []Rule
+	if f.nft == nftables.TableFamilyIPv4 {
+		loopback := netip.MustParsePrefix("127.0.0.0/8")
+		rules = append(rules,
+			rule(f.nft, "localhost to a task here", oif(n.Tasks), f.inPrefix(false, loopback), masquerade()),
+			rule(f.nft, "localhost to a task elsewhere", oif(n.Overlay), f.inPrefix(false, loopback), masquerade()))
+	}
+	return append(rules,
+		rule(f.nft, "client and task on one node",
+			[]expr.Any{f.addr(false, 0), f.addr(true, f.portReg), in(Hairpin, false)}, masquerade()),
+		rule(f.nft, "tasks to the outside", oifNot(n.Tasks), oifNot(n.Overlay),
+			[]expr.Any{f.addr(false, 0), in(Subnets, false)}, masquerade()))
+}
+
+// shards is how many round-robin counters there are for each endpoint count.
+// With one, two ports called in turns would each reach every second endpoint only.
+const shards = 64
+
+func balancerName(endpoints int, published uint16) string {
+	return fmt.Sprintf("d%d_%d", endpoints, published%shards)
+}
+
+// balancer spreads connections evenly over the endpoints of a port. A packet
+// that got here as its slot was taken away is dropped: the client sends it
+// again, whereas without a match it would be refused.
+func balancer(f family, endpoints int) *Chain {
+	return &Chain{Rules: []Rule{
+		rule(f.nft, "spread", port(), []expr.Any{
+			&expr.Numgen{Register: reg(2), Modulus: uint32(endpoints), Type: unix.NFT_NG_INCREMENTAL},
+			pick(Endpoints),
+			&expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.nft), RegAddrMin: reg(0), RegProtoMin: reg(f.portReg), Specified: true},
+		}),
+		rule(f.nft, "the slot has just gone", verdict(expr.VerdictDrop)),
+	}}
+}

@@ -1,0 +1,209 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// How long to wait before trying again what failed.
+const (
+	minRetry = 100 * time.Millisecond
+	maxRetry = 10 * time.Second
+)
+
+// Run makes the kernel hold what was last set, on every change and, level
+// triggered, on a timer, until ctx is done. What the kernel holds stays.
+func (p *Plane) Run(ctx context.Context) error {
+	timer := time.NewTimer(p.cfg.Resync)
+	defer timer.Stop()
+	var retry time.Duration
+	for {
+		full := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.changed:
+		case <-timer.C:
+			full = true
+		}
+		err := p.apply(ctx, full || retry > 0)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			retry = min(max(2*retry, minRetry), maxRetry)
+			p.log.WarnContext(ctx, "data plane will retry", "in", retry, "err", err)
+			timer.Reset(retry)
+		case full || retry > 0:
+			retry = 0
+			timer.Reset(p.cfg.Resync)
+		}
+	}
+}
+
+// apply makes the kernel hold the current want. With full, or if it is not
+// known what the kernel holds, it looks first.
+func (p *Plane) apply(ctx context.Context, full bool) error {
+	w := p.want.Load()
+	if w == nil {
+		return nil
+	}
+	if err := w.validate(); err != nil {
+		return err
+	}
+	if err := p.applying.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait for the data plane: %w", err)
+	}
+	defer p.applying.Release(1)
+	known := p.known
+	p.known = nil // until all is well
+	err := p.in(func(k *kernel) error { return p.applyKernel(ctx, k, w, known, full) })
+	if err != nil {
+		return err
+	}
+	if p.cfg.Applied != nil {
+		p.cfg.Applied(w.Index)
+	}
+	return nil
+}
+
+func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *state, full bool) error {
+	f, err := p.facts(k, w)
+	if err != nil {
+		return err
+	}
+	want := plan(w, f)
+	have := known
+	if full || known == nil {
+		if have, err = k.read(want); err != nil {
+			return err
+		}
+		if known != nil {
+			p.countRepairs(ctx, drift(have, known))
+		}
+	}
+	scan := full || known == nil || movesFlows(known, want)
+	if err := k.apply(have, want); err != nil {
+		return err
+	}
+	p.mtu.Store(int64(want.device.mtu))
+	p.known = want
+	if err := p.attachMissing(ctx, k, w, full || known == nil); err != nil {
+		return err
+	}
+	if scan {
+		return k.cutStaleFlows(w)
+	}
+	return nil
+}
+
+func (p *Plane) facts(k *kernel, w *Want) (facts, error) {
+	mtu, err := k.underlayMTU(w.Self.Underlay)
+	return facts{mtu: mtu, ipv6: k.ipv6, vni: p.cfg.VNI, port: p.cfg.Port}, err
+}
+
+func (p *Plane) countRepairs(ctx context.Context, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	p.repairs.Add(uint64(len(lines)))
+	p.log.WarnContext(ctx, "kernel state had drifted, repaired", "repairs", len(lines), "first", lines[0])
+}
+
+// attachMissing attaches the tasks that should be and are not: after a
+// restart of this process nothing, unless somebody deleted their veths.
+func (p *Plane) attachMissing(ctx context.Context, k *kernel, w *Want, look bool) error {
+	p.forgetDetached(w)
+	var attached map[string]bool
+	var err error
+	if look {
+		if attached, err = k.attachedTasks(w.Tasks); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, t := range w.Tasks {
+		p.mu.Lock()
+		skip := p.detached[t.ID] || attached[t.ID] || !look && p.attached[t.ID]
+		again := p.attached[t.ID]
+		p.mu.Unlock()
+		if skip || !isNetns(t.Netns) {
+			continue // a task without a namespace is on its way out
+		}
+		if err := p.Attach(ctx, t); err != nil {
+			errs = append(errs, err)
+		} else if again {
+			p.countRepairs(ctx, []string{"task " + t.ID + " was not attached"})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// forgetDetached drops the memory of tasks that the want no longer names.
+func (p *Plane) forgetDetached(w *Want) {
+	named := make(map[string]bool)
+	for _, t := range w.Tasks {
+		named[t.ID] = true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id := range p.detached {
+		if !named[id] {
+			delete(p.detached, id)
+		}
+	}
+}
+
+// Diff compares the kernel with what it should hold and lists, for people,
+// what differs: nothing when all is well. It changes nothing. It returns
+// ErrFailedPrecondition before the first Set.
+func (p *Plane) Diff(ctx context.Context) ([]string, error) {
+	w := p.want.Load()
+	if w == nil {
+		return nil, fmt.Errorf("the data plane has not been told what to hold: %w", errdefs.ErrFailedPrecondition)
+	}
+	if err := w.validate(); err != nil {
+		return nil, err
+	}
+	if err := p.applying.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("wait for the data plane: %w", err)
+	}
+	defer p.applying.Release(1)
+	var lines []string
+	err := p.in(func(k *kernel) error {
+		f, err := p.facts(k, w)
+		if err != nil {
+			return err
+		}
+		want := plan(w, f)
+		have, err := k.read(want)
+		if err != nil {
+			return err
+		}
+		lines = drift(have, want)
+		attached, err := k.attachedTasks(w.Tasks)
+		for _, t := range w.Tasks {
+			if !attached[t.ID] {
+				lines = append(lines, fmt.Sprintf("task %s is not attached", t.ID))
+			}
+		}
+		return err
+	})
+	return lines, err
+}
+
+// Remove takes everything of ours out of the kernel, attachments of tasks
+// included. It must not be called while Run runs.
+func (p *Plane) Remove(ctx context.Context) error {
+	if err := p.applying.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait for the data plane: %w", err)
+	}
+	defer p.applying.Release(1)
+	p.known = nil
+	p.mtu.Store(0)
+	return p.in(func(k *kernel) error { return k.remove() })
+}

@@ -1,0 +1,107 @@
+package ingress
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/containerd/errdefs"
+)
+
+// Want is everything the node's kernel should hold. It is always whole, never
+// a difference, and is not changed once handed over.
+type Want struct {
+	// Self is this node. Its Tasks are not used.
+	Self Node
+	// Nodes are the other nodes. Those that are down are left out; those
+	// without tasks are not, because clients come in by them.
+	Nodes []Node
+	// Tasks are the tasks on this node that have a network namespace.
+	Tasks []Task
+	// Ports are all published ports of the cluster, those without an endpoint included.
+	Ports []Port
+	// Subnets are where task addresses come from, IPv4 and IPv6.
+	Subnets []netip.Prefix
+	// Index is the index of the cluster state that this was computed from. It
+	// is reported once the kernel holds all of this.
+	Index uint64
+}
+
+// Node is a node of the cluster as the data plane sees it.
+type Node struct {
+	ID string
+	// Index is unique to the node, 1 to MaxNodeIndex. The node's tunnel
+	// address, MAC, mark and routing table derive from it.
+	Index uint32
+	// Underlay is the address that VXLAN frames are sent to. All nodes of a
+	// cluster have it in the same family.
+	Underlay netip.Addr
+	// Addrs are further addresses of the node, if known. A client that calls
+	// from one of them, and through another node reaches a task of its own
+	// node, is masqueraded, as is one that calls from Underlay.
+	Addrs []netip.Addr
+	// Tasks are the addresses of the tasks on the node.
+	Tasks []netip.Addr
+}
+
+// Task is a task on this node.
+type Task struct {
+	ID string
+	// Netns is the path of its network namespace.
+	Netns string
+	// Addrs are its addresses: at most one IPv4 and one IPv6 address.
+	Addrs []netip.Addr
+}
+
+// Port is a published port.
+type Port struct {
+	Protocol  string // tcp or udp
+	Published uint16
+	// HostMode publishes the port on the nodes of the tasks only. Endpoints
+	// are then those on this node; without any, the port is not published here.
+	HostMode bool
+	// Endpoints are those that should get new connections: healthy and not draining.
+	Endpoints []Endpoint
+}
+
+// Endpoint is where a task listens. An address that is not valid is one that
+// the task does not have.
+type Endpoint struct {
+	Addr4, Addr6 netip.AddrPort
+}
+
+// validate says what no kernel state can be made of.
+func (w *Want) validate() error {
+	seen := make(map[uint32]string)
+	for _, n := range append([]Node{w.Self}, w.Nodes...) {
+		if n.Index < 1 || n.Index > MaxNodeIndex {
+			return fmt.Errorf("node %s: index %d is not in 1 to %d: %w", n.ID, n.Index, MaxNodeIndex, errdefs.ErrInvalidArgument)
+		}
+		if other, ok := seen[n.Index]; ok {
+			return fmt.Errorf("nodes %s and %s both have index %d: %w", other, n.ID, n.Index, errdefs.ErrInvalidArgument)
+		}
+		seen[n.Index] = n.ID
+		if !n.Underlay.IsValid() {
+			return fmt.Errorf("node %s: no data-path address: %w", n.ID, errdefs.ErrInvalidArgument)
+		}
+		if n.Underlay.Unmap().Is4() != w.Self.Underlay.Unmap().Is4() {
+			return fmt.Errorf("node %s: data-path address %s is of another family than this node's %s: %w",
+				n.ID, n.Underlay, w.Self.Underlay, errdefs.ErrInvalidArgument)
+		}
+	}
+	for _, p := range w.Ports {
+		if _, err := protocol(p.Protocol); err != nil {
+			return fmt.Errorf("published port %d: %w", p.Published, err)
+		}
+	}
+	return nil
+}
+
+func protocol(name string) (byte, error) {
+	switch name {
+	case "tcp":
+		return 6, nil
+	case "udp":
+		return 17, nil
+	}
+	return 0, fmt.Errorf("protocol %q is not tcp or udp: %w", name, errdefs.ErrInvalidArgument)
+}

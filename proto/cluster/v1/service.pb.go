@@ -394,7 +394,8 @@ func (UpdateStatus_State) EnumDescriptor() ([]byte, []int) {
 type Service struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// version is the log index of the last change; writers of spec must echo it.
+	// version is the log index of the last change of spec; writers of spec must
+	// echo it. The progress of a rollout does not move it.
 	Version   uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
@@ -1764,10 +1765,10 @@ type UpdateStatus struct {
 	Promoted bool `protobuf:"varint,7,opt,name=promoted,proto3" json:"promoted,omitempty"`
 	// paused_from is the state that resume goes back to.
 	PausedFrom UpdateStatus_State `protobuf:"varint,8,opt,name=paused_from,json=pausedFrom,proto3,enum=cluster.v1.UpdateStatus_State" json:"paused_from,omitempty"`
-	// spec_version is the Service.spec_version this progress is about; one with
-	// another value is a leftover of an earlier rollout. SetUpdateStatus stamps
-	// it; 0, in a status put together with a new spec, stands for that spec.
-	SpecVersion   uint64 `protobuf:"varint,9,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
+	// version is the log index of the last change, set by the state machine. A
+	// status made from an older one is refused with a conflict, so that a rollout
+	// paused meanwhile does not go on; 0 overwrites whatever is there.
+	Version       uint64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1858,9 +1859,9 @@ func (x *UpdateStatus) GetPausedFrom() UpdateStatus_State {
 	return UpdateStatus_STATE_UNSPECIFIED
 }
 
-func (x *UpdateStatus) GetSpecVersion() uint64 {
+func (x *UpdateStatus) GetVersion() uint64 {
 	if x != nil {
-		return x.SpecVersion
+		return x.Version
 	}
 	return 0
 }
@@ -2120,7 +2121,7 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\x13PROMOTE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0ePROMOTE_MANUAL\x10\x01\x12\x10\n" +
 	"\fPROMOTE_AUTO\x10\x02B\x0e\n" +
-	"\f_parallelism\"\xe5\x04\n" +
+	"\f_parallelism\"\xdc\x04\n" +
 	"\fUpdateStatus\x124\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1e.cluster.v1.UpdateStatus.StateR\x05state\x129\n" +
 	"\n" +
@@ -2131,8 +2132,8 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\bprogress\x18\x06 \x03(\v2\x16.cluster.v1.SlotUpdateR\bprogress\x12\x1a\n" +
 	"\bpromoted\x18\a \x01(\bR\bpromoted\x12?\n" +
 	"\vpaused_from\x18\b \x01(\x0e2\x1e.cluster.v1.UpdateStatus.StateR\n" +
-	"pausedFrom\x12!\n" +
-	"\fspec_version\x18\t \x01(\x04R\vspecVersion\"\xc0\x01\n" +
+	"pausedFrom\x12\x18\n" +
+	"\aversion\x18\t \x01(\x04R\aversion\"\xc0\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_UPDATING\x10\x01\x12\x10\n" +

@@ -27,8 +27,11 @@ const (
 type SnapshotHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// format is 1; a reader refuses one it does not know.
-	Format        uint32 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
-	Index         uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Format uint32 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
+	// index of the last command in it.
+	Index uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// time at which that command was proposed.
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -75,6 +78,13 @@ func (x *SnapshotHeader) GetIndex() uint64 {
 		return x.Index
 	}
 	return 0
+}
+
+func (x *SnapshotHeader) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
 }
 
 // SnapshotItem is one object of the state.
@@ -378,10 +388,11 @@ var File_raft_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_raft_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x16raft/v1/snapshot.proto\x12\araft.v1\x1a\x18cluster/v1/cluster.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\">\n" +
+	"\x16raft/v1/snapshot.proto\x12\araft.v1\x1a\x18cluster/v1/cluster.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"\xdf\x02\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xdf\x02\n" +
 	"\fSnapshotItem\x12/\n" +
 	"\acluster\x18\x01 \x01(\v2\x13.cluster.v1.ClusterH\x00R\acluster\x126\n" +
 	"\asecrets\x18\x02 \x01(\v2\x1a.cluster.v1.ClusterSecretsH\x00R\asecrets\x12&\n" +
@@ -422,27 +433,28 @@ var file_raft_v1_snapshot_proto_goTypes = []any{
 	(*SnapshotItem)(nil),          // 1: raft.v1.SnapshotItem
 	(*AppliedRequest)(nil),        // 2: raft.v1.AppliedRequest
 	(*SnapshotEnd)(nil),           // 3: raft.v1.SnapshotEnd
-	(*v1.Cluster)(nil),            // 4: cluster.v1.Cluster
-	(*v1.ClusterSecrets)(nil),     // 5: cluster.v1.ClusterSecrets
-	(*v1.Node)(nil),               // 6: cluster.v1.Node
-	(*v1.Service)(nil),            // 7: cluster.v1.Service
-	(*v1.Task)(nil),               // 8: cluster.v1.Task
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*v1.Cluster)(nil),            // 5: cluster.v1.Cluster
+	(*v1.ClusterSecrets)(nil),     // 6: cluster.v1.ClusterSecrets
+	(*v1.Node)(nil),               // 7: cluster.v1.Node
+	(*v1.Service)(nil),            // 8: cluster.v1.Service
+	(*v1.Task)(nil),               // 9: cluster.v1.Task
 }
 var file_raft_v1_snapshot_proto_depIdxs = []int32{
-	4, // 0: raft.v1.SnapshotItem.cluster:type_name -> cluster.v1.Cluster
-	5, // 1: raft.v1.SnapshotItem.secrets:type_name -> cluster.v1.ClusterSecrets
-	6, // 2: raft.v1.SnapshotItem.node:type_name -> cluster.v1.Node
-	7, // 3: raft.v1.SnapshotItem.service:type_name -> cluster.v1.Service
-	8, // 4: raft.v1.SnapshotItem.task:type_name -> cluster.v1.Task
-	2, // 5: raft.v1.SnapshotItem.request:type_name -> raft.v1.AppliedRequest
-	3, // 6: raft.v1.SnapshotItem.end:type_name -> raft.v1.SnapshotEnd
-	9, // 7: raft.v1.AppliedRequest.at:type_name -> google.protobuf.Timestamp
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	4, // 0: raft.v1.SnapshotHeader.time:type_name -> google.protobuf.Timestamp
+	5, // 1: raft.v1.SnapshotItem.cluster:type_name -> cluster.v1.Cluster
+	6, // 2: raft.v1.SnapshotItem.secrets:type_name -> cluster.v1.ClusterSecrets
+	7, // 3: raft.v1.SnapshotItem.node:type_name -> cluster.v1.Node
+	8, // 4: raft.v1.SnapshotItem.service:type_name -> cluster.v1.Service
+	9, // 5: raft.v1.SnapshotItem.task:type_name -> cluster.v1.Task
+	2, // 6: raft.v1.SnapshotItem.request:type_name -> raft.v1.AppliedRequest
+	3, // 7: raft.v1.SnapshotItem.end:type_name -> raft.v1.SnapshotEnd
+	4, // 8: raft.v1.AppliedRequest.at:type_name -> google.protobuf.Timestamp
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_raft_v1_snapshot_proto_init() }

@@ -40,3 +40,75 @@ func TestMesh(t *testing.T) {
 		})
 	}
 }
+
+// TestReach asks from where a reply is hard to bring back: the nodes
+// themselves, localhost, and tasks.
+func TestReach(t *testing.T) {
+	l := newLab(t, 3, false)
+	l.apply()
+	a, b := l.task(0, "a"), l.task(1, "b")
+	l.publish(8001, a)
+	l.publish(8002, b)
+	l.publish(8003)
+	l.apply()
+	n1, n2, n3 := l.addr4(101).String(), l.addr4(102).String(), l.addr4(103).String()
+	tests := map[string]struct {
+		from string
+		addr string
+		want string
+	}{
+		"localhost, task here":               {l.nodes[0].netns, "127.0.0.1:8001", "a saw 169.254.1.1"},
+		"localhost, task elsewhere":          {l.nodes[0].netns, "127.0.0.1:8002", "b saw " + tunnel4(1).String()},
+		"localhost, no task":                 {l.nodes[0].netns, "127.0.0.1:8003", "refused"},
+		"IPv6 localhost":                     {l.nodes[0].netns, "[::1]:8001", "refused"},
+		"own address, task here":             {l.nodes[0].netns, n1 + ":8001", "a saw " + n1},
+		"own address, task elsewhere":        {l.nodes[0].netns, n1 + ":8002", "b saw " + n1},
+		"node to node, task on that":         {l.nodes[0].netns, n2 + ":8002", "b saw " + n1},
+		"node to node, task on a third":      {l.nodes[0].netns, n3 + ":8002", "b saw " + n1},
+		"node to node, task on the client's": {l.nodes[0].netns, n2 + ":8001", "a saw " + tunnel4(2).String()},
+		"the same by IPv6":                   {l.nodes[0].netns, "[" + l.addr6(102).String() + "]:8001", "a saw " + tunnel6(2).String()},
+		"hairpin by own node":                {a.Netns, n1 + ":8001", "a saw 169.254.1.1"},
+		"hairpin by another node":            {a.Netns, n2 + ":8001", "a saw " + tunnel4(2).String()},
+		"task to the gateway":                {a.Netns, "169.254.1.1:8002", "b saw 10.88.0.10"},
+		"task by own node to a task":         {a.Netns, n1 + ":8002", "b saw 10.88.0.10"},
+		"task to a task":                     {a.Netns, "10.88.0.11:80", "b saw 10.88.0.10"},
+		"task to a task by IPv6":             {a.Netns, "[fd88::11]:80", "b saw fd88::10"},
+		"no endpoint":                        {l.client, n1 + ":8003", "refused"},
+		"no endpoint by IPv6":                {l.client, "[" + l.addr6(101).String() + "]:8003", "refused"},
+		"node to a task here":                {l.nodes[0].netns, "10.88.0.10:80", "a saw "},
+		"node to a task elsewhere":           {l.nodes[0].netns, "10.88.0.11:80", "b saw "},
+	}
+	for name, tt := range tests {
+		for _, network := range []string{"tcp", "udp"} {
+			t.Run(name+" "+network, func(t *testing.T) {
+				if got := l.get(tt.from, network, tt.addr); !strings.Contains(got, tt.want) {
+					t.Errorf("%s gave %q, want %q", tt.addr, got, tt.want)
+				}
+			})
+		}
+	}
+}
+
+// TestClientOfOneNode calls from an address that only the called node has a route to.
+func TestClientOfOneNode(t *testing.T) {
+	for _, filter := range []string{"0", "1"} {
+		t.Run("rp_filter "+filter, func(t *testing.T) {
+			l := newLab(t, 2, false)
+			l.ip(l.client, "addr add 192.0.2.1/32 dev lo")
+			l.ip(l.client, "route add 10.77.0.101/32 dev e0 src 192.0.2.1")
+			l.ip(l.nodes[0].netns, "route add 192.0.2.1/32 via %s", l.addr4(1))
+			if filter == "1" { // loose is the most that the overlay can have: it needs some route
+				l.ip(l.nodes[1].netns, "route add default via %s", l.addr4(101))
+			}
+			l.in(l.nodes[1].netns, "sh", "-c", "echo "+filter+" > /proc/sys/net/ipv4/conf/all/rp_filter")
+			l.apply()
+			l.publish(8001, l.task(1, "a"))
+			l.apply()
+			for _, network := range []string{"tcp", "udp"} {
+				if got, want := l.get(l.client, network, "10.77.0.101:8001"), "a saw 192.0.2.1"; got != want {
+					t.Errorf("%s: %q, want %q", network, got, want)
+				}
+			}
+		})
+	}
+}

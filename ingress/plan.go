@@ -14,6 +14,9 @@ import (
 type facts struct {
 	mtu  int  // of the device that has the underlay address
 	ipv6 bool // the kernel has IPv6
+	// strict says that net.ipv4.conf.all.rp_filter is 1: each device's own
+	// setting then counts only if it is larger.
+	strict bool
 	vni  int
 	port int
 }
@@ -41,8 +44,13 @@ func planOverlay(s *state, w *Want, f facts) {
 	}
 	s.addrs.add(host(tunnel4(w.Self.Index)))
 	s.sysctls.add(setting{"net/ipv4/ip_forward", "1"})
-	// Replies of a client arrive by the node it called, not by the way to the client.
-	s.sysctls.add(setting{"net/ipv4/conf/" + Overlay + "/rp_filter", "2"})
+	// A client's packets come by the node it called, and not where the route
+	// to it leads; there may be no route to it at all.
+	filter := "0"
+	if f.strict {
+		filter = "2"
+	}
+	s.sysctls.add(setting{"net/ipv4/conf/" + Overlay + "/rp_filter", filter})
 	// A process of this node calls 127.0.0.1: replies to it come from here.
 	s.sysctls.add(setting{"net/ipv4/conf/" + Overlay + "/route_localnet", "1"})
 	if f.ipv6 {
@@ -57,6 +65,7 @@ func planNode(s *state, n Node, f facts) {
 	s.frames.add(frame{m, n.Underlay.Unmap()})
 	for _, t := range tunnels(n.Index, f) {
 		s.neighs.add(neigh{t, m})
+		s.routes.add(route{dst: host(t), via: t, table: unix.RT_TABLE_MAIN})
 		s.routes.add(route{dst: everything(t), via: t, table: nodeTable(n.Index)})
 		s.rules.add(policy{
 			v6: t.Is6(), priority: rulePriority + 1,

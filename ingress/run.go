@@ -103,7 +103,11 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *stat
 
 func (p *Plane) facts(k *kernel, w *Want) (facts, error) {
 	mtu, err := k.underlayMTU(w.Self.Underlay)
-	return facts{mtu: mtu, ipv6: k.ipv6, vni: p.cfg.VNI, port: p.cfg.Port}, err
+	if err != nil {
+		return facts{}, err
+	}
+	filter, err := readSysctl("net/ipv4/conf/all/rp_filter")
+	return facts{mtu: mtu, ipv6: k.ipv6, strict: filter == "1", vni: p.cfg.VNI, port: p.cfg.Port}, err
 }
 
 func (p *Plane) countRepairs(ctx context.Context, lines []string) {

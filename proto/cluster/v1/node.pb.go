@@ -567,7 +567,11 @@ type NodeImage struct {
 	Digest    string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	SizeBytes int64  `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// loaded: put there with "image load"; such an image goes before a registry's.
-	Loaded        bool `protobuf:"varint,4,opt,name=loaded,proto3" json:"loaded,omitempty"`
+	Loaded bool `protobuf:"varint,4,opt,name=loaded,proto3" json:"loaded,omitempty"`
+	// tagged_at is when somebody tied name to digest on the node by a load or a
+	// pull, in Unix nanoseconds; 0 for a copy fetched for a task. Where nodes
+	// differ about a name, the latest counts.
+	TaggedAt      int64 `protobuf:"varint,5,opt,name=tagged_at,json=taggedAt,proto3" json:"tagged_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -630,6 +634,13 @@ func (x *NodeImage) GetLoaded() bool {
 	return false
 }
 
+func (x *NodeImage) GetTaggedAt() int64 {
+	if x != nil {
+		return x.TaggedAt
+	}
+	return 0
+}
+
 var File_cluster_v1_node_proto protoreflect.FileDescriptor
 
 const file_cluster_v1_node_proto_rawDesc = "" +
@@ -690,13 +701,14 @@ const file_cluster_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"STATE_DOWN\x10\x02\x12\x0f\n" +
 	"\vSTATE_READY\x10\x03\x12\x16\n" +
-	"\x12STATE_DISCONNECTED\x10\x04\"n\n" +
+	"\x12STATE_DISCONNECTED\x10\x04\"\x8b\x01\n" +
 	"\tNodeImage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x16\n" +
-	"\x06loaded\x18\x04 \x01(\bR\x06loaded*R\n" +
+	"\x06loaded\x18\x04 \x01(\bR\x06loaded\x12\x1b\n" +
+	"\ttagged_at\x18\x05 \x01(\x03R\btaggedAt*R\n" +
 	"\bNodeRole\x12\x19\n" +
 	"\x15NODE_ROLE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10NODE_ROLE_WORKER\x10\x01\x12\x15\n" +

@@ -1,0 +1,107 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/images/usage"
+	"github.com/containerd/platforms"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	nodepb "github.com/muster/muster/proto/node/v1"
+)
+
+// Held returns the images of the node as it reports them to managers.
+func (s *Store) Held(ctx context.Context) ([]*clusterpb.NodeImage, error) {
+	ctx = s.inNamespace(ctx)
+	records, err := s.cfg.Client.ImageService().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	held := make([]*clusterpb.NodeImage, 0, len(records))
+	for _, record := range records {
+		held = append(held, s.held(ctx, record))
+	}
+	return held, nil
+}
+
+// List returns the images of the node as its user sees them.
+func (s *Store) List(ctx context.Context) ([]*nodepb.LocalImage, error) {
+	ctx = s.inNamespace(ctx)
+	records, err := s.cfg.Client.ImageService().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	used, err := s.usedBy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*nodepb.LocalImage, 0, len(records))
+	for _, record := range records {
+		local := &nodepb.LocalImage{
+			Name:      record.Name,
+			Digest:    record.Target.Digest.String(),
+			SizeBytes: s.size(ctx, record),
+			UsedBy:    uint32(len(used[record.Name])),
+		}
+		// What cannot be read is shown as unknown: the list must not fail for
+		// one broken image.
+		if img, err := describe(ctx, client.NewImage(s.cfg.Client, record)); err == nil && !img.CreatedAt.IsZero() {
+			local.CreatedAt = img.CreatedAt.Unix()
+		}
+		if have, err := images.Platforms(ctx, s.cfg.Client.ContentStore(), record.Target); err == nil {
+			for _, p := range have {
+				local.Platforms = append(local.Platforms, platforms.Format(p))
+			}
+		}
+		list = append(list, local)
+	}
+	return list, nil
+}
+
+// held describes one record.
+func (s *Store) held(ctx context.Context, record images.Image) *clusterpb.NodeImage {
+	taggedAt, _ := strconv.ParseInt(record.Labels[taggedAtLabel], 10, 64)
+	return &clusterpb.NodeImage{
+		Name:      record.Name,
+		Digest:    record.Target.Digest.String(),
+		SizeBytes: s.size(ctx, record),
+		Loaded:    record.Labels[loadedLabel] != "",
+		TaggedAt:  taggedAt,
+	}
+}
+
+// size returns the bytes of the image's content, 0 when it cannot be read.
+func (s *Store) size(ctx context.Context, record images.Image) int64 {
+	s.mu.Lock()
+	n, ok := s.sizes[record.Target.Digest]
+	s.mu.Unlock()
+	if ok {
+		return n
+	}
+	n, err := usage.CalculateImageUsage(ctx, record, s.cfg.Client.ContentStore(),
+		usage.WithManifestLimit(platforms.Default(), 1), usage.WithManifestUsage())
+	if err != nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sizes[record.Target.Digest] = n
+	return n
+}
+
+// usedBy returns the containers made from each image, by its name.
+func (s *Store) usedBy(ctx context.Context) (map[string][]string, error) {
+	list, err := s.cfg.Client.ContainerService().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	used := make(map[string][]string)
+	for _, c := range list {
+		used[c.Image] = append(used[c.Image], c.ID)
+	}
+	return used, nil
+}

@@ -1,0 +1,97 @@
+package images
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/remotes/docker/config"
+	"github.com/containerd/errdefs"
+)
+
+// credential is what Docker's X-Registry-Auth header holds.
+type credential struct {
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	IdentityToken string `json:"identitytoken"`
+	RegistryToken string `json:"registrytoken"`
+	ServerAddress string `json:"serveraddress"`
+}
+
+// parseCredential reads base64 JSON, in either of the alphabets that clients
+// use. An empty string is no credential.
+func parseCredential(auth string) (credential, error) {
+	var c credential
+	if auth == "" {
+		return c, nil
+	}
+	raw, err := base64.URLEncoding.DecodeString(auth)
+	if err != nil {
+		raw, err = base64.StdEncoding.DecodeString(auth)
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &c)
+	}
+	if err != nil {
+		return c, fmt.Errorf("registry credential: want base64 JSON as in X-Registry-Auth: %w", errdefs.ErrInvalidArgument)
+	}
+	return c, nil
+}
+
+// login returns user and secret in the form containerd's authorizer takes: a
+// secret without a user is a token.
+func (c credential) login(string) (user, secret string, err error) {
+	switch {
+	case c.IdentityToken != "":
+		return "", c.IdentityToken, nil
+	case c.RegistryToken != "":
+		return "", c.RegistryToken, nil
+	default:
+		return c.Username, c.Password, nil
+	}
+}
+
+// fromRegistry pulls r.
+func (s *Store) fromRegistry(ctx context.Context, r ref, auth string, labels map[string]string,
+	progress func(Progress),
+) (images.Image, error) {
+	cred, err := parseCredential(auth)
+	if err != nil {
+		return images.Image{}, err
+	}
+	want := r.name
+	if r.digest != "" {
+		want = r.pinned()
+	}
+	record, err := s.pull(ctx, want, s.resolver(ctx, cred), labels, progress)
+	if err != nil {
+		return images.Image{}, fmt.Errorf("registry %s: %w", r.domain, explain(err))
+	}
+	return record, nil
+}
+
+// resolver talks to registries and to the mirrors that hosts.toml names.
+func (s *Store) resolver(ctx context.Context, cred credential) remotes.Resolver {
+	return docker.NewResolver(docker.ResolverOptions{
+		Hosts: config.ConfigureHosts(ctx, config.HostOptions{
+			HostDir:     config.HostDirFromRoot(s.cfg.CertsDir),
+			Credentials: cred.login,
+		}),
+	})
+}
+
+// explain turns what registries answer into a few words.
+func explain(err error) error {
+	switch {
+	case errdefs.IsNotFound(err):
+		return fmt.Errorf("it is not there: %w", errdefs.ErrNotFound)
+	case errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err):
+		return fmt.Errorf("it is not there or needs a login (--with-registry-auth): %w", errdefs.ErrPermissionDenied)
+	default:
+		return fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)
+	}
+}

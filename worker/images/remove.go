@@ -1,0 +1,71 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+)
+
+// Remove forgets the image with that name, or every name of that digest, and
+// returns what was removed. An image that containers are made from stays
+// unless force is set; they keep running all the same.
+func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, error) {
+	ctx = s.inNamespace(ctx)
+	records, err := s.match(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	used, err := s.usedBy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var removed []string
+	var errs []error
+	for _, record := range records {
+		if n := len(used[record.Name]); n > 0 && !force {
+			errs = append(errs, fmt.Errorf("image %q: %d containers of this node use it; --force removes it all the same: %w",
+				Familiar(record.Name), n, errdefs.ErrFailedPrecondition))
+			continue
+		}
+		err := s.cfg.Client.ImageService().Delete(ctx, record.Name, images.SynchronousDelete())
+		if err != nil && !errdefs.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("image %q: remove: %w", Familiar(record.Name), err))
+			continue
+		}
+		s.Forget(&Image{Digest: record.Target.Digest})
+		removed = append(removed, record.Name)
+	}
+	if len(removed) > 0 {
+		s.notify()
+	}
+	return removed, errors.Join(errs...)
+}
+
+// match finds the records that name stands for.
+func (s *Store) match(ctx context.Context, name string) ([]images.Image, error) {
+	service := s.cfg.Client.ImageService()
+	if dgst, err := digest.Parse(name); err == nil {
+		records, err := service.List(ctx, fmt.Sprintf("target.digest==%s", dgst))
+		if err == nil && len(records) == 0 {
+			err = fmt.Errorf("image %q is not on this node: %w", name, errdefs.ErrNotFound)
+		}
+		return records, err
+	}
+	r, err := parse(name)
+	if err != nil {
+		return nil, err
+	}
+	wanted := r.name
+	if r.digest != "" {
+		wanted = r.pinned()
+	}
+	record, err := service.Get(ctx, wanted)
+	if errdefs.IsNotFound(err) {
+		return nil, fmt.Errorf("image %q is not on this node: %w", name, errdefs.ErrNotFound)
+	}
+	return []images.Image{record}, err
+}

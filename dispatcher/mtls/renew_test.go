@@ -1,0 +1,164 @@
+package mtls_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/dispatcher/mtls/mtlstest"
+	capb "github.com/muster/muster/proto/ca/v1"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// issuer answers renewals with 90-day certificates of the role it is set to,
+// or with its error, and keeps when it was asked.
+type issuer struct {
+	ca    *mtlstest.CA
+	node  string
+	role  clusterpb.NodeRole
+	err   error
+	asked []time.Time
+}
+
+func (i *issuer) issue(_ context.Context, csrPEM []byte) (*capb.IssueNodeCertificateResponse, error) {
+	i.asked = append(i.asked, time.Now())
+	if i.err != nil {
+		return nil, i.err
+	}
+	block, _ := pem.Decode(csrPEM)
+	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return &capb.IssueNodeCertificateResponse{
+		CertificatePem: i.ca.Sign(csr.PublicKey, i.node, i.role, time.Now().Add(lifetime)),
+		RootPem:        i.ca.RootPEM, NodeId: i.node, ClusterId: i.ca.ClusterID, Role: i.role,
+	}, nil
+}
+
+const lifetime = 90 * 24 * time.Hour
+
+// renewing runs a renewer of a worker n1 while f looks on, on a fake clock.
+func renewing(t *testing.T, f func(t *testing.T, h *mtls.Holder, i *issuer, r *mtls.Renewer, soon chan<- struct{})) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ca := mtlstest.New(t, "c1")
+		h := mtlstest.Holding(ca.IssueUntil("n1", mtlstest.Worker, time.Now().Add(lifetime)))
+		i := &issuer{ca: ca, node: "n1", role: mtlstest.Worker}
+		soon := make(chan struct{}, 1)
+		r := &mtls.Renewer{Holder: h, Request: i.issue, Soon: soon, Save: func(*mtls.Credentials) error { return nil }}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx, slog.New(slog.DiscardHandler)) }()
+		synctest.Wait()
+		f(t, h, i, r, soon)
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	})
+}
+
+func TestRenewsInTime(t *testing.T) {
+	renewing(t, func(t *testing.T, h *mtls.Holder, i *issuer, _ *mtls.Renewer, _ chan<- struct{}) {
+		start := time.Now()
+		time.Sleep(lifetime/2 - time.Minute)
+		synctest.Wait()
+		if len(i.asked) != 0 {
+			t.Errorf("renewed after %v", i.asked[0].Sub(start))
+		}
+		for range 10 {
+			left := time.Until(h.Current().NotAfter())
+			time.Sleep(lifetime)
+			synctest.Wait()
+			if left < lifetime/10 {
+				t.Errorf("only %v were left", left)
+			}
+		}
+		if err := h.Current().Check(time.Now()); err != nil {
+			t.Error(err)
+		}
+		// At every 50 to 80 % of a life: 10.5 lives hold 13 to 21 renewals.
+		if n := len(i.asked); n < 12 || n > 21 {
+			t.Errorf("renewed %d times in 10.5 lives", n)
+		}
+	})
+}
+
+func TestRetriesWithBackOff(t *testing.T) {
+	renewing(t, func(t *testing.T, h *mtls.Holder, i *issuer, _ *mtls.Renewer, soon chan<- struct{}) {
+		old := h.Current()
+		i.err = errors.New("no manager")
+		soon <- struct{}{}
+		time.Sleep(8 * time.Hour)
+		synctest.Wait()
+		for n, want := range []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second} {
+			if got := i.asked[n+1].Sub(i.asked[n]); got != want {
+				t.Errorf("retry %d after %v, want %v", n+1, got, want)
+			}
+		}
+		last := len(i.asked) - 1
+		if got := i.asked[last].Sub(i.asked[last-1]); got != time.Hour {
+			t.Errorf("last retry after %v, want an hour", got)
+		}
+		if h.Current() != old {
+			t.Error("a failed renewal changed the credentials")
+		}
+		i.err = nil
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if h.Current() == old {
+			t.Error("not renewed once a manager answered")
+		}
+	})
+}
+
+func TestRenewsWhenTheRoleChanges(t *testing.T) {
+	renewing(t, func(t *testing.T, h *mtls.Holder, i *issuer, r *mtls.Renewer, soon chan<- struct{}) {
+		var told []clusterpb.NodeRole
+		r.RoleChanged = func(role clusterpb.NodeRole) { told = append(told, role) }
+		for _, role := range []clusterpb.NodeRole{mtlstest.Worker, mtlstest.Manager, mtlstest.Manager, mtlstest.Worker} {
+			i.role = role
+			soon <- struct{}{}
+			synctest.Wait()
+			if got := h.Current().Identity.Role; got != role {
+				t.Errorf("role %v, want %v", got, role)
+			}
+		}
+		if len(told) != 2 || told[0] != mtlstest.Manager || told[1] != mtlstest.Worker {
+			t.Errorf("told of %v, want manager, then worker", told)
+		}
+	})
+}
+
+func TestRefusesAnothersCertificate(t *testing.T) {
+	renewing(t, func(t *testing.T, h *mtls.Holder, i *issuer, _ *mtls.Renewer, soon chan<- struct{}) {
+		old := h.Current()
+		i.node = "n2"
+		soon <- struct{}{}
+		synctest.Wait()
+		if len(i.asked) != 1 || h.Current() != old {
+			t.Errorf("after %d requests node n1 is %+v", len(i.asked), h.Current().Identity)
+		}
+	})
+}
+
+// TestUsesOnlyWhatIsSaved: a restart must find the role that was acted on.
+func TestUsesOnlyWhatIsSaved(t *testing.T) {
+	renewing(t, func(t *testing.T, h *mtls.Holder, _ *issuer, r *mtls.Renewer, soon chan<- struct{}) {
+		old := h.Current()
+		r.Save = func(*mtls.Credentials) error { return fmt.Errorf("disk full") }
+		soon <- struct{}{}
+		synctest.Wait()
+		if h.Current() != old {
+			t.Error("uses credentials that were not saved")
+		}
+	})
+}

@@ -1,0 +1,160 @@
+package mtls
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// Server says whom a listening node speaks to.
+type Server struct {
+	// Credentials returns the node's current ones, such as [Holder.Current].
+	Credentials func() *Credentials
+	// Protocols maps each ALPN protocol that is served to who may open it.
+	Protocols map[string]Access
+	// Removed reports whether a node was put out of the cluster; its
+	// certificate is then refused though it is valid. May be nil.
+	Removed func(nodeID string) bool
+}
+
+// TLS returns the server's side of the cluster's TLS. It takes the
+// credentials anew for each connection.
+func (s Server) TLS() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		NextProtos: slices.Sorted(maps.Keys(s.Protocols)),
+		// Tickets would let a peer in on a certificate that was checked
+		// against an older state of the cluster.
+		SessionTicketsDisabled: true,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			c := s.Credentials()
+			if c == nil {
+				return nil, errNoCredentials()
+			}
+			// Also when expired: the client then learns why.
+			return &c.Certificate, nil
+		},
+		// The certificate is asked for here and verified by verify, which
+		// knows the current roots and what the protocol demands.
+		ClientAuth:       tls.RequestClientCert,
+		VerifyConnection: s.verify,
+	}
+}
+
+func (s Server) verify(cs tls.ConnectionState) error {
+	if cs.NegotiatedProtocol == "" {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+			"peer asked for no protocol, it must be one of %q", slices.Sorted(maps.Keys(s.Protocols))))
+	}
+	allowed := s.Protocols[cs.NegotiatedProtocol]
+	have, who := Anonymous, "a node without a certificate"
+	if len(cs.PeerCertificates) > 0 {
+		c := s.Credentials()
+		if c == nil {
+			return errNoCredentials()
+		}
+		id, err := c.verifyPeer(cs.PeerCertificates, x509.ExtKeyUsageClientAuth, "")
+		if err != nil {
+			return err
+		}
+		if s.Removed != nil && s.Removed(id.NodeID) {
+			return errRemoved(id.NodeID)
+		}
+		have, who = accessOf(id), RoleName(id.Role)+" "+id.NodeID
+	}
+	if allowed&have == 0 {
+		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
+			"protocol %s is for %s, not for %s", cs.NegotiatedProtocol, allowed, who))
+	}
+	return nil
+}
+
+// Peer says whom a client wants at the other end: the zero value accepts any
+// node of the cluster.
+type Peer struct {
+	// Role the peer must have, unless unspecified.
+	Role clusterpb.NodeRole
+	// NodeID the peer must have, unless empty.
+	NodeID string
+}
+
+// AnyManager is the peer of everything that talks to the control plane.
+func AnyManager() Peer { return Peer{Role: clusterpb.NodeRole_NODE_ROLE_MANAGER} }
+
+// ClientTLS returns the client's side of the cluster's TLS for one ALPN
+// protocol. It takes the credentials anew for each connection.
+func ClientTLS(credentials func() *Credentials, want Peer, protocol string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		NextProtos: []string{protocol},
+		ServerName: serverName(want),
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			c := credentials()
+			if c == nil {
+				return nil, errNoCredentials()
+			}
+			// TLS would tell this side no more than "bad certificate".
+			if err := c.Check(time.Now()); err != nil {
+				return nil, err
+			}
+			return &c.Certificate, nil
+		},
+		// The library would verify the address dialed, against fixed roots.
+		// VerifyConnection verifies the node, against the current ones.
+		InsecureSkipVerify: true,
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			c := credentials()
+			if c == nil {
+				return errNoCredentials()
+			}
+			return verifyServer(c, want, cs)
+		},
+	}
+}
+
+// serverName is the name the peer's certificate must be good for.
+func serverName(want Peer) string {
+	if want.NodeID != "" {
+		return want.NodeID
+	}
+	return unit(cmp.Or(want.Role, clusterpb.NodeRole_NODE_ROLE_MANAGER))
+}
+
+func verifyServer(c *Credentials, want Peer, cs tls.ConnectionState) error {
+	if len(cs.PeerCertificates) == 0 {
+		return errdefs.ErrPermissionDenied.WithMessage("peer showed no certificate")
+	}
+	id, err := c.verifyPeer(cs.PeerCertificates, x509.ExtKeyUsageServerAuth, want.NodeID)
+	if err != nil {
+		return err
+	}
+	if want.Role != clusterpb.NodeRole_NODE_ROLE_UNSPECIFIED && id.Role != want.Role {
+		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
+			"node %s is a %s, a %s is needed", id.NodeID, RoleName(id.Role), RoleName(want.Role)))
+	}
+	return nil
+}
+
+func accessOf(id Identity) Access {
+	if id.Role == clusterpb.NodeRole_NODE_ROLE_MANAGER {
+		return Manager
+	}
+	return Worker
+}
+
+func errNoCredentials() error {
+	return errdefs.ErrFailedPrecondition.WithMessage("this node has no certificate: it is in no cluster")
+}
+
+func errRemoved(nodeID string) error {
+	return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
+		"node %s was removed from the cluster; rejoin with a new token", nodeID))
+}

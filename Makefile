@@ -1,21 +1,74 @@
-# muster: build, check and test. `make` alone lists the targets.
+# muster: build, check, test and install. `make` alone lists the targets.
+#
+# Whatever a target needs it makes first, so a fresh clone on a machine with Go
+# and root can start with any of them.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# The build asks nothing of git but an optional version string, so a tarball of the source builds too.
+# The build asks nothing of git but a version string, so a tarball of the source builds too.
 export GOFLAGS := -buildvcs=false
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
+MODULE := github.com/muster/muster
+PREFIX ?= /usr/local
+DESTDIR ?=
+UNITDIR ?= /etc/systemd/system
+
 TOOLS := bin/tools
+RUNTIME := bin/containerd bin/containerd-shim-runc-v2 bin/runc
+# The packages whose tests need root, a kernel of their own or real nodes. They run last: they take longest.
+ROOT_TESTS := ./integration/...
 
 .PHONY: help
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# --- Build -----------------------------------------------------------------------------------------------------------
+
+.PHONY: build
+build: bin/muster $(RUNTIME) ## Build muster and the container runtime it manages into bin/.
+
+# Go knows best what is up to date, so it is always asked.
+.PHONY: bin/muster
+bin/muster:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cli/muster
+
+RUNTIME_MODULE := tools/runtime/go.mod tools/runtime/go.sum
+CONTAINERD := github.com/containerd/containerd/v2/cmd
+# What muster does not use of containerd, it does not carry: the memory of an idle node is mostly this.
+CONTAINERD_TAGS := no_cri no_btrfs no_zfs no_devmapper no_tracing no_rdt urfave_cli_no_docs osusergo netgo static_build
+
+bin/containerd: $(RUNTIME_MODULE)
+	cd tools/runtime && CGO_ENABLED=0 go build -trimpath -tags '$(CONTAINERD_TAGS)' -ldflags '-s -w' \
+		-o $(CURDIR)/$@ $(CONTAINERD)/containerd
+	@touch $@
+
+bin/containerd-shim-runc-v2: $(RUNTIME_MODULE)
+	cd tools/runtime && CGO_ENABLED=0 go build -trimpath -tags '$(CONTAINERD_TAGS) no_grpc' -ldflags '-s -w' \
+		-o $(CURDIR)/$@ $(CONTAINERD)/containerd-shim-runc-v2
+	@touch $@
+
+# Static, so that it starts quickly and runs where libseccomp is not installed.
+bin/runc: $(RUNTIME_MODULE) | setup
+	cd tools/runtime && CGO_ENABLED=1 go build -trimpath -tags 'seccomp urfave_cli_no_docs osusergo netgo' \
+		-ldflags '-s -w -linkmode external -extldflags -static' -o $(CURDIR)/$@ github.com/opencontainers/runc
+	@touch $@
+
+.PHONY: setup
+setup: ## Install the system packages that building, running and testing need.
+	@tools/setup
+
+.PHONY: clean
+clean: ## Remove everything that was built.
+	rm -rf bin .cache coverage.out
+
+# --- Source ----------------------------------------------------------------------------------------------------------
+
 # Tools are built once, from the versions that tools/lint/go.mod pins.
 define tool
 $(TOOLS)/$(notdir $(1)): tools/lint/go.mod tools/lint/go.sum
-	cd tools/lint && go build -trimpath -o $(CURDIR)/$$@ $(1)
+	cd tools/lint && go build -trimpath -ldflags '-s -w' -o $(CURDIR)/$$@ $(1)
 	@touch $$@
 endef
 $(eval $(call tool,github.com/bufbuild/buf/cmd/buf))
@@ -29,3 +82,65 @@ proto: $(TOOLS)/buf ## Generate the Go code of proto/.
 .PHONY: proto-check
 proto-check: $(TOOLS)/buf ## Check that proto/ is formatted, sound, compatible and freshly generated.
 	tools/proto-check $(TOOLS)/buf
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## Format the Go code.
+	$(TOOLS)/golangci-lint fmt ./...
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## Check the Go code: vet, linters, format.
+	go vet ./...
+	$(TOOLS)/golangci-lint run ./...
+
+# --- Test ------------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: setup proto-check lint race root-test ## Check everything: source, unit tests, then real nodes.
+
+.PHONY: race
+race: ## Run the unit tests with the race detector, in random order.
+	go test -race -shuffle=on -timeout 10m $$(go list ./... | grep -v '^$(MODULE)/integration/\(bench\|demo\|nodes\|pack\|real\)')
+
+# One package at a time: real nodes share one machine, and a starved node looks like a dead one.
+.PHONY: root-test
+root-test: setup build ## Run the tests on real nodes: needs root, takes minutes.
+	go test -p 1 -timeout 15m ./integration/pack/... ./integration/nodes/...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for FUZZTIME (10s) each.
+	@tools/fuzz $(or $(FUZZTIME),10s)
+
+.PHONY: cover
+cover: ## Report the coverage of the unit tests.
+	go test -coverprofile=coverage.out ./...
+	go tool cover -func=coverage.out | tail -1
+
+.PHONY: bench
+bench: setup build ## Measure the figures that the README quotes, on real nodes.
+	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./integration/bench/...
+
+.PHONY: demo
+demo: setup build ## Start three nodes and a service on this machine, lose a node, watch it heal.
+	integration/demo/up
+
+.PHONY: demo-down
+demo-down: ## Take the demo down and leave nothing behind.
+	integration/demo/down
+
+# --- Install ---------------------------------------------------------------------------------------------------------
+
+.PHONY: install
+install: build ## Install into PREFIX (/usr/local), with a systemd unit.
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/muster $(DESTDIR)$(UNITDIR)
+	install -m 0755 bin/muster $(DESTDIR)$(PREFIX)/bin/muster
+	install -m 0755 $(RUNTIME) $(DESTDIR)$(PREFIX)/lib/muster/
+	sed 's|@PREFIX@|$(PREFIX)|g' tools/install/muster.service > $(DESTDIR)$(UNITDIR)/muster.service
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo "Installed. Start it with: systemctl enable --now muster"
+
+.PHONY: uninstall
+uninstall: ## Remove what install installed; /var/lib/muster stays.
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl disable --now muster 2>/dev/null || true; fi
+	rm -f $(DESTDIR)$(UNITDIR)/muster.service $(DESTDIR)$(PREFIX)/bin/muster
+	rm -rf $(DESTDIR)$(PREFIX)/lib/muster
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi

@@ -1,0 +1,11 @@
+// Package forward brings calls to the manager that can answer them.
+//
+// The services that only the leader can serve are registered on one server
+// inside the leader's process. Every other server, on every node, hands their
+// calls on as they are, bytes for bytes: to that server when this node leads,
+// to the leader's port when another one does. So no proxy is generated or
+// kept in step with the protocol, and a new service is forwarded by existing.
+//
+// Who called is read where the call came in and travels with it as metadata,
+// which is believed only from managers.
+package forward

@@ -1,0 +1,103 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+)
+
+// Director names the connection that a call goes out on.
+type Director func(ctx context.Context, method string) (*grpc.ClientConn, error)
+
+// Handler hands every call on to where direct says. Use it with
+// grpc.UnknownServiceHandler. It returns the error of the server that
+// answered, unchanged.
+func Handler(direct Director, caller func(context.Context) Caller) grpc.StreamHandler {
+	return func(_ any, in grpc.ServerStream) error {
+		method, ok := grpc.Method(in.Context())
+		if !ok {
+			return fmt.Errorf("a call without a method: %w", errdefs.ErrInvalidArgument)
+		}
+		conn, err := direct(in.Context(), method)
+		if err != nil {
+			return err
+		}
+		// Ending this context ends the outgoing stream and its goroutine.
+		ctx, cancel := context.WithCancel(outgoing(in.Context(), caller(in.Context())))
+		defer cancel()
+		desc := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+		out, err := conn.NewStream(ctx, desc, method, grpc.ForceCodecV2(Codec()))
+		if err != nil {
+			return err
+		}
+		return pipe(in, out)
+	}
+}
+
+// outgoing is the context of the call that goes out: the caller's metadata,
+// and who the caller is.
+func outgoing(ctx context.Context, c Caller) context.Context {
+	md, _ := metadata.FromIncomingContext(ctx)
+	md = md.Copy()
+	c.write(md)
+	return metadata.NewOutgoingContext(ctx, md)
+}
+
+// pipe copies both ways until the answering side has ended.
+func pipe(in grpc.ServerStream, out grpc.ClientStream) error {
+	sent := make(chan error, 1)
+	go func() { sent <- upstream(in, out) }()
+	err := downstream(in, out)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	// The sender ends when the caller has sent all, or with the handler's
+	// context, which gRPC cancels on return; it is not waited for here, since
+	// a caller may keep its side open after the answer is complete.
+	select {
+	case sendErr := <-sent:
+		if err == nil {
+			err = sendErr
+		}
+	default:
+	}
+	return err
+}
+
+func upstream(in grpc.ServerStream, out grpc.ClientStream) error {
+	for {
+		var f frame
+		err := in.RecvMsg(&f)
+		if errors.Is(err, io.EOF) {
+			return out.CloseSend()
+		}
+		if err != nil {
+			return nil // the caller went away; downstream tells
+		}
+		err = out.SendMsg(&f)
+		f.data.Free()
+		if err != nil {
+			return nil // downstream receives the reason
+		}
+	}
+}
+
+func downstream(in grpc.ServerStream, out grpc.ClientStream) error {
+	for {
+		var f frame
+		if err := out.RecvMsg(&f); err != nil {
+			in.SetTrailer(out.Trailer())
+			return err
+		}
+		err := in.SendMsg(&f)
+		f.data.Free()
+		if err != nil {
+			return err
+		}
+	}
+}

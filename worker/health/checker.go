@@ -43,9 +43,13 @@ func (c *Checker) Run(ctx context.Context, t *Tracker, changed func(*Tracker)) {
 			return
 		case <-timer.C:
 		}
-		r := c.once(ctx)
+		r, ok := c.once(ctx)
 		if ctx.Err() != nil {
 			return // the task is being stopped: what failed was not its fault
+		}
+		if !ok {
+			timer.Reset(t.Wait(time.Now()))
+			continue
 		}
 		state := t.Next(r)
 		changed(t)
@@ -56,8 +60,9 @@ func (c *Checker) Run(ctx context.Context, t *Tracker, changed func(*Tracker)) {
 	}
 }
 
-// once performs one check within its timeout.
-func (c *Checker) once(ctx context.Context) (r Result) {
+// once performs one check within its timeout. It is not ok when the runtime
+// was away: that says nothing about the task.
+func (c *Checker) once(ctx context.Context) (r Result, ok bool) {
 	timeout := c.Check.GetTimeout().AsDuration()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -65,13 +70,16 @@ func (c *Checker) once(ctx context.Context) (r Result) {
 	code, output, err := c.perform(ctx)
 	r.End = time.Now()
 	switch {
+	case errdefs.IsUnavailable(err):
+		return r, false
 	case ctx.Err() != nil:
-		return Result{r.Start, r.End, unknown, fmt.Sprintf("health check exceeded timeout (%v)", timeout)}
+		r.ExitCode, r.Output = unknown, fmt.Sprintf("health check exceeded timeout (%v)", timeout)
 	case err != nil:
-		return Result{r.Start, r.End, unknown, err.Error()}
+		r.ExitCode, r.Output = unknown, err.Error()
+	default:
+		r.ExitCode, r.Output = code, output
 	}
-	r.ExitCode, r.Output = code, output
-	return r
+	return r, true
 }
 
 func (c *Checker) perform(ctx context.Context) (int32, string, error) {

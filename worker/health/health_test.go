@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -139,6 +141,27 @@ func TestCheckerStopsWithoutBlame(t *testing.T) {
 	})
 }
 
+// TestCheckerWaitsForTheRuntime has a runtime that is away for a while.
+func TestCheckerWaitsForTheRuntime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		c := &Checker{
+			Check: check(time.Second, time.Second, 0, time.Second, 1),
+			Exec: func(context.Context, string, []string) (int32, string, error) {
+				if n++; n < 10 {
+					return 0, "", fmt.Errorf("containerd restarts: %w", errdefs.ErrUnavailable)
+				}
+				return 1, "sick", nil
+			},
+		}
+		tr := NewTracker(c.Check, time.Now())
+		c.Run(t.Context(), tr, func(*Tracker) {})
+		if n != 10 || tr.Last() != "sick" {
+			t.Errorf("ended after %d checks with %q, want 10 and sick", n, tr.Last())
+		}
+	})
+}
+
 // TestNetworkChecks calls a real server on loopback.
 func TestNetworkChecks(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -173,7 +196,7 @@ func TestNetworkChecks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tt.check.Timeout = durationpb.New(5 * time.Second)
 			c := &Checker{Check: tt.check, Addresses: tt.addrs}
-			if r := c.once(t.Context()); r.ExitCode != tt.want {
+			if r, _ := c.once(t.Context()); r.ExitCode != tt.want {
 				t.Errorf("exit code %d (%s), want %d", r.ExitCode, r.Output, tt.want)
 			}
 		})
@@ -186,14 +209,14 @@ func TestNetworkChecks(t *testing.T) {
 			a, _ := net.Pipe()
 			return a, nil
 		}
-		if r := c.once(t.Context()); r.ExitCode != 0 || called != "10.0.0.1:7" {
+		if r, _ := c.once(t.Context()); r.ExitCode != 0 || called != "10.0.0.1:7" {
 			t.Errorf("exit code %d after calling %q, want 0 after 10.0.0.1:7", r.ExitCode, called)
 		}
 	})
 	t.Run("exec that cannot run", func(t *testing.T) {
 		c := &Checker{Check: check(time.Second, time.Second, 0, time.Second, 1)}
 		c.Exec = func(context.Context, string, []string) (int32, string, error) { return 0, "", errors.New("no such file") }
-		if r := c.once(t.Context()); r.ExitCode != -1 || r.Output != "no such file" {
+		if r, _ := c.once(t.Context()); r.ExitCode != -1 || r.Output != "no such file" {
 			t.Errorf("got %d %q, want -1 and the reason", r.ExitCode, r.Output)
 		}
 	})

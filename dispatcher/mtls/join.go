@@ -110,6 +110,7 @@ func requestCertificate(ctx context.Context, addr string, rootPEM []byte, secret
 	}
 	defer cc.Close()
 	client := capb.NewCAServiceClient(cc)
+	var last error // why the cluster was not ready when last asked
 	for {
 		resp, err := client.IssueNodeCertificate(ctx, &capb.IssueNodeCertificateRequest{CsrPem: csr, Token: secret})
 		if err == nil {
@@ -118,12 +119,19 @@ func requestCertificate(ctx context.Context, addr string, rootPEM []byte, secret
 		if cause := refused.Load(); cause != nil {
 			return nil, fmt.Errorf("join by %s: %w", addr, *cause)
 		}
-		if !errdefs.IsUnavailable(err) {
+		switch {
+		case errdefs.IsUnavailable(err):
+			last = err
+		case errdefs.IsDeadlineExceeded(err) && last == nil:
+			return nil, explainUnreachable(addr, err)
+		case errdefs.IsDeadlineExceeded(err):
+			return nil, fmt.Errorf("join by %s: %w", addr, last)
+		default:
 			return nil, fmt.Errorf("join by %s: %w", addr, err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("join by %s: %w", addr, err)
+			return nil, fmt.Errorf("join by %s: %w", addr, last)
 		case <-time.After(joinRetry):
 		}
 	}

@@ -1,0 +1,170 @@
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// ALPN protocols of the control port.
+const (
+	ProtocolGRPC = "h2"
+	ProtocolRaft = "muster-raft/1"
+)
+
+const (
+	// handshakeTimeout bounds a handshake, and then the wait for the
+	// protocol's server to take the connection.
+	handshakeTimeout = 5 * time.Second
+
+	// maxHandshakes at once: each holds a connection and some memory, for a
+	// peer that proved nothing yet.
+	maxHandshakes = 512
+
+	// acceptRetry is the pause after the system had no file descriptor left.
+	acceptRetry = 50 * time.Millisecond
+)
+
+// Listener splits one listener by protocol. Call For for each protocol, then
+// Run.
+type Listener struct {
+	inner  net.Listener
+	config *tls.Config
+	log    *slog.Logger
+	byALPN map[string]*protocolListener
+}
+
+// New returns a listener that serves connections of inner with the TLS
+// settings given, those of mtls.Server. It owns inner from now on.
+func New(inner net.Listener, config *tls.Config, log *slog.Logger) *Listener {
+	return &Listener{inner: inner, config: config, log: log, byALPN: make(map[string]*protocolListener)}
+}
+
+// For returns the listener of one protocol. Its connections are *tls.Conn
+// whose handshake is done. Call it before Run, once for each protocol.
+func (l *Listener) For(protocol string) net.Listener {
+	if _, ok := l.byALPN[protocol]; ok {
+		panic(fmt.Sprintf("listen: protocol %q is listened for twice", protocol))
+	}
+	p := &protocolListener{addr: l.inner.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})}
+	l.byALPN[protocol] = p
+	return p
+}
+
+// Run accepts until ctx is done or the port fails, then closes the port and
+// the protocols' listeners. Connections handed over are not closed.
+func (l *Listener) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var handshakes sync.WaitGroup
+	stop := context.AfterFunc(ctx, func() { _ = l.inner.Close() })
+	defer func() {
+		cancel()
+		stop()
+		_ = l.inner.Close()
+		for _, p := range l.byALPN {
+			_ = p.Close()
+		}
+		handshakes.Wait()
+	}()
+
+	slots := make(chan struct{}, maxHandshakes)
+	for {
+		conn, err := l.inner.Accept()
+		if ctx.Err() != nil {
+			if err == nil {
+				_ = conn.Close()
+			}
+			return nil
+		}
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("accept on %s: %w", l.inner.Addr(), err)
+			}
+			// Too many open files, or a peer that went away: both pass.
+			l.log.WarnContext(ctx, "accept failed, will retry", "addr", l.inner.Addr(), "in", acceptRetry, "err", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(acceptRetry):
+			}
+			continue
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			// Better to turn one away than to let stalled ones stop all.
+			l.log.WarnContext(ctx, "too many handshakes at once, connection closed", "addr", conn.RemoteAddr())
+			_ = conn.Close()
+			continue
+		}
+		handshakes.Go(func() {
+			defer func() { <-slots }()
+			if err := l.handOver(ctx, conn); err != nil {
+				_ = conn.Close()
+				if ctx.Err() == nil {
+					l.log.InfoContext(ctx, "connection refused", "addr", conn.RemoteAddr(), "err", err)
+				}
+			}
+		})
+	}
+}
+
+// handOver finds out who is there and for which protocol, and gives the
+// connection to that protocol's server.
+func (l *Listener) handOver(ctx context.Context, conn net.Conn) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout,
+		fmt.Errorf("no handshake within %s", handshakeTimeout))
+	defer cancel()
+	secure := tls.Server(conn, l.config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		return fmt.Errorf("handshake: %w", err)
+	}
+	protocol := secure.ConnectionState().NegotiatedProtocol
+	p, ok := l.byALPN[protocol]
+	if !ok {
+		return fmt.Errorf("protocol %q is not served here", protocol)
+	}
+	select {
+	case p.conns <- secure:
+		return nil
+	case <-p.closed:
+		return fmt.Errorf("protocol %q is no longer served", protocol)
+	case <-ctx.Done():
+		return fmt.Errorf("the server of protocol %q takes no connection", protocol)
+	}
+}
+
+// protocolListener hands out the connections of one protocol.
+type protocolListener struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Accept waits for a connection whose handshake is done.
+func (p *protocolListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close stops this protocol only; the port stays open for the others.
+func (p *protocolListener) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+// Addr is the address of the port.
+func (p *protocolListener) Addr() net.Addr { return p.addr }

@@ -1,0 +1,301 @@
+package listen_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/muster/muster/dispatcher/listen"
+	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/dispatcher/mtls/mtlstest"
+	"github.com/muster/muster/dispatcher/rpcerror"
+	capb "github.com/muster/muster/proto/ca/v1"
+)
+
+// whoami answers with who it thinks is calling.
+type whoami struct {
+	capb.UnimplementedCAServiceServer
+}
+
+func (whoami) GetRootCA(ctx context.Context, _ *capb.GetRootCARequest) (*capb.GetRootCAResponse, error) {
+	who := "anonymous"
+	if id, ok := mtls.PeerIdentity(ctx); ok {
+		who = mtls.RoleName(id.Role) + " " + id.NodeID
+	} else if mtls.IsLocal(ctx) {
+		who = "local"
+	}
+	return &capb.GetRootCAResponse{RootPem: []byte(who)}, nil
+}
+
+// port is a control port whose raft side greets, then closes.
+type port struct {
+	addr, socket string
+	manager      *mtls.Holder
+}
+
+func serve(t *testing.T, ca *mtlstest.CA) port {
+	t.Helper()
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := port{
+		addr:    inner.Addr().String(),
+		socket:  filepath.Join(t.TempDir(), "muster.sock"),
+		manager: mtlstest.Holding(ca.Issue("m1", mtlstest.Manager)),
+	}
+	unix, err := net.Listen("unix", p.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := mtls.Server{Credentials: p.manager.Current, Protocols: map[string]mtls.Access{
+		listen.ProtocolGRPC: mtls.Anyone, listen.ProtocolRaft: mtls.Manager, "unserved": mtls.Anyone,
+	}}.TLS()
+	l := listen.New(inner, config, slog.New(slog.DiscardHandler))
+	forGRPC, forRaft := l.For(listen.ProtocolGRPC), l.For(listen.ProtocolRaft)
+
+	opts := append(rpcerror.ServerOptions(), grpc.Creds(listen.ServerCredentials()))
+	opts = append(opts, mtls.Authorizer{Methods: map[string]mtls.Access{
+		"/ca.v1.CAService/GetRootCA": mtls.Anyone,
+		"/ca.v1.CAService/":          mtls.Manager,
+	}}.ServerOptions()...)
+	srv := grpc.NewServer(opts...)
+	capb.RegisterCAServiceServer(srv, whoami{})
+
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 4)
+	go func() { ended <- l.Run(ctx) }()
+	go func() { ended <- srv.Serve(forGRPC) }()
+	go func() { ended <- srv.Serve(listen.Local(unix)) }()
+	go func() { ended <- greet(forRaft) }()
+	t.Cleanup(func() {
+		cancel()
+		srv.Stop()
+		for range cap(ended) {
+			if err := <-ended; err != nil && !errors.Is(err, net.ErrClosed) {
+				t.Errorf("ended: %v", err)
+			}
+		}
+	})
+	return p
+}
+
+func greet(l net.Listener) error {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(conn, "raft")
+		if err := errors.Join(err, conn.Close()); err != nil {
+			return err
+		}
+	}
+}
+
+func TestGRPCKnowsItsCallers(t *testing.T) {
+	ca := mtlstest.New(t, "c1")
+	p := serve(t, ca)
+	node := func(c *mtls.Credentials) credentials.TransportCredentials {
+		return mtls.ClientCredentials(mtlstest.Holding(c).Current, mtls.AnyManager())
+	}
+	anonymous := credentials.NewTLS(&tls.Config{InsecureSkipVerify: true})
+	const denied = "/ca.v1.CAService/IssueNodeCertificate is for managers, not for "
+	tests := map[string]struct {
+		target string
+		creds  credentials.TransportCredentials
+		want   string
+		denied string
+	}{
+		"worker":    {p.addr, node(ca.Issue("w1", mtlstest.Worker)), "worker w1", denied + "worker w1"},
+		"manager":   {p.addr, node(ca.Issue("m2", mtlstest.Manager)), "manager m2", ""},
+		"anonymous": {p.addr, anonymous, "anonymous", denied + "a caller without a certificate"},
+		"local":     {"unix:" + p.socket, insecure.NewCredentials(), "local", denied + "a caller on the local socket"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			cc, err := grpc.NewClient(tt.target, append(rpcerror.DialOptions(), grpc.WithTransportCredentials(tt.creds))...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cc.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			client := capb.NewCAServiceClient(cc)
+			resp, err := client.GetRootCA(ctx, &capb.GetRootCARequest{})
+			if err != nil || string(resp.GetRootPem()) != tt.want {
+				t.Errorf("handler saw %q, %v; want %q", resp.GetRootPem(), err, tt.want)
+			}
+			_, err = client.IssueNodeCertificate(ctx, &capb.IssueNodeCertificateRequest{})
+			if tt.denied == "" && !errdefs.IsNotImplemented(err) ||
+				tt.denied != "" && (!errdefs.IsPermissionDenied(err) || err.Error() != tt.denied) {
+				t.Errorf("other call: %v, want %q", err, tt.denied)
+			}
+		})
+	}
+}
+
+func TestRaftIsForManagers(t *testing.T) {
+	ca := mtlstest.New(t, "c1")
+	p := serve(t, ca)
+	tests := map[string]struct {
+		client *mtls.Credentials
+		want   string // error; "" when greeted
+	}{
+		"manager": {ca.Issue("m2", mtlstest.Manager), ""},
+		"worker":  {ca.Issue("w1", mtlstest.Worker), "bad certificate"},
+		"foreign": {mtlstest.New(t, "c2").Issue("m2", mtlstest.Manager), "m1 belongs to another cluster"},
+		"expired": {ca.IssueUntil("m2", mtlstest.Manager, time.Now().Add(-time.Hour)), "m2 expired on"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			said, err := readAll(listen.DialRaft(ctx, p.addr, mtlstest.Holding(tt.client).Current))
+			switch {
+			case tt.want == "" && (err != nil || said != "raft"):
+				t.Errorf("raft said %q, %v", said, err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("raft said %q, %v; want error %q", said, err, tt.want)
+			}
+		})
+	}
+}
+
+// TestRenewalIsPickedUp renews while the port is open.
+func TestRenewalIsPickedUp(t *testing.T) {
+	ca := mtlstest.New(t, "c1")
+	p := serve(t, ca)
+	client := mtlstest.Holding(ca.Issue("m2", mtlstest.Manager))
+	for range 2 {
+		conn, err := listen.DialRaft(t.Context(), p.addr, client.Current)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := conn.(*tls.Conn).ConnectionState().PeerCertificates[0]; !got.Equal(p.manager.Current().Certificate.Leaf) {
+			t.Error("the port shows an old certificate")
+		}
+		if _, err := readAll(conn, nil); err != nil {
+			t.Error(err)
+		}
+		p.manager.Set(ca.Issue("m1", mtlstest.Manager))
+	}
+}
+
+func TestProtocolsNotServed(t *testing.T) {
+	p := serve(t, mtlstest.New(t, "c1"))
+	for _, protocol := range []string{"unserved", "http/1.1"} {
+		conn, err := tls.Dial("tcp", p.addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}})
+		if err == nil {
+			_, err = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}
+		if err == nil {
+			t.Errorf("protocol %q is served", protocol)
+		}
+	}
+}
+
+// TestStalledClientsHoldNobodyUp keeps silent connections open on a fake
+// clock, while others are served.
+func TestStalledClientsHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := mtlstest.New(t, "c1")
+		inner := bufconn.Listen(1 << 16)
+		config := mtls.Server{
+			Credentials: mtlstest.Holding(ca.Issue("m1", mtlstest.Manager)).Current,
+			Protocols:   map[string]mtls.Access{listen.ProtocolRaft: mtls.Manager},
+		}.TLS()
+		l := listen.New(inner, config, slog.New(slog.DiscardHandler))
+		forRaft := l.For(listen.ProtocolRaft)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		go func() { ended <- l.Run(ctx) }()
+		go func() { ended <- greet(forRaft) }()
+
+		start := time.Now()
+		var stalled []net.Conn
+		for range 20 {
+			conn, err := inner.DialContext(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stalled = append(stalled, conn)
+		}
+		client := mtlstest.Holding(ca.Issue("m2", mtlstest.Manager))
+		for range 3 {
+			raw, err := inner.DialContext(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said, err := readAll(tls.Client(raw, mtls.ClientTLS(client.Current, mtls.AnyManager(), listen.ProtocolRaft)), nil)
+			if err != nil || said != "raft" {
+				t.Errorf("beside stalled clients: %q, %v", said, err)
+			}
+		}
+		if waited := time.Since(start); waited != 0 {
+			t.Errorf("others waited %v", waited)
+		}
+		for _, conn := range stalled {
+			// The server ends it; a client that waits for ever would hang here.
+			if _, err := io.Copy(io.Discard, conn); err != nil {
+				t.Logf("stalled connection: %v", err)
+			}
+		}
+		if waited := time.Since(start); waited != 5*time.Second {
+			t.Errorf("stalled clients were cut after %v, want 5s", waited)
+		}
+		cancel()
+		for range cap(ended) {
+			if err := <-ended; err != nil && !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestStopsWithHandshakesOpen: no goroutine may be left, nor a wait of 5 s.
+func TestStopsWithHandshakesOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := bufconn.Listen(1 << 16)
+		l := listen.New(inner, mtls.Server{Credentials: new(mtls.Holder).Current}.TLS(), slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- l.Run(ctx) }()
+		conn, err := inner.DialContext(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		synctest.Wait()
+		start := time.Now()
+		cancel()
+		if err := <-ended; err != nil || time.Since(start) != 0 {
+			t.Errorf("Run = %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+func readAll(conn net.Conn, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	data, err := io.ReadAll(conn)
+	return string(data), err
+}

@@ -1,0 +1,147 @@
+package raftstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	logFile       = "raft.db"
+	keepSnapshots = 2
+	cachedEntries = 512
+	// lockTimeout is how long another daemon may take to let go of the folder.
+	lockTimeout = 2 * time.Second
+)
+
+// disk is where a member keeps its log, its vote and its snapshots.
+type disk struct {
+	dir       string // empty in memory
+	log       raft.LogStore
+	stable    raft.StableStore
+	snapshots raft.SnapshotStore
+	close     func() error
+}
+
+func openDisk(ctx context.Context, c Config, log hclog.Logger) (*disk, error) {
+	if c.Dir == "" {
+		mem := raft.NewInmemStore()
+		return c.wrap(&disk{log: mem, stable: mem, snapshots: raft.NewInmemSnapshotStore(), close: func() error { return nil }}), nil
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make raft folder: %w", err)
+	}
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(c.Dir, keepSnapshots, log)
+	if err != nil {
+		return nil, fmt.Errorf("open snapshots in %s: %w", c.Dir, err)
+	}
+	d := &disk{dir: c.Dir, snapshots: snapshots}
+	bolt, err := d.openBolt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := raft.NewLogCache(cachedEntries, bolt)
+	if err != nil {
+		return nil, errors.Join(err, bolt.Close())
+	}
+	d.log, d.stable, d.close = cache, bolt, bolt.Close
+	if err := d.checkUnlisted(); err != nil {
+		return nil, errors.Join(d.damaged(err), bolt.Close())
+	}
+	return c.wrap(d), nil
+}
+
+func (c *Config) wrap(d *disk) *disk {
+	if c.WrapLog != nil {
+		d.log = c.WrapLog(d.log)
+	}
+	return d
+}
+
+func (d *disk) openBolt(ctx context.Context) (*raftboltdb.BoltStore, error) {
+	path := filepath.Join(d.dir, logFile)
+	if err := inspectBolt(path); err != nil {
+		return nil, d.openError(err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	bolt, err := raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		BoltOptions: &bbolt.Options{
+			Timeout: lockTimeout,
+			// The list of free pages is found by a scan at the start instead of
+			// being written with every entry.
+			NoFreelistSync: true,
+			FreelistType:   bbolt.FreelistMapType,
+		},
+	})
+	if err != nil {
+		return nil, d.openError(err)
+	}
+	return bolt, nil
+}
+
+func (d *disk) openError(err error) error {
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return fmt.Errorf("another daemon uses the raft folder %s: %w", d.dir, errdefs.ErrFailedPrecondition)
+	}
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("open the raft log: %w", err)
+	}
+	return d.damaged(err)
+}
+
+// damaged says what to do about state that cannot be read.
+func (d *disk) damaged(err error) error {
+	return fmt.Errorf("the raft state in %s cannot be used (restore the folder, or remove it and join the cluster anew): %w: %w",
+		d.dir, err, errdefs.ErrDataLoss)
+}
+
+// checkSnapshots says what is wrong with those that cannot be restored, for
+// raft only says that none can.
+func (d *disk) checkSnapshots() error {
+	metas, err := d.snapshots.List()
+	errs := []error{err}
+	for _, m := range metas {
+		_, from, err := d.snapshots.Open(m.ID)
+		if err == nil {
+			_, err = ReadSnapshot(from)
+			err = errors.Join(err, from.Close())
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("snapshot %s: %w", m.ID, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkUnlisted refuses a folder all of whose snapshots lack a description:
+// raft passes over those, and would begin with an empty state.
+func (d *disk) checkUnlisted() error {
+	metas, err := d.snapshots.List()
+	if err != nil || len(metas) > 0 {
+		return err
+	}
+	entries, err := os.ReadDir(filepath.Join(d.dir, "snapshots"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasSuffix(e.Name(), ".tmp") {
+			return fmt.Errorf("snapshot %s has no readable meta.json", e.Name())
+		}
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package raftstore
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+)
+
+// refusal is the state machine's answer to a change that its rules do not
+// allow. It is the same on every replica and is kept, as kind and text, with
+// the request it answered.
+type refusal struct {
+	kind kind
+	text string
+}
+
+func (r *refusal) Error() string { return r.text }
+
+func (r *refusal) Unwrap() error { return r.kind.sentinel() }
+
+func refuse(k kind, format string, args ...any) error {
+	return &refusal{kind: k, text: fmt.Sprintf(format, args...)}
+}
+
+// kind is the sort of a refusal. Its text is part of the snapshot format.
+type kind string
+
+const (
+	notFound      kind = "not found"
+	alreadyExists kind = "already exists"
+	conflict      kind = "conflict"
+	invalid       kind = "invalid argument"
+	precondition  kind = "failed precondition"
+	exhausted     kind = "resource exhausted"
+)
+
+// sentinel returns the errdefs kind that callers ask for.
+func (k kind) sentinel() error {
+	switch k {
+	case notFound:
+		return errdefs.ErrNotFound
+	case alreadyExists:
+		return errdefs.ErrAlreadyExists
+	case conflict:
+		return errdefs.ErrConflict
+	case invalid:
+		return errdefs.ErrInvalidArgument
+	case precondition:
+		return errdefs.ErrFailedPrecondition
+	case exhausted:
+		return errdefs.ErrResourceExhausted
+	default:
+		return errdefs.ErrUnknown
+	}
+}
+
+// split takes an error of a rule apart, to be remembered.
+func split(err error) (k kind, text string) {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r.kind, r.text
+	}
+	return "", ""
+}
+
+// checkVersion refuses a write made against anything but the current version;
+// what names the object as people do: `service "web"`.
+func checkVersion(what string, exists bool, current, claimed uint64) error {
+	switch {
+	case !exists && claimed != 0:
+		return refuse(notFound, "%s is gone", what)
+	case exists && claimed == 0:
+		return refuse(alreadyExists, "%s exists already", what)
+	case exists && claimed != current:
+		return refuse(conflict, "%s was changed meanwhile: its version is %d, not %d", what, current, claimed)
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package raftstore
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// leadership is what this member knows of its own.
+type leadership struct {
+	notify <-chan bool          // from raft, which waits when it is full
+	terms  chan context.Context // the present term of leadership, when not taken yet
+
+	mu      sync.Mutex
+	term    uint64        // counts terms; 0 while not leading
+	last    uint64        // highest term given
+	changed chan struct{} // closed when term changes
+}
+
+func newLeadership(notify <-chan bool) leadership {
+	return leadership{notify: notify, terms: make(chan context.Context, 1), changed: make(chan struct{})}
+}
+
+func (l *leadership) set(leading bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.term = 0
+	if leading {
+		l.last++
+		l.term = l.last
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *leadership) get() (term uint64, changed <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.term, l.changed
+}
+
+// Leadership tells when this member leads: each context received stands for
+// one term and is done when the term is. When it is received, State holds all
+// that earlier leaders committed. The channel is closed when Run returns; a
+// term that ended before it was received may be left out.
+func (s *Store) Leadership() <-chan context.Context { return s.lead.terms }
+
+// IsLeader reports whether this member leads and its State holds all that
+// earlier leaders committed.
+func (s *Store) IsLeader() bool {
+	term, _ := s.lead.get()
+	return term != 0
+}
+
+// AwaitLeadership waits until this member leads.
+func (s *Store) AwaitLeadership(ctx context.Context) error {
+	for {
+		term, changed := s.lead.get()
+		if term != 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait to become the leader: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// Leader returns the member that leads as far as this one knows, or empty
+// strings.
+func (s *Store) Leader() (id, addr string) {
+	a, i := s.raft.LeaderWithID()
+	return string(i), string(a)
+}
+
+// watchLeadership runs terms until ctx is done.
+func (s *Store) watchLeadership(ctx context.Context) {
+	defer close(s.lead.terms)
+	end := func() {}
+	for {
+		select {
+		case <-ctx.Done():
+			s.lead.set(false)
+			end()
+			return
+		case leading := <-s.lead.notify:
+			// Lost and gained again is lost: who acts as leader starts anew.
+			s.lead.set(false)
+			end()
+			if end = func() {}; leading {
+				end = s.begin(ctx)
+			}
+		}
+	}
+}
+
+// begin starts a term, and returns what ends it, once this member has applied all that came before it:
+// who decides on an older state would do again what was done.
+func (s *Store) begin(ctx context.Context) func() {
+	if err := s.raft.Barrier(0).Error(); err != nil {
+		// Leadership is lost again already, and raft is about to say so.
+		s.log.DebugContext(ctx, "leadership lost at once", "err", err)
+		return func() {}
+	}
+	s.log.InfoContext(ctx, "this manager leads", "node", s.id)
+	term, cancel := context.WithCancel(ctx)
+	select {
+	case <-s.lead.terms: // over before it was taken
+	default:
+	}
+	s.lead.terms <- term
+	s.lead.set(true)
+	return func() {
+		cancel()
+		s.log.InfoContext(ctx, "this manager leads no more", "node", s.id)
+	}
+}
+
+// VerifyLeader asks a quorum whether this member still leads; nil means that
+// it did when it was called.
+func (s *Store) VerifyLeader(ctx context.Context) error {
+	return s.call(ctx, "verify leadership", func(time.Duration) error { return s.raft.VerifyLeader().Error() })
+}
+
+// Read returns a state that holds every change that was acknowledged before
+// Read was called. Only the leader can tell; others answer Unavailable.
+func (s *Store) Read(ctx context.Context) (*State, error) {
+	// The leader acknowledges what it has applied, and begins its term when it
+	// has applied what earlier ones acknowledged. So its state is right as long
+	// as the term is the same.
+	before, _ := s.lead.get()
+	if before == 0 {
+		return nil, fmt.Errorf("read: this manager does not lead: %w", errdefs.ErrUnavailable)
+	}
+	if err := s.VerifyLeader(ctx); err != nil {
+		return nil, err
+	}
+	if after, _ := s.lead.get(); after != before {
+		return nil, fmt.Errorf("read: leadership changed: %w", errdefs.ErrUnavailable)
+	}
+	return s.State(), nil
+}
+
+// TransferLeadership hands leadership to the voter that is most up to date.
+func (s *Store) TransferLeadership(ctx context.Context) error {
+	return s.call(ctx, "transfer leadership", func(time.Duration) error { return s.raft.LeadershipTransfer().Error() })
+}

@@ -1,0 +1,68 @@
+package raftstore
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Raft keeps a few connections to each member open, and waits this long for
+// an answer. Heartbeats have their own and do not queue behind entries.
+const (
+	poolSize   = 3
+	rpcTimeout = 10 * time.Second
+)
+
+// link is the transport with an ear to it: what members answer to heartbeats
+// tells how far their logs go and when they were last there, which raft itself
+// does not tell.
+type link struct {
+	Transport
+
+	mu    sync.Mutex
+	heard map[raft.ServerID]contact
+}
+
+// contact is what is known of a member that answered.
+type contact struct {
+	at time.Time
+	// lastLog is the last index in the member's log.
+	lastLog uint64
+}
+
+func newLink(c Config, rc *raft.Config) *link {
+	l := &link{Transport: c.Transport, heard: make(map[raft.ServerID]contact)}
+	if l.Transport == nil {
+		l.Transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+			Stream:  c.Stream,
+			MaxPool: poolSize,
+			Timeout: rpcTimeout,
+			Logger:  rc.Logger,
+		})
+	}
+	return l
+}
+
+// AppendEntries implements raft.Transport.
+func (l *link) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	err := l.Transport.AppendEntries(id, target, args, resp)
+	if err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.heard[id] = contact{at: time.Now(), lastLog: resp.LastLog}
+	}
+	return err
+}
+
+func (l *link) contact(id string) contact {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.heard[raft.ServerID(id)]
+}
+
+func (l *link) forget(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.heard, raft.ServerID(id))
+}

@@ -1,0 +1,165 @@
+package raftstore
+
+import (
+	"iter"
+	"strconv"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+)
+
+// maxNodeIndex is the highest Node.index: overlay link addresses are derived
+// from 15 bits.
+const maxNodeIndex = 32767
+
+const nodeByIndex = 0
+
+func nodeTable() table[*clusterpb.Node] {
+	return newTable(&definition[*clusterpb.Node]{
+		key: (*clusterpb.Node).GetId,
+		indexes: []func(*clusterpb.Node) []string{
+			nodeByIndex: func(n *clusterpb.Node) []string { return []string{nodeIndexKey(n.GetIndex())} },
+		},
+	})
+}
+
+func nodeIndexKey(index uint32) string { return strconv.FormatUint(uint64(index), 10) }
+
+// Node returns the node with that id.
+func (s *State) Node(id string) (*clusterpb.Node, bool) { return s.nodes.get(id) }
+
+// Nodes yields every node, ordered by id.
+func (s *State) Nodes() iter.Seq[*clusterpb.Node] { return s.nodes.all() }
+
+// putNode creates the node at version 0, or replaces spec, role and raft_addr
+// at the version named. Observations do not move a node's version, so that
+// who edits a spec is not disturbed by them.
+func (tx *tx) putNode(next *clusterpb.Node) error {
+	if next.GetId() == "" {
+		return refuse(invalid, "a node needs an id")
+	}
+	old, exists := tx.nodes.get(next.GetId())
+	if err := checkVersion("node "+next.GetId(), exists, old.GetVersion(), next.GetVersion()); err != nil {
+		return err
+	}
+	var n *clusterpb.Node
+	if exists {
+		n = shallow(old)
+		n.Spec, n.Role, n.RaftAddr = next.GetSpec(), next.GetRole(), next.GetRaftAddr()
+	} else {
+		var err error
+		if n, err = tx.newNode(next); err != nil {
+			return err
+		}
+	}
+	n.Version = tx.index
+	n.UpdatedAt = timestamppb.New(tx.now)
+	tx.setNode(n)
+	return nil
+}
+
+func (tx *tx) newNode(next *clusterpb.Node) (*clusterpb.Node, error) {
+	if tx.removed(next.GetId()) {
+		return nil, refuse(precondition, "node %s was removed from the cluster: it can only join anew", next.GetId())
+	}
+	index, err := tx.nextNodeIndex()
+	if err != nil {
+		return nil, err
+	}
+	n := shallow(next)
+	n.CreatedAt = timestamppb.New(tx.now)
+	n.Index = index
+	n.Status = tx.nodeStatus(nil, next.GetStatus())
+	if tx.cluster != nil {
+		c := shallow(tx.cluster)
+		c.LastNodeIndex = index
+		tx.setCluster(c)
+	}
+	return n, nil
+}
+
+// nextNodeIndex goes up to the end before it gives an index a second time:
+// routes and links of a removed node may linger on nodes that were away.
+func (tx *tx) nextNodeIndex() (uint32, error) {
+	for i := tx.cluster.GetLastNodeIndex() + 1; i <= maxNodeIndex; i++ {
+		if !tx.nodeIndexUsed(i) {
+			return i, nil
+		}
+	}
+	for i := uint32(1); i <= tx.cluster.GetLastNodeIndex(); i++ {
+		if !tx.nodeIndexUsed(i) {
+			return i, nil
+		}
+	}
+	return 0, refuse(exhausted, "the cluster has %d nodes, which is the most it can have", maxNodeIndex)
+}
+
+func (tx *tx) nodeIndexUsed(index uint32) bool {
+	for range tx.nodes.with(nodeByIndex, nodeIndexKey(index)) {
+		return true
+	}
+	return false
+}
+
+// observeNode records what was seen of a node; what is unset stays. It is
+// skipped when the node is gone or nothing differs.
+func (tx *tx) observeNode(o *raftpb.ObserveNode) {
+	old, ok := tx.nodes.get(o.GetId())
+	if !ok {
+		return
+	}
+	n := shallow(old)
+	if o.GetDescription() != nil {
+		n.Description = o.GetDescription()
+	}
+	if o.GetStatus() != nil {
+		n.Status = tx.nodeStatus(old.GetStatus(), o.GetStatus())
+	}
+	if o.GetImages() != nil {
+		n.Images = o.GetImages().GetImages()
+	}
+	if o.GetRaftAddr() != "" {
+		n.RaftAddr = o.GetRaftAddr()
+	}
+	if proto.Equal(old, n) {
+		return
+	}
+	n.UpdatedAt = timestamppb.New(tx.now)
+	tx.setNode(n)
+}
+
+// nodeStatus fills in since, when the writer did not: the time of the last
+// change of state.
+func (tx *tx) nodeStatus(old, next *clusterpb.NodeStatus) *clusterpb.NodeStatus {
+	if next == nil || next.GetSince() != nil {
+		return next
+	}
+	next = shallow(next)
+	next.Since = timestamppb.New(tx.now)
+	if old.GetSince() != nil && old.GetState() == next.GetState() {
+		next.Since = old.GetSince()
+	}
+	return next
+}
+
+// deleteNode removes a node, bars its certificate until expiresAt, and orphans
+// its tasks that have not ended.
+func (tx *tx) deleteNode(id string, expiresAt *timestamppb.Timestamp) error {
+	n, ok := tx.nodes.get(id)
+	if !ok {
+		return refuse(notFound, "node %s is gone", id)
+	}
+	tx.nodes.delete(id)
+	tx.touch(Ref{Kind: KindNode, ID: id})
+	tx.bar(id, expiresAt)
+	tx.orphanTasks(n)
+	return nil
+}
+
+func (tx *tx) setNode(n *clusterpb.Node) {
+	tx.nodes.put(n)
+	tx.touch(Ref{Kind: KindNode, ID: n.GetId()})
+}

@@ -1,0 +1,111 @@
+package raftstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	raftpb "github.com/muster/muster/proto/raft/v1"
+)
+
+const (
+	// maxProposal is how long one log entry may be, in bytes: followers get
+	// entries whole, and a long one holds up heartbeats and memory.
+	maxProposal = 3 << 19 // 1.5 MiB
+	// callTimeout bounds a call into raft whose context has no deadline. Raft
+	// answers within its lease, unless the disk hangs.
+	callTimeout = 30 * time.Second
+)
+
+// Propose commits changes as one log entry and returns once this member has
+// applied it: after nil, State shows the result. It works on the leader only.
+//
+// An error of kind Unavailable means that the outcome is unknown or nothing
+// happened: another member leads, leadership was lost on the way, or the store
+// stops. Retry with a request id if twice would hurt. Other kinds are the
+// state machine's refusals; nothing was changed.
+func (s *Store) Propose(ctx context.Context, changes ...*raftpb.Change) error {
+	_, err := s.ProposeRequest(ctx, "", changes...)
+	return err
+}
+
+// ProposeRequest is Propose for a user's request. A repetition of a request id
+// changes nothing and returns what the first one returned: the id of the first
+// service or node that was changed, or the refusal.
+func (s *Store) ProposeRequest(ctx context.Context, requestID string, changes ...*raftpb.Change) (objectID string, err error) {
+	if len(changes) == 0 {
+		return "", nil
+	}
+	data, err := proto.Marshal(&raftpb.Command{
+		ProposedAt: timestamppb.New(time.Now()),
+		Changes:    changes,
+		RequestId:  requestID,
+	})
+	if err != nil {
+		return "", fmt.Errorf("encode command: %w", err)
+	}
+	if len(data) > maxProposal {
+		return "", fmt.Errorf("the change takes %.1f MiB, but at most %.1f MiB fit one log entry: %w",
+			mebibytes(len(data)), mebibytes(maxProposal), errdefs.ErrInvalidArgument)
+	}
+	var out Outcome
+	err = s.call(ctx, "propose", func(timeout time.Duration) error {
+		f := s.raft.Apply(data, timeout)
+		if err := f.Error(); err != nil {
+			return err
+		}
+		out, _ = f.Response().(Outcome)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return out.ObjectID, out.Err
+}
+
+func mebibytes(n int) float64 { return float64(n) / (1 << 20) }
+
+// call runs f, which waits for raft, for no longer than ctx allows. f is given
+// the time that is left, and goes on alone when ctx ends first. Errors of raft
+// are of kind Unavailable.
+func (s *Store) call(ctx context.Context, what string, f func(timeout time.Duration) error) error {
+	if !s.calls.enter() {
+		return fmt.Errorf("%s: the store is closed: %w", what, errdefs.ErrUnavailable)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout,
+		fmt.Errorf("no answer from raft within %s: %w", callTimeout, errdefs.ErrUnavailable))
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+	done := make(chan error, 1)
+	go func() {
+		defer s.calls.leave()
+		done <- f(max(time.Until(deadline), time.Nanosecond)) // 0 would mean for ever
+	}()
+	select {
+	case err := <-done:
+		return s.raftError(what, err)
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	}
+}
+
+// raftError gives an error of raft its kind and a text that helps.
+func (s *Store) raftError(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader):
+		if id, addr := s.Leader(); id != "" {
+			return fmt.Errorf("%s: manager %s at %s leads: %w", what, id, addr, errdefs.ErrUnavailable)
+		}
+		return fmt.Errorf("%s: the managers have no leader now: %w", what, errdefs.ErrUnavailable)
+	default:
+		return fmt.Errorf("%s: %w: %w", what, err, errdefs.ErrUnavailable)
+	}
+}

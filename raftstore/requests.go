@@ -1,0 +1,86 @@
+package raftstore
+
+import (
+	"encoding/binary"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	raftpb "github.com/muster/muster/proto/raft/v1"
+)
+
+// A request is remembered while it is among the last keepRequests, and for
+// keepRequestsFor at least: longer than any client retries.
+const (
+	keepRequests    = 4096
+	keepRequestsFor = 10 * time.Minute
+)
+
+const requestByIndex = 0
+
+func requestTable() table[*raftpb.AppliedRequest] {
+	return newTable(&definition[*raftpb.AppliedRequest]{
+		key: (*raftpb.AppliedRequest).GetRequestId,
+		indexes: []func(*raftpb.AppliedRequest) []string{
+			requestByIndex: func(r *raftpb.AppliedRequest) []string { return []string{appliedOrder(r)} },
+		},
+	})
+}
+
+// appliedOrder sorts like the log index. It is hexadecimal so that it holds no
+// zero byte.
+func appliedOrder(r *raftpb.AppliedRequest) string {
+	const digits = "0123456789abcdef"
+	var raw [8]byte
+	binary.BigEndian.PutUint64(raw[:], r.GetIndex())
+	text := make([]byte, 0, 16)
+	for _, b := range raw {
+		text = append(text, digits[b>>4], digits[b&15])
+	}
+	return string(text)
+}
+
+// Applied returns what became of the user's request with that id. Ids are
+// forgotten after 4096 further ones, but not before 10 minutes have passed.
+func (s *State) Applied(requestID string) (*raftpb.AppliedRequest, bool) {
+	if requestID == "" {
+		return nil, false
+	}
+	return s.requests.get(requestID)
+}
+
+// remember keeps the outcome for a repetition of the request, and forgets what
+// is too old to be repeated.
+func (tx *tx) remember(requestID string, out Outcome) {
+	k, text := split(out.Err)
+	tx.requests.put(&raftpb.AppliedRequest{
+		RequestId: requestID,
+		At:        timestamppb.New(tx.now),
+		Index:     tx.index,
+		ErrorKind: string(k),
+		Error:     text,
+		ObjectId:  out.ObjectID,
+	})
+	// At most a few a command go, so that no command pays for all.
+	for range 2 {
+		oldest, ok := tx.oldestRequest()
+		if !ok || tx.requests.len() <= keepRequests || tx.now.Sub(oldest.GetAt().AsTime()) < keepRequestsFor {
+			return
+		}
+		tx.requests.delete(oldest.GetRequestId())
+	}
+}
+
+func (tx *tx) oldestRequest() (*raftpb.AppliedRequest, bool) {
+	_, r, ok := tx.requests.indexes[requestByIndex].Root().Minimum()
+	return r, ok
+}
+
+// answer is the outcome of a request that was applied before.
+func answer(r *raftpb.AppliedRequest) Outcome {
+	out := Outcome{ObjectID: r.GetObjectId()}
+	if r.GetErrorKind() != "" {
+		out.Err = refuse(kind(r.GetErrorKind()), "%s", r.GetError())
+	}
+	return out
+}

@@ -1,0 +1,95 @@
+package raftstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Bounds of a stop: what takes longer is cut off.
+const (
+	transferTimeout = 2 * time.Second
+	drainTimeout    = 5 * time.Second
+)
+
+// Store is one member of the replicated store.
+type Store struct {
+	*FSM
+	id      string
+	raft    *raft.Raft
+	link    *link
+	disk    *disk
+	log     *slog.Logger
+	lead    leadership
+	calls   gate
+	members sync.Mutex // one change of membership at a time
+}
+
+// Open recovers a member from disk and starts it. A member without state waits
+// until it is bootstrapped or added by a leader. Call Run next: it must run
+// for the member to lead, and it closes the store.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	notify := make(chan bool, 16)
+	rc, err := c.raftConfig(notify)
+	if err != nil {
+		return nil, err
+	}
+	d, err := openDisk(ctx, c, rc.Logger)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		FSM:  NewFSM(),
+		id:   c.ID,
+		link: newLink(c, rc),
+		disk: d,
+		log:  c.log(),
+		lead: newLeadership(notify),
+	}
+	if s.raft, err = startRaft(rc, s.FSM, d, s.link); err != nil {
+		return nil, errors.Join(err, s.link.Close(), d.close())
+	}
+	return s, nil
+}
+
+// startRaft turns raft's panics about a log with holes into an error.
+func startRaft(rc *raft.Config, fsm *FSM, d *disk, l *link) (r *raft.Raft, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = d.damaged(fmt.Errorf("%v", p))
+		}
+	}()
+	if r, err = raft.NewRaft(rc, fsm, d.log, d.stable, d.snapshots, l); err != nil {
+		return nil, d.damaged(errors.Join(err, d.checkSnapshots()))
+	}
+	return r, nil
+}
+
+// Run tells of leadership until ctx is done, then hands it over, and closes
+// the store.
+func (s *Store) Run(ctx context.Context) error {
+	s.watchLeadership(ctx)
+	return s.close()
+}
+
+func (s *Store) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), transferTimeout)
+	defer cancel()
+	if s.raft.State() == raft.Leader && s.voters() > 1 {
+		if err := s.TransferLeadership(ctx); err != nil {
+			s.log.Info("stop without handing over leadership", "err", err)
+		}
+	}
+	if !s.calls.close(drainTimeout) {
+		s.log.Warn("stop with proposals unanswered", "in", drainTimeout)
+	}
+	if err := s.raft.Shutdown().Error(); err != nil {
+		return errors.Join(fmt.Errorf("stop raft: %w", err), s.disk.close())
+	}
+	return s.disk.close()
+}

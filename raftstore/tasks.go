@@ -1,0 +1,229 @@
+package raftstore
+
+import (
+	"cmp"
+	"iter"
+	"net/netip"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+)
+
+const (
+	taskByService = iota
+	taskByNode
+	taskByAddress // tasks that have not ended
+	taskUnassigned
+)
+
+func taskTable() table[*clusterpb.Task] {
+	return newTable(&definition[*clusterpb.Task]{
+		key: (*clusterpb.Task).GetId,
+		indexes: []func(*clusterpb.Task) []string{
+			taskByService: func(t *clusterpb.Task) []string { return []string{t.GetServiceId()} },
+			taskByNode: func(t *clusterpb.Task) []string {
+				if t.GetNodeId() == "" {
+					return nil
+				}
+				return []string{t.GetNodeId()}
+			},
+			taskByAddress: func(t *clusterpb.Task) []string {
+				if lifecycle.Ended(t.GetStatus().GetState()) {
+					return nil
+				}
+				return t.GetAddresses()
+			},
+			taskUnassigned: func(t *clusterpb.Task) []string {
+				if t.GetNodeId() != "" || !lifecycle.Wanted(t) {
+					return nil
+				}
+				return []string{""}
+			},
+		},
+	})
+}
+
+// Task returns the task with that id.
+func (s *State) Task(id string) (*clusterpb.Task, bool) { return s.tasks.get(id) }
+
+// Tasks yields every task, ordered by id.
+func (s *State) Tasks() iter.Seq[*clusterpb.Task] { return s.tasks.all() }
+
+// TasksOf yields the tasks of one service, ordered by id.
+func (s *State) TasksOf(serviceID string) iter.Seq[*clusterpb.Task] {
+	return s.tasks.with(taskByService, serviceID)
+}
+
+// TasksOn yields the tasks assigned to one node, ordered by id, those that
+// have ended included.
+func (s *State) TasksOn(nodeID string) iter.Seq[*clusterpb.Task] {
+	return s.tasks.with(taskByNode, nodeID)
+}
+
+// UnassignedTasks yields the tasks that wait for a node and are still wanted,
+// ordered by id.
+func (s *State) UnassignedTasks() iter.Seq[*clusterpb.Task] {
+	return s.tasks.with(taskUnassigned, "")
+}
+
+// AddressUsed reports whether a task that has not ended has the address.
+func (s *State) AddressUsed(addr string) bool {
+	for range s.tasks.with(taskByAddress, addr) {
+		return true
+	}
+	return false
+}
+
+// Addresses yields the addresses of all tasks that have not ended, each once,
+// in the order of their text.
+func (s *State) Addresses() iter.Seq[string] { return s.tasks.values(taskByAddress) }
+
+// createTask adds a task; it is skipped when the id exists.
+func (tx *tx) createTask(next *clusterpb.Task) error {
+	if next.GetId() == "" {
+		return refuse(invalid, "a task needs an id")
+	}
+	if _, exists := tx.tasks.get(next.GetId()); exists {
+		return nil
+	}
+	t := shallow(next)
+	if err := tx.claimAddresses(t, next.GetAddresses()); err != nil {
+		return err
+	}
+	now := timestamppb.New(tx.now)
+	if t.GetCreatedAt() == nil {
+		// Orchestrators give it: later than the slot's other tasks, though this
+		// leader's clock may be behind the last one's.
+		t.CreatedAt = now
+	}
+	t.DesiredIndex, t.DesiredAt = tx.index, now
+	t.Status = &clusterpb.TaskStatus{State: lifecycle.New, At: now}
+	if next.GetStatus().GetState() != clusterpb.TaskState_TASK_STATE_UNSPECIFIED {
+		t.Status = shallow(next.GetStatus())
+	}
+	t.Status.AppliedAt = now
+	tx.setTask(t)
+	return nil
+}
+
+// assignTask places a task. It is skipped when the task has a node, is gone or
+// is not wanted any more, and when the node is gone: whoever schedules sees it
+// still unassigned and chooses again.
+func (tx *tx) assignTask(a *raftpb.AssignTask) error {
+	old, ok := tx.tasks.get(a.GetId())
+	if !ok || old.GetNodeId() != "" || !lifecycle.Wanted(old) {
+		return nil
+	}
+	if _, ok := tx.nodes.get(a.GetNodeId()); !ok {
+		return nil
+	}
+	t := shallow(old)
+	if err := tx.claimAddresses(t, a.GetAddresses()); err != nil {
+		return err
+	}
+	t.NodeId = a.GetNodeId()
+	now := timestamppb.New(tx.now)
+	t.Status = &clusterpb.TaskStatus{State: lifecycle.Assigned, At: now, AppliedAt: now}
+	tx.setTask(t)
+	return nil
+}
+
+// claimAddresses gives the task its addresses, in the one form that they are
+// compared in. A conflict means that the allocator looked at an older state.
+func (tx *tx) claimAddresses(t *clusterpb.Task, addrs []string) error {
+	t.Addresses = nil
+	for _, text := range addrs {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return refuse(invalid, "task %s: %q is not an IP address", t.GetId(), text)
+		}
+		text = addr.String()
+		for other := range tx.tasks.with(taskByAddress, text) {
+			return refuse(conflict, "address %s is in use by task %s", text, other.GetId())
+		}
+		if slices.Contains(t.GetAddresses(), text) {
+			return refuse(invalid, "task %s: address %s is given twice", t.GetId(), text)
+		}
+		t.Addresses = append(t.Addresses, text)
+	}
+	return nil
+}
+
+// setDesired raises the desired state; it is skipped when that is as high
+// already or the task is gone.
+func (tx *tx) setDesired(d *raftpb.SetDesired) {
+	old, ok := tx.tasks.get(d.GetId())
+	if !ok || !lifecycle.Raises(old.GetDesired(), d.GetDesired()) {
+		return
+	}
+	t := shallow(old)
+	t.Desired, t.DesiredReason = d.GetDesired(), d.GetReason()
+	t.DesiredIndex, t.DesiredAt = tx.index, timestamppb.New(tx.now)
+	tx.setTask(t)
+}
+
+// observeTask records what was seen of a task; it is skipped when that is
+// behind what is known, or nothing new, or when the task is gone.
+func (tx *tx) observeTask(id string, status *clusterpb.TaskStatus) {
+	old, ok := tx.tasks.get(id)
+	if !ok || !lifecycle.Advances(old.GetStatus().GetState(), status.GetState()) {
+		return
+	}
+	next := shallow(status)
+	next.AppliedAt = old.GetStatus().GetAppliedAt()
+	if next.GetState() != old.GetStatus().GetState() {
+		next.AppliedAt = timestamppb.New(tx.now)
+	}
+	if proto.Equal(old.GetStatus(), next) {
+		return
+	}
+	t := shallow(old)
+	t.Status = next
+	if next.GetState() == lifecycle.Running && t.GetRunningAt() == nil {
+		t.RunningAt = timestamppb.New(tx.now)
+	}
+	tx.setTask(t)
+}
+
+// orphanTasks ends the tasks of a node that is being removed.
+func (tx *tx) orphanTasks(n *clusterpb.Node) {
+	// Collected first, for the table must not be written while it is read.
+	for _, old := range slices.Collect(tx.tasks.with(taskByNode, n.GetId())) {
+		if lifecycle.Ended(old.GetStatus().GetState()) {
+			continue
+		}
+		status := shallow(old.GetStatus())
+		status.State = lifecycle.Orphaned
+		status.At, status.AppliedAt = timestamppb.New(tx.now), timestamppb.New(tx.now)
+		status.Message = ""
+		status.Err = "node " + cmp.Or(n.GetDescription().GetHostname(), n.GetId()) + " was removed"
+		t := shallow(old)
+		t.Status = status
+		tx.setTask(t)
+	}
+}
+
+// deleteTask removes a task; it is skipped when the task is gone.
+func (tx *tx) deleteTask(id string) {
+	old, ok := tx.tasks.get(id)
+	if !ok {
+		return
+	}
+	tx.tasks.delete(id)
+	tx.touch(taskRef(old))
+}
+
+func (tx *tx) setTask(t *clusterpb.Task) {
+	t.Version = tx.index
+	tx.tasks.put(t)
+	tx.touch(taskRef(t))
+}
+
+func taskRef(t *clusterpb.Task) Ref {
+	return Ref{Kind: KindTask, ID: t.GetId(), Owner: t.GetServiceId(), Node: t.GetNodeId()}
+}

@@ -1,0 +1,136 @@
+package daemon
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/proto/spec"
+)
+
+// host is what addresses are resolved against.
+type host struct {
+	// interfaces maps names to addresses.
+	interfaces map[string][]netip.Addr
+}
+
+// thisHost reads the addresses of this network namespace.
+func thisHost() (host, error) {
+	h := host{interfaces: make(map[string][]netip.Addr)}
+	ifs, err := net.Interfaces()
+	if err != nil {
+		return h, fmt.Errorf("list network interfaces: %w", err)
+	}
+	for _, i := range ifs {
+		addrs, err := i.Addrs()
+		if err != nil {
+			return h, fmt.Errorf("list addresses of %s: %w", i.Name, err)
+		}
+		for _, a := range addrs {
+			if p, err := netip.ParsePrefix(a.String()); err == nil {
+				h.interfaces[i.Name] = append(h.interfaces[i.Name], p.Addr().Unmap())
+			}
+		}
+	}
+	return h, nil
+}
+
+// advertised returns the address that IP|INTERFACE[:PORT] means. Empty means
+// the one address of the host that others could reach; more than one is an
+// error that lists them, as in Docker.
+func (h host) advertised(s string) (netip.AddrPort, error) {
+	if s == "" {
+		addr, err := h.only()
+		return netip.AddrPortFrom(addr, spec.DefaultControlPort), err
+	}
+	name, port, err := splitPort(s)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	addr, err := h.lookup(name)
+	if err == nil && addr.IsUnspecified() {
+		err = fmt.Errorf("address %q: others cannot connect to it; use an address of this host: %w", s, errdefs.ErrInvalidArgument)
+	}
+	return netip.AddrPortFrom(addr, port), err
+}
+
+// listening is advertised for the address to listen on, where all addresses
+// is allowed and the default.
+func (h host) listening(s string) (netip.AddrPort, error) {
+	if s == "" {
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), spec.DefaultControlPort), nil
+	}
+	name, port, err := splitPort(s)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	addr, err := h.lookup(name)
+	return netip.AddrPortFrom(addr, port), err
+}
+
+// splitPort takes the port off HOST, HOST:PORT, IPv6 or [IPv6]:PORT.
+func splitPort(s string) (name string, port uint16, err error) {
+	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return a.String(), spec.DefaultControlPort, nil
+	}
+	name, p, err := net.SplitHostPort(s)
+	if err != nil {
+		return s, spec.DefaultControlPort, nil //nolint:nilerr // no port in it
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("address %q: port %q is not 1 to 65535: %w", s, p, errdefs.ErrInvalidArgument)
+	}
+	return name, uint16(n), nil
+}
+
+func (h host) lookup(name string) (netip.Addr, error) {
+	if a, err := netip.ParseAddr(name); err == nil {
+		return a.Unmap(), nil
+	}
+	addrs, ok := h.interfaces[name]
+	if !ok {
+		return netip.Addr{}, fmt.Errorf("address %q is neither an IP address nor an interface of this host: %w", name, errdefs.ErrInvalidArgument)
+	}
+	for _, a := range addrs {
+		if reachable(a) {
+			return a, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("interface %s has no address that others can reach: %w", name, errdefs.ErrInvalidArgument)
+}
+
+func (h host) only() (netip.Addr, error) {
+	var found []netip.Addr
+	for _, addrs := range h.interfaces {
+		for _, a := range addrs {
+			if reachable(a) {
+				found = append(found, a)
+			}
+		}
+	}
+	var v4 []netip.Addr
+	for _, a := range found {
+		if a.Is4() {
+			v4 = append(v4, a)
+		}
+	}
+	if len(v4) > 0 {
+		found = v4
+	}
+	switch len(found) {
+	case 0:
+		return netip.Addr{}, fmt.Errorf("this host has no address that others can reach: name one with --advertise-addr: %w", errdefs.ErrFailedPrecondition)
+	case 1:
+		return found[0], nil
+	}
+	return netip.Addr{}, fmt.Errorf("this host has several addresses (%v): name the one that others reach with --advertise-addr: %w", found, errdefs.ErrFailedPrecondition)
+}
+
+func reachable(a netip.Addr) bool {
+	return !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsUnspecified() && !a.IsMulticast()
+}

@@ -1,0 +1,203 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/spf13/pflag"
+	"gopkg.in/yaml.v3"
+)
+
+// Config is how a daemon is set up. Every field is a flag; a flag that is not
+// given is taken from the environment (MUSTER_STATE_DIR for --state-dir), then
+// from the configuration file (state-dir: …), then from the default.
+type Config struct {
+	// StateDir keeps what must survive a reboot.
+	StateDir string
+	// RunDir keeps sockets and pid files; lost on a reboot.
+	RunDir string
+	// Name of the node; the host's name when empty.
+	Name string
+	// Containerd is the socket of a containerd to use; empty runs our own.
+	Containerd string
+	// BinDir holds containerd, its shim and runc; when empty they are looked
+	// for beside muster, in ../lib/muster and in PATH.
+	BinDir string
+	// CgroupParent is the cgroup that containers are put under.
+	CgroupParent string
+	// HostsDir holds registry settings in containerd's hosts.toml format.
+	HostsDir string
+	// GossipPort is the membership port, tcp and udp.
+	GossipPort uint16
+	// LogLevel is debug, info, warn or error; LogFormat is text or json.
+	LogLevel, LogFormat string
+	// LogMaxSize is the size in bytes at which a task's log file is rotated;
+	// LogMaxFiles is how many are kept.
+	LogMaxSize  uint64
+	LogMaxFiles uint
+	// Labels are NAME=VALUE, matched by engine.labels.NAME constraints.
+	Labels []string
+}
+
+// DefaultConfigFile is read when it exists and --config is not given.
+const DefaultConfigFile = "/etc/muster/daemon.yaml"
+
+// AddFlags declares the daemon's flags on fs.
+func (c *Config) AddFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.StateDir, "state-dir", "/var/lib/muster", "folder for what must survive a reboot")
+	fs.StringVar(&c.RunDir, "run-dir", "/run/muster", "folder for sockets and pid files")
+	fs.StringVar(&c.Name, "name", "", "name of this node (default the host's name)")
+	fs.StringVar(&c.Containerd, "containerd", "", "socket of a containerd to use instead of our own")
+	fs.StringVar(&c.BinDir, "bin-dir", "", "folder with containerd, its shim and runc (default beside muster, ../lib/muster, then PATH)")
+	fs.StringVar(&c.CgroupParent, "cgroup-parent", "/muster", "cgroup that containers are put under")
+	fs.StringVar(&c.HostsDir, "registry-dir", "/etc/muster/certs.d", "folder with registry settings, REGISTRY/hosts.toml")
+	fs.Uint16Var(&c.GossipPort, "gossip-port", 7946, "membership port, tcp and udp")
+	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
+	fs.Uint64Var(&c.LogMaxSize, "task-log-max-size", 10<<20, "bytes at which a task's log file is rotated")
+	fs.UintVar(&c.LogMaxFiles, "task-log-max-files", 3, "how many log files of a task are kept")
+	fs.StringArrayVar(&c.Labels, "label", nil, "label of this node, NAME=VALUE, for engine.labels.NAME constraints; repeatable")
+}
+
+// Fill sets the flags that were not given from the environment and the file.
+// A missing file is an error only when it was asked for.
+func Fill(fs *pflag.FlagSet, file string, asked bool, getenv func(string) string) error {
+	settings, err := readFile(file, asked)
+	if err != nil {
+		return err
+	}
+	for name := range settings {
+		if fs.Lookup(name) == nil {
+			return fmt.Errorf("configuration file %s: unknown setting %q: the settings are named as the flags of \"muster daemon\": %w", file, name, errdefs.ErrInvalidArgument)
+		}
+	}
+	var errs []error
+	fs.VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			return
+		}
+		from, values := "environment "+EnvName(f.Name), []string{getenv(EnvName(f.Name))}
+		if values[0] == "" {
+			from, values = "configuration file "+file, settings[f.Name]
+		}
+		for _, v := range values {
+			if err := fs.Set(f.Name, v); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %s %q: %w: %w", from, f.Name, v, err, errdefs.ErrInvalidArgument))
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// EnvName returns the environment variable that stands for a flag.
+func EnvName(flag string) string {
+	return "MUSTER_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// readFile returns the settings as lists, since some flags repeat.
+func readFile(path string, asked bool) (map[string][]string, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !asked {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration file: %w", err)
+	}
+	var raw map[string]any
+	if err := yaml.Unmarshal(data, &raw); err != nil {
+		return nil, fmt.Errorf("configuration file %s: %w: %w", path, err, errdefs.ErrInvalidArgument)
+	}
+	settings := make(map[string][]string)
+	for name, v := range raw {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				settings[name] = append(settings[name], fmt.Sprint(e))
+			}
+		case nil:
+		case map[string]any:
+			return nil, fmt.Errorf("configuration file %s: %q: use a value or a list: %w", path, name, errdefs.ErrInvalidArgument)
+		default:
+			settings[name] = []string{fmt.Sprint(v)}
+		}
+	}
+	return settings, nil
+}
+
+var hostname = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9._]{0,252}[a-zA-Z0-9])?$`)
+
+// Complete fills in what depends on the host and refuses what cannot work.
+func (c *Config) Complete() (err error) {
+	if c.Name == "" {
+		if c.Name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("find the host's name: %w", err)
+		}
+	}
+	if !hostname.MatchString(c.Name) {
+		return fmt.Errorf("name %q: use letters, digits, hyphens and dots: %w", c.Name, errdefs.ErrInvalidArgument)
+	}
+	for flag, dir := range map[string]*string{"state-dir": &c.StateDir, "run-dir": &c.RunDir} {
+		if *dir == "" {
+			return fmt.Errorf("--%s is empty: use a folder: %w", flag, errdefs.ErrInvalidArgument)
+		}
+		if *dir, err = filepath.Abs(*dir); err != nil {
+			return err
+		}
+	}
+	// A unix socket's path has at most 107 bytes; the longest is our containerd's.
+	if n := len(filepath.Join(c.RunDir, "containerd", "containerd.sock.ttrpc")); n > 107 {
+		return fmt.Errorf("--run-dir %s is too long by %d characters for the sockets in it: %w", c.RunDir, n-107, errdefs.ErrInvalidArgument)
+	}
+	if !strings.HasPrefix(c.CgroupParent, "/") {
+		return fmt.Errorf("--cgroup-parent %q: use an absolute cgroup path such as /muster: %w", c.CgroupParent, errdefs.ErrInvalidArgument)
+	}
+	if c.GossipPort == 0 {
+		return fmt.Errorf("--gossip-port 0: use 1 to 65535: %w", errdefs.ErrInvalidArgument)
+	}
+	if c.LogMaxFiles < 1 || c.LogMaxSize < 64<<10 {
+		return fmt.Errorf("--task-log-max-files %d, --task-log-max-size %d: at least one file of 65536 bytes: %w", c.LogMaxFiles, c.LogMaxSize, errdefs.ErrInvalidArgument)
+	}
+	for _, l := range c.Labels {
+		if k, _, ok := strings.Cut(l, "="); !ok || k == "" {
+			return fmt.Errorf("--label %q: use NAME=VALUE: %w", l, errdefs.ErrInvalidArgument)
+		}
+	}
+	if _, err := c.level(); err != nil {
+		return err
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		return fmt.Errorf("--log-format %q: use text or json: %w", c.LogFormat, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+func (c *Config) level() (slog.Level, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return 0, fmt.Errorf("--log-level %q: use debug, info, warn or error: %w", c.LogLevel, errdefs.ErrInvalidArgument)
+	}
+	return l, nil
+}
+
+// Logger returns the daemon's log, to standard error.
+func (c *Config) Logger() *slog.Logger {
+	level, _ := c.level() // checked by Complete
+	opts := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+}
+
+// Socket is where the daemon answers the client.
+func (c *Config) Socket() string { return filepath.Join(c.RunDir, "muster.sock") }
+
+// identityDir holds the node's certificate.
+func (c *Config) identityDir() string { return filepath.Join(c.StateDir, "identity") }

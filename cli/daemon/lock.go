@@ -1,0 +1,36 @@
+package daemon
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// hold makes dir and keeps every other daemon out of it until the returned
+// file is closed, or this process ends however it ends.
+func hold(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make state folder: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "daemon.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock state folder: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(f, 20)) // empty when it cannot be read
+		_ = f.Close()
+		return nil, fmt.Errorf("the state folder %s is in use by another daemon (process %s): stop it, or give this one another --state-dir: %w",
+			dir, holder, errdefs.ErrFailedPrecondition)
+	}
+	if err := f.Truncate(0); err != nil {
+		return nil, fmt.Errorf("lock state folder: %w", err)
+	}
+	if _, err := f.WriteAt(fmt.Append(nil, os.Getpid()), 0); err != nil {
+		return nil, fmt.Errorf("lock state folder: %w", err)
+	}
+	return f, nil
+}

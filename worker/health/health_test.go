@@ -215,7 +215,9 @@ func TestNetworkChecks(t *testing.T) {
 	})
 	t.Run("exec that cannot run", func(t *testing.T) {
 		c := &Checker{Check: check(time.Second, time.Second, 0, time.Second, 1)}
-		c.Exec = func(context.Context, string, []string) (int32, string, error) { return 0, "", errors.New("no such file") }
+		c.Exec = func(context.Context, string, []string) (int32, string, error) {
+			return 0, "", errors.New("no such file")
+		}
 		if r, _ := c.once(t.Context()); r.ExitCode != -1 || r.Output != "no such file" {
 			t.Errorf("got %d %q, want -1 and the reason", r.ExitCode, r.Output)
 		}

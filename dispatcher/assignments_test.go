@@ -1,0 +1,355 @@
+package dispatcher
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"pgregory.net/rapid"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// world is a state and the plan that follows it, change by change.
+type world struct {
+	t    testing.TB
+	st   *raftstore.State
+	plan *plan
+	held map[string]*node // what nodes were sent
+}
+
+// node applies assignments in the simplest way that could be right.
+type node struct {
+	base  *set
+	tasks map[string]*clusterpb.Task
+	peers map[string]*dispatchpb.Peer
+	ports map[portKey]*dispatchpb.MeshPort
+	last  *dispatchpb.Assignments
+}
+
+func newWorld(t testing.TB, changes ...*raftpb.Change) *world {
+	w := &world{t: t, st: raftstore.NewState(), held: map[string]*node{}}
+	w.apply(raftstore.PutCluster(&clusterpb.Cluster{
+		Id: "c", Spec: &clusterpb.ClusterSpec{}, IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789,
+	}))
+	w.apply(changes...)
+	w.plan = firstPlan(w.st)
+	return w
+}
+
+// try folds changes in and reports whether they were accepted.
+func (w *world) try(changes ...*raftpb.Change) bool {
+	cmd := proto.CloneOf(&raftpb.Command{ProposedAt: timestamppb.New(time.Unix(1000, 0)), Changes: changes})
+	next, out := w.st.Apply(w.st.Index+1, cmd)
+	if out.Err != nil {
+		return false
+	}
+	before := w.st
+	w.st = next
+	if w.plan != nil {
+		refs := map[raftstore.Ref]struct{}{}
+		for _, r := range out.Touched {
+			refs[r] = struct{}{}
+		}
+		w.plan = w.plan.next(next, next.Index, dirtyOf(refs, before, next)).plan
+	}
+	return true
+}
+
+func (w *world) apply(changes ...*raftpb.Change) {
+	w.t.Helper()
+	if !w.try(changes...) {
+		w.t.Fatalf("refused: %v", changes)
+	}
+}
+
+// send brings a node up to date and returns what it was sent, nil for nothing.
+func (w *world) send(id string) *dispatchpb.Assignments {
+	next := w.plan.set(id)
+	n := w.held[id]
+	if n == nil {
+		n = &node{}
+		w.held[id] = n
+		n.take(full(next))
+	} else {
+		a, changed := diff(n.base, next)
+		if !changed {
+			n.base = withIndexOf(n.base, next)
+			n.last = nil
+			return nil
+		}
+		n.take(a)
+	}
+	n.base = next
+	return n.last
+}
+
+func (n *node) take(a *dispatchpb.Assignments) {
+	n.last = a
+	if a.GetFull() {
+		n.tasks, n.peers, n.ports = map[string]*clusterpb.Task{}, map[string]*dispatchpb.Peer{}, map[portKey]*dispatchpb.MeshPort{}
+	}
+	for _, t := range a.GetTasks() {
+		n.tasks[t.GetId()] = t
+	}
+	for _, id := range a.GetGoneTasks() {
+		delete(n.tasks, id)
+	}
+	for _, p := range a.GetPeers() {
+		n.peers[p.GetId()] = p
+	}
+	for _, id := range a.GetGonePeers() {
+		delete(n.peers, id)
+	}
+	for _, p := range a.GetPorts() {
+		n.ports[keyOf(p)] = p
+	}
+	for _, p := range a.GetGonePorts() {
+		delete(n.ports, keyOf(p))
+	}
+}
+
+func addNode(id string) []*raftpb.Change {
+	return []*raftpb.Change{
+		raftstore.PutNode(&clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}),
+		nodeIs(id, clusterpb.NodeStatus_STATE_READY),
+	}
+}
+
+func nodeIs(id string, s clusterpb.NodeStatus_State) *raftpb.Change {
+	return raftstore.ObserveNode(&raftpb.ObserveNode{
+		Id: id, Status: &clusterpb.NodeStatus{State: s},
+		Description: &clusterpb.NodeDescription{Hostname: id, DataAddr: "192.0.2.1", ControlAddr: id + ":2377"},
+	})
+}
+
+func addService(id string, port uint32) *raftpb.Change {
+	ports := []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: port, Target: 80, Mode: clusterpb.Port_MODE_INGRESS}}
+	return raftstore.PutService(&clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
+		Name: id, Ports: ports, Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "web"}},
+	}, Ports: ports})
+}
+
+func addTask(id, service string, port uint32) *raftpb.Change {
+	return raftstore.CreateTask(&clusterpb.Task{
+		Id: id, ServiceId: service, Desired: lifecycle.Running,
+		Spec:  &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "web"}},
+		Ports: []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: port, Target: 80}},
+	})
+}
+
+func taskIs(id string, s clusterpb.TaskState) *raftpb.Change {
+	return raftstore.ObserveTask(id, &clusterpb.TaskStatus{State: s})
+}
+
+// text writes assignments as TASKS | PEERS | PORTS, with - before what goes.
+func text(a *dispatchpb.Assignments) string {
+	if a == nil {
+		return "nothing"
+	}
+	var tasks, peers, ports []string
+	for _, t := range a.GetTasks() {
+		tasks = append(tasks, t.GetId()+":"+lifecycle.Name(t.GetDesired()))
+	}
+	for _, id := range a.GetGoneTasks() {
+		tasks = append(tasks, "-"+id)
+	}
+	for _, p := range a.GetPeers() {
+		peers = append(peers, fmt.Sprintf("%s%v", p.GetId(), p.GetAddresses()))
+	}
+	for _, id := range a.GetGonePeers() {
+		peers = append(peers, "-"+id)
+	}
+	for _, p := range a.GetPorts() {
+		var on []string
+		for _, e := range p.GetEndpoints() {
+			on = append(on, e.GetTaskId())
+		}
+		ports = append(ports, fmt.Sprintf("%d=%s", p.GetPublished(), strings.Join(on, "+")))
+	}
+	for _, p := range a.GetGonePorts() {
+		ports = append(ports, fmt.Sprintf("-%d", p.GetPublished()))
+	}
+	return strings.Join(tasks, " ") + " | " + strings.Join(peers, " ") + " | " + strings.Join(ports, " ")
+}
+
+// TestAssignments tells one story; at each step, what node n1 is sent.
+func TestAssignments(t *testing.T) {
+	w := newWorld(t, slices.Concat(addNode("n1"), addNode("n2"), addNode("n3"))...)
+	steps := []struct {
+		name    string
+		changes []*raftpb.Change
+		want    string
+	}{
+		{"at first everything", nil, " | n2[] n3[] | "},
+		{"a service without tasks has its port", []*raftpb.Change{addService("web", 8111)}, " |  | 8111="},
+		{"an unassigned task is no news", []*raftpb.Change{addTask("a", "web", 8111), addTask("b", "web", 8111)}, "nothing"},
+		{"an own task", []*raftpb.Change{raftstore.AssignTask("a", "n1", []string{"10.0.0.1"})}, "a:running |  | "},
+		{"another's task is an address", []*raftpb.Change{raftstore.AssignTask("b", "n2", []string{"10.0.0.2"})}, " | n2[10.0.0.2] | "},
+		{"own reports come back to nobody", []*raftpb.Change{taskIs("a", lifecycle.Starting)}, "nothing"},
+		{"running tasks take connections", []*raftpb.Change{taskIs("a", lifecycle.Running), taskIs("b", lifecycle.Running)}, " |  | 8111=a+b"},
+		{"unhealthy ones do not", []*raftpb.Change{raftstore.ObserveTask("b", &clusterpb.TaskStatus{
+			State: lifecycle.Running, Health: &clusterpb.HealthStatus{State: clusterpb.HealthStatus_STATE_UNHEALTHY},
+		})}, " |  | 8111=a"},
+		{"healthy again", []*raftpb.Change{taskIs("b", lifecycle.Running)}, " |  | 8111=a+b"},
+		{"to stop is to leave the mesh", []*raftpb.Change{raftstore.SetDesired("a", lifecycle.Shutdown)}, "a:shutdown |  | 8111=b"},
+		{"an ended task stays listed", []*raftpb.Change{taskIs("a", lifecycle.Shutdown)}, "nothing"},
+		{"until it is deleted", []*raftpb.Change{raftstore.DeleteTask("a")}, "-a |  | "},
+		{"a node that is down", []*raftpb.Change{nodeIs("n2", clusterpb.NodeStatus_STATE_DOWN)}, " | -n2 | 8111="},
+		{"and back", []*raftpb.Change{nodeIs("n2", clusterpb.NodeStatus_STATE_READY)}, " | n2[10.0.0.2] | 8111=b"},
+		{"disconnected is not down", []*raftpb.Change{nodeIs("n2", clusterpb.NodeStatus_STATE_DISCONNECTED)}, "nothing"},
+		{"a removed service keeps its running tasks' port", []*raftpb.Change{raftstore.DeleteService("web")}, "nothing"},
+		{"a removed node", []*raftpb.Change{raftstore.DeleteNode("n2", nil)}, " | -n2 | -8111"},
+	}
+	for _, s := range steps {
+		if s.changes != nil {
+			w.apply(s.changes...)
+		}
+		if got := text(w.send("n1")); got != s.want {
+			t.Errorf("%s: sent %q, want %q", s.name, got, s.want)
+		}
+	}
+}
+
+func TestPortChangesHands(t *testing.T) {
+	w := newWorld(t, slices.Concat(addNode("n1"), []*raftpb.Change{
+		addService("old", 80), addTask("a", "old", 80), raftstore.AssignTask("a", "n1", []string{"10.0.0.1"}), taskIs("a", lifecycle.Running),
+	})...)
+	w.send("n1")
+	w.apply(raftstore.DeleteService("old"), addService("new", 80))
+	if got := text(w.send("n1")); got != " |  | 80=" {
+		t.Errorf("sent %q, want the new service to have the port, without tasks", got)
+	}
+	w.apply(raftstore.DeleteService("new"))
+	if got := text(w.send("n1")); got != " |  | 80=a" {
+		t.Errorf("sent %q, want the old tasks to answer again", got)
+	}
+}
+
+func TestSettingsAndSources(t *testing.T) {
+	w := newWorld(t, slices.Concat(addNode("n1"), addNode("n2"), addNode("n3"))...)
+	w.send("n1")
+	holds := func(id, digest string) *raftpb.Change {
+		return raftstore.ObserveNode(images(id, []*clusterpb.NodeImage{{Name: "docker.io/library/web:latest", Digest: digest}}))
+	}
+	w.apply(holds("n1", "sha256:1"), holds("n2", "sha256:1"), holds("n3", "sha256:2"))
+	if got := text(w.send("n1")); got != "nothing" {
+		t.Errorf("sent %q, want nothing: no task needs the image", got)
+	}
+	w.apply(addService("web", 80), addTask("a", "web", 80), raftstore.AssignTask("a", "n1", nil))
+	want := []*dispatchpb.ImageSource{{Image: "web", Digest: "sha256:1", Addrs: []string{"n2:2377"}}}
+	if d := cmp.Diff(want, w.send("n1").GetSources(), protocmp.Transform()); d != "" {
+		t.Errorf("sources (-want +got):\n%s", d)
+	}
+	w.apply(taskIs("a", lifecycle.Ready))
+	if a := w.send("n1"); !a.GetSourcesSet() || len(a.GetSources()) != 0 {
+		t.Errorf("sent %v, want the sources gone once the task is prepared", a)
+	}
+
+	w.apply(raftstore.PutClusterSecrets(&clusterpb.ClusterSecrets{GossipKeys: [][]byte{{1}}}))
+	a := w.send("n1")
+	n1, _ := w.st.Node("n1")
+	wantSettings := &dispatchpb.Settings{
+		SelfIndex: n1.GetIndex(), IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789, ClusterId: "c", GossipKeys: [][]byte{{1}},
+	}
+	if d := cmp.Diff(wantSettings, a.GetSettings(), protocmp.Transform()); d != "" {
+		t.Errorf("settings (-want +got):\n%s", d)
+	}
+}
+
+// TestDiffsAddUp changes the state at random and updates nodes at random
+// times: what a node was sent in pieces is what a full set says.
+func TestDiffsAddUp(t *testing.T) {
+	nodes := []string{"n1", "n2", "n3"}
+	services := []string{"s1", "s2", "s3"}
+	states := []clusterpb.TaskState{lifecycle.Accepted, lifecycle.Ready, lifecycle.Running, lifecycle.Failed, lifecycle.Shutdown}
+	nodeStates := []clusterpb.NodeStatus_State{clusterpb.NodeStatus_STATE_READY, clusterpb.NodeStatus_STATE_DOWN, clusterpb.NodeStatus_STATE_DISCONNECTED}
+
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newWorld(t)
+		for _, n := range nodes {
+			w.apply(addNode(n)...)
+		}
+		tasks, addrs := 0, 0
+		task := func(rt *rapid.T) string { return fmt.Sprint("t", rapid.IntRange(1, max(tasks, 1)).Draw(rt, "task")) }
+		node := func(rt *rapid.T) string { return rapid.SampledFrom(nodes).Draw(rt, "node") }
+		service := func(rt *rapid.T) string { return rapid.SampledFrom(services).Draw(rt, "service") }
+		port := func(rt *rapid.T) uint32 { return uint32(rapid.IntRange(80, 82).Draw(rt, "port")) }
+		rt.Repeat(map[string]func(*rapid.T){
+			"put service":    func(rt *rapid.T) { w.try(addService(service(rt), port(rt))) },
+			"delete service": func(rt *rapid.T) { w.try(raftstore.DeleteService(service(rt))) },
+			"create task": func(rt *rapid.T) {
+				tasks++
+				w.try(addTask(fmt.Sprint("t", tasks), service(rt), port(rt)))
+			},
+			"assign": func(rt *rapid.T) {
+				addrs++
+				w.try(raftstore.AssignTask(task(rt), node(rt), []string{fmt.Sprintf("10.0.%d.%d", addrs/250, addrs%250+1)}))
+			},
+			"observe": func(rt *rapid.T) { w.try(taskIs(task(rt), rapid.SampledFrom(states).Draw(rt, "state"))) },
+			"desire": func(rt *rapid.T) {
+				w.try(raftstore.SetDesired(task(rt), rapid.SampledFrom([]clusterpb.TaskState{lifecycle.Shutdown, lifecycle.Remove}).Draw(rt, "desired")))
+			},
+			"delete task": func(rt *rapid.T) { w.try(raftstore.DeleteTask(task(rt))) },
+			"node state":  func(rt *rapid.T) { w.try(nodeIs(node(rt), rapid.SampledFrom(nodeStates).Draw(rt, "state"))) },
+			"remove node": func(rt *rapid.T) { w.try(raftstore.DeleteNode(node(rt), nil)) },
+			"add node":    func(rt *rapid.T) { w.try(addNode(node(rt))...) },
+			"send":        func(rt *rapid.T) { w.send(node(rt)) },
+			"": func(rt *rapid.T) {
+				// The plan that followed every change is the plan of the state.
+				fresh := firstPlan(w.st)
+				compareMesh(rt, fresh.mesh, w.plan.mesh)
+				for id, n := range w.held {
+					if n.base.index == w.plan.index {
+						compareNode(rt, fresh, id, n)
+					}
+				}
+			},
+		})
+		for _, id := range nodes {
+			w.send(id)
+			compareNode(rt, firstPlan(w.st), id, w.held[id])
+		}
+	})
+}
+
+func compareMesh(t *rapid.T, want, got *mesh) {
+	if d := cmp.Diff(want.peers, got.peers, protocmp.Transform()); d != "" {
+		t.Fatalf("peers (-fresh +followed):\n%s", d)
+	}
+	if d := cmp.Diff(want.ports, got.ports, protocmp.Transform()); d != "" {
+		t.Fatalf("ports (-fresh +followed):\n%s", d)
+	}
+}
+
+func compareNode(t *rapid.T, p *plan, id string, n *node) {
+	want := &node{}
+	want.take(full(p.set(id)))
+	// What the node itself observed is not sent again.
+	orders := func(tasks map[string]*clusterpb.Task) (list []string) {
+		for _, t := range tasks {
+			list = append(list, fmt.Sprint(t.GetId(), t.GetDesired(), t.GetDesiredIndex(), t.GetAddresses(), orphaned(t)))
+		}
+		slices.Sort(list)
+		return list
+	}
+	if d := cmp.Diff(orders(want.tasks), orders(n.tasks)); d != "" {
+		t.Fatalf("tasks of %s (-full +pieces):\n%s", id, d)
+	}
+	if d := cmp.Diff(want.peers, n.peers, protocmp.Transform()); d != "" {
+		t.Fatalf("peers of %s (-full +pieces):\n%s", id, d)
+	}
+	if d := cmp.Diff(want.ports, n.ports, protocmp.Transform()); d != "" {
+		t.Fatalf("ports of %s (-full +pieces):\n%s", id, d)
+	}
+}

@@ -1,0 +1,94 @@
+package dispatcher
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	raftpb "github.com/muster/muster/proto/raft/v1"
+)
+
+// leaseLoop declares nodes down whose lease has ended.
+func (r *reign) leaseLoop(ctx context.Context) error {
+	retry := newBackOff()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	expect := time.Now() // when the loop meant to look again
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-r.leaseDue:
+		}
+		now := time.Now()
+		r.forgive(now.Sub(expect))
+		next, err := r.expire(ctx, now)
+		if err != nil {
+			d := retry.NextBackOff()
+			r.log.WarnContext(ctx, "declare nodes down: will retry", "in", d, "err", err)
+			next = now.Add(d)
+		} else {
+			retry.Reset()
+		}
+		expect = next
+		timer.Reset(time.Until(next))
+	}
+}
+
+// forgive gives the nodes back what the leader itself missed: after a stop of
+// the whole process, no heartbeat that arrived meanwhile has been counted.
+func (r *reign) forgive(late time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if late > r.leases.period {
+		r.leases.extend(late)
+	}
+}
+
+// expire declares down whom the leases say, and returns when to look again.
+func (r *reign) expire(ctx context.Context, now time.Time) (next time.Time, err error) {
+	r.mu.Lock()
+	ids, next := r.leases.expired(now)
+	silence := leasePeriods * r.leases.period
+	// Leases only move later but for what wakes this loop, so looking again no
+	// later than in a lease is enough.
+	if latest := now.Add(silence); next.IsZero() || next.After(latest) {
+		next = latest
+	}
+	r.mu.Unlock()
+	if len(ids) == 0 {
+		return next, nil
+	}
+
+	changes := make([]*raftpb.Change, 0, len(ids))
+	for _, id := range ids {
+		r.log.InfoContext(ctx, "node is down", "node", id)
+		changes = append(changes, lost(id, silence, now))
+	}
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	if err := r.cfg.Store.Propose(ctx, changes...); err != nil {
+		return next, err
+	}
+	r.mu.Lock()
+	for _, id := range ids {
+		r.leases.forget(id)
+		if s := r.byNode[id]; s != nil {
+			// It may still be connected and silent: it has to register anew.
+			s.kick()
+			delete(r.byNode, id)
+		}
+	}
+	r.mu.Unlock()
+	wake(r.floorDue)
+	return next, nil
+}
+
+// newBackOff returns the delays between retries towards raft.
+func newBackOff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.Multiplier, b.MaxInterval = 50*time.Millisecond, 2, time.Second
+	return b
+}

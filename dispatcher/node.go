@@ -1,0 +1,60 @@
+package dispatcher
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// registered returns what a node's registration changes, or nil.
+func registered(n *clusterpb.Node, reg *dispatchpb.Register, addr string, now time.Time) *raftpb.ObserveNode {
+	if n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_READY &&
+		proto.Equal(n.GetDescription(), reg.GetDescription()) && sameImages(n.GetImages(), reg.GetImages()) {
+		return nil
+	}
+	o := ready(n.GetId(), addr, now)
+	o.Description, o.Images = reg.GetDescription(), &raftpb.NodeImages{Images: reg.GetImages()}
+	return o
+}
+
+// ready says that the node is connected.
+func ready(id, addr string, now time.Time) *raftpb.ObserveNode {
+	return &raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
+		State: clusterpb.NodeStatus_STATE_READY, Since: timestamppb.New(now), Addr: addr,
+	}}
+}
+
+func sameImages(a, b []*clusterpb.NodeImage) bool {
+	return slices.EqualFunc(a, b, func(a, b *clusterpb.NodeImage) bool { return proto.Equal(a, b) })
+}
+
+// images replaces the list of images a node holds.
+func images(id string, list []*clusterpb.NodeImage) *raftpb.ObserveNode {
+	return &raftpb.ObserveNode{Id: id, Images: &raftpb.NodeImages{Images: list}}
+}
+
+// disconnected says that the node announced a restart of its daemon.
+func disconnected(id string, now time.Time) *raftpb.ObserveNode {
+	return &raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
+		State:   clusterpb.NodeStatus_STATE_DISCONNECTED,
+		Since:   timestamppb.New(now),
+		Message: fmt.Sprintf("its daemon stops or restarts; its tasks are kept for %v", goodbyeGrace),
+	}}
+}
+
+// lost says that the node's lease has ended.
+func lost(id string, silence time.Duration, now time.Time) *raftpb.Change {
+	return raftstore.ObserveNode(&raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
+		State:   clusterpb.NodeStatus_STATE_DOWN,
+		Since:   timestamppb.New(now),
+		Message: fmt.Sprintf("no heartbeat for %v", silence),
+	}})
+}

@@ -1,0 +1,118 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+)
+
+// registerTimeout bounds how long a worker may take to say who it is, and the
+// leader to write it down.
+const registerTimeout = 5 * time.Second
+
+// Config is what a Server needs. All fields are required.
+type Config struct {
+	Store Store
+	// Identify returns the id of the node that calls, from its certificate.
+	Identify func(ctx context.Context) (nodeID string, err error)
+	// Leader returns the control address, HOST:PORT, of the manager that leads
+	// now, or "" when that is not known.
+	Leader func() string
+	Log    *slog.Logger
+}
+
+// Server is the dispatcher of one manager.
+type Server struct {
+	dispatchpb.UnimplementedDispatcherServiceServer
+
+	cfg Config
+
+	mu    sync.Mutex
+	reign *reign // nil while another manager leads
+}
+
+// New returns a Server that redirects until Lead is called.
+func New(cfg Config) *Server { return &Server{cfg: cfg} }
+
+// Lead serves the nodes' sessions until ctx is done, which is how leadership
+// ends. Call it after the raft barrier: State must hold everything earlier
+// leaders committed. It returns nil on cancel, once every session has ended.
+func (s *Server) Lead(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	r := newReign(ctx, s.cfg)
+	defer r.close()
+
+	g.Go(func() error { return r.planLoop(ctx) })
+	g.Go(func() error { return r.leaseLoop(ctx) })
+	g.Go(func() error { return r.statusLoop(ctx) })
+
+	s.mu.Lock()
+	s.reign = r
+	s.mu.Unlock()
+	err := g.Wait()
+	s.mu.Lock()
+	s.reign = nil
+	s.mu.Unlock()
+	r.sessions.Wait()
+	return err
+}
+
+func (s *Server) leading() *reign {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reign
+}
+
+// Suspect is gossip's hint that a node may be lost. It is never a verdict: it
+// makes the leader ask the node, or wait less for one whose stream broke.
+func (s *Server) Suspect(nodeID string) {
+	if r := s.leading(); r != nil {
+		r.suspect(nodeID)
+	}
+}
+
+// SubscribeLogs hands a log subscription to a node's session. Unavailable
+// when the node is not connected or another manager leads.
+func (s *Server) SubscribeLogs(nodeID string, sub *dispatchpb.LogSubscription) error {
+	if r := s.leading(); r != nil {
+		if sess := r.session(nodeID); sess != nil {
+			sess.post(func(o *outbox) { o.logs = append(o.logs, sub) })
+			return nil
+		}
+	}
+	return fmt.Errorf("node %s is not connected: %w", nodeID, errdefs.ErrUnavailable)
+}
+
+// Connected reports whether the node has a session with this manager.
+func (s *Server) Connected(nodeID string) bool {
+	r := s.leading()
+	return r != nil && r.session(nodeID) != nil
+}
+
+// Session implements the wire; see dispatch.proto.
+func (s *Server) Session(stream grpc.BidiStreamingServer[dispatchpb.SessionRequest, dispatchpb.SessionResponse]) error {
+	nodeID, err := s.cfg.Identify(stream.Context())
+	if err != nil {
+		return fmt.Errorf("identify node: %w", err)
+	}
+	r := s.leading()
+	if r == nil || !r.enter() {
+		return stream.Send(redirect(s.cfg.Leader()))
+	}
+	defer r.sessions.Done()
+	return r.serve(stream, nodeID)
+}
+
+func redirect(leader string) *dispatchpb.SessionResponse {
+	return &dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Redirect{
+		Redirect: &dispatchpb.Redirect{LeaderAddr: leader},
+	}}
+}

@@ -1,0 +1,262 @@
+package dispatcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/muster/muster/proto/id"
+
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+)
+
+type stream = grpc.BidiStreamingServer[dispatchpb.SessionRequest, dispatchpb.SessionResponse]
+
+// session is one node's connection. Its own goroutine does all sending, so a
+// node that reads slowly delays only itself.
+type session struct {
+	nodeID string
+	kicked chan struct{}
+	kick   func()
+	wake   chan struct{}
+
+	mu  sync.Mutex
+	out outbox
+	// tasksDue, meshDue: the plan may hold news for this node.
+	tasksDue, meshDue bool
+	// working: the sender is finding out what the news are, or sending them.
+	working bool
+	// sent is the index of the last assignments sent, acked the highest index
+	// the node acknowledged in this session.
+	sent, acked uint64
+	// awaited are the desired indexes of tasks that wait for the floor.
+	awaited []uint64
+	// floorSent is the last floor the node was told.
+	floorSent uint64
+	floorDue  bool
+}
+
+func newSession(nodeID string) *session {
+	kicked := make(chan struct{})
+	return &session{
+		nodeID: nodeID, kicked: kicked, kick: sync.OnceFunc(func() { close(kicked) }),
+		wake: make(chan struct{}, 1), tasksDue: true, meshDue: true,
+	}
+}
+
+// post adds to what is to be sent.
+func (s *session) post(f func(*outbox)) {
+	s.mu.Lock()
+	f(&s.out)
+	s.mu.Unlock()
+	wake(s.wake)
+}
+
+// serve runs a node's session until it ends.
+func (r *reign) serve(str stream, nodeID string) error {
+	ctx := str.Context()
+	in := make(chan *dispatchpb.SessionRequest)
+	ended := make(chan error, 1)
+	// Recv has no timeout of its own: this goroutine ends when serve returns,
+	// which ends the stream.
+	r.sessions.Go(func() { ended <- receive(str, in) })
+
+	timeout := time.NewTimer(registerTimeout)
+	defer timeout.Stop()
+	var reg *dispatchpb.Register
+	select {
+	case <-r.done:
+		return str.Send(redirect(r.cfg.Leader()))
+	case err := <-ended:
+		return err
+	case <-timeout.C:
+		return fmt.Errorf("wait for the node to register: %w", errdefs.ErrUnavailable)
+	case msg := <-in:
+		if reg = msg.GetRegister(); reg == nil {
+			return fmt.Errorf("a session begins with register: %w", errdefs.ErrFailedPrecondition)
+		}
+	}
+	if err := r.register(ctx, nodeID, reg); err != nil {
+		return err
+	}
+
+	s := newSession(nodeID)
+	r.admit(s)
+	defer r.dismiss(s)
+	r.log.DebugContext(ctx, "node connected", "node", nodeID)
+	// The reader must not wait for the sender: heartbeats go on arriving while
+	// a slow node takes its time to read.
+	stop := make(chan struct{})
+	defer close(stop)
+	r.sessions.Go(func() {
+		for {
+			select {
+			case msg := <-in:
+				r.handle(s, msg)
+			case <-stop:
+				return
+			}
+		}
+	})
+	return r.send(str, s, ended)
+}
+
+// receive passes messages on until the stream ends.
+func receive(str stream, in chan<- *dispatchpb.SessionRequest) error {
+	for {
+		msg, err := str.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case in <- msg:
+		case <-str.Context().Done():
+			return str.Context().Err()
+		}
+	}
+}
+
+// register writes down that the node is ready and what it says of itself.
+func (r *reign) register(ctx context.Context, nodeID string, reg *dispatchpb.Register) error {
+	n, ok := r.cfg.Store.State().Node(nodeID)
+	if !ok {
+		return fmt.Errorf("node %s is not part of the cluster: %w", nodeID, errdefs.ErrPermissionDenied)
+	}
+	news := registered(n, reg, callerAddr(ctx), time.Now())
+	if news == nil && !r.left(nodeID) {
+		return nil // a reconnect that brings no news costs no log entry
+	}
+	if news == nil {
+		// The good-bye it just said may still be on its way to the state.
+		news = ready(nodeID, callerAddr(ctx), time.Now())
+	}
+	timeout := time.NewTimer(registerTimeout)
+	defer timeout.Stop()
+	select {
+	case <-r.statuses.putNode(news):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.done:
+		return fmt.Errorf("write down node %s: another manager leads: %w", nodeID, errdefs.ErrUnavailable)
+	case <-timeout.C:
+		return fmt.Errorf("write down node %s: no quorum of managers for %v: %w", nodeID, registerTimeout, errdefs.ErrUnavailable)
+	}
+}
+
+func callerAddr(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok {
+		return p.Addr.String()
+	}
+	return ""
+}
+
+// handle takes one message of the worker. It never waits for the network or
+// for raft, so that heartbeats behind it are seen in time.
+func (r *reign) handle(s *session, msg *dispatchpb.SessionRequest) {
+	// Whatever the node says, it lives.
+	r.heard(s.nodeID)
+	switch k := msg.GetKind().(type) {
+	case *dispatchpb.SessionRequest_Heartbeat:
+		s.post(func(o *outbox) { o.heartbeats++ })
+	case *dispatchpb.SessionRequest_Acknowledge:
+		r.acknowledge(s, k.Acknowledge.GetIndex())
+	case *dispatchpb.SessionRequest_Statuses:
+		r.statuses.put(s, k.Statuses.GetSequence(), k.Statuses.GetReports())
+	case *dispatchpb.SessionRequest_Images:
+		r.statuses.putNode(images(s.nodeID, k.Images.GetImages()))
+	case *dispatchpb.SessionRequest_Goodbye:
+		r.goodbye(s)
+	case *dispatchpb.SessionRequest_Register:
+		s.kick() // a session has one register; the worker lost track
+	}
+}
+
+func (r *reign) goodbye(s *session) {
+	now := time.Now()
+	r.mu.Lock()
+	r.leases.goodbye(s.nodeID, now)
+	r.mu.Unlock()
+	r.statuses.putNode(disconnected(s.nodeID, now))
+}
+
+func (r *reign) acknowledge(s *session, index uint64) {
+	s.mu.Lock()
+	s.acked = max(s.acked, index)
+	s.mu.Unlock()
+	r.mu.Lock()
+	r.leases.acknowledge(s.nodeID, index)
+	r.mu.Unlock()
+	wake(r.floorDue)
+}
+
+// send tells the node what it should be until the session ends.
+func (r *reign) send(str stream, s *session, ended <-chan error) error {
+	period := r.leases.period
+	err := str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Registered{Registered: &dispatchpb.Registered{
+		SessionId: id.New(), HeartbeatPeriod: durationpb.New(period),
+	}}})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-r.planned:
+	case <-r.done:
+	case err := <-ended:
+		return err
+	}
+	var base *set // what the node was told
+	wake(s.wake)
+	for {
+		select {
+		case <-r.done:
+			return str.Send(redirect(r.cfg.Leader()))
+		case err := <-ended:
+			return err
+		case <-s.kicked:
+			return fmt.Errorf("session of node %s was replaced or its lease ended: %w", s.nodeID, errdefs.ErrUnavailable)
+		case <-s.wake:
+		}
+		if err := s.sendOutbox(str); err != nil {
+			return err
+		}
+		if base, err = r.sendAssignments(str, s, base); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) sendOutbox(str stream) error {
+	s.mu.Lock()
+	out := s.out
+	s.out = outbox{}
+	s.mu.Unlock()
+	for range out.heartbeats {
+		if err := str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Heartbeat{Heartbeat: &dispatchpb.Heartbeat{}}}); err != nil {
+			return err
+		}
+	}
+	if out.recorded > 0 {
+		rec := &dispatchpb.StatusesRecorded{Sequence: out.recorded}
+		if err := str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Recorded{Recorded: rec}}); err != nil {
+			return err
+		}
+	}
+	for _, l := range out.logs {
+		if err := str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Logs{Logs: l}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

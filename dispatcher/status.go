@@ -1,0 +1,190 @@
+package dispatcher
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+const (
+	// maxBatch is how many changes go into one log entry.
+	maxBatch = 500
+	// maxBatchBytes keeps log entries small where statuses carry long outputs.
+	maxBatchBytes = 512 << 10
+)
+
+// statusQueue gathers what workers report while the last batch is being
+// committed: under load batches grow, when idle a report goes out at once. It
+// keeps the newest status of each task, so it is bounded by their number.
+type statusQueue struct {
+	due chan struct{}
+
+	mu    sync.Mutex
+	tasks map[string]reported
+	nodes map[string]*raftpb.ObserveNode
+	// upTo is the sequence up to which a session's reports are queued.
+	upTo map[*session]uint64
+	// waiters are closed once what is queued is written down.
+	waiters []chan struct{}
+}
+
+// taken is what was in the queue.
+type taken struct {
+	changes []*raftpb.Change
+	upTo    map[*session]uint64
+	waiters []chan struct{}
+}
+
+type reported struct {
+	nodeID string
+	status *clusterpb.TaskStatus
+}
+
+func newStatusQueue() *statusQueue {
+	q := &statusQueue{due: make(chan struct{}, 1)}
+	q.reset()
+	return q
+}
+
+func (q *statusQueue) reset() {
+	q.tasks = make(map[string]reported)
+	q.nodes = make(map[string]*raftpb.ObserveNode)
+	q.upTo = make(map[*session]uint64)
+	q.waiters = nil
+}
+
+// put queues what a session reported.
+func (q *statusQueue) put(s *session, sequence uint64, reports []*dispatchpb.TaskReport) {
+	q.mu.Lock()
+	for _, rep := range reports {
+		old, ok := q.tasks[rep.GetTaskId()]
+		if !ok || lifecycle.Advances(old.status.GetState(), rep.GetStatus().GetState()) {
+			q.tasks[rep.GetTaskId()] = reported{nodeID: s.nodeID, status: rep.GetStatus()}
+		}
+	}
+	q.upTo[s] = max(q.upTo[s], sequence)
+	q.mu.Unlock()
+	wake(q.due)
+}
+
+// putNode queues what was seen of a node; set fields replace earlier ones.
+// All news of nodes go this way, so they are written down in order. The
+// channel is closed once they are.
+func (q *statusQueue) putNode(o *raftpb.ObserveNode) (written <-chan struct{}) {
+	done := make(chan struct{})
+	q.mu.Lock()
+	q.waiters = append(q.waiters, done)
+	if old := q.nodes[o.GetId()]; old != nil {
+		if o.GetDescription() != nil {
+			old.Description = o.GetDescription()
+		}
+		if o.GetStatus() != nil {
+			old.Status = o.GetStatus()
+		}
+		if o.GetImages() != nil {
+			old.Images = o.GetImages()
+		}
+	} else {
+		q.nodes[o.GetId()] = o
+	}
+	q.mu.Unlock()
+	wake(q.due)
+	return done
+}
+
+// take empties the queue. v tells which tasks a node may speak of.
+func (q *statusQueue) take(v view) taken {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t := taken{upTo: q.upTo, waiters: q.waiters}
+	for id, rep := range q.tasks {
+		if task, ok := v.Task(id); ok && news(task, rep) {
+			t.changes = append(t.changes, raftstore.ObserveTask(id, rep.status))
+		}
+	}
+	for _, o := range q.nodes {
+		t.changes = append(t.changes, raftstore.ObserveNode(o))
+	}
+	q.reset()
+	return t
+}
+
+// news reports whether a report is to be written down: it is by the task's
+// own node and not behind what is known.
+func news(t *clusterpb.Task, rep reported) bool {
+	return t.GetNodeId() == rep.nodeID && lifecycle.Advances(t.GetStatus().GetState(), rep.status.GetState())
+}
+
+// batches cuts changes into log entries.
+func batches(changes []*raftpb.Change) (cut [][]*raftpb.Change) {
+	start, size := 0, 0
+	for i, c := range changes {
+		n := proto.Size(c)
+		if i > start && (i-start >= maxBatch || size+n > maxBatchBytes) {
+			cut = append(cut, changes[start:i])
+			start, size = i, 0
+		}
+		size += n
+	}
+	if start < len(changes) {
+		cut = append(cut, changes[start:])
+	}
+	return cut
+}
+
+// statusLoop writes reports down and tells the workers once they are.
+func (r *reign) statusLoop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.statuses.due:
+		}
+		t := r.statuses.take(r.cfg.Store.State())
+		for _, batch := range batches(t.changes) {
+			if !r.record(ctx, batch) {
+				return nil
+			}
+		}
+		for s, sequence := range t.upTo {
+			s.post(func(o *outbox) { o.recorded = max(o.recorded, sequence) })
+		}
+		for _, w := range t.waiters {
+			close(w)
+		}
+	}
+}
+
+// record commits one batch, trying again for as long as this manager leads.
+func (r *reign) record(ctx context.Context, batch []*raftpb.Change) (ok bool) {
+	retry := newBackOff()
+	for {
+		try, cancel := context.WithTimeout(ctx, registerTimeout)
+		err := r.cfg.Store.Propose(try, batch...)
+		cancel()
+		if err == nil {
+			return true
+		}
+		if ctx.Err() == nil && !errdefs.IsUnavailable(err) {
+			// Refused for good: trying again would hold up everyone's reports.
+			r.log.ErrorContext(ctx, "write statuses down: refused, dropped", "count", len(batch), "err", err)
+			return true
+		}
+		d := retry.NextBackOff()
+		r.log.WarnContext(ctx, "write statuses down: will retry", "count", len(batch), "in", d, "err", err)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(d):
+		}
+	}
+}

@@ -14,6 +14,18 @@ type LocalInfo struct{ credentials.CommonAuthInfo }
 // AuthType names the kind of authentication, for gRPC.
 func (LocalInfo) AuthType() string { return "local" }
 
+// ForwardedInfo marks a call that another server of this cluster has taken
+// in, verified, and handed on: Caller is who made it. Only a server that
+// nobody but such servers can reach may set it.
+type ForwardedInfo struct {
+	credentials.CommonAuthInfo
+	// Caller is the zero value for callers without a certificate.
+	Caller Identity
+}
+
+// AuthType names the kind of authentication, for gRPC.
+func (ForwardedInfo) AuthType() string { return "forwarded" }
+
 // ClientCredentials are [ClientTLS] for gRPC.
 func ClientCredentials(current func() *Credentials, want Peer) credentials.TransportCredentials {
 	return credentials.NewTLS(ClientTLS(current, want, "h2"))
@@ -22,6 +34,11 @@ func ClientCredentials(current func() *Credentials, want Peer) credentials.Trans
 // PeerIdentity returns the node that makes the call a handler serves; false
 // when the caller is anonymous or local.
 func PeerIdentity(ctx context.Context) (Identity, bool) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, forwarded := p.AuthInfo.(ForwardedInfo); forwarded {
+			return info.Caller, info.Caller.NodeID != ""
+		}
+	}
 	cert := peerCertificate(ctx)
 	if cert == nil {
 		return Identity{}, false

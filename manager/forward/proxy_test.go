@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/muster/muster/dispatcher/mtls"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
@@ -29,6 +30,9 @@ type leader struct {
 func (l *leader) GetService(ctx context.Context, r *controlpb.GetServiceRequest) (*controlpb.GetServiceResponse, error) {
 	c, _ := Forwarded(ctx)
 	l.callers = append(l.callers, c)
+	if id, _ := mtls.PeerIdentity(ctx); id != c.Identity {
+		return nil, status.Errorf(codes.Internal, "handlers see %+v for %+v", id, c.Identity)
+	}
 	if r.GetService() == "none" {
 		return nil, status.Error(codes.NotFound, "no service none")
 	}
@@ -74,7 +78,7 @@ func serve(t *testing.T, register func(*grpc.Server), opts ...grpc.ServerOption)
 // through returns a client whose calls pass two forwarding servers.
 func through(t *testing.T, l *leader, who Caller) controlpb.ControlServiceClient {
 	t.Helper()
-	conn := serve(t, func(s *grpc.Server) { controlpb.RegisterControlServiceServer(s, l) })
+	conn := serve(t, func(s *grpc.Server) { controlpb.RegisterControlServiceServer(s, l) }, ServerOptions()...)
 	for range 2 {
 		next := conn
 		direct := func(context.Context, string) (*grpc.ClientConn, error) { return next, nil }
@@ -92,7 +96,7 @@ func through(t *testing.T, l *leader, who Caller) controlpb.ControlServiceClient
 
 func TestForwardsAnswersErrorsAndCaller(t *testing.T) {
 	l := &leader{}
-	who := Caller{NodeID: "n1", Role: clusterpb.NodeRole_NODE_ROLE_MANAGER}
+	who := Caller{Identity: mtls.Identity{NodeID: "n1", ClusterID: "c", Role: clusterpb.NodeRole_NODE_ROLE_MANAGER}, Addr: "192.0.2.1:5"}
 	client := through(t, l, who)
 
 	name := strings.Repeat("x", 1<<20) // larger than any buffer on the way

@@ -87,7 +87,7 @@ func serve(t *testing.T, ca *mtlstest.CA) port {
 		cancel()
 		srv.Stop()
 		for range cap(ended) {
-			if err := <-ended; err != nil && !errors.Is(err, net.ErrClosed) {
+			if err := <-ended; err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, grpc.ErrServerStopped) {
 				t.Errorf("ended: %v", err)
 			}
 		}

@@ -1,12 +1,16 @@
 package mtls_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,14 +24,33 @@ import (
 // issuer answers renewals with 90-day certificates of the role it is set to,
 // or with its error, and keeps when it was asked.
 type issuer struct {
-	ca    *mtlstest.CA
+	ca  *mtlstest.CA
+	log bytes.Buffer // what the renewer logs; read it after synctest.Wait
+
+	mu    sync.Mutex
 	node  string
 	role  clusterpb.NodeRole
 	err   error
 	asked []time.Time
 }
 
+// set changes the answers to come.
+func (i *issuer) set(f func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	f()
+}
+
+// times returns when it was asked so far.
+func (i *issuer) times() []time.Time {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.asked)
+}
+
 func (i *issuer) issue(_ context.Context, csrPEM []byte) (*capb.IssueNodeCertificateResponse, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
 	i.asked = append(i.asked, time.Now())
 	if i.err != nil {
 		return nil, i.err
@@ -56,7 +79,7 @@ func renewing(t *testing.T, f func(t *testing.T, h *mtls.Holder, i *issuer, r *m
 		r := &mtls.Renewer{Holder: h, Request: i.issue, Soon: soon, Save: func(*mtls.Credentials) error { return nil }}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- r.Run(ctx, slog.New(slog.DiscardHandler)) }()
+		go func() { done <- r.Run(ctx, slog.New(slog.NewTextHandler(&i.log, nil))) }()
 		synctest.Wait()
 		f(t, h, i, r, soon)
 		cancel()
@@ -71,8 +94,8 @@ func TestRenewsInTime(t *testing.T) {
 		start := time.Now()
 		time.Sleep(lifetime/2 - time.Minute)
 		synctest.Wait()
-		if len(i.asked) != 0 {
-			t.Errorf("renewed after %v", i.asked[0].Sub(start))
+		if asked := i.times(); len(asked) != 0 {
+			t.Errorf("renewed after %v", asked[0].Sub(start))
 		}
 		for range 10 {
 			left := time.Until(h.Current().NotAfter())
@@ -86,7 +109,7 @@ func TestRenewsInTime(t *testing.T) {
 			t.Error(err)
 		}
 		// At every 50 to 80 % of a life: 10.5 lives hold 13 to 21 renewals.
-		if n := len(i.asked); n < 12 || n > 21 {
+		if n := len(i.times()); n < 12 || n > 21 {
 			t.Errorf("renewed %d times in 10.5 lives", n)
 		}
 	})
@@ -95,23 +118,24 @@ func TestRenewsInTime(t *testing.T) {
 func TestRetriesWithBackOff(t *testing.T) {
 	renewing(t, func(t *testing.T, h *mtls.Holder, i *issuer, _ *mtls.Renewer, soon chan<- struct{}) {
 		old := h.Current()
-		i.err = errors.New("no manager")
+		i.set(func() { i.err = errors.New("no manager") })
 		soon <- struct{}{}
 		time.Sleep(8 * time.Hour)
 		synctest.Wait()
+		asked := i.times()
 		for n, want := range []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second} {
-			if got := i.asked[n+1].Sub(i.asked[n]); got != want {
+			if got := asked[n+1].Sub(asked[n]); got != want {
 				t.Errorf("retry %d after %v, want %v", n+1, got, want)
 			}
 		}
-		last := len(i.asked) - 1
-		if got := i.asked[last].Sub(i.asked[last-1]); got != time.Hour {
+		last := len(asked) - 1
+		if got := asked[last].Sub(asked[last-1]); got != time.Hour {
 			t.Errorf("last retry after %v, want an hour", got)
 		}
 		if h.Current() != old {
 			t.Error("a failed renewal changed the credentials")
 		}
-		i.err = nil
+		i.set(func() { i.err = nil })
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if h.Current() == old {
@@ -125,7 +149,7 @@ func TestRenewsWhenTheRoleChanges(t *testing.T) {
 		var told []clusterpb.NodeRole
 		r.RoleChanged = func(role clusterpb.NodeRole) { told = append(told, role) }
 		for _, role := range []clusterpb.NodeRole{mtlstest.Worker, mtlstest.Manager, mtlstest.Manager, mtlstest.Worker} {
-			i.role = role
+			i.set(func() { i.role = role })
 			soon <- struct{}{}
 			synctest.Wait()
 			if got := h.Current().Identity.Role; got != role {
@@ -141,11 +165,11 @@ func TestRenewsWhenTheRoleChanges(t *testing.T) {
 func TestRefusesAnothersCertificate(t *testing.T) {
 	renewing(t, func(t *testing.T, h *mtls.Holder, i *issuer, _ *mtls.Renewer, soon chan<- struct{}) {
 		old := h.Current()
-		i.node = "n2"
+		i.set(func() { i.node = "n2" })
 		soon <- struct{}{}
 		synctest.Wait()
-		if len(i.asked) != 1 || h.Current() != old {
-			t.Errorf("after %d requests node n1 is %+v", len(i.asked), h.Current().Identity)
+		if asked := i.times(); len(asked) != 1 || h.Current() != old {
+			t.Errorf("after %d requests node n1 is %+v", len(asked), h.Current().Identity)
 		}
 	})
 }
@@ -159,6 +183,20 @@ func TestUsesOnlyWhatIsSaved(t *testing.T) {
 		synctest.Wait()
 		if h.Current() != old {
 			t.Error("uses credentials that were not saved")
+		}
+	})
+}
+
+// TestExpiryIsExplained: the node keeps asking, and says what helps.
+func TestExpiryIsExplained(t *testing.T) {
+	renewing(t, func(t *testing.T, _ *mtls.Holder, i *issuer, _ *mtls.Renewer, _ chan<- struct{}) {
+		i.set(func() { i.err = errors.New("no manager") })
+		time.Sleep(lifetime + 2*time.Hour)
+		synctest.Wait()
+		for _, want := range []string{"level=WARN", "level=ERROR", "certificate of node n1 expired on", "rejoin with a new token"} {
+			if !strings.Contains(i.log.String(), want) {
+				t.Errorf("the log lacks %q", want)
+			}
 		}
 	})
 }

@@ -1,0 +1,147 @@
+package supervise
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// shell returns the config of a child that runs script.
+func shell(t *testing.T, script string) Config {
+	t.Helper()
+	dir := t.TempDir()
+	return Config{
+		Name: "test", Command: []string{"/bin/sh", "-c", script},
+		RunDir: dir, LogFile: filepath.Join(dir, "test.log"),
+	}
+}
+
+// running runs c until the test ends or stop is called; then it ends the child.
+func running(t *testing.T, c *Child) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	stop = func() {
+		cancel()
+		if done != nil {
+			if err := <-done; err != nil {
+				t.Errorf("Run = %v", err)
+			}
+			done = nil
+		}
+	}
+	t.Cleanup(func() {
+		stop()
+		if err := c.Stop(context.Background(), time.Second); err != nil {
+			t.Errorf("Stop = %v", err)
+		}
+	})
+	return stop
+}
+
+// eventually waits for cond, at most ten seconds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !cond() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited ten seconds for %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func TestChildIsRestarted(t *testing.T) {
+	c := New(shell(t, "exec sleep 1000"))
+	running(t, c)
+	eventually(t, "the child", func() bool { return c.Pid() != 0 })
+	first := c.Pid()
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "another child", func() bool { return c.Pid() != 0 && c.Pid() != first })
+}
+
+func TestChildOutlivesItsDaemonAndIsAdopted(t *testing.T) {
+	cfg := shell(t, "echo hello; exec sleep 1000")
+	first := New(cfg)
+	stop := running(t, first)
+	eventually(t, "the child", func() bool { return first.Pid() != 0 })
+	pid := first.Pid()
+	stop()
+
+	second := New(cfg)
+	running(t, second)
+	eventually(t, "the adopted child", func() bool { return second.Pid() != 0 })
+	if second.Pid() != pid {
+		t.Errorf("second daemon has child %d, want %d", second.Pid(), pid)
+	}
+	eventually(t, "what it printed", func() bool {
+		raw, _ := os.ReadFile(cfg.LogFile)
+		return strings.Count(string(raw), "hello") == 1
+	})
+	if sid, err := syscall.Getpgid(pid); err != nil || sid != pid {
+		t.Errorf("process group of the child is %d, %v, want its own %d", sid, err, pid)
+	}
+}
+
+func TestAnotherProcessIsNotAdopted(t *testing.T) {
+	c := New(shell(t, "exec sleep 1000"))
+	// Our own pid, but started at another time.
+	if err := os.WriteFile(c.pidFile(), []byte("1 12345678\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	running(t, c)
+	eventually(t, "the child", func() bool { return c.Pid() != 0 })
+	if c.Pid() == 1 {
+		t.Error("adopted process 1")
+	}
+}
+
+func TestStop(t *testing.T) {
+	tests := map[string]string{
+		"polite":   "exec sleep 1000",
+		"stubborn": "trap '' TERM; while :; do sleep 0.05; done",
+	}
+	for name, script := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := New(shell(t, script))
+			running(t, c)
+			eventually(t, "the child", func() bool { return c.Pid() != 0 })
+			pid := c.Pid()
+			if err := c.Stop(t.Context(), 200*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := startTime(pid); err == nil {
+				t.Errorf("child %d still runs", pid)
+			}
+		})
+	}
+}
+
+func TestRotate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte("0123456789"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := rotateFile(path, 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + ".1"); err == nil {
+		t.Error("a file that is not too large was rotated")
+	}
+	if err := rotateFile(path, 9); err != nil {
+		t.Fatal(err)
+	}
+	if old, _ := os.ReadFile(path + ".1"); string(old) != "0123456789" {
+		t.Errorf("old log holds %q", old)
+	}
+	if now, _ := os.ReadFile(path); len(now) != 0 {
+		t.Errorf("log holds %q after the rotation", now)
+	}
+}

@@ -133,7 +133,7 @@ func TestGRPCKnowsItsCallers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer cc.Close()
+			defer func() { _ = cc.Close() }()
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			client := capb.NewCAServiceClient(cc)
@@ -281,7 +281,7 @@ func TestStopsWithHandshakesOpen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		synctest.Wait()
 		start := time.Now()
 		cancel()
@@ -295,7 +295,7 @@ func readAll(conn net.Conn, err error) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	data, err := io.ReadAll(conn)
 	return string(data), err
 }

@@ -88,7 +88,7 @@ func fetchRoot(ctx context.Context, addr string, opts []grpc.DialOption) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	defer cc.Close()
+	defer func() { _ = cc.Close() }()
 	resp, err := capb.NewCAServiceClient(cc).GetRootCA(ctx, &capb.GetRootCARequest{})
 	return resp.GetRootPem(), err
 }
@@ -108,7 +108,7 @@ func requestCertificate(ctx context.Context, addr string, rootPEM []byte, secret
 	if err != nil {
 		return nil, err
 	}
-	defer cc.Close()
+	defer func() { _ = cc.Close() }()
 	client := capb.NewCAServiceClient(cc)
 	var last error // why the cluster was not ready when last asked
 	for {

@@ -68,8 +68,17 @@ func (i *issuer) issue(_ context.Context, csrPEM []byte) (*capb.IssueNodeCertifi
 
 const lifetime = 90 * 24 * time.Hour
 
-// renewing runs a renewer of a worker n1 while f looks on, on a fake clock.
-func renewing(t *testing.T, f func(t *testing.T, h *mtls.Holder, i *issuer, r *mtls.Renewer, soon chan<- struct{})) {
+// rig is a renewer of a worker n1 that runs on a fake clock.
+type rig struct {
+	t       *testing.T
+	holder  *mtls.Holder
+	issuer  *issuer
+	renewer *mtls.Renewer
+	soon    chan<- struct{}
+}
+
+// renewing runs a renewer while f looks on.
+func renewing(t *testing.T, f func(g *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ca := mtlstest.New(t, "c1")
@@ -81,7 +90,7 @@ func renewing(t *testing.T, f func(t *testing.T, h *mtls.Holder, i *issuer, r *m
 		done := make(chan error, 1)
 		go func() { done <- r.Run(ctx, slog.New(slog.NewTextHandler(&i.log, nil))) }()
 		synctest.Wait()
-		f(t, h, i, r, soon)
+		f(&rig{t: t, holder: h, issuer: i, renewer: r, soon: soon})
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run = %v", err)
@@ -90,112 +99,112 @@ func renewing(t *testing.T, f func(t *testing.T, h *mtls.Holder, i *issuer, r *m
 }
 
 func TestRenewsInTime(t *testing.T) {
-	renewing(t, func(t *testing.T, h *mtls.Holder, i *issuer, _ *mtls.Renewer, _ chan<- struct{}) {
+	renewing(t, func(g *rig) {
 		start := time.Now()
 		time.Sleep(lifetime/2 - time.Minute)
 		synctest.Wait()
-		if asked := i.times(); len(asked) != 0 {
-			t.Errorf("renewed after %v", asked[0].Sub(start))
+		if asked := g.issuer.times(); len(asked) != 0 {
+			g.t.Errorf("renewed after %v", asked[0].Sub(start))
 		}
 		for range 10 {
-			left := time.Until(h.Current().NotAfter())
+			left := time.Until(g.holder.Current().NotAfter())
 			time.Sleep(lifetime)
 			synctest.Wait()
 			if left < lifetime/10 {
-				t.Errorf("only %v were left", left)
+				g.t.Errorf("only %v were left", left)
 			}
 		}
-		if err := h.Current().Check(time.Now()); err != nil {
-			t.Error(err)
+		if err := g.holder.Current().Check(time.Now()); err != nil {
+			g.t.Error(err)
 		}
 		// At every 50 to 80 % of a life: 10.5 lives hold 13 to 21 renewals.
-		if n := len(i.times()); n < 12 || n > 21 {
-			t.Errorf("renewed %d times in 10.5 lives", n)
+		if n := len(g.issuer.times()); n < 12 || n > 21 {
+			g.t.Errorf("renewed %d times in 10.5 lives", n)
 		}
 	})
 }
 
 func TestRetriesWithBackOff(t *testing.T) {
-	renewing(t, func(t *testing.T, h *mtls.Holder, i *issuer, _ *mtls.Renewer, soon chan<- struct{}) {
-		old := h.Current()
-		i.set(func() { i.err = errors.New("no manager") })
-		soon <- struct{}{}
+	renewing(t, func(g *rig) {
+		old := g.holder.Current()
+		g.issuer.set(func() { g.issuer.err = errors.New("no manager") })
+		g.soon <- struct{}{}
 		time.Sleep(8 * time.Hour)
 		synctest.Wait()
-		asked := i.times()
+		asked := g.issuer.times()
 		for n, want := range []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second} {
 			if got := asked[n+1].Sub(asked[n]); got != want {
-				t.Errorf("retry %d after %v, want %v", n+1, got, want)
+				g.t.Errorf("retry %d after %v, want %v", n+1, got, want)
 			}
 		}
 		last := len(asked) - 1
 		if got := asked[last].Sub(asked[last-1]); got != time.Hour {
-			t.Errorf("last retry after %v, want an hour", got)
+			g.t.Errorf("last retry after %v, want an hour", got)
 		}
-		if h.Current() != old {
-			t.Error("a failed renewal changed the credentials")
+		if g.holder.Current() != old {
+			g.t.Error("a failed renewal changed the credentials")
 		}
-		i.set(func() { i.err = nil })
+		g.issuer.set(func() { g.issuer.err = nil })
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if h.Current() == old {
-			t.Error("not renewed once a manager answered")
+		if g.holder.Current() == old {
+			g.t.Error("not renewed once a manager answered")
 		}
 	})
 }
 
 func TestRenewsWhenTheRoleChanges(t *testing.T) {
-	renewing(t, func(t *testing.T, h *mtls.Holder, i *issuer, r *mtls.Renewer, soon chan<- struct{}) {
+	renewing(t, func(g *rig) {
 		var told []clusterpb.NodeRole
-		r.RoleChanged = func(role clusterpb.NodeRole) { told = append(told, role) }
+		g.renewer.RoleChanged = func(role clusterpb.NodeRole) { told = append(told, role) }
 		for _, role := range []clusterpb.NodeRole{mtlstest.Worker, mtlstest.Manager, mtlstest.Manager, mtlstest.Worker} {
-			i.set(func() { i.role = role })
-			soon <- struct{}{}
+			g.issuer.set(func() { g.issuer.role = role })
+			g.soon <- struct{}{}
 			synctest.Wait()
-			if got := h.Current().Identity.Role; got != role {
-				t.Errorf("role %v, want %v", got, role)
+			if got := g.holder.Current().Identity.Role; got != role {
+				g.t.Errorf("role %v, want %v", got, role)
 			}
 		}
 		if len(told) != 2 || told[0] != mtlstest.Manager || told[1] != mtlstest.Worker {
-			t.Errorf("told of %v, want manager, then worker", told)
+			g.t.Errorf("told of %v, want manager, then worker", told)
 		}
 	})
 }
 
 func TestRefusesAnothersCertificate(t *testing.T) {
-	renewing(t, func(t *testing.T, h *mtls.Holder, i *issuer, _ *mtls.Renewer, soon chan<- struct{}) {
-		old := h.Current()
-		i.set(func() { i.node = "n2" })
-		soon <- struct{}{}
+	renewing(t, func(g *rig) {
+		old := g.holder.Current()
+		g.issuer.set(func() { g.issuer.node = "n2" })
+		g.soon <- struct{}{}
 		synctest.Wait()
-		if asked := i.times(); len(asked) != 1 || h.Current() != old {
-			t.Errorf("after %d requests node n1 is %+v", len(asked), h.Current().Identity)
+		if asked := g.issuer.times(); len(asked) != 1 || g.holder.Current() != old {
+			g.t.Errorf("after %d requests node n1 is %+v", len(asked), g.holder.Current().Identity)
 		}
 	})
 }
 
 // TestUsesOnlyWhatIsSaved: a restart must find the role that was acted on.
 func TestUsesOnlyWhatIsSaved(t *testing.T) {
-	renewing(t, func(t *testing.T, h *mtls.Holder, _ *issuer, r *mtls.Renewer, soon chan<- struct{}) {
-		old := h.Current()
-		r.Save = func(*mtls.Credentials) error { return fmt.Errorf("disk full") }
-		soon <- struct{}{}
+	renewing(t, func(g *rig) {
+		old := g.holder.Current()
+		g.renewer.Save = func(*mtls.Credentials) error { return fmt.Errorf("disk full") }
+		g.soon <- struct{}{}
 		synctest.Wait()
-		if h.Current() != old {
-			t.Error("uses credentials that were not saved")
+		if g.holder.Current() != old {
+			g.t.Error("uses credentials that were not saved")
 		}
 	})
 }
 
 // TestExpiryIsExplained: the node keeps asking, and says what helps.
 func TestExpiryIsExplained(t *testing.T) {
-	renewing(t, func(t *testing.T, _ *mtls.Holder, i *issuer, _ *mtls.Renewer, _ chan<- struct{}) {
-		i.set(func() { i.err = errors.New("no manager") })
+	renewing(t, func(g *rig) {
+		g.issuer.set(func() { g.issuer.err = errors.New("no manager") })
 		time.Sleep(lifetime + 2*time.Hour)
 		synctest.Wait()
 		for _, want := range []string{"level=WARN", "level=ERROR", "certificate of node n1 expired on", "rejoin with a new token"} {
-			if !strings.Contains(i.log.String(), want) {
-				t.Errorf("the log lacks %q", want)
+			if !strings.Contains(g.issuer.log.String(), want) {
+				g.t.Errorf("the log lacks %q", want)
 			}
 		}
 	})

@@ -22,7 +22,7 @@ func shake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState,
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	done := make(chan error, 1)
 	go func() {
 		raw, err := l.Accept()
@@ -30,7 +30,7 @@ func shake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState,
 			done <- err
 			return
 		}
-		defer raw.Close()
+		defer func() { _ = raw.Close() }()
 		conn := tls.Server(raw, server)
 		err = conn.Handshake()
 		state = conn.ConnectionState()
@@ -43,7 +43,7 @@ func shake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState,
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer raw.Close()
+	defer func() { _ = raw.Close() }()
 	if err := raw.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}

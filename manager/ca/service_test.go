@@ -220,7 +220,7 @@ func renewal(t *testing.T, addr string, c *mtls.Credentials) (*mtls.Credentials,
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cc.Close()
+	defer func() { _ = cc.Close() }()
 	key, csr, err := mtls.NewRequest()
 	if err != nil {
 		t.Fatal(err)

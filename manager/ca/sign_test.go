@@ -23,13 +23,13 @@ const (
 	manager = clusterpb.NodeRole_NODE_ROLE_MANAGER
 )
 
-func newSigner(t *testing.T, clusterID string) *Signer {
+func newSigner(t *testing.T) *Signer {
 	t.Helper()
-	cert, key, err := NewRoot(clusterID)
+	cert, key, err := NewRoot("c1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewSigner(clusterID, cert, key)
+	s, err := NewSigner("c1", cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func newSigner(t *testing.T, clusterID string) *Signer {
 }
 
 func TestRoot(t *testing.T) {
-	s := newSigner(t, "c1")
+	s := newSigner(t)
 	if s.root.Subject.Organization[0] != "c1" || !s.root.IsCA || s.root.CheckSignatureFrom(s.root) != nil {
 		t.Errorf("root %v is not a self-signed CA of c1", s.root.Subject)
 	}
@@ -47,7 +47,7 @@ func TestRoot(t *testing.T) {
 }
 
 func TestSign(t *testing.T) {
-	s := newSigner(t, "c1")
+	s := newSigner(t)
 	tests := map[string]struct {
 		role   clusterpb.NodeRole
 		expiry time.Duration
@@ -98,7 +98,7 @@ func TestRequestsGetNothingButTheirKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSigner(t, "c1")
+	s := newSigner(t)
 	cert, err := s.Sign(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), "n1", worker, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestBadRequests(t *testing.T) {
 		"forged":     {request(forged), "certificate request"},
 		"other kind": {request(edwards), "Ed25519 key, it must be ECDSA P-256"},
 	}
-	s := newSigner(t, "c1")
+	s := newSigner(t)
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := s.Sign(tt.csr, "n1", worker, 0)

@@ -1,0 +1,75 @@
+package slot
+
+import (
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/constraint"
+	"github.com/muster/muster/proto/lifecycle"
+)
+
+// Nodes looks a node up by its ID.
+type Nodes func(id string) (*clusterpb.Node, bool)
+
+// Lost tells why the task's node can no longer run it: it is down or gone. ""
+// when it can, or when the task has no node yet.
+func Lost(t *clusterpb.Task, nodes Nodes) string {
+	if t.GetNodeId() == "" {
+		return ""
+	}
+	n, ok := nodes(t.GetNodeId())
+	switch {
+	case !ok:
+		return "its node was removed"
+	case n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_DOWN:
+		return "its node " + name(n) + " is down"
+	}
+	return ""
+}
+
+// Drained tells why the task has to leave a node that works: it is being
+// drained. "" when it may stay.
+func Drained(t *clusterpb.Task, nodes Nodes) string {
+	if t.GetNodeId() == "" {
+		return ""
+	}
+	n, ok := nodes(t.GetNodeId())
+	if ok && n.GetSpec().GetAvailability() == clusterpb.NodeSpec_AVAILABILITY_DRAIN {
+		return "its node " + name(n) + " is being drained"
+	}
+	return ""
+}
+
+// Stopped reports whether nothing of the task can be running any more: it
+// ended, never got to a node, or its node is down or gone.
+func Stopped(t *clusterpb.Task, nodes Nodes) bool {
+	return lifecycle.Ended(t.GetStatus().GetState()) || t.GetNodeId() == "" || Lost(t, nodes) != ""
+}
+
+// Fits reports whether the node meets the constraints and is one of the
+// platforms. Constraints that do not parse are never met.
+func Fits(p *clusterpb.Placement, n *clusterpb.Node) bool {
+	list, err := constraint.ParseAll(p.GetConstraints())
+	return err == nil && constraint.MatchAll(list, n) && RunsOn(p.GetPlatforms(), n)
+}
+
+// RunsOn reports whether the node is one of the platforms; none means any.
+func RunsOn(platforms []*clusterpb.Platform, n *clusterpb.Node) bool {
+	if len(platforms) == 0 {
+		return true
+	}
+	have := n.GetDescription().GetPlatform()
+	for _, want := range platforms {
+		osFits := want.GetOs() == "" || want.GetOs() == have.GetOs()
+		archFits := want.GetArchitecture() == "" || constraint.SameArchitecture(want.GetArchitecture(), have.GetArchitecture())
+		if osFits && archFits {
+			return true
+		}
+	}
+	return false
+}
+
+func name(n *clusterpb.Node) string {
+	if h := n.GetDescription().GetHostname(); h != "" {
+		return h
+	}
+	return n.GetId()
+}

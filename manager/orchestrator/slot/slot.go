@@ -1,0 +1,82 @@
+package slot
+
+import (
+	"cmp"
+	"iter"
+	"maps"
+	"slices"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+)
+
+// Slot is one place of a service and the tasks that had it.
+type Slot struct {
+	// Number counts from 1.
+	Number uint32
+	// Tasks are those not to be removed, the newest first; there is at least one.
+	Tasks []*clusterpb.Task
+}
+
+// Group sorts tasks of one service into slots, ordered by number. Tasks that
+// are to be removed have left their slot.
+func Group(tasks iter.Seq[*clusterpb.Task]) []Slot {
+	byNumber := make(map[uint32][]*clusterpb.Task)
+	for t := range tasks {
+		if t.GetDesired() < lifecycle.Remove {
+			byNumber[t.GetSlot()] = append(byNumber[t.GetSlot()], t)
+		}
+	}
+	slots := make([]Slot, 0, len(byNumber))
+	for _, n := range slices.Sorted(maps.Keys(byNumber)) {
+		slices.SortFunc(byNumber[n], newestFirst)
+		slots = append(slots, Slot{Number: n, Tasks: byNumber[n]})
+	}
+	return slots
+}
+
+// newestFirst orders by creation. Template.Task gives each task of a slot a
+// later time than those before it, so the order holds across leaders.
+func newestFirst(a, b *clusterpb.Task) int {
+	return cmp.Or(
+		b.GetCreatedAt().AsTime().Compare(a.GetCreatedAt().AsTime()),
+		cmp.Compare(a.GetId(), b.GetId()),
+	)
+}
+
+// Newest returns the task created last.
+func (s Slot) Newest() *clusterpb.Task { return s.Tasks[0] }
+
+// Wanted returns the tasks that should run now or later, the newest first.
+func (s Slot) Wanted() (out []*clusterpb.Task) {
+	for _, t := range s.Tasks {
+		if lifecycle.Wanted(t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Serving returns a task of the slot that takes connections, or nil.
+func (s Slot) Serving() *clusterpb.Task {
+	for _, t := range s.Tasks {
+		if lifecycle.Serving(t) {
+			return t
+		}
+	}
+	return nil
+}
+
+// EndedByItself reports whether the task stopped without having been told to
+// by the loss of its node or a manager: such an end is a matter for the
+// restart policy.
+func EndedByItself(t *clusterpb.Task) bool {
+	switch t.GetStatus().GetState() {
+	case lifecycle.Complete, lifecycle.Failed, lifecycle.Rejected:
+		return true
+	case lifecycle.New, lifecycle.Pending, lifecycle.Assigned, lifecycle.Accepted, lifecycle.Preparing,
+		lifecycle.Ready, lifecycle.Starting, lifecycle.Running, lifecycle.Shutdown, lifecycle.Remove,
+		lifecycle.Orphaned, clusterpb.TaskState_TASK_STATE_UNSPECIFIED:
+	}
+	return false
+}

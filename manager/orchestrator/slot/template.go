@@ -1,0 +1,89 @@
+package slot
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// Template is what new tasks of a slot are made from.
+type Template struct {
+	ServiceID, ServiceName string
+
+	Spec        *clusterpb.TaskSpec
+	SpecVersion uint64
+	Ports       []*clusterpb.Port
+}
+
+// Current is the template of the service's present spec.
+func Current(svc *clusterpb.Service) Template {
+	return Template{
+		ServiceID: svc.GetId(), ServiceName: svc.GetSpec().GetName(),
+		Spec: svc.GetSpec().GetTask(), SpecVersion: svc.GetSpecVersion(), Ports: svc.GetPorts(),
+	}
+}
+
+// TemplateFor is the template of a task that replaces the newest of s for any
+// other reason than the rollout itself.
+//
+// While the rollout is held, a slot it has not taken keeps the spec it had: a
+// paused update or an unpromoted canary must not spread by way of failures.
+// (Swarm uses the present spec here.) In every other case it is the present spec.
+func TemplateFor(svc *clusterpb.Service, s Slot) Template {
+	old := s.Newest()
+	if !Held(svc) || Begun(svc, s.Number) || old.GetSpecVersion() == svc.GetSpecVersion() {
+		return Current(svc)
+	}
+	t := Current(svc)
+	t.Spec, t.SpecVersion, t.Ports = old.GetSpec(), old.GetSpecVersion(), old.GetPorts()
+	return t
+}
+
+// Task returns a new task for slot number, wanted at once. Its creation time
+// is after that of every task of the slot, even if this leader's clock is behind.
+func (t Template) Task(id string, number uint32, tasks []*clusterpb.Task, now time.Time) *clusterpb.Task {
+	created := now
+	for _, old := range tasks {
+		if at := old.GetCreatedAt().AsTime(); !at.Before(created) {
+			created = at.Add(time.Nanosecond)
+		}
+	}
+	return &clusterpb.Task{
+		Id: id, CreatedAt: timestamppb.New(created),
+		ServiceId: t.ServiceID, ServiceName: t.ServiceName, Slot: number,
+		Spec: t.Spec, SpecVersion: t.SpecVersion, Ports: t.Ports,
+		Desired: lifecycle.Running,
+		Status:  &clusterpb.TaskStatus{State: lifecycle.New, At: timestamppb.New(now), AppliedAt: timestamppb.New(now)},
+	}
+}
+
+// Successor is a new task in the place of old.
+func (t Template) Successor(id string, s Slot, old *clusterpb.Task, now time.Time) *clusterpb.Task {
+	next := t.Task(id, s.Number, s.Tasks, now)
+	next.Predecessor = old.GetId()
+	return next
+}
+
+// HoldBack makes a new task be prepared and then wait until its predecessor
+// has stopped.
+func HoldBack(t *clusterpb.Task) *clusterpb.Task {
+	t.Desired, t.Hold = lifecycle.Ready, true
+	return t
+}
+
+// Create is the change that adds a task.
+func Create(t *clusterpb.Task) *raftpb.Change {
+	return raftstore.CreateTask(t)
+}
+
+// Desire is the change that raises what is desired of a task; reason is shown to people.
+func Desire(t *clusterpb.Task, desired clusterpb.TaskState, reason string) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_SetDesired{SetDesired: &raftpb.SetDesired{
+		Id: t.GetId(), Desired: desired, Reason: reason,
+	}}}
+}

@@ -105,6 +105,13 @@ func (r *reign) heard(nodeID string) {
 	r.leases.heard(nodeID, time.Now())
 }
 
+// period returns how often nodes should send a heartbeat now.
+func (r *reign) period() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leases.period
+}
+
 // left reports whether the node said good-bye and was not heard from since.
 func (r *reign) left(nodeID string) bool {
 	r.mu.Lock()

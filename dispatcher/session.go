@@ -203,7 +203,7 @@ func (r *reign) acknowledge(s *session, index uint64) {
 
 // send tells the node what it should be until the session ends.
 func (r *reign) send(str stream, s *session, ended <-chan error) error {
-	period := r.leases.period
+	period := r.period()
 	err := str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Registered{Registered: &dispatchpb.Registered{
 		SessionId: id.New(), HeartbeatPeriod: durationpb.New(period),
 	}}})

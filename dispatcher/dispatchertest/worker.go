@@ -1,0 +1,173 @@
+package dispatchertest
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+)
+
+// Worker is a session.Handler that keeps what it was sent and says what it is
+// told to say. It acknowledges every index at once unless Hold is set.
+type Worker struct {
+	NodeID string
+	due    chan struct{}
+
+	mu       sync.Mutex
+	say      []*dispatchpb.SessionRequest
+	hold     bool
+	index    uint64
+	floor    uint64
+	recorded uint64
+	sessions int
+	tasks    map[string]*clusterpb.Task
+	messages []*dispatchpb.Assignments
+	logs     []*dispatchpb.LogSubscription
+	slow     chan struct{}
+}
+
+// NewWorker returns a handler for the node.
+func NewWorker(nodeID string) *Worker {
+	return &Worker{NodeID: nodeID, due: make(chan struct{}, 1), tasks: make(map[string]*clusterpb.Task)}
+}
+
+// Register implements session.Handler.
+func (w *Worker) Register(context.Context) (*dispatchpb.Register, error) {
+	return &dispatchpb.Register{Description: &clusterpb.NodeDescription{
+		Hostname: w.NodeID, DataAddr: "192.0.2.1", ControlAddr: w.NodeID + ":2377",
+	}}, nil
+}
+
+// Connected implements session.Handler.
+func (w *Worker) Connected(context.Context, grpc.ClientConnInterface) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sessions++
+}
+
+// Outgoing implements session.Handler.
+func (w *Worker) Outgoing() []*dispatchpb.SessionRequest {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	say := w.say
+	w.say = nil
+	return say
+}
+
+// Due implements session.Handler.
+func (w *Worker) Due() <-chan struct{} { return w.due }
+
+// Say sends a message.
+func (w *Worker) Say(msg *dispatchpb.SessionRequest) {
+	w.mu.Lock()
+	w.say = append(w.say, msg)
+	w.mu.Unlock()
+	select {
+	case w.due <- struct{}{}:
+	default:
+	}
+}
+
+// Report reports one task's state.
+func (w *Worker) Report(sequence uint64, taskID string, state clusterpb.TaskState) {
+	w.Say(&dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Statuses{Statuses: &dispatchpb.ReportStatuses{
+		Sequence: sequence,
+		Reports:  []*dispatchpb.TaskReport{{TaskId: taskID, Status: &clusterpb.TaskStatus{State: state}}},
+	}}})
+}
+
+// Assignments implements session.Handler.
+func (w *Worker) Assignments(a *dispatchpb.Assignments) error {
+	w.mu.Lock()
+	slow := w.slow
+	w.mu.Unlock()
+	if slow != nil {
+		<-slow
+	}
+	w.mu.Lock()
+	if a.GetFull() {
+		w.tasks = make(map[string]*clusterpb.Task)
+	}
+	for _, t := range a.GetTasks() {
+		w.tasks[t.GetId()] = t
+	}
+	for _, id := range a.GetGoneTasks() {
+		delete(w.tasks, id)
+	}
+	w.index, w.floor = a.GetIndex(), a.GetFloor()
+	w.messages = append(w.messages, a)
+	hold := w.hold
+	w.mu.Unlock()
+	if !hold {
+		w.Acknowledge()
+	}
+	return nil
+}
+
+// Acknowledge says that the last index is in the node's kernel.
+func (w *Worker) Acknowledge() {
+	w.mu.Lock()
+	index := w.index
+	w.mu.Unlock()
+	w.Say(&dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Acknowledge{Acknowledge: &dispatchpb.Acknowledge{Index: index}}})
+}
+
+// Hold stops or resumes acknowledging.
+func (w *Worker) Hold(hold bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hold = hold
+}
+
+// Slow makes the node take no message until the returned function is called.
+func (w *Worker) Slow() (resume func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := make(chan struct{})
+	w.slow = c
+	return func() {
+		w.mu.Lock()
+		w.slow = nil
+		w.mu.Unlock()
+		close(c)
+	}
+}
+
+// Recorded implements session.Handler.
+func (w *Worker) Recorded(sequence uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.recorded = sequence
+}
+
+// Logs implements session.Handler.
+func (w *Worker) Logs(sub *dispatchpb.LogSubscription) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.logs = append(w.logs, sub)
+}
+
+// View is what a Worker was told so far.
+type View struct {
+	Index, Floor, Recorded uint64
+	Sessions               int
+	Tasks                  map[string]*clusterpb.Task
+	Messages               []*dispatchpb.Assignments
+	Logs                   []*dispatchpb.LogSubscription
+}
+
+// View returns what the node was told so far.
+func (w *Worker) View() View {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v := View{Index: w.index, Floor: w.floor, Recorded: w.recorded, Sessions: w.sessions, Tasks: make(map[string]*clusterpb.Task)}
+	for id, t := range w.tasks {
+		v.Tasks[id] = t
+	}
+	v.Messages = append(v.Messages, w.messages...)
+	v.Logs = append(v.Logs, w.logs...)
+	return v
+}

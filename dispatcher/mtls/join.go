@@ -184,6 +184,8 @@ func explainUnreachable(addr string, err error) error {
 	switch {
 	case errdefs.IsDeadlineExceeded(err):
 		cause = fmt.Sprintf("no answer within %s", joinTimeout)
+	case errdefs.IsNotImplemented(err):
+		cause = "who answers there is no manager"
 	case errdefs.IsCanceled(err):
 		return fmt.Errorf("join by %s: %w", addr, err)
 	default:

@@ -5,7 +5,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -55,8 +59,13 @@ func (m *manager) IssueNodeCertificate(_ context.Context, req *capb.IssueNodeCer
 	}, nil
 }
 
-// serve runs m as a node with the role, and returns its address.
+// serve runs m as the node of the certificate, and returns its address.
 func (m *manager) serve(t *testing.T, certificate *mtls.Credentials) string {
+	t.Helper()
+	return serveGRPC(t, certificate, func(s *grpc.Server) { capb.RegisterCAServiceServer(s, m) }).String()
+}
+
+func serveGRPC(t *testing.T, certificate *mtls.Credentials, register func(*grpc.Server)) net.Addr {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -67,7 +76,7 @@ func (m *manager) serve(t *testing.T, certificate *mtls.Credentials) string {
 		Protocols:   map[string]mtls.Access{"h2": mtls.Anyone},
 	}.TLS()
 	srv := grpc.NewServer(append(rpcerror.ServerOptions(), grpc.Creds(credentials.NewTLS(config)))...)
-	capb.RegisterCAServiceServer(srv, m)
+	register(srv)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(l) }()
 	t.Cleanup(func() {
@@ -76,7 +85,7 @@ func (m *manager) serve(t *testing.T, certificate *mtls.Credentials) string {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return l.Addr().String()
+	return l.Addr()
 }
 
 func token(t *testing.T, ca *mtlstest.CA, secret string) string {
@@ -118,21 +127,31 @@ func TestJoinExplains(t *testing.T) {
 	worker := &manager{ca: ca, secret: secret}
 	workerAddr := worker.serve(t, ca.Issue("w1", mtlstest.Worker))
 	good := token(t, ca, secret)
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	secureWeb := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secureWeb.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secureWeb.StartTLS()
+	defer secureWeb.Close()
+	noCA := serveGRPC(t, ca.Issue("w2", mtlstest.Worker), func(*grpc.Server) {})
 
 	tests := map[string]struct {
 		addr, token string
 		is          func(error) bool
 		want        string
 	}{
-		"truncated token":  {addr, good[:20], errdefs.IsInvalidArgument, "truncated"},
-		"other cluster":    {addr, token(t, other, secret), errdefs.IsPermissionDenied, "this join token belongs to another cluster than the manager at " + addr},
-		"wrong secret":     {addr, token(t, ca, jointoken.NewSecret()), errdefs.IsPermissionDenied, "wrong secret"},
-		"dead address":     {dead(t), good, errdefs.IsUnavailable, "connection refused; check the address"},
-		"no address":       {"", good, errdefs.IsInvalidArgument, `"" is not HOST or HOST:PORT`},
-		"malformed":        {"10.0.0.1:2377:1", good, errdefs.IsInvalidArgument, `"10.0.0.1:2377:1" is not HOST or HOST:PORT`},
-		"default port":     {"127.0.0.77", good, errdefs.IsUnavailable, "127.0.0.77:2377"},
-		"impostor":         {trapAddr, good, errdefs.IsPermissionDenied, "certificate of node m1 is not one of cluster c1"},
-		"worker's address": {workerAddr, good, errdefs.IsPermissionDenied, "node w1 is a worker, a manager is needed"},
+		"truncated token":   {addr, good[:20], errdefs.IsInvalidArgument, "truncated"},
+		"other cluster":     {addr, token(t, other, secret), errdefs.IsPermissionDenied, "this join token belongs to another cluster than the manager at " + addr},
+		"wrong secret":      {addr, token(t, ca, jointoken.NewSecret()), errdefs.IsPermissionDenied, "wrong secret"},
+		"dead address":      {dead(t), good, errdefs.IsUnavailable, "connection refused; check the address"},
+		"no address":        {"", good, errdefs.IsInvalidArgument, `"" is not HOST or HOST:PORT`},
+		"malformed":         {"10.0.0.1:2377:1", good, errdefs.IsInvalidArgument, `"10.0.0.1:2377:1" is not HOST or HOST:PORT`},
+		"plain web server":  {strings.TrimPrefix(web.URL, "http://"), good, errdefs.IsUnavailable, "who answers there is no muster node"},
+		"secure web server": {strings.TrimPrefix(secureWeb.URL, "https://"), good, errdefs.IsUnavailable, "who answers there is no muster node"},
+		"not a manager":     {noCA.String(), good, errdefs.IsUnavailable, "who answers there is no manager; check"},
+		"default port":      {"127.0.0.77", good, errdefs.IsUnavailable, "127.0.0.77:2377"},
+		"impostor":          {trapAddr, good, errdefs.IsPermissionDenied, "certificate of node m1 is not one of cluster c1"},
+		"worker's address":  {workerAddr, good, errdefs.IsPermissionDenied, "node w1 is a worker, a manager is needed"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

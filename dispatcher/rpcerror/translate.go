@@ -71,7 +71,12 @@ func plain(message string) string {
 		}
 		break
 	}
-	if strings.HasSuffix(message, "remote error: tls: bad certificate") {
+	switch {
+	case strings.Contains(message, "missing selected ALPN property"),
+		strings.HasSuffix(message, "remote error: tls: no application protocol"),
+		strings.HasSuffix(message, "first record does not look like a TLS handshake"):
+		return "who answers there is no muster node"
+	case strings.HasSuffix(message, "remote error: tls: bad certificate"):
 		// TLS tells a refused client no more than this.
 		return "the other side refused this node's certificate: it has expired, belongs to another cluster, or may not use this port"
 	}

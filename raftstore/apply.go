@@ -27,7 +27,8 @@ type Outcome struct {
 func (s *State) Apply(index uint64, cmd *raftpb.Command) (*State, Outcome) {
 	now := cmd.GetProposedAt().AsTime()
 	if done, ok := s.Applied(cmd.GetRequestId()); ok {
-		return s.begin(index, now).commit(), answer(done)
+		// The same answer, and no change but that time goes on.
+		return s.begin(index, now).commit(), Outcome{ObjectID: done.GetObjectId(), Err: AppliedError(done)}
 	}
 
 	tx := s.begin(index, now)

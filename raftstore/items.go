@@ -58,6 +58,7 @@ func (tx *tx) restore(item *raftpb.SnapshotItem) error {
 	case *raftpb.SnapshotItem_Service:
 		return restoreRow(&tx.services, "service", k.Service)
 	case *raftpb.SnapshotItem_Task:
+		tx.shareSpec(k.Task) // services come before tasks
 		return restoreRow(&tx.tasks, "task", k.Task)
 	case *raftpb.SnapshotItem_Request:
 		return restoreRow(&tx.requests, "request", k.Request)

@@ -112,8 +112,8 @@ func (s *Store) begin(ctx context.Context) func() {
 	case <-s.lead.terms: // over before it was taken
 	default:
 	}
-	s.lead.terms <- term
 	s.lead.set(true)
+	s.lead.terms <- term
 	return func() {
 		cancel()
 		s.log.InfoContext(ctx, "this manager leads no more", "node", s.id)

@@ -32,11 +32,14 @@ type Member struct {
 // Bootstrap makes this member the only one of a new cluster. It is refused
 // when the member has state.
 func (s *Store) Bootstrap(ctx context.Context) error {
-	f := s.raft.BootstrapCluster(lone(s.id, s.link))
-	if err := f.Error(); errors.Is(err, raft.ErrCantBootstrap) {
+	err := s.call(ctx, "bootstrap", func(time.Duration) error {
+		return s.raft.BootstrapCluster(lone(s.id, s.link)).Error()
+	})
+	if errors.Is(err, raft.ErrCantBootstrap) {
 		return fmt.Errorf("this manager belongs to a cluster already: %w", errdefs.ErrFailedPrecondition)
-	} else if err != nil {
-		return fmt.Errorf("bootstrap: %w", err)
+	}
+	if err != nil {
+		return err
 	}
 	s.log.InfoContext(ctx, "bootstrapped", "node", s.id, "addr", s.link.LocalAddr())
 	return nil

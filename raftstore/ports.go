@@ -31,18 +31,16 @@ func (s *State) PublishedBy(protocol clusterpb.Port_Protocol, port uint32) (*clu
 // else the lowest free one. It refuses ports that others have.
 func (tx *tx) publishPorts(old *clusterpb.Service, spec *clusterpb.ServiceSpec, given []*clusterpb.Port) ([]*clusterpb.Port, error) {
 	ports := make([]*clusterpb.Port, 0, len(spec.GetPorts()))
-	taken := publishedKeys(spec.GetPorts())
+	choice := newPortChoice(slices.Concat(given, old.GetPorts()), spec.GetPorts())
 	for _, p := range spec.GetPorts() {
 		if p.GetPublished() > maxPort {
 			return nil, refuse(invalid, "port %d cannot be published: ports end at %d", p.GetPublished(), maxPort)
 		}
 		if p.GetPublished() == 0 && !isHost(p) {
 			p = shallow(p)
-			var err error
-			if p.Published, err = tx.choosePort(old, p, given, taken); err != nil {
-				return nil, err
+			if p.Published = tx.choosePort(choice, p, old.GetId()); p.Published == 0 {
+				return nil, refuse(exhausted, "no port of %d-%d is free for %s", firstAutoPort, lastAutoPort, protocolName(p.GetProtocol()))
 			}
-			taken = append(taken, portKey(p.GetProtocol(), p.GetPublished()))
 		}
 		ports = append(ports, p)
 	}
@@ -52,21 +50,40 @@ func (tx *tx) publishPorts(old *clusterpb.Service, spec *clusterpb.ServiceSpec, 
 	return ports, nil
 }
 
-// choosePort prefers what the writer gave, then what the service has.
-func (tx *tx) choosePort(old *clusterpb.Service, p *clusterpb.Port, given []*clusterpb.Port, taken []string) (uint32, error) {
-	for _, have := range slices.Concat(given, old.GetPorts()) {
-		if have.GetPublished() != 0 && have.GetTarget() == p.GetTarget() && isHost(have) == isHost(p) &&
-			protocolName(have.GetProtocol()) == protocolName(p.GetProtocol()) &&
-			!slices.Contains(taken, portKey(have.GetProtocol(), have.GetPublished())) {
-			return have.GetPublished(), nil
+// portChoice is what is known while the ports of one service are chosen.
+type portChoice struct {
+	preferred []*clusterpb.Port
+	taken     map[string]bool   // keys of ports that the service has now
+	next      map[string]uint32 // by protocol: the lowest port not tried yet
+}
+
+func newPortChoice(preferred, written []*clusterpb.Port) *portChoice {
+	c := &portChoice{preferred: preferred, taken: make(map[string]bool), next: make(map[string]uint32)}
+	for _, key := range publishedKeys(written) {
+		c.taken[key] = true
+	}
+	return c
+}
+
+// choosePort returns a port for p, or 0 when none is free.
+func (tx *tx) choosePort(c *portChoice, p *clusterpb.Port, serviceID string) uint32 {
+	protocol := protocolName(p.GetProtocol())
+	for _, have := range c.preferred {
+		key := portKey(have.GetProtocol(), have.GetPublished())
+		if have.GetPublished() != 0 && have.GetTarget() == p.GetTarget() && !isHost(have) &&
+			protocolName(have.GetProtocol()) == protocol && !c.taken[key] {
+			c.taken[key] = true
+			return have.GetPublished()
 		}
 	}
-	for n := uint32(firstAutoPort); n <= lastAutoPort; n++ {
-		if key := portKey(p.GetProtocol(), n); !slices.Contains(taken, key) && tx.portFree(key, old.GetId()) {
-			return n, nil
+	for n := max(c.next[protocol], firstAutoPort); n <= lastAutoPort; n++ {
+		c.next[protocol] = n + 1
+		if key := portKey(p.GetProtocol(), n); !c.taken[key] && tx.portFree(key, serviceID) {
+			c.taken[key] = true
+			return n
 		}
 	}
-	return 0, refuse(exhausted, "no port of %d-%d is free for %s", firstAutoPort, lastAutoPort, protocolName(p.GetProtocol()))
+	return 0
 }
 
 func (tx *tx) portFree(key, serviceID string) bool {

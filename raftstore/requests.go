@@ -76,11 +76,11 @@ func (tx *tx) oldestRequest() (*raftpb.AppliedRequest, bool) {
 	return r, ok
 }
 
-// answer is the outcome of a request that was applied before.
-func answer(r *raftpb.AppliedRequest) Outcome {
-	out := Outcome{ObjectID: r.GetObjectId()}
-	if r.GetErrorKind() != "" {
-		out.Err = refuse(kind(r.GetErrorKind()), "%s", r.GetError())
+// AppliedError returns the refusal that the request was answered with, or nil
+// when it succeeded.
+func AppliedError(r *raftpb.AppliedRequest) error {
+	if r.GetErrorKind() == "" {
+		return nil
 	}
-	return out
+	return refuse(kind(r.GetErrorKind()), "%s", r.GetError())
 }

@@ -19,7 +19,7 @@ const (
 
 // Store is one member of the replicated store.
 type Store struct {
-	*FSM
+	fsm     *FSM
 	id      string
 	raft    *raft.Raft
 	link    *link
@@ -44,14 +44,14 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		FSM:  NewFSM(),
+		fsm:  NewFSM(),
 		id:   c.ID,
 		link: newLink(c, rc),
 		disk: d,
 		log:  c.log(),
 		lead: newLeadership(notify),
 	}
-	if s.raft, err = startRaft(rc, s.FSM, d, s.link); err != nil {
+	if s.raft, err = startRaft(rc, s.fsm, d, s.link); err != nil {
 		return nil, errors.Join(err, s.link.Close(), d.close())
 	}
 	return s, nil
@@ -69,6 +69,17 @@ func startRaft(rc *raft.Config, fsm *FSM, d *disk, l *link) (r *raft.Raft, err e
 	}
 	return r, nil
 }
+
+// State returns the latest state that this member applied. It never blocks.
+func (s *Store) State() *State { return s.fsm.State() }
+
+// Subscribe starts collecting every change. Subscribe before reading the
+// first State, and Close when done.
+func (s *Store) Subscribe() *Subscription { return s.fsm.Subscribe() }
+
+// SubscribeTo is Subscribe for the changes that match. The function is called
+// while the state machine waits, so it must be quick and must not block.
+func (s *Store) SubscribeTo(match func(Ref) bool) *Subscription { return s.fsm.SubscribeTo(match) }
 
 // Run tells of leadership until ctx is done, then hands it over, and closes
 // the store.

@@ -95,6 +95,7 @@ func (tx *tx) createTask(next *clusterpb.Task) error {
 	if err := tx.claimAddresses(t, next.GetAddresses()); err != nil {
 		return err
 	}
+	tx.shareSpec(t)
 	now := timestamppb.New(tx.now)
 	if t.GetCreatedAt() == nil {
 		// Orchestrators give it: later than the slot's other tasks, though this
@@ -109,6 +110,13 @@ func (tx *tx) createTask(next *clusterpb.Task) error {
 	t.Status.AppliedAt = now
 	tx.setTask(t)
 	return nil
+}
+
+// shareSpec lets the tasks of a service have one spec in memory between them.
+func (tx *tx) shareSpec(t *clusterpb.Task) {
+	if svc, ok := tx.services.get(t.GetServiceId()); ok && proto.Equal(svc.GetSpec().GetTask(), t.GetSpec()) {
+		t.Spec = svc.GetSpec().GetTask()
+	}
 }
 
 // assignTask places a task. It is skipped when the task has a node, is gone or

@@ -40,14 +40,12 @@ type Subscription struct {
 	dirty map[Ref]struct{}
 }
 
-// Subscribe starts collecting every change. Subscribe before reading the
-// first State, and Close when done.
+// Subscribe is Store.Subscribe.
 func (f *FSM) Subscribe() *Subscription {
 	return f.SubscribeTo(func(Ref) bool { return true })
 }
 
-// SubscribeTo is Subscribe for the changes that match. The function is called
-// while the state machine waits, so it must be quick and must not block.
+// SubscribeTo is Store.SubscribeTo.
 func (f *FSM) SubscribeTo(match func(Ref) bool) *Subscription {
 	c := make(chan struct{}, 1)
 	s := &Subscription{C: c, c: c, fsm: f, match: match, dirty: make(map[Ref]struct{})}

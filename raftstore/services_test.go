@@ -1,0 +1,295 @@
+package raftstore_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/storetest"
+)
+
+// edit proposes a change of the service's spec as a user would: read, change,
+// write with the version read.
+func edit(t *testing.T, s *raftstore.State, id string, f func(*clusterpb.Service)) *raftstore.State {
+	t.Helper()
+	svc, ok := s.Service(id)
+	if !ok {
+		t.Fatalf("no service %s", id)
+	}
+	svc = proto.CloneOf(svc)
+	f(svc)
+	return storetest.Apply(t, s, raftstore.PutService(svc))
+}
+
+func get(t *testing.T, s *raftstore.State, id string) *clusterpb.Service {
+	t.Helper()
+	svc, ok := s.Service(id)
+	if !ok {
+		t.Fatalf("no service %s", id)
+	}
+	return svc
+}
+
+func setReplicas(n uint32) func(*clusterpb.Service) {
+	return func(s *clusterpb.Service) {
+		s.Spec.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: n}}
+	}
+}
+
+func setImage(image string) func(*clusterpb.Service) {
+	return func(s *clusterpb.Service) { s.Spec.Task.Container.Image = image }
+}
+
+func TestSpecVersionMovesWhenTasksMustBeReplaced(t *testing.T) {
+	tests := map[string]struct {
+		edit  func(*clusterpb.Service)
+		moves bool
+	}{
+		"image":         {setImage("nginx:2"), true},
+		"force":         {func(s *clusterpb.Service) { s.Spec.Task.ForceUpdate++ }, true},
+		"port added":    {func(s *clusterpb.Service) { s.Spec.Ports = append(s.Spec.Ports, target(81, ingress(81))) }, true},
+		"port removed":  {func(s *clusterpb.Service) { s.Spec.Ports = nil }, true},
+		"replicas":      {setReplicas(5), false},
+		"label":         {func(s *clusterpb.Service) { s.Spec.Labels = map[string]string{"a": "b"} }, false},
+		"update config": {func(s *clusterpb.Service) { s.Spec.Update = &clusterpb.UpdateConfig{Canary: 1} }, false},
+		"nothing":       {func(*clusterpb.Service) {}, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := storetest.State(t, service("s1", "web", ingress(80)))
+			s = edit(t, s, "s1", tt.edit)
+			svc := get(t, s, "s1")
+			if svc.GetVersion() != 2 {
+				t.Errorf("version %d, want 2", svc.GetVersion())
+			}
+			want, update := uint64(1), (*clusterpb.UpdateStatus)(nil)
+			if tt.moves {
+				want = 2
+				update = &clusterpb.UpdateStatus{
+					State: clusterpb.UpdateStatus_STATE_UPDATING, Version: 2, StartedAt: svc.GetUpdatedAt(),
+				}
+			}
+			if svc.GetSpecVersion() != want {
+				t.Errorf("spec version %d, want %d", svc.GetSpecVersion(), want)
+			}
+			if d := cmp.Diff(update, svc.GetUpdate(), protocmp.Transform()); d != "" {
+				t.Errorf("update (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestServiceKeepsWhatWritersMayNotChange(t *testing.T) {
+	s := storetest.State(t, service("s1", "web"))
+	made := get(t, s, "s1").GetCreatedAt().AsTime()
+	s = edit(t, s, "s1", func(svc *clusterpb.Service) {
+		svc.CreatedAt, svc.SpecVersion, svc.Update = nil, 77, &clusterpb.UpdateStatus{Version: 1, Slots: 9}
+		svc.History = []*clusterpb.SpecRecord{{Number: 99}}
+	})
+	svc := get(t, s, "s1")
+	if !svc.GetCreatedAt().AsTime().Equal(made) || svc.GetSpecVersion() != 1 || svc.GetUpdate() != nil || len(svc.GetHistory()) != 0 {
+		t.Errorf("got %v", svc)
+	}
+	if want := made.Add(time.Second); !svc.GetUpdatedAt().AsTime().Equal(want) {
+		t.Errorf("updated at %v, want %v", svc.GetUpdatedAt().AsTime(), want)
+	}
+}
+
+func TestWriterMayCallAnUpdateARollback(t *testing.T) {
+	s := storetest.State(t, service("s1", "web"))
+	s = edit(t, s, "s1", func(svc *clusterpb.Service) {
+		setImage("nginx:2")(svc)
+		svc.Update = &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, Message: "by hand"}
+	})
+	u := get(t, s, "s1").GetUpdate()
+	if u.GetState() != clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED || u.GetMessage() != "by hand" || u.GetStartedAt() == nil {
+		t.Errorf("got %v", u)
+	}
+	// A status that was only carried along is a leftover.
+	s = edit(t, s, "s1", setImage("nginx:3"))
+	if u := get(t, s, "s1").GetUpdate(); u.GetState() != clusterpb.UpdateStatus_STATE_UPDATING || u.GetMessage() != "" {
+		t.Errorf("after the next update: %v", u)
+	}
+}
+
+func status(state clusterpb.UpdateStatus_State, version uint64) *clusterpb.UpdateStatus {
+	return &clusterpb.UpdateStatus{State: state, Version: version}
+}
+
+func TestProgressDoesNotDisturbWhoEditsTheSpec(t *testing.T) {
+	s := storetest.State(t, service("s1", "web"))
+	s = edit(t, s, "s1", setImage("nginx:2"))
+	read := proto.CloneOf(get(t, s, "s1"))
+	s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)))
+	if got := get(t, s, "s1"); got.GetVersion() != read.GetVersion() || got.GetUpdate().GetVersion() != 3 {
+		t.Errorf("version %d, update version %d; want %d and 3", got.GetVersion(), got.GetUpdate().GetVersion(), read.GetVersion())
+	}
+	setReplicas(5)(read)
+	storetest.Apply(t, s, raftstore.PutService(read))
+}
+
+func TestPauseIsNotOverwrittenByOlderProgress(t *testing.T) {
+	s := storetest.State(t, service("s1", "web"), task("t1", "s1"))
+	s = edit(t, s, "s1", setImage("nginx:2"))
+	s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_PAUSED, 2)))
+	next, err := storetest.TryAt(s, s.Time,
+		raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)),
+		raftstore.DeleteTask("t1"))
+	if err == nil {
+		t.Error("older progress was taken")
+	}
+	if _, ok := next.Task("t1"); !ok {
+		t.Error("the step that went with older progress was taken")
+	}
+	// Version 0 is for who means it whatever is there.
+	s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 0)))
+	if got := get(t, s, "s1").GetUpdate().GetState(); got != clusterpb.UpdateStatus_STATE_UPDATING {
+		t.Errorf("state %v", got)
+	}
+}
+
+func TestRollBack(t *testing.T) {
+	s := storetest.State(t, service("s1", "web", ingress(0)))
+	s = edit(t, s, "s1", setImage("nginx:2"))
+	first := get(t, s, "s1").GetHistory()[0].GetSpec()
+	s = storetest.Apply(t, s, raftstore.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))
+	svc := get(t, s, "s1")
+	if svc.GetSpecVersion() != 3 || svc.GetVersion() != 3 || svc.GetSpec().GetTask().GetContainer().GetImage() != "nginx" {
+		t.Errorf("got %v", svc)
+	}
+	if svc.GetUpdate().GetState() != clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED || svc.GetUpdate().GetVersion() != 3 {
+		t.Errorf("update %v", svc.GetUpdate())
+	}
+	if got := svc.GetPorts()[0].GetPublished(); got != 30000 {
+		t.Errorf("published on %d, want 30000 as before", got)
+	}
+	if last := svc.GetHistory()[1]; last.GetNumber() != 2 || last.GetOutcome() != clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED {
+		t.Errorf("history says of the failed spec: %v", last)
+	}
+}
+
+func TestRollBackToAPortGivenAwayPauses(t *testing.T) {
+	s := storetest.State(t, service("s1", "web", ingress(8111)))
+	first := get(t, s, "s1").GetSpec()
+	s = edit(t, s, "s1", func(svc *clusterpb.Service) { svc.Spec.Ports = nil })
+	s = storetest.Apply(t, s, service("s2", "db", ingress(8111)))
+	s = storetest.Apply(t, s, raftstore.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))
+	svc := get(t, s, "s1")
+	if svc.GetSpecVersion() != 2 || len(svc.GetSpec().GetPorts()) != 0 {
+		t.Errorf("the spec was replaced: %v", svc)
+	}
+	want := &clusterpb.UpdateStatus{
+		State:      clusterpb.UpdateStatus_STATE_PAUSED,
+		PausedFrom: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED,
+		Message:    "cannot roll back: port 8111/tcp is published by service db",
+		Version:    4,
+	}
+	if d := cmp.Diff(want, svc.GetUpdate(), protocmp.Transform()); d != "" {
+		t.Errorf("update (-want +got):\n%s", d)
+	}
+}
+
+func TestHistory(t *testing.T) {
+	s := storetest.State(t, service("s1", "web"))
+	s = edit(t, s, "s1", setImage("nginx:2")) // number 2
+	for n := range uint32(12) {
+		s = edit(t, s, "s1", setReplicas(n+2)) // numbers 3 to 14
+	}
+	history := get(t, s, "s1").GetHistory()
+	var numbers []uint64
+	for _, r := range history {
+		numbers = append(numbers, r.GetNumber())
+	}
+	// The first stays though it is oldest: it is the only way back.
+	if d := cmp.Diff([]uint64{1, 5, 6, 7, 8, 9, 10, 11, 12, 13}, numbers); d != "" {
+		t.Errorf("numbers (-want +got):\n%s", d)
+	}
+	if r := history[0]; r.GetSpecVersion() != 1 || r.GetSpec().GetTask().GetContainer().GetImage() != "nginx" || r.GetCreatedAt() == nil {
+		t.Errorf("first: %v", r)
+	}
+	s = edit(t, s, "s1", setImage("nginx:3"))
+	history = get(t, s, "s1").GetHistory()
+	if len(history) != 10 || history[0].GetNumber() != 5 || history[9].GetNumber() != 14 {
+		t.Errorf("after another image: %d records from %d to %d", len(history), history[0].GetNumber(), history[9].GetNumber())
+	}
+}
+
+func TestPublishedPorts(t *testing.T) {
+	tests := map[string]struct {
+		others []*raftpb.Change
+		ports  []*clusterpb.Port
+		want   []uint32
+	}{
+		"as written":             {nil, []*clusterpb.Port{ingress(8111)}, []uint32{8111}},
+		"chosen":                 {nil, []*clusterpb.Port{ingress(0)}, []uint32{30000}},
+		"two chosen":             {nil, []*clusterpb.Port{ingress(0), target(81, ingress(0))}, []uint32{30000, 30001}},
+		"one per protocol":       {nil, []*clusterpb.Port{ingress(0), udp(ingress(0))}, []uint32{30000, 30000}},
+		"not the one written":    {nil, []*clusterpb.Port{ingress(0), target(81, ingress(30000))}, []uint32{30001, 30000}},
+		"not another's":          {changes(service("s2", "a", ingress(30000))), []*clusterpb.Port{ingress(0)}, []uint32{30001}},
+		"not another's on hosts": {changes(service("s2", "a", host(30000))), []*clusterpb.Port{ingress(0)}, []uint32{30001}},
+		"host chooses itself":    {nil, []*clusterpb.Port{host(0)}, []uint32{0}},
+		"two on hosts":           {changes(service("s2", "a", host(8111))), []*clusterpb.Port{host(8111)}, []uint32{8111}},
+		"other protocol":         {changes(service("s2", "a", udp(ingress(8111)))), []*clusterpb.Port{ingress(8111)}, []uint32{8111}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := storetest.State(t, append(tt.others, service("s1", "web", tt.ports...))...)
+			var got []uint32
+			for _, p := range get(t, s, "s1").GetPorts() {
+				got = append(got, p.GetPublished())
+			}
+			if d := cmp.Diff(tt.want, got); d != "" {
+				t.Errorf("published (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestPublishedPortsStay(t *testing.T) {
+	s := storetest.State(t, service("s2", "a", ingress(0)), service("s1", "web", ingress(0)))
+	s = storetest.Apply(t, s, raftstore.DeleteService("s2")) // frees 30000
+	s = edit(t, s, "s1", setReplicas(3))
+	if got := get(t, s, "s1").GetPorts()[0].GetPublished(); got != 30001 {
+		t.Errorf("published on %d, want 30001 as before", got)
+	}
+	// What the writer gives is preferred.
+	s = edit(t, s, "s1", func(svc *clusterpb.Service) { svc.Ports[0].Published = 31000 })
+	if svc, ok := s.PublishedBy(0, 31000); !ok || svc.GetId() != "s1" {
+		t.Errorf("31000 is published by %v", svc)
+	}
+}
+
+func TestPublishedBy(t *testing.T) {
+	s := storetest.State(t, service("s1", "web", ingress(80)), service("s2", "agent", host(9100)))
+	if svc, ok := s.PublishedBy(clusterpb.Port_PROTOCOL_TCP, 80); !ok || svc.GetId() != "s1" {
+		t.Errorf("80/tcp is published by %v", svc)
+	}
+	if svc, ok := s.PublishedBy(clusterpb.Port_PROTOCOL_UDP, 80); ok {
+		t.Errorf("80/udp is published by %v", svc)
+	}
+	if svc, ok := s.PublishedBy(clusterpb.Port_PROTOCOL_TCP, 9100); ok {
+		t.Errorf("9100/tcp, of mode host, is published by %v", svc)
+	}
+	s = storetest.Apply(t, s, raftstore.DeleteService("s1"))
+	if svc, ok := s.PublishedBy(clusterpb.Port_PROTOCOL_TCP, 80); ok {
+		t.Errorf("80/tcp of a removed service is published by %v", svc)
+	}
+}
+
+func TestPortRangeExhausted(t *testing.T) {
+	var ports []*clusterpb.Port
+	for n := range uint32(2768) {
+		ports = append(ports, target(n+1, ingress(0)))
+	}
+	s := storetest.State(t, service("s1", "web", ports...))
+	if _, err := storetest.TryAt(s, s.Time, service("s2", "db", ingress(0))); err == nil ||
+		err.Error() != "no port of 30000-32767 is free for tcp" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -118,7 +118,7 @@ func (k *kernel) veth(t Task, ns *os.File, mtu int) (int, error) {
 		}
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.HardwareAddr, attrs.Alias = name, mtu, hostMAC().addr(), t.ID
+	attrs.Name, attrs.MTU, attrs.HardwareAddr = name, mtu, hostMAC().addr()
 	err := k.nl.LinkAdd(&netlink.Veth{
 		LinkAttrs: attrs, PeerName: taskDevice, PeerNamespace: netlink.NsFd(ns.Fd()),
 		PeerHardwareAddr: taskMAC(t.Addrs[0].Unmap()).addr(), PeerMTU: uint32(mtu),
@@ -129,6 +129,10 @@ func (k *kernel) veth(t Task, ns *os.File, mtu int) (int, error) {
 	link, err := k.nl.LinkByName(name)
 	if err != nil {
 		return 0, fmt.Errorf("look at veth %s: %w", name, err)
+	}
+	// For people, and to tell our devices from others' of a similar name.
+	if err := k.nl.LinkSetAlias(link, t.ID); err != nil {
+		return 0, fmt.Errorf("name the task of veth %s: %w", name, err)
 	}
 	return link.Attrs().Index, nil
 }

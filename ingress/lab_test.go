@@ -26,6 +26,8 @@ type lab struct {
 	nodes  []*labNode
 	ports  []Port
 	v6     bool // the underlay is IPv6
+	// patience is how long to wait for what should come; shorten it for what should not.
+	patience time.Duration
 }
 
 type labNode struct {
@@ -49,7 +51,7 @@ func newLab(t *testing.T, nodes int, v6 bool) *lab {
 			t.Skipf("needs %s", tool)
 		}
 	}
-	l := &lab{t: t, prefix: fmt.Sprintf("ig-%d-%d", os.Getpid(), labs.Add(1)), v6: v6}
+	l := &lab{t: t, prefix: fmt.Sprintf("ig-%d-%d", os.Getpid(), labs.Add(1)), v6: v6, patience: 3 * time.Second}
 	sw := l.netns("sw")
 	l.ip(sw, "link add br0 type bridge")
 	l.ip(sw, "link set br0 up")
@@ -203,7 +205,7 @@ func serveTCP(ln net.Listener, name string, wg *sync.WaitGroup) {
 		}
 		wg.Go(func() {
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(10 * time.Second)) //nolint:errcheck // a lost client ends this
+			c.SetDeadline(time.Now().Add(4 * time.Second)) //nolint:errcheck // a lost client ends this
 			buf := make([]byte, 64)
 			for {
 				if _, err := c.Read(buf); err != nil {
@@ -232,7 +234,7 @@ func clientOf(a net.Addr) string { return netip.MustParseAddrPort(a.String()).Ad
 func (l *lab) dial(ns, network, addr string) (net.Conn, error) {
 	var c net.Conn
 	err := inNetns(ns, func() (err error) {
-		ctx, cancel := context.WithTimeout(l.t.Context(), 3*time.Second)
+		ctx, cancel := context.WithTimeout(l.t.Context(), l.patience)
 		defer cancel()
 		c, err = (&net.Dialer{}).DialContext(ctx, network, addr)
 		return err
@@ -244,8 +246,8 @@ func (l *lab) dial(ns, network, addr string) (net.Conn, error) {
 }
 
 // ask sends one request on the connection and returns the answer.
-func ask(c net.Conn) (string, error) {
-	c.SetDeadline(time.Now().Add(3 * time.Second)) //nolint:errcheck // it is a live connection
+func (l *lab) ask(c net.Conn) (string, error) {
+	c.SetDeadline(time.Now().Add(l.patience)) //nolint:errcheck // it is a live connection
 	if _, err := io.WriteString(c, "?"); err != nil {
 		return "", err
 	}
@@ -261,7 +263,7 @@ func (l *lab) get(ns, network, addr string) string {
 		return explain(err)
 	}
 	defer c.Close()
-	answer, err := ask(c)
+	answer, err := l.ask(c)
 	if err != nil {
 		return explain(err)
 	}
@@ -292,4 +294,8 @@ func (l *lab) publish(port uint16, tasks ...Task) {
 	l.ports = append(l.ports,
 		Port{Protocol: "tcp", Published: port, Endpoints: endpoints},
 		Port{Protocol: "udp", Published: port, Endpoints: endpoints})
+}
+
+func nsenter(ns string, command ...string) *exec.Cmd {
+	return exec.Command("nsenter", append([]string{"--net=" + ns}, command...)...)
 }

@@ -102,3 +102,9 @@ func onThread(f func() error) error {
 }
 
 func threadNetns() string { return fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()) }
+
+// CreateNetns is the function of that name, for interfaces that cover all of a data plane.
+func (*Plane) CreateNetns(path string) error { return CreateNetns(path) }
+
+// DeleteNetns is the function of that name, for interfaces that cover all of a data plane.
+func (*Plane) DeleteNetns(path string) error { return DeleteNetns(path) }

@@ -17,8 +17,8 @@ type facts struct {
 	// strict says that net.ipv4.conf.all.rp_filter is 1: each device's own
 	// setting then counts only if it is larger.
 	strict bool
-	vni  int
-	port int
+	vni    int
+	port   int
 }
 
 // plan returns what the kernel should hold. The want must be valid.

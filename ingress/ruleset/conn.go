@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -83,14 +84,30 @@ func (t *Table) readSets(c *nftables.Conn, nt *nftables.Table) error {
 		}
 		for _, e := range elements {
 			v := string(e.Val)
-			if e.VerdictData != nil {
-				v = e.VerdictData.Chain
+			if ns.IsMap && ns.KeyType.Name == nftables.TypeVerdict.Name { // so the library reads a verdict map
+				if v, err = verdictChain(e.Val); err != nil {
+					return fmt.Errorf("list elements of nftables set %s: %w", ns.Name, err)
+				}
 			}
 			s.Elements[Element{Key: string(e.Key), End: e.IntervalEnd}] = v
 		}
 		t.Sets[ns.Name] = s
 	}
 	return nil
+}
+
+// verdictChain returns the chain that a verdict goes to.
+func verdictChain(raw []byte) (string, error) {
+	attrs, err := netlink.UnmarshalAttributes(raw)
+	if err != nil {
+		return "", err
+	}
+	for _, a := range attrs {
+		if a.Type == unix.NFTA_VERDICT_CHAIN {
+			return strings.TrimRight(string(a.Data), "\x00"), nil
+		}
+	}
+	return "", nil
 }
 
 // Apply makes the changes, which must come from Diff(_, want), in one

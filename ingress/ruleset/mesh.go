@@ -45,7 +45,7 @@ func New(fam nftables.TableFamily, n Names) *Table {
 	hook("input", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter, input(f, n)...)
 	hook("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter, forward(f, n)...)
 	hook("forget", nftables.ChainTypeFilter, nftables.ChainHookPostrouting, nftables.ChainPriorityMangle, forget(f, n)...)
-	hook("masquerade", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, masquerades(f, n)...)
+	hook("outbound", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, outbound(f, n)...)
 	return t
 }
 
@@ -162,9 +162,9 @@ func forward(f family, n Names) []Rule {
 	}
 }
 
-// masquerades replaces the client's address where a reply to it would not
+// outbound replaces the client's address where a reply to it would not
 // come back this way, and a task's address where nobody outside knows it.
-func masquerades(f family, n Names) []Rule {
+func outbound(f family, n Names) []Rule {
 	var rules []Rule
 	if f.nft == nftables.TableFamilyIPv4 {
 		loopback := netip.MustParsePrefix("127.0.0.0/8")

@@ -1,0 +1,157 @@
+// Package ingresstest is a data plane without a kernel, for tests of what
+// uses one.
+package ingresstest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/ingress"
+)
+
+// Plane has the methods of [ingress.Plane]. Whatever is set is applied at
+// once, and all of it is recorded.
+type Plane struct {
+	// Applied, if set, is called with the index of each Want.
+	Applied func(index uint64)
+
+	mu          sync.Mutex
+	wants       []*ingress.Want
+	attached    map[string]ingress.Task
+	netns       map[string]bool
+	connections map[netip.Addr]int
+	fail        error
+}
+
+// New returns a plane that holds nothing.
+func New() *Plane {
+	return &Plane{
+		attached: make(map[string]ingress.Task), netns: make(map[string]bool), connections: make(map[netip.Addr]int),
+	}
+}
+
+// Run waits until ctx is done.
+func (p *Plane) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Set records the want and reports it applied.
+func (p *Plane) Set(w *ingress.Want) {
+	p.mu.Lock()
+	p.wants = append(p.wants, w)
+	p.mu.Unlock()
+	if p.Applied != nil {
+		p.Applied(w.Index)
+	}
+}
+
+// Attach records the task, or returns what Fail was given.
+func (p *Plane) Attach(_ context.Context, t ingress.Task) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fail != nil {
+		return p.fail
+	}
+	if !p.netns[t.Netns] {
+		return fmt.Errorf("attach task %s: network namespace %s: %w", t.ID, t.Netns, errdefs.ErrNotFound)
+	}
+	p.attached[t.ID] = t
+	return nil
+}
+
+// Detach forgets the task.
+func (p *Plane) Detach(_ context.Context, taskID string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.attached, taskID)
+	return nil
+}
+
+// CreateNetns records the path.
+func (p *Plane) CreateNetns(path string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.netns[path] = true
+	return nil
+}
+
+// DeleteNetns forgets the path.
+func (p *Plane) DeleteNetns(path string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.netns, path)
+	return nil
+}
+
+// Connections returns what SetConnections was given for the address, or zero.
+func (p *Plane) Connections(_ context.Context, a netip.Addr) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.connections[a], nil
+}
+
+// Diff finds no drift.
+func (p *Plane) Diff(context.Context) ([]string, error) { return nil, nil }
+
+// Repairs is zero: nothing drifts.
+func (p *Plane) Repairs() uint64 { return 0 }
+
+// Remove forgets the attachments.
+func (p *Plane) Remove(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.attached)
+	return nil
+}
+
+// Want returns what was last set, or nil.
+func (p *Plane) Want() *ingress.Want {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.wants) == 0 {
+		return nil
+	}
+	return p.wants[len(p.wants)-1]
+}
+
+// Wants returns all that was set, in order.
+func (p *Plane) Wants() []*ingress.Want {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.wants)
+}
+
+// Attached returns the attached tasks by id.
+func (p *Plane) Attached() map[string]ingress.Task {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.attached)
+}
+
+// Netns returns the paths of the network namespaces, sorted.
+func (p *Plane) Netns() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Sorted(maps.Keys(p.netns))
+}
+
+// SetConnections says how many connections lead to an address.
+func (p *Plane) SetConnections(a netip.Addr, n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.connections[a] = n
+}
+
+// Fail makes Attach return err from now on, or work again if err is nil.
+func (p *Plane) Fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail = err
+}

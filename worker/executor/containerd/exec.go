@@ -1,0 +1,124 @@
+package containerd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/muster/muster/proto/id"
+)
+
+// maxOutput is how much of what a health check prints is kept: Docker's 4 KiB.
+const maxOutput = 4096
+
+// Exec implements executor.Prober. When ctx ends first, the process is killed.
+func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int32, string, error) {
+	ctx = x.inNamespace(ctx)
+	spec, err := x.execSpec(ctx, taskID, argv)
+	if err != nil {
+		return -1, "", err
+	}
+	c, err := x.cfg.Client.LoadContainer(ctx, taskID)
+	if err != nil {
+		return -1, "", fmt.Errorf("find the container: %w", err)
+	}
+	task, err := c.Task(ctx, nil)
+	if err != nil {
+		return -1, "", fmt.Errorf("find the process: %w", err)
+	}
+	out := &boundedBuffer{}
+	p, err := task.Exec(ctx, id.New(), spec,
+		cio.NewCreator(cio.WithStreams(nil, out, out), cio.WithFIFODir(filepath.Join(x.cfg.RunDir, "exec"))))
+	if err != nil {
+		return -1, "", fmt.Errorf("make process: %w", reason(err))
+	}
+	defer x.deleteExec(ctx, p)
+	code, err := wait(ctx, p)
+	return code, out.String(), err
+}
+
+// execSpec is the task's process with other arguments.
+func (x *Executor) execSpec(ctx context.Context, taskID string, argv []string) (*specs.Process, error) {
+	c, err := x.containers().Get(ctx, taskID)
+	if err != nil {
+		return nil, fmt.Errorf("find the container: %w", err)
+	}
+	var spec specs.Spec
+	if err := json.Unmarshal(c.Spec.GetValue(), &spec); err != nil {
+		return nil, fmt.Errorf("read OCI spec: %w", err)
+	}
+	if len(argv) == 0 {
+		return nil, fmt.Errorf("nothing to execute: %w", errdefs.ErrInvalidArgument)
+	}
+	p := spec.Process
+	p.Args, p.Terminal, p.CommandLine = argv, false, ""
+	return p, nil
+}
+
+// wait starts the process and waits for its end. It asks for the end first:
+// it may come before the start has returned.
+func wait(ctx context.Context, p client.Process) (int32, error) {
+	ended, err := p.Wait(ctx)
+	if err != nil {
+		return -1, fmt.Errorf("wait for the process: %w", err)
+	}
+	if err := p.Start(ctx); err != nil {
+		return -1, fmt.Errorf("start process: %w", reason(err))
+	}
+	select {
+	case <-ctx.Done():
+		return -1, context.Cause(ctx)
+	case status := <-ended:
+		code, _, err := status.Result()
+		if ctx.Err() != nil {
+			return -1, context.Cause(ctx)
+		}
+		return int32(code), err
+	}
+}
+
+// deleteExec ends and frees the process, also when the caller has given up.
+func (x *Executor) deleteExec(ctx context.Context, p client.Process) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	ended, err := p.Wait(ctx)
+	if err == nil {
+		_ = p.Kill(ctx, syscall.SIGKILL)
+		select {
+		case <-ended:
+		case <-ctx.Done():
+		}
+	}
+	if _, err := p.Delete(ctx); err != nil && !errdefs.IsNotFound(err) {
+		x.cfg.Log.WarnContext(ctx, "cannot free the process of a health check", "err", err)
+	}
+}
+
+// boundedBuffer keeps the first bytes and drops the rest.
+type boundedBuffer struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	room := maxOutput - len(b.buf)
+	b.buf = append(b.buf, p[:min(room, len(p))]...)
+	return len(p), nil
+}
+
+func (b *boundedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.buf)
+}

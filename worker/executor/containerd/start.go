@@ -1,0 +1,154 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/api/types"
+	taskpb "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/errdefs"
+	"github.com/moby/sys/signal"
+
+	"github.com/muster/muster/worker/logs"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// Start implements executor.Executor. A process that has ended is not started
+// again: Wait tells how it ended.
+func (x *Executor) Start(ctx context.Context, t *clusterpb.Task) (*clusterpb.ContainerStatus, error) {
+	release, err := x.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	ctx = x.inNamespace(ctx)
+	err = retried(ctx, func() error { return x.createTask(ctx, t) })
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("create process: %w", reason(err))
+	}
+	return x.run(ctx, t.GetId())
+}
+
+// createTask makes shim and container, with the process held before its first
+// instruction. AlreadyExists when that was done before.
+func (x *Executor) createTask(ctx context.Context, t *clusterpb.Task) error {
+	if _, err := x.process(ctx, t.GetId()); !errdefs.IsNotFound(err) {
+		if err == nil {
+			err = fmt.Errorf("process of task %s: %w", t.GetId(), errdefs.ErrAlreadyExists)
+		}
+		return err
+	}
+	mounts, err := x.snapshots().Mounts(ctx, t.GetId())
+	if err != nil {
+		return fmt.Errorf("find root file system: %w", err)
+	}
+	tty := t.GetSpec().GetContainer().GetTty()
+	pipes := logs.PipesOf(x.cfg.RunDir, t.GetId(), tty)
+	release, err := pipes.Create()
+	if err != nil {
+		return err
+	}
+	defer release()
+	req := &tasks.CreateTaskRequest{
+		ContainerID: t.GetId(), Terminal: tty, Stdout: pipes.Stdout, Stderr: pipes.Stderr,
+	}
+	for _, m := range mounts {
+		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
+	}
+	_, err = x.tasks().Create(ctx, req)
+	return err
+}
+
+// run starts the process that createTask made, unless it was started before.
+func (x *Executor) run(ctx context.Context, taskID string) (*clusterpb.ContainerStatus, error) {
+	resp, err := x.tasks().Start(ctx, &tasks.StartRequest{ContainerID: taskID})
+	if err == nil {
+		return &clusterpb.ContainerStatus{Id: taskID, Pid: resp.GetPid()}, nil
+	}
+	p, errGet := x.process(ctx, taskID)
+	if errGet != nil || p.GetStatus() == taskpb.Status_CREATED || p.GetPid() == 0 {
+		// Whatever is there can never run; the next attempt begins anew.
+		_, _ = x.tasks().Delete(context.WithoutCancel(ctx), &tasks.DeleteTaskRequest{ContainerID: taskID})
+		return nil, fmt.Errorf("start process: %w", reason(native(err)))
+	}
+	return &clusterpb.ContainerStatus{Id: taskID, Pid: p.GetPid(), ExitCode: int32(p.GetExitStatus())}, nil
+}
+
+// process asks for the state of the task's process.
+func (x *Executor) process(ctx context.Context, taskID string) (*taskpb.Process, error) {
+	resp, err := x.tasks().Get(ctx, &tasks.GetRequest{ContainerID: taskID})
+	if err != nil {
+		return nil, native(err)
+	}
+	return resp.GetProcess(), nil
+}
+
+// Signal implements executor.Executor.
+func (x *Executor) Signal(ctx context.Context, t *clusterpb.Task) error {
+	ctx = x.inNamespace(ctx)
+	c, err := x.containers().Get(ctx, t.GetId())
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find the stop signal: %w", err)
+	}
+	sig := syscall.SIGTERM
+	if name := c.Labels[stopSignalLabel]; name != "" {
+		if sig, err = signal.ParseSignal(name); err != nil {
+			return fmt.Errorf("stop signal %q: %w: %w", name, err, errdefs.ErrInvalidArgument)
+		}
+	}
+	return x.kill(ctx, t.GetId(), sig)
+}
+
+// Kill implements executor.Executor.
+func (x *Executor) Kill(ctx context.Context, taskID string) error {
+	return x.kill(x.inNamespace(ctx), taskID, syscall.SIGKILL)
+}
+
+// kill sends a signal; a process that is not there needs none.
+func (x *Executor) kill(ctx context.Context, taskID string, sig syscall.Signal) error {
+	err := retried(ctx, func() error {
+		_, err := x.tasks().Kill(ctx, &tasks.KillRequest{ContainerID: taskID, Signal: uint32(sig)})
+		return err
+	})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("send %v: %w", sig, err)
+	}
+	return nil
+}
+
+// runcPrefixes are the steps that shim and runc put before what went wrong.
+var runcPrefixes = regexp.MustCompile(`^(failed to create shim task|failed to start shim|OCI runtime (create|start) failed|` +
+	`runc (create|start) failed|unable to start container process|error during container init|` +
+	`failed to create task for container|cannot start a container that has stopped): `)
+
+// reason shortens an error of containerd to what the user can act on: `exec:
+// "foo": executable file not found in $PATH`. It keeps the kind.
+func reason(err error) error {
+	text := err.Error()
+	for {
+		short := runcPrefixes.ReplaceAllString(text, "")
+		if short == text {
+			break
+		}
+		text = short
+	}
+	text = strings.TrimSuffix(strings.TrimSuffix(text, ": unknown"), ": unknown error")
+	return &shortError{text: text, err: err}
+}
+
+// shortError is err in fewer words.
+type shortError struct {
+	text string
+	err  error
+}
+
+func (e *shortError) Error() string { return e.text }
+func (e *shortError) Unwrap() error { return e.err }

@@ -1,0 +1,72 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// userKey is what the user of a process depends on: the image's passwd and
+// group files, and the names.
+type userKey struct {
+	chainID, user, groups string
+}
+
+// user finds the ids of NAME|UID[:GROUP|GID] and of additional groups in the
+// root file system of a snapshot. Looking costs reading two files through the
+// snapshotter, so the answer is kept for the image.
+func (x *Executor) user(ctx context.Context, chainID, snapshot, name string, groups []string) (specs.User, error) {
+	key := userKey{chainID, name, strings.Join(groups, ",")}
+	x.mu.Lock()
+	u, ok := x.users[key]
+	x.mu.Unlock()
+	if ok {
+		return u, nil
+	}
+	c := &containers.Container{Snapshotter: x.cfg.Snapshotter, SnapshotKey: snapshot}
+	s := &oci.Spec{Root: &specs.Root{}, Linux: &specs.Linux{}, Process: &specs.Process{}}
+	if err := oci.ApplyOpts(ctx, x.cfg.Client, c, s, userOpts(name, groups)...); err != nil {
+		return specs.User{}, fmt.Errorf("find user %q in the image: %w: %w", name, err, errdefs.ErrInvalidArgument)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.users[key] = s.Process.User
+	return s.Process.User, nil
+}
+
+func userOpts(name string, groups []string) []oci.SpecOpts {
+	var opts []oci.SpecOpts
+	account, group, _ := strings.Cut(name, ":")
+	switch {
+	case account == "":
+		account = "root"
+	default:
+		opts = append(opts, oci.WithUser(name))
+	}
+	// Docker gives the groups that the account is a member of, unless a group
+	// is named.
+	if group == "" {
+		opts = append(opts, memberships(account))
+	}
+	if len(groups) > 0 {
+		opts = append(opts, oci.WithAppendAdditionalGroups(groups...))
+	}
+	return opts
+}
+
+// memberships adds the groups of an account. An account given by number may
+// not be in the image's passwd file: it has no groups then.
+func memberships(account string) oci.SpecOpts {
+	return func(ctx context.Context, client oci.Client, c *containers.Container, s *oci.Spec) error {
+		if _, err := strconv.Atoi(account); err == nil {
+			account = strconv.FormatUint(uint64(s.Process.User.UID), 10)
+		}
+		return oci.WithAdditionalGIDs(account)(ctx, client, c, s)
+	}
+}

@@ -1,0 +1,43 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/worker/executor"
+)
+
+// rewait is the pause before asking again after containerd went away.
+const rewait = 100 * time.Millisecond
+
+// Wait implements executor.Executor. The shim remembers how the process ended
+// until it is released, so nothing is lost while containerd is away.
+func (x *Executor) Wait(ctx context.Context, taskID string) (executor.Exit, error) {
+	ctx = x.inNamespace(ctx)
+	for {
+		resp, err := x.tasks().Wait(ctx, &tasks.WaitRequest{ContainerID: taskID})
+		if err == nil {
+			return executor.Exit{
+				Code:      int32(resp.GetExitStatus()),
+				OOMKilled: x.host.oomKilled(x.cgroup(taskID)),
+			}, nil
+		}
+		if ctx.Err() != nil {
+			return executor.Exit{}, context.Cause(ctx)
+		}
+		err = native(err)
+		if errdefs.IsNotFound(err) {
+			return executor.Exit{}, fmt.Errorf("process of task %s: %w", taskID, errdefs.ErrNotFound)
+		}
+		x.cfg.Log.DebugContext(ctx, "will wait for the process again", "task", taskID, "err", err)
+		select {
+		case <-ctx.Done():
+			return executor.Exit{}, context.Cause(ctx)
+		case <-time.After(rewait):
+		}
+	}
+}

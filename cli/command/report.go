@@ -1,0 +1,87 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/spf13/pflag"
+)
+
+// Report prints err for a person: one line for each thing that went wrong.
+// Who interrupts a command knows and is told nothing.
+func Report(w io.Writer, err error) {
+	for _, e := range flatten(err) {
+		if e.Error() == context.Canceled.Error() {
+			continue
+		}
+		fmt.Fprintf(w, "muster: %s\n", Text(e))
+	}
+}
+
+// flatten opens errors.Join, which stands for several targets.
+func flatten(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only the outermost error may be a join of targets
+	if !ok || strings.Count(err.Error(), "\n") == 0 {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, flatten(e)...)
+	}
+	return all
+}
+
+// Text is what err says on one line, without the names of kinds that only
+// repeat what the sentence before them said.
+func Text(err error) string {
+	s := strings.Join(strings.Fields(err.Error()), " ")
+	for _, kind := range []error{errdefs.ErrInvalidArgument, errdefs.ErrFailedPrecondition, errdefs.ErrUnavailable, errdefs.ErrOutOfRange} {
+		s = strings.TrimSuffix(strings.TrimPrefix(s, kind.Error()+": "), ": "+kind.Error())
+	}
+	return s
+}
+
+// FlagError turns an error of the flag parser into a misuse that names the
+// flag, the value and what is allowed.
+func FlagError(path string, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		return Misusef("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), unwrapNumber(invalid.Unwrap()))
+	}
+	return Misusef("%w; see %q", err, path+" --help")
+}
+
+// unwrapNumber says plainly what strconv means.
+func unwrapNumber(err error) error {
+	switch s := err.Error(); {
+	case strings.Contains(s, "strconv.ParseBool"):
+		return errors.New("must be true or false")
+	case strings.Contains(s, "strconv.ParseUint"):
+		return errors.New("must be a whole number, 0 or more")
+	case strings.Contains(s, "strconv."):
+		return errors.New("must be a number")
+	}
+	return err
+}
+
+// Misused makes a misuse of errors that the parser returns for flags before
+// the command's name, which pass no FlagErrorFunc.
+func Misused(path string, err error) error {
+	var (
+		invalid  *pflag.InvalidValueError
+		unknown  *pflag.NotExistError
+		required *pflag.ValueRequiredError
+		syntax   *pflag.InvalidSyntaxError
+	)
+	if errors.Is(err, errdefs.ErrInvalidArgument) {
+		return err
+	}
+	if errors.As(err, &invalid) || errors.As(err, &unknown) || errors.As(err, &required) || errors.As(err, &syntax) {
+		return FlagError(path, err)
+	}
+	return err
+}

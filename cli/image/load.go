@@ -1,0 +1,112 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/muster/muster/cli/command"
+	nodepb "github.com/muster/muster/proto/node/v1"
+)
+
+type loadOptions struct {
+	input string
+	quiet bool
+}
+
+func newLoadCommand(env *command.Env) *cobra.Command {
+	var opts loadOptions
+	cmd := &cobra.Command{
+		Use:   "load [OPTIONS] [FILE|-]",
+		Short: "Load images from a tar file (docker save, or an OCI layout)",
+		Long: "Load images from a tar file, as \"docker save\" or OCI tools make it, into this node.\n" +
+			"Other nodes fetch them from here when a task needs them.",
+		Args: command.MaxArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				if opts.input != "" && opts.input != args[0] {
+					return command.Misusef("--input %q and the argument %q name two files", opts.input, args[0])
+				}
+				opts.input = args[0]
+			}
+			return runLoad(cmd.Context(), env, opts)
+		},
+	}
+	cmd.Flags().StringVarP(&opts.input, "input", "i", "", "file to read; - or nothing is standard input")
+	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "show no progress")
+	return cmd
+}
+
+func runLoad(ctx context.Context, env *command.Env, opts loadOptions) error {
+	in := env.In
+	if opts.input != "" && opts.input != "-" {
+		f, err := os.Open(opts.input)
+		if err != nil {
+			return fmt.Errorf("load image: %w", err)
+		}
+		defer f.Close() //nolint:errcheck // only read
+		in = f
+	} else if f, ok := in.(*os.File); ok && isTerminal(f) {
+		return command.Misusef("standard input is a terminal: name a file, or pipe one in")
+	}
+	local, err := env.Local()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := local.LoadImage(ctx)
+	if err != nil {
+		return err
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- send(stream, in) }()
+	images, err := watch(env, opts.quiet, func() (*nodepb.ImageProgress, error) {
+		r, err := stream.Recv()
+		return r.GetProgress(), err
+	})
+	if err != nil {
+		cancel() // the sender may wait for a node that reads no more
+	}
+	// Reading standard input cannot be stopped: do not wait for a sender that
+	// is in it once the node has answered.
+	select {
+	case sendErr := <-sent:
+		err = errors.Join(sendErr, err)
+	case <-ctx.Done():
+	}
+	if err != nil {
+		return fmt.Errorf("load image: %w", err)
+	}
+	for _, i := range images {
+		fmt.Fprintf(env.Out, "Loaded image: %s\n", i.GetName())
+	}
+	return nil
+}
+
+// chunk is how much of a file goes into one message.
+const chunk = 256 << 10
+
+// send passes on what in holds.
+func send(stream grpc.BidiStreamingClient[nodepb.LoadImageRequest, nodepb.LoadImageResponse], in io.Reader) error {
+	buffer := make([]byte, chunk)
+	for {
+		n, err := io.ReadFull(in, buffer)
+		if n > 0 {
+			if err := stream.Send(&nodepb.LoadImageRequest{Data: buffer[:n]}); err != nil {
+				return nil // the answer says why the node stopped reading
+			}
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return stream.CloseSend()
+		}
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+	}
+}

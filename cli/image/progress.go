@@ -1,0 +1,53 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/render"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	nodepb "github.com/muster/muster/proto/node/v1"
+)
+
+// watch shows how a load or pull goes, in one line that is rewritten, and
+// returns what it brought. Without a terminal it shows each stage once.
+func watch(env *command.Env, quiet bool, recv func() (*nodepb.ImageProgress, error)) ([]*clusterpb.NodeImage, error) {
+	var images []*clusterpb.NodeImage
+	stage, open := "", false
+	defer func() {
+		if open {
+			fmt.Fprintln(env.Out)
+		}
+	}()
+	for {
+		p, err := recv()
+		if errors.Is(err, io.EOF) {
+			return images, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, p.GetImages()...)
+		switch {
+		case quiet:
+		case env.Terminal:
+			open = true
+			fmt.Fprintf(env.Out, "\r\x1b[2K%s", render.Ellipsis(line(p), env.Width))
+		case p.GetStage() != stage:
+			fmt.Fprintln(env.Out, p.GetStage())
+		}
+		stage = p.GetStage()
+	}
+}
+
+func line(p *nodepb.ImageProgress) string {
+	switch {
+	case p.GetTotalBytes() > 0:
+		return fmt.Sprintf("%s %s of %s", p.GetStage(), render.Size(p.GetDoneBytes()), render.Size(p.GetTotalBytes()))
+	case p.GetDoneBytes() > 0:
+		return fmt.Sprintf("%s %s", p.GetStage(), render.Size(p.GetDoneBytes()))
+	}
+	return p.GetStage()
+}

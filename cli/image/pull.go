@@ -1,0 +1,63 @@
+package image
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/registry"
+	nodepb "github.com/muster/muster/proto/node/v1"
+)
+
+type pullOptions struct {
+	image string
+	quiet bool
+}
+
+func newPullCommand(env *command.Env) *cobra.Command {
+	var opts pullOptions
+	cmd := &cobra.Command{
+		Use:   "pull [OPTIONS] NAME[:TAG|@DIGEST]",
+		Short: "Fetch an image from its registry or from another node",
+		Args:  command.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.image = args[0]
+			return runPull(cmd.Context(), env, opts)
+		},
+	}
+	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "show no progress")
+	return cmd
+}
+
+func runPull(ctx context.Context, env *command.Env, opts pullOptions) error {
+	image, err := flags.Image.Parse(opts.image)
+	if err != nil {
+		return command.Misusef("image %q: %w", opts.image, err)
+	}
+	auth, err := registry.Credential(ctx, env.Getenv, image)
+	if err != nil {
+		return err
+	}
+	local, err := env.Local()
+	if err != nil {
+		return err
+	}
+	stream, err := local.PullImage(ctx, &nodepb.PullImageRequest{Image: image, RegistryAuth: auth})
+	if err != nil {
+		return err
+	}
+	images, err := watch(env, opts.quiet, func() (*nodepb.ImageProgress, error) {
+		r, err := stream.Recv()
+		return r.GetProgress(), err
+	})
+	if err != nil {
+		return fmt.Errorf("pull %s: %w", image, err)
+	}
+	for _, i := range images {
+		fmt.Fprintln(env.Out, i.GetName())
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/render"
+	nodepb "github.com/muster/muster/proto/node/v1"
+)
+
+func newInfoCommand(env *command.Env) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "info [OPTIONS]",
+		Short: "Show the state of this node's daemon",
+		Args:  command.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runInfo(cmd.Context(), env, format)
+		},
+	}
+	cmd.Flags().StringVarP(&format, "format", "f", "", `"json" or a Go template`)
+	return cmd
+}
+
+// info is what "info" shows.
+type info struct {
+	State             string
+	Error             string `json:",omitempty"`
+	NodeID            string
+	ClusterID         string
+	Role              string
+	NodeAddr          string
+	Managers          []string
+	Version           string
+	ContainerdVersion string
+	ContainerdPID     int32 `json:",omitempty"`
+}
+
+func runInfo(ctx context.Context, env *command.Env, format string) error {
+	local, err := env.Local()
+	if err != nil {
+		return err
+	}
+	s, err := local.GetStatus(ctx, &nodepb.GetStatusRequest{})
+	if err != nil {
+		return err
+	}
+	i := info{
+		State:  word(s.GetState().String(), "STATE_"),
+		Error:  s.GetErr(),
+		NodeID: s.GetNodeId(), ClusterID: s.GetClusterId(), Role: word(s.GetRole().String(), "NODE_ROLE_"),
+		NodeAddr: s.GetNodeAddr(), Managers: s.GetManagers(),
+		Version: s.GetVersion(), ContainerdVersion: s.GetContainerdVersion(), ContainerdPID: s.GetContainerdPid(),
+	}
+	if format != "" {
+		return render.Inspect(env.Out, format, []any{i})
+	}
+	line := func(key string, value any) {
+		if text := fmt.Sprint(value); text != "" && text != "0" {
+			fmt.Fprintf(env.Out, "%-20s%s\n", key+":", text)
+		}
+	}
+	line("State", i.State)
+	line("Error", i.Error)
+	line("Node ID", i.NodeID)
+	line("Cluster ID", i.ClusterID)
+	line("Role", i.Role)
+	line("Node address", i.NodeAddr)
+	line("Managers", strings.Join(i.Managers, ", "))
+	line("Version", i.Version)
+	line("containerd", i.ContainerdVersion)
+	line("containerd PID", i.ContainerdPID)
+	return nil
+}
+
+// word is the name of an enum value as people write it.
+func word(s, prefix string) string {
+	if s = strings.TrimPrefix(s, prefix); s == "UNSPECIFIED" {
+		return ""
+	}
+	return strings.ToLower(s)
+}

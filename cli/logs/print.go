@@ -1,0 +1,173 @@
+package logs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/render"
+	"github.com/muster/muster/cli/task"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	logspb "github.com/muster/muster/proto/logs/v1"
+)
+
+// Options say how to print.
+type Options struct {
+	Timestamps bool
+	NoTrunc    bool
+	NoTaskIDs  bool
+	Raw        bool
+	Details    bool
+}
+
+// Printer writes log messages: standard output to Out, standard error to Err.
+type Printer struct {
+	Out, Err io.Writer
+	Options
+	// Names and Tasks name what a message comes from; a task that is not in
+	// Tasks is asked for by Lookup, once.
+	Names  task.Names
+	Tasks  map[string]*clusterpb.Task
+	Lookup func(ctx context.Context, id string) (*clusterpb.Task, error)
+
+	// Last is the time of the newest message that was printed.
+	Last time.Time
+
+	width int // of the widest prefix so far, to line messages up
+	// open is the stream whose last piece did not end its line.
+	open *stream
+}
+
+type stream struct {
+	task string
+	kind logspb.LogMessage_Stream
+}
+
+// Copy prints everything until the stream ends. Warnings, of nodes that
+// cannot be asked, go to Err.
+func (p *Printer) Copy(ctx context.Context, in logspb.LogsService_SubscribeLogsClient) error {
+	defer p.endLine()
+	for {
+		r, err := in.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if r.GetWarning() != "" {
+			p.endLine()
+			fmt.Fprintf(p.Err, "muster: warning: %s\n", r.GetWarning())
+		}
+		for _, m := range r.GetMessages() {
+			p.Print(ctx, m)
+		}
+	}
+}
+
+// Print writes one message. A piece of a longer line is continued without a
+// prefix by the next piece, unless another stream comes between.
+func (p *Printer) Print(ctx context.Context, m *logspb.LogMessage) {
+	if at := m.GetAt().AsTime(); at.After(p.Last) {
+		p.Last = at
+	}
+	from := stream{m.GetTaskId(), m.GetStream()}
+	if p.open != nil && *p.open != from {
+		p.endLine()
+	}
+	var b bytes.Buffer
+	if p.open == nil {
+		b.WriteString(p.prefix(ctx, m))
+	}
+	p.open = nil
+	b.Write(m.GetData())
+	switch {
+	case bytes.HasSuffix(m.GetData(), []byte("\n")):
+	case len(m.GetData()) >= pieceSize:
+		p.open = &from
+	default:
+		b.WriteByte('\n')
+	}
+	_, _ = p.writer(from).Write(b.Bytes()) // a broken pipe ends the process by its signal
+}
+
+// endLine ends a line of which no more pieces come.
+func (p *Printer) endLine() {
+	if p.open != nil {
+		fmt.Fprintln(p.writer(*p.open))
+		p.open = nil
+	}
+}
+
+func (p *Printer) writer(s stream) io.Writer {
+	if s.kind == logspb.LogMessage_STREAM_STDERR {
+		return p.Err
+	}
+	return p.Out
+}
+
+// pieceSize is the length of the pieces of a long line (logs.proto).
+const pieceSize = 16 << 10
+
+// prefix is what goes before a line: its time, then where it comes from.
+func (p *Printer) prefix(ctx context.Context, m *logspb.LogMessage) string {
+	var b strings.Builder
+	if p.Timestamps {
+		b.WriteString(m.GetAt().AsTime().Format(time.RFC3339Nano) + " ")
+	}
+	if p.Details {
+		fmt.Fprintf(&b, "node=%s,service=%s,task=%s ", m.GetNodeId(), m.GetServiceId(), m.GetTaskId())
+	}
+	if p.Raw {
+		return b.String()
+	}
+	from := p.from(ctx, m)
+	p.width = max(p.width, len(from))
+	fmt.Fprintf(&b, "%-*s    | ", p.width, from)
+	return b.String()
+}
+
+// from is SERVICE.SLOT.TASK@NODE.
+func (p *Printer) from(ctx context.Context, m *logspb.LogMessage) string {
+	t, ok := p.Tasks[m.GetTaskId()]
+	if !ok {
+		if p.Tasks == nil {
+			p.Tasks = make(map[string]*clusterpb.Task)
+		}
+		var err error
+		if t, err = p.Lookup(ctx, m.GetTaskId()); err != nil {
+			t = nil // it may be gone by now
+		}
+		p.Tasks[m.GetTaskId()] = t
+	}
+	var name string
+	if t != nil {
+		name = p.Names.Task(t)
+	}
+	if id := render.ID(m.GetTaskId(), p.NoTrunc); !p.NoTaskIDs || name == "" {
+		name = strings.TrimPrefix(name+"."+id, ".")
+	}
+	return name + "@" + p.Names.Node(m.GetNodeId())
+}
+
+// ParseTime reads --since and --until: a time as RFC 3339 or seconds since
+// 1970, or a duration before now.
+func ParseTime(s string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	if t, ok := parseUnix(s); ok {
+		return t, nil
+	}
+	return time.Time{}, command.Misusef("must be a time such as 2026-01-02T15:04:05Z, seconds since 1970, or a duration such as 42m")
+}

@@ -1,0 +1,2 @@
+// Package node implements the node commands, one file each.
+package node

@@ -1,0 +1,105 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+)
+
+type updateOptions struct {
+	node         string
+	availability clusterpb.NodeSpec_Availability // unspecified: as it is
+	labelAdd     [][2]string
+	labelRemove  []string
+	wait         bool
+	timeout      time.Duration
+}
+
+func newUpdateCommand(env *command.Env) *cobra.Command {
+	var opts updateOptions
+	cmd := &cobra.Command{
+		Use:   "update [OPTIONS] NODE",
+		Short: "Change a node's availability and labels",
+		Args:  command.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.node = args[0]
+			return runUpdate(cmd.Context(), env, opts)
+		},
+	}
+	fs := cmd.Flags()
+	flags.Var(fs, "availability", "", "active, pause (no new tasks) or drain (no tasks at all)", Availability(), flags.Into(&opts.availability))
+	flags.Var(fs, "label-add", "", "add or replace a label: KEY=VALUE", flags.Label, flags.Append(&opts.labelAdd))
+	flags.Var(fs, "label-rm", "", "remove a label by its key", flags.Name, flags.Append(&opts.labelRemove))
+	fs.BoolVar(&opts.wait, "wait", false, "with --availability drain: wait until no task is left on the node")
+	limit := flags.Kind[time.Duration]{Name: "duration", Parse: func(s string) (time.Duration, error) {
+		d, err := flags.Duration.Parse(s)
+		return d.AsDuration(), err
+	}}
+	opts.timeout = 15 * time.Minute
+	flags.Var(fs, "timeout", "", "with --wait: wait no longer than this; 15m by default", limit, flags.Into(&opts.timeout))
+	return cmd
+}
+
+// maxConflicts bounds how often a change is made anew because another one
+// came between reading the node and writing it.
+const maxConflicts = 5
+
+func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error {
+	if opts.wait && opts.availability != clusterpb.NodeSpec_AVAILABILITY_DRAIN {
+		return command.Misusef("--wait goes with --availability drain")
+	}
+	control, err := env.Control()
+	if err != nil {
+		return err
+	}
+	for tries := 1; ; tries++ {
+		view, err := get(ctx, env, control, opts.node)
+		if err != nil {
+			return err
+		}
+		n := view.GetNode()
+		_, err = control.UpdateNode(ctx, &controlpb.UpdateNodeRequest{
+			Node: n.GetId(), Version: n.GetVersion(), Spec: opts.apply(n.GetSpec()),
+		})
+		if errdefs.IsConflict(err) && tries < maxConflicts {
+			continue // the flags mean the same on the newer spec
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(env.Out, opts.node)
+		if !opts.wait {
+			return nil
+		}
+		return waitEmpty(ctx, env, control, n.GetId(), opts.timeout)
+	}
+}
+
+// apply returns the spec with the changes.
+func (o updateOptions) apply(old *clusterpb.NodeSpec) *clusterpb.NodeSpec {
+	s := &clusterpb.NodeSpec{}
+	proto.Merge(s, old)
+	if o.availability != clusterpb.NodeSpec_AVAILABILITY_UNSPECIFIED {
+		s.Availability = o.availability
+	}
+	labels := make(map[string]string)
+	maps.Copy(labels, s.GetLabels())
+	for _, key := range o.labelRemove {
+		delete(labels, key)
+	}
+	for _, kv := range o.labelAdd {
+		labels[kv[0]] = kv[1]
+	}
+	s.Labels = labels
+	return s
+}

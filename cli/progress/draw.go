@@ -1,0 +1,146 @@
+package progress
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/muster/muster/cli/render"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+)
+
+// maxLines is how many slots are shown one by one. Of a larger service only
+// those that do not run yet are, up to this number.
+const maxLines = 20
+
+// view turns reports into lines.
+type view struct {
+	service string
+	// node names a node by its id.
+	node func(id string) string
+}
+
+// headline is the first line: the whole at a glance.
+func (v view) headline(r Report) string {
+	s := fmt.Sprintf("%s: %d of %d running", v.service, r.Running, r.Desired)
+	if phase := phaseName(r.Phase); phase != "" {
+		s += ", " + phase
+	}
+	return s
+}
+
+func phaseName(s clusterpb.UpdateStatus_State) string {
+	switch s {
+	case clusterpb.UpdateStatus_STATE_UPDATING:
+		return "updating"
+	case clusterpb.UpdateStatus_STATE_CANARY:
+		return "canary"
+	case clusterpb.UpdateStatus_STATE_PAUSED:
+		return "update paused"
+	case clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED:
+		return "rolling back"
+	case clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED:
+		return "rollback paused"
+	case clusterpb.UpdateStatus_STATE_COMPLETED, clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED, clusterpb.UpdateStatus_STATE_UNSPECIFIED:
+	}
+	return ""
+}
+
+// slot is the line of one slot.
+func (v view) slot(s Slot) string {
+	name := fmt.Sprintf("%s.%d", v.service, s.Number)
+	if s.Canary {
+		name += " (canary)"
+	}
+	line := fmt.Sprintf("  %s  %-9s", name, lifecycle.Name(s.State))
+	if s.NodeID != "" {
+		line += "  on " + v.node(s.NodeID)
+	}
+	if s.Reason != "" {
+		line += "  " + s.Reason
+	}
+	return strings.TrimRight(strings.Join(strings.Split(line, "\n"), " "), " ")
+}
+
+// lines are the headline and the slots that are shown.
+func (v view) lines(r Report) []string {
+	out := []string{v.headline(r)}
+	hidden := 0
+	for _, s := range r.Slots {
+		switch {
+		case len(r.Slots) > maxLines && s.Done:
+		case len(out) > maxLines:
+			hidden++
+		default:
+			out = append(out, v.slot(s))
+		}
+	}
+	if hidden > 0 {
+		out = append(out, fmt.Sprintf("  and %d more", hidden))
+	}
+	return out
+}
+
+// drawer shows reports as they come.
+type drawer interface{ draw(Report) }
+
+// silent is --quiet.
+type silent struct{}
+
+func (silent) draw(Report) {}
+
+// screen redraws in place.
+type screen struct {
+	view
+	w     io.Writer
+	width int
+	last  []string
+}
+
+func (s *screen) draw(r Report) {
+	lines := s.lines(r)
+	for i, line := range lines {
+		// A line that wraps would break the count of lines to go up.
+		lines[i] = render.Ellipsis(line, s.width)
+	}
+	var b strings.Builder
+	if n := len(s.last); n > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", n)
+	}
+	for _, line := range lines {
+		fmt.Fprintf(&b, "\x1b[2K%s\n", line)
+	}
+	b.WriteString("\x1b[J") // what is left of a longer view
+	s.last = lines
+	fmt.Fprint(s.w, b.String())
+}
+
+// plain writes a line when what it says has changed, for logs and pipes.
+type plain struct {
+	view
+	w        io.Writer
+	headLine string
+	slots    map[string]string
+}
+
+func (p *plain) draw(r Report) {
+	if head := p.headline(r); head != p.headLine {
+		p.headLine = head
+		fmt.Fprintln(p.w, head)
+	}
+	for _, s := range r.Slots {
+		key := fmt.Sprint(s.Number, s.Canary)
+		// Progress in percent would fill a log: a slot speaks up when it
+		// begins another state or has another error.
+		now := fmt.Sprint(s.TaskID, s.State, s.Done)
+		if s.State <= lifecycle.Pending || lifecycle.Ended(s.State) {
+			now += s.Reason
+		}
+		if p.slots[key] == now || len(r.Slots) > maxLines && !lifecycle.Ended(s.State) && s.State != lifecycle.Pending {
+			continue
+		}
+		p.slots[key] = now
+		fmt.Fprintln(p.w, p.slot(s))
+	}
+}

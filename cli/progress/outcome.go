@@ -1,0 +1,172 @@
+package progress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/muster/muster/cli/command"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/id"
+	logspb "github.com/muster/muster/proto/logs/v1"
+)
+
+const (
+	// tailLines of a failed task's logs are shown.
+	tailLines = 10
+	// explainTimeout bounds the questions asked about a failure.
+	explainTimeout = 5 * time.Second
+)
+
+func orEnded(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errEnded
+	}
+	return err
+}
+
+// outcome turns the verdict into what the command returns.
+func (f *follower) outcome(ctx context.Context) error {
+	message := ""
+	if f.report.Message != "" {
+		message = ": " + f.report.Message
+	}
+	switch f.report.Verdict {
+	case Converged, Waiting:
+		if !f.opts.Quiet {
+			fmt.Fprintf(f.env.Out, "%s: converged\n", f.name)
+		}
+		return nil
+	case Canary:
+		if !f.opts.Quiet {
+			fmt.Fprintf(f.env.Out, "%s: the canaries run; let them take over with \"muster service promote %s\", or go back with \"muster service rollback %s\"\n", f.name, f.name, f.name)
+		}
+		return nil
+	case RolledBack:
+		f.explain(ctx)
+		return &command.StatusError{Status: command.ExitRolledBack, Err: fmt.Errorf("service %s: the update failed and was rolled back%s", f.name, message)}
+	case Paused:
+		f.explain(ctx)
+		return &command.StatusError{Status: command.ExitPaused, Err: fmt.Errorf("service %s: %s%s; continue with \"muster service resume %s\" or go back with \"muster service rollback %s\"", f.name, phaseName(f.report.Phase), message, f.name, f.name)}
+	case Ended:
+		if f.report.Failure.TaskID == "" {
+			if !f.opts.Quiet {
+				fmt.Fprintf(f.env.Out, "%s: its tasks have ended and are not restarted\n", f.name)
+			}
+			return nil
+		}
+		f.explain(ctx)
+		return fmt.Errorf("service %s: tasks failed and are not restarted", f.name)
+	case Removed:
+	}
+	return fmt.Errorf("service %s was removed while waiting for it", f.name)
+}
+
+// interrupted answers Ctrl-C: what was asked for goes on.
+func (f *follower) interrupted() error {
+	return &command.StatusError{Status: command.ExitInterrupted, Err: fmt.Errorf(
+		"interrupted: service %s goes on converging in the background; see \"muster service ps %s\"", f.name, f.name)}
+}
+
+// timedOut reports a wait that took too long.
+func (f *follower) timedOut(err error) error {
+	// The wait is over, so its context is too: ask under another one.
+	f.explain(context.Background())
+	why := fmt.Sprintf("not converged in %s", f.opts.Timeout)
+	if f.opts.Timeout == 0 {
+		why = strings.TrimSuffix(err.Error(), ": "+errTimeout.Error())
+	}
+	return &command.StatusError{Status: command.ExitTimeout, Err: fmt.Errorf(
+		"service %s: %s (%d of %d running); it goes on converging in the background, see \"muster service ps %s\"",
+		f.name, why, f.report.Running, f.report.Desired, f.name)}
+}
+
+// explain shows the error and the last log lines of the task that failed.
+func (f *follower) explain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
+	defer cancel()
+	failure := f.report.Failure
+	if failure.TaskID == "" {
+		for _, s := range f.report.Slots {
+			if !s.Done && s.Reason != "" {
+				fmt.Fprintf(f.env.Err, "%s\n", view{f.name, f.nodeName}.slot(s))
+				return
+			}
+		}
+		return
+	}
+	where := ""
+	if failure.NodeID != "" {
+		where = " on " + f.nodeName(failure.NodeID)
+	}
+	fmt.Fprintf(f.env.Err, "task %s.%d (%s)%s: %s\n", f.name, failure.Slot, id.Short(failure.TaskID), where, failure.Err)
+	lines, err := f.tail(ctx, failure.TaskID)
+	if len(lines) > 0 {
+		fmt.Fprintln(f.env.Err, "its last log lines:")
+	}
+	for _, line := range lines {
+		fmt.Fprintf(f.env.Err, "  | %s\n", line)
+	}
+	if err != nil {
+		fmt.Fprintf(f.env.Err, "its logs cannot be read: %s\n", command.Text(err))
+	}
+}
+
+// tail fetches the last log lines of a task.
+func (f *follower) tail(ctx context.Context, task string) (lines []string, err error) {
+	logs, err := f.env.Logs()
+	if err != nil {
+		return nil, err
+	}
+	stream, err := logs.SubscribeLogs(ctx, &logspb.SubscribeLogsRequest{TaskIds: []string{task}, Tail: tailLines})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return lines, nil
+		}
+		if err != nil {
+			return lines, err
+		}
+		for _, m := range r.GetMessages() {
+			lines = append(lines, strings.TrimRight(string(m.GetData()), "\r\n"))
+		}
+	}
+}
+
+// learnNodes asks for the names of nodes that are not known yet. They are a
+// comfort: without them the ids are shown.
+func (f *follower) learnNodes(ctx context.Context) {
+	unknown := false
+	for _, s := range f.report.Slots {
+		if _, ok := f.nodes[s.NodeID]; s.NodeID != "" && !ok {
+			unknown = true
+			f.nodes[s.NodeID] = ""
+		}
+	}
+	if !unknown {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
+	defer cancel()
+	response, err := f.control.ListNodes(ctx, &controlpb.ListNodesRequest{})
+	if err != nil {
+		return
+	}
+	for _, n := range response.GetNodes() {
+		f.nodes[n.GetNode().GetId()] = n.GetNode().GetDescription().GetHostname()
+	}
+}
+
+// nodeName is the host name of a node, or its id.
+func (f *follower) nodeName(node string) string {
+	if name := f.nodes[node]; name != "" {
+		return name
+	}
+	return id.Short(node)
+}

@@ -1,0 +1,198 @@
+package progress
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/spec"
+)
+
+// Goal is what a command waits for.
+type Goal struct {
+	// Version the service had once the command's call was done. Older views,
+	// as a manager that lags may send, are passed over.
+	Version uint64
+	// Before is the service before the call; nil when it is new, or when the
+	// call was about the rollout itself. A rollout that had ended then is not
+	// what this command waits for.
+	Before *clusterpb.Service
+	// Rollback tells that a completed rollback is what was asked for.
+	Rollback bool
+}
+
+// Tracker looks at one view of a service after the other.
+type Tracker struct {
+	goal Goal
+
+	// running are the ids of the tasks that ran in all slots in the last
+	// view, and since is when that set was first seen.
+	running string
+	since   time.Time
+}
+
+// NewTracker returns a tracker that has seen nothing.
+func NewTracker(goal Goal) *Tracker { return &Tracker{goal: goal} }
+
+// Look judges a view. It keeps nothing but how long the tasks have been
+// running, by the clock that now is from.
+func (t *Tracker) Look(svc *clusterpb.Service, tasks []*clusterpb.Task, now time.Time) Report {
+	if svc == nil {
+		return Report{Verdict: Removed}
+	}
+	current := t.current(svc)
+	r := Report{
+		Slots:   slots(svc, tasks, current, now),
+		Desired: int(svc.GetSpec().GetReplicated().GetReplicas()),
+		Phase:   svc.GetUpdate().GetState(),
+		Message: svc.GetUpdate().GetMessage(),
+		Failure: failure(svc, tasks),
+	}
+	done, gaveUp := 0, false
+	var ids []string
+	for _, s := range r.Slots {
+		if s.Canary {
+			continue
+		}
+		if s.Done {
+			done++
+			ids = append(ids, s.TaskID)
+			gaveUp = gaveUp || s.State > lifecycle.Running
+		}
+		if s.Done && s.State == lifecycle.Running {
+			r.Running++
+		}
+	}
+	r.Headway = headway(svc, r)
+	if svc.GetVersion() < t.goal.Version {
+		return r
+	}
+	r.Verdict, r.Again = t.judge(svc, done == r.Desired, gaveUp, strings.Join(ids, " "), now)
+	return r
+}
+
+// judge decides. full tells that nothing is to be waited for in any slot.
+func (t *Tracker) judge(svc *clusterpb.Service, full, gaveUp bool, ids string, now time.Time) (Verdict, time.Duration) {
+	state := svc.GetUpdate().GetState()
+	if t.past(svc) {
+		state = clusterpb.UpdateStatus_STATE_UNSPECIFIED
+	}
+	switch state {
+	case clusterpb.UpdateStatus_STATE_UPDATING, clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED:
+		return Waiting, 0
+	case clusterpb.UpdateStatus_STATE_CANARY:
+		if svc.GetUpdate().GetPromoted() || svc.GetSpec().GetUpdate().GetPromote() == clusterpb.UpdateConfig_PROMOTE_AUTO {
+			return Waiting, 0
+		}
+		return Canary, 0
+	case clusterpb.UpdateStatus_STATE_PAUSED, clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED:
+		return Paused, 0
+	case clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
+		if !t.goal.Rollback {
+			return RolledBack, 0
+		}
+	case clusterpb.UpdateStatus_STATE_COMPLETED, clusterpb.UpdateStatus_STATE_UNSPECIFIED:
+	}
+	if !full {
+		t.running, t.since = "", time.Time{}
+		return Waiting, 0
+	}
+	if gaveUp {
+		return Ended, 0
+	}
+	if state != clusterpb.UpdateStatus_STATE_UNSPECIFIED {
+		return Converged, 0 // the cluster has watched the tasks for the monitor period
+	}
+	if t.since.IsZero() || t.running != ids {
+		t.running, t.since = ids, now
+	}
+	if left := spec.Monitor(svc.GetSpec().GetUpdate()) - now.Sub(t.since); left > 0 {
+		return Waiting, left
+	}
+	return Converged, 0
+}
+
+// past reports whether the rollout that svc tells of had come to rest before
+// the command began.
+func (t *Tracker) past(svc *clusterpb.Service) bool {
+	before := t.goal.Before.GetUpdate()
+	return t.goal.Before != nil && rests(before.GetState()) &&
+		before.GetState() == svc.GetUpdate().GetState() &&
+		before.GetStartedAt().AsTime().Equal(svc.GetUpdate().GetStartedAt().AsTime())
+}
+
+// rests reports whether a rollout in this state does nothing by itself.
+func rests(s clusterpb.UpdateStatus_State) bool {
+	switch s {
+	case clusterpb.UpdateStatus_STATE_UPDATING, clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, clusterpb.UpdateStatus_STATE_CANARY:
+		return false
+	case clusterpb.UpdateStatus_STATE_UNSPECIFIED, clusterpb.UpdateStatus_STATE_COMPLETED, clusterpb.UpdateStatus_STATE_PAUSED,
+		clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED, clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
+	}
+	return true
+}
+
+// current returns which tasks run what was asked for. While an old rollout
+// rests, tasks of both sides of it do.
+func (t *Tracker) current(svc *clusterpb.Service) func(*clusterpb.Task) bool {
+	if t.goal.Before != nil && svc.GetSpecVersion() == t.goal.Before.GetSpecVersion() && t.past(svc) {
+		return func(*clusterpb.Task) bool { return true }
+	}
+	return func(task *clusterpb.Task) bool { return task.GetSpecVersion() == svc.GetSpecVersion() }
+}
+
+// headway counts how far a phase of a rollout has got.
+func headway(svc *clusterpb.Service, r Report) int {
+	n := r.Running
+	for _, s := range svc.GetUpdate().GetProgress() {
+		if s.GetRunningAt() != nil {
+			n++
+		}
+		if s.GetDoneAt() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// failure finds the task that explains a rollout that does not get on: the
+// last one it counted, else the last one that failed.
+func failure(svc *clusterpb.Service, tasks []*clusterpb.Task) (f Failure) {
+	for _, s := range svc.GetUpdate().GetProgress() {
+		if s.GetFailed() {
+			f = Failure{TaskID: s.GetTaskId(), Slot: s.GetSlot(), Err: s.GetErr()}
+		}
+	}
+	if f.TaskID != "" {
+		i := slices.IndexFunc(tasks, func(t *clusterpb.Task) bool { return t.GetId() == f.TaskID })
+		if i >= 0 {
+			f.NodeID = tasks[i].GetNodeId()
+		}
+		return f
+	}
+	var last *clusterpb.Task
+	for _, t := range tasks {
+		if failed(t) && (last == nil || newer(t, last)) {
+			last = t
+		}
+	}
+	if last == nil {
+		return Failure{}
+	}
+	return Failure{TaskID: last.GetId(), NodeID: last.GetNodeId(), Slot: last.GetSlot(), Err: last.GetStatus().GetErr()}
+}
+
+func failed(t *clusterpb.Task) bool {
+	s := t.GetStatus().GetState()
+	return s == lifecycle.Failed || s == lifecycle.Rejected
+}
+
+// newer reports whether a was created after b.
+func newer(a, b *clusterpb.Task) bool {
+	if at, bt := a.GetCreatedAt().AsTime(), b.GetCreatedAt().AsTime(); !at.Equal(bt) {
+		return at.After(bt)
+	}
+	return a.GetId() > b.GetId()
+}

@@ -1,0 +1,147 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"text/template/parse"
+
+	"github.com/muster/muster/cli/command"
+)
+
+// Table describes a list: its columns from left to right.
+type Table []Column
+
+// Column is a field of a list.
+type Column struct {
+	// Field is its name in templates and JSON, Header its title.
+	Field, Header string
+	// Hidden fields are for templates and JSON only.
+	Hidden bool
+	// Cell is the template of the field in the default table; "{{.Field}}"
+	// when unset.
+	Cell string
+}
+
+// Row holds the fields of one line.
+type Row map[string]string
+
+// Write writes rows as --format asks: "" or "table" for the default columns,
+// "table TEMPLATE", "json" for one object a line, or a template for each row.
+func (t Table) Write(w io.Writer, format string, rows []Row) error {
+	if format == "json" {
+		for _, row := range rows {
+			b, err := marshal(row, "")
+			if err != nil {
+				return fmt.Errorf("write JSON: %w", err)
+			}
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	text, header := t.layout(format)
+	tmpl, err := parseTemplate(text)
+	if err != nil {
+		return err
+	}
+	if err := t.check(format, tmpl.Root); err != nil {
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
+	if header {
+		rows = slices.Insert(slices.Clone(rows), 0, t.header())
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		if err := tmpl.Execute(&line, row); err != nil {
+			return command.Misusef("--format %q: %w", format, err)
+		}
+		fmt.Fprintln(tw, line.String())
+	}
+	return tw.Flush()
+}
+
+// Check reports a --format that Write would refuse, before any call is made.
+func (t Table) Check(format string) error {
+	if format == "json" {
+		return nil
+	}
+	text, _ := t.layout(format)
+	tmpl, err := parseTemplate(text)
+	if err != nil {
+		return err
+	}
+	return t.check(format, tmpl.Root)
+}
+
+// layout is the template of a line, and whether a header goes before.
+func (t Table) layout(format string) (text string, header bool) {
+	rest, isTable := strings.CutPrefix(format, "table")
+	if format != "" && !isTable {
+		return format, false
+	}
+	if rest = strings.TrimSpace(rest); rest != "" {
+		return rest, true
+	}
+	var cells []string
+	for _, c := range t {
+		if !c.Hidden {
+			cells = append(cells, cmp.Or(c.Cell, "{{."+c.Field+"}}"))
+		}
+	}
+	return strings.Join(cells, "\t"), true
+}
+
+func (t Table) header() Row {
+	row := make(Row, len(t))
+	for _, c := range t {
+		row[c.Field] = c.Header
+	}
+	return row
+}
+
+// check finds fields in a template that the list does not have.
+func (t Table) check(format string, root parse.Node) error {
+	var unknown string
+	var visit func(parse.Node)
+	visit = func(n parse.Node) {
+		switch n := n.(type) {
+		case *parse.ListNode:
+			if n != nil {
+				for _, child := range n.Nodes {
+					visit(child)
+				}
+			}
+		case *parse.ActionNode:
+			visit(n.Pipe)
+		case *parse.IfNode:
+			visit(n.Pipe)
+			visit(n.List)
+			visit(n.ElseList)
+		case *parse.PipeNode:
+			for _, c := range n.Cmds {
+				for _, arg := range c.Args {
+					visit(arg)
+				}
+			}
+		case *parse.FieldNode:
+			if !slices.ContainsFunc(t, func(c Column) bool { return c.Field == n.Ident[0] }) {
+				unknown = n.Ident[0]
+			}
+		}
+	}
+	visit(root)
+	if unknown == "" {
+		return nil
+	}
+	var names []string
+	for _, c := range t {
+		names = append(names, "."+c.Field)
+	}
+	return command.Misusef("--format %q: no field .%s; fields are %s", format, unknown, strings.Join(names, ", "))
+}

@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/image"
+	"github.com/muster/muster/cli/node"
+	"github.com/muster/muster/cli/service"
+	"github.com/muster/muster/cli/swarm"
+)
+
+// Root returns the muster command. More are commands that live elsewhere,
+// such as the daemon.
+func Root(env *command.Env, more ...*cobra.Command) *cobra.Command {
+	root := command.Group("muster", "Run containers on a cluster by command",
+		swarm.New(env), node.New(env), service.New(env), image.New(env),
+		newInfoCommand(env), newVersionCommand(env),
+	)
+	root.AddCommand(more...)
+	plainUse(root)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	// "service create --host NAME:IP" has Docker's meaning, so the global
+	// flag of that name is read before the command's own flags are.
+	root.TraverseChildren = true
+	root.SetIn(env.In)
+	root.SetOut(env.Out)
+	root.SetErr(env.Err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return command.FlagError(cmd.CommandPath(), err)
+	})
+	fs := root.PersistentFlags()
+	fs.StringVarP(&env.Host, "host", "H", env.Host, "daemon to talk to: unix:///PATH or tcp://HOST[:PORT] (env MUSTER_HOST; default "+command.DefaultHost+")")
+	fs.StringVar(&env.Identity, "identity", env.Identity, "folder of the node certificate shown to a tcp host (env MUSTER_IDENTITY; default "+command.DefaultIdentity+")")
+	return root
+}
+
+// plainUse keeps cobra from adding "[flags]" to usage lines: those that take
+// options say so.
+func plainUse(cmd *cobra.Command) {
+	cmd.DisableFlagsInUseLine = true
+	for _, c := range cmd.Commands() {
+		plainUse(c)
+	}
+}
+
+// Run runs the command line args and returns the exit status. What went wrong
+// is told on env.Err.
+func Run(ctx context.Context, env *command.Env, args []string, more ...*cobra.Command) int {
+	root := Root(env, more...)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		err = command.Misused("muster", err)
+		command.Report(env.Err, err)
+	}
+	return command.ExitStatus(err)
+}

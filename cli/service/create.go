@@ -1,0 +1,109 @@
+package service
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/spf13/cobra"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/progress"
+	"github.com/muster/muster/cli/registry"
+	"github.com/muster/muster/cli/service/edit"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/spec"
+)
+
+type createOptions struct {
+	waitOptions
+	edits        *edit.Edits
+	name         string
+	image        string
+	args         []string
+	noResolve    bool
+	registryAuth bool
+}
+
+func newCreateCommand(env *command.Env) *cobra.Command {
+	var opts createOptions
+	cmd := &cobra.Command{
+		Use:   "create [OPTIONS] IMAGE [COMMAND] [ARG...]",
+		Short: "Create a service",
+		Long:  "Create a service and wait until it has converged.\n\n" + command.ExitHelp,
+		Args:  command.MinArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.image, opts.args = args[0], args[1:]
+			return runCreate(cmd.Context(), env, opts)
+		},
+	}
+	fs := cmd.Flags()
+	fs.SetInterspersed(false) // flags behind IMAGE are the container's
+	flags.Var(fs, "name", "", "name of the service; random by default", flags.Name, flags.Into(&opts.name))
+	fs.BoolVar(&opts.noResolve, "no-resolve-image", false, "keep the image as written: do not look up its digest")
+	fs.BoolVar(&opts.registryAuth, "with-registry-auth", false, "let the nodes pull with this shell's registry login")
+	opts.addFlags(fs)
+	opts.edits = edit.ForCreate(fs, env.LookupEnv)
+	return cmd
+}
+
+func runCreate(ctx context.Context, env *command.Env, opts createOptions) error {
+	s, err := newSpec(ctx, env, opts)
+	if err != nil {
+		return err
+	}
+	control, err := env.Control()
+	if err != nil {
+		return err
+	}
+	request := &controlpb.CreateServiceRequest{Spec: s, NoResolveImage: opts.noResolve}
+	response, err := control.CreateService(ctx, request)
+	for tries := 0; opts.name == "" && errdefs.IsAlreadyExists(err) && tries < 10; tries++ {
+		s.Name = randomName() // the last one was taken
+		response, err = control.CreateService(ctx, request)
+	}
+	if err != nil {
+		return err
+	}
+	warn(env, response.GetWarnings())
+	fmt.Fprintln(env.Out, response.GetService().GetId())
+	return opts.wait(ctx, env, response.GetService(), progress.Goal{})
+}
+
+// newSpec makes and checks the spec, before any call.
+func newSpec(ctx context.Context, env *command.Env, opts createOptions) (*clusterpb.ServiceSpec, error) {
+	if err := opts.edits.Check(); err != nil {
+		return nil, err
+	}
+	image, err := flags.Image.Parse(opts.image)
+	if err != nil {
+		return nil, command.Misusef("image %q: %w", opts.image, err)
+	}
+	s := &clusterpb.ServiceSpec{
+		Name: opts.name,
+		Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: image, Args: opts.args}},
+		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 1}},
+	}
+	if s.Name == "" {
+		s.Name = randomName()
+	}
+	opts.edits.Apply(s)
+	if err := spec.ValidateService(s); err != nil {
+		return nil, err
+	}
+	if opts.registryAuth {
+		if s.Task.Container.RegistryAuth, err = registry.Credential(ctx, env.Getenv, image); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// warn shows what a manager has to say about a call that went through.
+func warn(env *command.Env, warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintf(env.Err, "muster: warning: %s\n", w)
+	}
+}

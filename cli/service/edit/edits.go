@@ -1,0 +1,116 @@
+package edit
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/pflag"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// Spec is short for what all edits change.
+type Spec = clusterpb.ServiceSpec
+
+// Edits are what the flags of one command line do to a spec. Removals go
+// first, then files, then single values in the order they were given, so that
+// "--env-rm A --env-add A=1" means the same in any order.
+type Edits struct {
+	fs     *pflag.FlagSet
+	update bool // the flags of update, not of create
+	lookup flags.Lookup
+
+	remove, first, set []func(*Spec)
+}
+
+// ForCreate defines the flags of "service create" on fs.
+func ForCreate(fs *pflag.FlagSet, lookup flags.Lookup) *Edits {
+	return newEdits(fs, lookup, false)
+}
+
+// ForUpdate defines the flags of "service update" on fs: the same, but lists
+// have a flag to add to them and one to remove from them.
+func ForUpdate(fs *pflag.FlagSet, lookup flags.Lookup) *Edits {
+	return newEdits(fs, lookup, true)
+}
+
+func newEdits(fs *pflag.FlagSet, lookup flags.Lookup, update bool) *Edits {
+	e := &Edits{fs: fs, lookup: lookup, update: update}
+	e.service()
+	e.process()
+	e.environment()
+	e.security()
+	e.resolver()
+	e.resources()
+	e.health()
+	e.restart()
+	e.placement()
+	e.rollout("update", "", updateOf)
+	e.rollout("rollback", " of a rollback", rollbackOf)
+	return e
+}
+
+// Any reports whether any flag that edits the spec was given.
+func (e *Edits) Any() bool { return len(e.remove)+len(e.first)+len(e.set) > 0 }
+
+// Apply edits s.
+func (e *Edits) Apply(s *Spec) {
+	for _, edit := range slices.Concat(e.remove, e.first, e.set) {
+		edit(s)
+	}
+}
+
+// Check finds flags that exclude each other.
+func (e *Edits) Check() error {
+	if f := e.fs.Lookup("no-healthcheck"); f.Changed && f.Value.String() != "false" {
+		for _, name := range healthFlags {
+			if e.fs.Changed(name) {
+				return command.Misusef("--no-healthcheck and --%s exclude each other", name)
+			}
+		}
+	}
+	n := 0
+	for _, name := range []string{"health-cmd", "health-http", "health-tcp"} {
+		if e.fs.Changed(name) {
+			n++
+		}
+	}
+	if n > 1 {
+		return command.Misusef("--health-cmd, --health-http and --health-tcp exclude each other: a task has one health check")
+	}
+	return nil
+}
+
+// one defines a flag with a single value.
+func one[T any](e *Edits, name, short, usage string, kind flags.Kind[T], set func(*Spec, T)) {
+	flags.Var(e.fs, name, short, usage, kind, func(t T) {
+		e.set = append(e.set, func(s *Spec) { set(s, t) })
+	})
+}
+
+// toggle defines a flag that is on or off.
+func (e *Edits) toggle(name, short, usage string, set func(*Spec, bool)) {
+	flags.Switch(e.fs, name, short, usage, func(b bool) {
+		e.set = append(e.set, func(s *Spec) { set(s, b) })
+	})
+}
+
+// many defines the flags of a list: NAME for create, NAME-add and NAME-rm for
+// update.
+func many[T any](e *Edits, name, short, usage string, kind flags.Kind[T], add func(*Spec, T), remove func(*Spec, string)) {
+	manyKinds(e, name, short, usage, kind, add, flags.Name, remove)
+}
+
+// manyKinds is many where -rm takes another kind of value.
+func manyKinds[T, K any](e *Edits, name, short, usage string, kind flags.Kind[T], add func(*Spec, T), key flags.Kind[K], remove func(*Spec, K)) {
+	if !e.update {
+		one(e, name, short, usage, kind, add)
+		return
+	}
+	one(e, name+"-add", "", fmt.Sprintf("add or replace: %s", usage), kind, add)
+	flags.Var(e.fs, name+"-rm", "", "remove what --"+name+"-add added", key, func(k K) {
+		e.remove = append(e.remove, func(s *Spec) { remove(s, k) })
+	})
+}

@@ -1,0 +1,63 @@
+package edit
+
+import (
+	"slices"
+	"strings"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// The functions below return a part of a spec, making it where it is unset.
+
+func task(s *Spec) *clusterpb.TaskSpec { return part(&s.Task) }
+
+func container(s *Spec) *clusterpb.ContainerSpec { return part(&task(s).Container) }
+
+func limits(s *Spec) *clusterpb.Resources { return part(&task(s).Limits) }
+
+func reservations(s *Spec) *clusterpb.Resources { return part(&task(s).Reservations) }
+
+func restartOf(s *Spec) *clusterpb.RestartPolicy { return part(&task(s).Restart) }
+
+func placementOf(s *Spec) *clusterpb.Placement { return part(&task(s).Placement) }
+
+func healthOf(s *Spec) *clusterpb.HealthCheck { return part(&container(s).Health) }
+
+func dns(s *Spec) *clusterpb.DNSConfig { return part(&container(s).Dns) }
+
+func updateOf(s *Spec) *clusterpb.UpdateConfig { return part(&s.Update) }
+
+func rollbackOf(s *Spec) *clusterpb.UpdateConfig { return part(&s.Rollback) }
+
+func part[T any](p **T) *T {
+	if *p == nil {
+		*p = new(T)
+	}
+	return *p
+}
+
+// put sets a key of a map that may be nil.
+func put(m *map[string]string, pair [2]string) {
+	if *m == nil {
+		*m = make(map[string]string)
+	}
+	(*m)[pair[0]] = pair[1]
+}
+
+// include appends v to list unless it is there.
+func include(list *[]string, v string) {
+	if !slices.Contains(*list, v) {
+		*list = append(*list, v)
+	}
+}
+
+// exclude removes v from list.
+func exclude(list *[]string, v string) {
+	*list = slices.DeleteFunc(*list, func(s string) bool { return s == v })
+}
+
+// keyOf is KEY of KEY=VALUE.
+func keyOf(entry string) string {
+	key, _, _ := strings.Cut(entry, "=")
+	return key
+}

@@ -1,0 +1,167 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/logs"
+	"github.com/muster/muster/cli/task"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	logspb "github.com/muster/muster/proto/logs/v1"
+)
+
+type logsOptions struct {
+	logs.Options
+	target       string
+	follow       bool
+	noResolve    bool
+	tail         int64
+	since, until *timestamppb.Timestamp
+}
+
+func newLogsCommand(env *command.Env) *cobra.Command {
+	opts := logsOptions{tail: -1}
+	cmd := &cobra.Command{
+		Use:   "logs [OPTIONS] SERVICE|TASK",
+		Short: "Show what the tasks of a service print",
+		Args:  command.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.target = args[0]
+			return runLogs(cmd.Context(), env, opts)
+		},
+	}
+	fs := cmd.Flags()
+	fs.BoolVarP(&opts.follow, "follow", "f", false, "go on until interrupted")
+	fs.BoolVarP(&opts.Timestamps, "timestamps", "t", false, "show the time of each line")
+	fs.BoolVar(&opts.noResolve, "no-resolve", false, "show ids, not names")
+	fs.BoolVar(&opts.NoTaskIDs, "no-task-ids", false, "leave the ids of tasks out")
+	fs.BoolVar(&opts.NoTrunc, "no-trunc", false, "shorten nothing")
+	fs.BoolVar(&opts.Raw, "raw", false, "show the lines as they are, without where they come from")
+	fs.BoolVar(&opts.Details, "details", false, "show the ids of the node, service and task of each line")
+	flags.Var(fs, "tail", "n", `lines from the end of each task's log; "all" by default`, tailKind(), flags.Into(&opts.tail))
+	moment := flags.Kind[*timestamppb.Timestamp]{Name: "time", Parse: func(s string) (*timestamppb.Timestamp, error) {
+		t, err := logs.ParseTime(s, env.Now())
+		return timestamppb.New(t), err
+	}}
+	flags.Var(fs, "since", "", "only what came after: a time such as 2026-01-02T15:04:05Z, or how long ago, such as 42m", moment, flags.Into(&opts.since))
+	flags.Var(fs, "until", "", "only what came before, likewise", moment, flags.Into(&opts.until))
+	return cmd
+}
+
+func tailKind() flags.Kind[int64] {
+	return flags.Kind[int64]{Name: "lines", Parse: func(s string) (int64, error) {
+		if s == "all" {
+			return -1, nil
+		}
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || n < 0 {
+			return 0, command.Misusef(`must be a number of lines, 0 or more, or "all"`)
+		}
+		return n, nil
+	}}
+}
+
+func runLogs(ctx context.Context, env *command.Env, opts logsOptions) error {
+	control, err := env.Control()
+	if err != nil {
+		return err
+	}
+	request := &logspb.SubscribeLogsRequest{Follow: opts.follow, Tail: opts.tail, Since: opts.since, Until: opts.until}
+	tasks, err := selectTasks(ctx, control, opts.target, request)
+	if err != nil {
+		return err
+	}
+	printer := &logs.Printer{
+		Out: env.Out, Err: env.Err, Options: opts.Options, Tasks: tasks,
+		Lookup: func(ctx context.Context, id string) (*clusterpb.Task, error) {
+			r, err := control.GetTask(ctx, &controlpb.GetTaskRequest{Task: id})
+			return r.GetTask(), err
+		},
+	}
+	if !opts.noResolve {
+		if printer.Names, err = task.Resolve(ctx, control); err != nil {
+			return err
+		}
+	}
+	client, err := env.Logs()
+	if err != nil {
+		return err
+	}
+	err = copyLogs(ctx, client, printer, request)
+	if ctx.Err() != nil {
+		return &command.StatusError{Status: command.ExitInterrupted, Err: context.Canceled}
+	}
+	if err != nil {
+		return fmt.Errorf("read logs of %s: %w", opts.target, err)
+	}
+	return nil
+}
+
+// logsRetry bounds how long following goes on without a manager.
+const logsRetry = 30 * time.Second
+
+// copyLogs prints the logs; when following, it goes on at another manager
+// where one that went away stopped.
+func copyLogs(ctx context.Context, client logspb.LogsServiceClient, printer *logs.Printer, request *logspb.SubscribeLogsRequest) error {
+	for lost := time.Now(); ; {
+		last := printer.Last
+		stream, err := client.SubscribeLogs(ctx, request)
+		if err == nil {
+			err = printer.Copy(ctx, stream)
+		}
+		if !errdefs.IsUnavailable(err) || !request.GetFollow() {
+			return err
+		}
+		if printer.Last.After(last) {
+			request.Since, request.Tail = timestamppb.New(printer.Last.Add(1)), -1
+			lost = time.Now()
+		}
+		if time.Since(lost) > logsRetry {
+			return fmt.Errorf("no manager answered for %s: %w", logsRetry, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// selectTasks names in request the service or else the task called name, and
+// returns the tasks that are known of it.
+func selectTasks(ctx context.Context, control controlpb.ControlServiceClient, name string, request *logspb.SubscribeLogsRequest) (map[string]*clusterpb.Task, error) {
+	svc, err := getService(ctx, control, name, 0)
+	if errdefs.IsNotFound(err) {
+		r, taskErr := control.GetTask(ctx, &controlpb.GetTaskRequest{Task: name})
+		if errdefs.IsNotFound(taskErr) {
+			return nil, fmt.Errorf("no service or task is called %s: %w", name, errdefs.ErrNotFound)
+		}
+		if taskErr != nil {
+			return nil, taskErr
+		}
+		request.TaskIds = []string{r.GetTask().GetId()}
+		return map[string]*clusterpb.Task{r.GetTask().GetId(): r.GetTask()}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	request.ServiceIds = []string{svc.GetId()}
+	r, err := control.ListTasks(ctx, &controlpb.ListTasksRequest{ServiceIds: request.GetServiceIds()})
+	if err != nil {
+		return nil, fmt.Errorf("list tasks: %w", err)
+	}
+	tasks := make(map[string]*clusterpb.Task)
+	for _, t := range r.GetTasks() {
+		tasks[t.GetId()] = t
+	}
+	return tasks, nil
+}

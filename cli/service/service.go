@@ -1,0 +1,59 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/progress"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// New returns the service command.
+func New(env *command.Env) *cobra.Command {
+	return command.Group("service", "Manage services",
+		newCreateCommand(env),
+		newHistoryCommand(env),
+		newInspectCommand(env),
+		newLogsCommand(env),
+		newListCommand(env),
+		newPauseCommand(env),
+		newPromoteCommand(env),
+		newTasksCommand(env),
+		newRestartCommand(env),
+		newResumeCommand(env),
+		newRemoveCommand(env),
+		newRollbackCommand(env),
+		newScaleCommand(env),
+		newUpdateCommand(env),
+	)
+}
+
+// waitOptions say whether and how a command waits for the service.
+type waitOptions struct {
+	detach, quiet bool
+	timeout       time.Duration
+}
+
+func (o *waitOptions) addFlags(fs *pflag.FlagSet) {
+	fs.BoolVarP(&o.detach, "detach", "d", false, "return at once: do not wait until the service has converged")
+	fs.BoolVarP(&o.quiet, "quiet", "q", false, "show no progress")
+	limit := flags.Kind[time.Duration]{Name: "duration", Parse: func(s string) (time.Duration, error) {
+		d, err := flags.Duration.Parse(s)
+		return d.AsDuration(), err
+	}}
+	flags.Var(fs, "timeout", "", "wait no longer than this; 0, the default, waits while there is headway", limit, flags.Into(&o.timeout))
+}
+
+// wait follows svc unless the command is detached.
+func (o waitOptions) wait(ctx context.Context, env *command.Env, svc *clusterpb.Service, goal progress.Goal) error {
+	if o.detach {
+		return nil
+	}
+	goal.Version = svc.GetVersion()
+	return progress.Follow(ctx, env, svc, progress.Options{Goal: goal, Quiet: o.quiet, Timeout: o.timeout})
+}

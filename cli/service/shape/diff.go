@@ -1,0 +1,95 @@
+package shape
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// Change is one field that differs. An empty From means that it is added, an
+// empty To that it is removed.
+type Change struct {
+	// Field is its path: "TaskTemplate.ContainerSpec.Image".
+	Field    string
+	From, To string
+}
+
+// Diff lists what differs between two specs, by path.
+func Diff(from, to *clusterpb.ServiceSpec) []Change {
+	a, b := flatten(OfSpec(from)), flatten(OfSpec(to))
+	paths := slices.Sorted(maps.Keys(a))
+	for p := range b {
+		if _, ok := a[p]; !ok {
+			paths = append(paths, p)
+		}
+	}
+	slices.Sort(paths)
+	var changes []Change
+	for _, p := range paths {
+		if a[p] != b[p] {
+			changes = append(changes, Change{p, a[p], b[p]})
+		}
+	}
+	return changes
+}
+
+// flatten maps the path of every field that is set to its text. Lists are
+// taken whole: their elements have no names.
+func flatten(s Spec) map[string]string {
+	leaves := make(map[string]string)
+	var visit func(path string, v reflect.Value)
+	visit = func(path string, v reflect.Value) {
+		if v.IsZero() {
+			return
+		}
+		if d, ok := v.Interface().(time.Duration); ok {
+			leaves[path] = d.String()
+			return
+		}
+		switch v.Kind() {
+		case reflect.Pointer:
+			if d, ok := v.Interface().(*time.Duration); ok {
+				leaves[path] = d.String() // a zero that was asked for
+				return
+			}
+			visit(path, v.Elem())
+		case reflect.Struct:
+			for i := range v.NumField() {
+				visit(strings.TrimPrefix(path+"."+v.Type().Field(i).Name, "."), v.Field(i))
+			}
+		case reflect.Map:
+			for _, k := range v.MapKeys() {
+				leaves[path+"."+k.String()] = fmt.Sprintf("%q", v.MapIndex(k).String())
+			}
+		case reflect.Slice:
+			leaves[path] = list(v)
+		case reflect.String:
+			leaves[path] = v.String()
+		default:
+			leaves[path] = fmt.Sprint(v.Interface())
+		}
+	}
+	visit("", reflect.ValueOf(s))
+	return leaves
+}
+
+// list is the text of a list's elements; ports as people write them.
+func list(v reflect.Value) string {
+	texts := make([]string, v.Len())
+	for i := range texts {
+		switch e := v.Index(i).Interface().(type) {
+		case string:
+			texts[i] = fmt.Sprintf("%q", e)
+		case Port:
+			texts[i] = e.String()
+		default:
+			texts[i] = fmt.Sprintf("%+v", e)
+		}
+	}
+	return "[" + strings.Join(texts, " ") + "]"
+}

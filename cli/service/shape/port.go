@@ -1,0 +1,54 @@
+package shape
+
+import (
+	"fmt"
+	"strings"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// String is the port as lists show it: "*:8111->80/tcp", with a mode other
+// than ingress behind it.
+func (p Port) String() string {
+	s := fmt.Sprintf("%d/%s", p.TargetPort, p.Protocol)
+	if p.PublishedPort != 0 {
+		s = fmt.Sprintf("*:%d->%s", p.PublishedPort, s)
+	}
+	if p.PublishMode == "host" {
+		s += " (host)"
+	}
+	return s
+}
+
+// Ports is the text of a PORTS column. Runs of ports that were published
+// together are shown as a range.
+func Ports(list []*clusterpb.Port) string {
+	converted := ports(list)
+	var texts []string
+	for i := 0; i < len(converted); {
+		n := run(converted[i:])
+		first, last := converted[i], converted[i+n-1]
+		if n == 1 {
+			texts = append(texts, first.String())
+		} else {
+			texts = append(texts, fmt.Sprintf("*:%d-%d->%d-%d/%s", first.PublishedPort, last.PublishedPort, first.TargetPort, last.TargetPort, first.Protocol))
+		}
+		i += n
+	}
+	return strings.Join(texts, ", ")
+}
+
+// run is how many ports from the start follow each other.
+func run(list []Port) int {
+	n := 1
+	for n < len(list) && list[0].PublishMode == "ingress" && list[0].PublishedPort != 0 {
+		next := list[0]
+		next.PublishedPort += uint32(n)
+		next.TargetPort += uint32(n)
+		if list[n] != next {
+			break
+		}
+		n++
+	}
+	return n
+}

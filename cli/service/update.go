@@ -1,0 +1,151 @@
+package service
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/progress"
+	"github.com/muster/muster/cli/registry"
+	"github.com/muster/muster/cli/service/edit"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/spec"
+)
+
+type updateOptions struct {
+	waitOptions
+	edits        *edit.Edits
+	service      string
+	force        bool
+	rollback     bool
+	plan         bool
+	ifVersion    uint64 // 0: whatever it is
+	newImage     bool   // --image was given
+	noResolve    bool
+	registryAuth bool
+}
+
+func newUpdateCommand(env *command.Env) *cobra.Command {
+	var opts updateOptions
+	cmd := &cobra.Command{
+		Use:   "update [OPTIONS] SERVICE",
+		Short: "Change a service",
+		Long: "Change a service and wait until the change is rolled out. What is not named stays as it is.\n\n" +
+			command.ExitHelp,
+		Args: command.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.service, opts.newImage = args[0], cmd.Flags().Changed("image")
+			return runUpdate(cmd.Context(), env, opts)
+		},
+	}
+	fs := cmd.Flags()
+	fs.BoolVar(&opts.force, "force", false, "replace the tasks though nothing changes")
+	fs.BoolVar(&opts.rollback, "rollback", false, "go back to the spec before the current one")
+	fs.BoolVar(&opts.plan, "plan", false, "show what would change, field by field and slot by slot, and change nothing")
+	version := flags.Int(1, 1<<62)
+	flags.Var(fs, "if-version", "", "refuse unless the service is at this version (Version.Index of inspect)", version,
+		func(n int64) { opts.ifVersion = uint64(n) })
+	fs.BoolVar(&opts.noResolve, "no-resolve-image", false, "keep the image as written: do not look up its digest")
+	fs.BoolVar(&opts.registryAuth, "with-registry-auth", false, "let the nodes pull with this shell's registry login")
+	opts.addFlags(fs)
+	opts.edits = edit.ForUpdate(fs, env.LookupEnv)
+	return cmd
+}
+
+func (o updateOptions) check() error {
+	switch {
+	case o.rollback && (o.edits.Any() || o.force):
+		return command.Misusef("--rollback takes the whole spec back and cannot be combined with other changes")
+	case o.rollback && o.plan:
+		return command.Misusef("--plan cannot be combined with --rollback; see \"muster service history\" for what a rollback goes to")
+	case o.plan && o.detach:
+		return command.Misusef("--plan changes nothing to be detached from: leave out --detach")
+	}
+	return o.edits.Check()
+}
+
+// maxConflicts bounds how often a change is made anew because another one
+// came between reading the service and writing it.
+const maxConflicts = 5
+
+func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error {
+	if err := opts.check(); err != nil {
+		return err
+	}
+	if opts.rollback {
+		return runRollback(ctx, env, rollbackOptions{waitOptions: opts.waitOptions, service: opts.service, ifVersion: opts.ifVersion})
+	}
+	control, err := env.Control()
+	if err != nil {
+		return err
+	}
+	for tries := 1; ; tries++ {
+		before, err := getService(ctx, control, opts.service, opts.ifVersion)
+		if err != nil {
+			return err
+		}
+		request, err := updateRequest(ctx, env, before, opts)
+		if err != nil {
+			return err
+		}
+		response, err := control.UpdateService(ctx, request)
+		if errdefs.IsConflict(err) && opts.ifVersion == 0 && tries < maxConflicts {
+			continue // the flags mean the same on the newer spec
+		}
+		if err != nil {
+			return err
+		}
+		warn(env, response.GetWarnings())
+		if opts.plan {
+			return showPlan(ctx, env, before, request.GetSpec(), response)
+		}
+		fmt.Fprintln(env.Out, opts.service)
+		return opts.wait(ctx, env, response.GetService(), progress.Goal{Before: before})
+	}
+}
+
+// updateRequest applies the flags to the spec of before.
+func updateRequest(ctx context.Context, env *command.Env, before *clusterpb.Service, opts updateOptions) (*controlpb.UpdateServiceRequest, error) {
+	s := proto.CloneOf(before.GetSpec())
+	opts.edits.Apply(s)
+	if opts.force {
+		s.GetTask().ForceUpdate++
+	}
+	if err := spec.ValidateService(s); err != nil {
+		return nil, err
+	}
+	if opts.registryAuth {
+		auth, err := registry.Credential(ctx, env.Getenv, s.GetTask().GetContainer().GetImage())
+		if err != nil {
+			return nil, err
+		}
+		s.GetTask().GetContainer().RegistryAuth = auth
+	}
+	return &controlpb.UpdateServiceRequest{
+		Service: before.GetId(),
+		Version: before.GetVersion(),
+		Spec:    s,
+		// The digest of an image that is not touched stays the one it has.
+		NoResolveImage: opts.noResolve || !opts.newImage,
+		Plan:           opts.plan,
+	}, nil
+}
+
+// getService reads a service; wantVersion is the version it must have, or 0.
+func getService(ctx context.Context, control controlpb.ControlServiceClient, name string, wantVersion uint64) (*clusterpb.Service, error) {
+	response, err := control.GetService(ctx, &controlpb.GetServiceRequest{Service: name})
+	if err != nil {
+		return nil, err
+	}
+	svc := response.GetService()
+	if wantVersion != 0 && svc.GetVersion() != wantVersion {
+		return nil, fmt.Errorf("service %s is at version %d, not %d: it has changed since: %w", name, svc.GetVersion(), wantVersion, errdefs.ErrFailedPrecondition)
+	}
+	return svc, nil
+}

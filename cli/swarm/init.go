@@ -1,0 +1,68 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/node"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	nodepb "github.com/muster/muster/proto/node/v1"
+	"github.com/muster/muster/proto/spec"
+)
+
+type initOptions struct {
+	request  nodepb.InitClusterRequest
+	settings settings
+}
+
+func newInitCommand(env *command.Env) *cobra.Command {
+	opts := new(initOptions)
+	cmd := &cobra.Command{
+		Use:   "init [OPTIONS]",
+		Short: "Make this node the first manager of a new cluster",
+		Args:  command.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runInit(cmd.Context(), env, opts)
+		},
+	}
+	fs, r := cmd.Flags(), &opts.request
+	flags.Var(fs, "advertise-addr", "", "address that other nodes reach this one at; this machine's only address by default", nodeAddr(), flags.Into(&r.AdvertiseAddr))
+	flags.Var(fs, "listen-addr", "", "address to listen on; 0.0.0.0:2377 by default", nodeAddr(), flags.Into(&r.ListenAddr))
+	flags.Var(fs, "data-path-addr", "", "address for the traffic between tasks; --advertise-addr by default", dataPathAddr(), flags.Into(&r.DataPathAddr))
+	flags.Var(fs, "data-path-port", "", "UDP port for the traffic between tasks, on all nodes; 4789 by default", dataPathPort(), flags.Into(&r.DataPathPort))
+	flags.Var(fs, "default-addr-pool", "", "network that addresses of tasks are taken from; "+spec.DefaultAddrPool+" by default", addrPool(), flags.Into(&r.DefaultAddrPool))
+	flags.Var(fs, "availability", "", "active (default), pause or drain", node.Availability(), flags.Into(&r.Availability))
+	fs.BoolVar(&r.ForceNewCluster, "force-new-cluster", false, "keep the state on this manager's disk and drop all other managers: for when they are lost for good")
+	opts.settings.addFlags(fs)
+	return cmd
+}
+
+func runInit(ctx context.Context, env *command.Env, opts *initOptions) error {
+	opts.request.Spec = new(clusterpb.ClusterSpec)
+	opts.settings.apply(opts.request.Spec)
+	if err := spec.ValidateCluster(opts.request.GetSpec()); err != nil {
+		return err
+	}
+	local, err := env.Local()
+	if err != nil {
+		return err
+	}
+	r, err := local.InitCluster(ctx, &opts.request)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(env.Out, "The cluster is made: node %s is its first manager.\n\n", r.GetNodeId())
+	joinHelp(env.Out, "worker", r.GetWorkerToken(), r.GetControlAddr())
+	fmt.Fprintln(env.Out, "To add a manager, run \"muster swarm join-token manager\" and follow what it says.")
+	return nil
+}
+
+// joinHelp prints the command that adds a node.
+func joinHelp(w io.Writer, role, token, addr string) {
+	fmt.Fprintf(w, "To add a %s to this cluster, run on its machine:\n\n    muster swarm join --token %s %s\n\n", role, token, addr)
+}

@@ -1,0 +1,62 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/muster/muster/cli/command"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+)
+
+type joinTokenOptions struct {
+	role          string
+	rotate, quiet bool
+}
+
+func newJoinTokenCommand(env *command.Env) *cobra.Command {
+	var opts joinTokenOptions
+	cmd := &cobra.Command{
+		Use:   "join-token [OPTIONS] worker|manager",
+		Short: "Show the token that new nodes join with",
+		Args:  command.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.role = args[0]
+			return runJoinToken(cmd.Context(), env, opts)
+		},
+	}
+	cmd.Flags().BoolVar(&opts.rotate, "rotate", false, "make a new token; the old one is worthless for new nodes")
+	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "show the token only")
+	return cmd
+}
+
+func runJoinToken(ctx context.Context, env *command.Env, opts joinTokenOptions) error {
+	request := &controlpb.GetJoinTokenRequest{Rotate: opts.rotate}
+	switch opts.role {
+	case "worker":
+		request.Role = clusterpb.NodeRole_NODE_ROLE_WORKER
+	case "manager":
+		request.Role = clusterpb.NodeRole_NODE_ROLE_MANAGER
+	default:
+		return command.Misusef("%q: must be worker or manager", opts.role)
+	}
+	control, err := env.Control()
+	if err != nil {
+		return err
+	}
+	r, err := control.GetJoinToken(ctx, request)
+	if err != nil {
+		return err
+	}
+	if opts.quiet {
+		fmt.Fprintln(env.Out, r.GetToken())
+		return nil
+	}
+	if opts.rotate {
+		fmt.Fprintf(env.Out, "The %s token is a new one; the old one lets nobody join.\n\n", opts.role)
+	}
+	joinHelp(env.Out, opts.role, r.GetToken(), r.GetAddr())
+	return nil
+}

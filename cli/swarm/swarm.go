@@ -1,0 +1,18 @@
+package swarm
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/muster/muster/cli/command"
+)
+
+// New returns the swarm command.
+func New(env *command.Env) *cobra.Command {
+	return command.Group("swarm", "Make, join and leave a cluster",
+		newInitCommand(env),
+		newJoinCommand(env),
+		newJoinTokenCommand(env),
+		newLeaveCommand(env),
+		newUpdateCommand(env),
+	)
+}

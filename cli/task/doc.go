@@ -1,0 +1,2 @@
+// Package task lists tasks, for "service ps" and "node ps".
+package task

@@ -1,0 +1,135 @@
+package task
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker/go-units"
+
+	"github.com/muster/muster/cli/render"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/spec"
+)
+
+// Table is what a list of tasks shows.
+func Table() render.Table {
+	return render.Table{
+		{Field: "ID", Header: "ID"},
+		{Field: "Name", Header: "NAME"},
+		{Field: "Image", Header: "IMAGE"},
+		{Field: "Node", Header: "NODE"},
+		{Field: "DesiredState", Header: "DESIRED STATE"},
+		{Field: "CurrentState", Header: "CURRENT STATE"},
+		{Field: "Error", Header: "ERROR"},
+		{Field: "Ports", Header: "PORTS"},
+	}
+}
+
+// errorWidth is how much of an error a list shows.
+const errorWidth = 40
+
+// rows lists tasks by service and slot, the newest of a slot first; older
+// ones are marked as its history.
+func rows(tasks []*clusterpb.Task, names Names, opts Options, now time.Time) []render.Row {
+	tasks = slices.Clone(tasks)
+	slices.SortFunc(tasks, func(a, b *clusterpb.Task) int {
+		return cmp.Or(
+			cmp.Compare(a.GetServiceName(), b.GetServiceName()),
+			cmp.Compare(a.GetServiceId(), b.GetServiceId()),
+			cmp.Compare(a.GetSlot(), b.GetSlot()),
+			b.GetCreatedAt().AsTime().Compare(a.GetCreatedAt().AsTime()),
+			cmp.Compare(a.GetId(), b.GetId()),
+		)
+	})
+	var list []render.Row
+	previous := ""
+	for _, t := range tasks {
+		name := names.Task(t)
+		shown := name
+		if name == previous {
+			shown = ` \_ ` + name
+		}
+		previous = name
+		list = append(list, render.Row{
+			"ID":           render.ID(t.GetId(), opts.NoTrunc),
+			"Name":         shown,
+			"Image":        Image(t.GetSpec().GetContainer().GetImage(), opts.NoTrunc),
+			"Node":         names.Node(t.GetNodeId()),
+			"DesiredState": title(lifecycle.Name(t.GetDesired())),
+			"CurrentState": CurrentState(t, now),
+			"Error":        taskError(t, opts.NoTrunc),
+			"Ports":        hostPorts(t),
+		})
+	}
+	return list
+}
+
+// CurrentState is what was last observed, and when.
+func CurrentState(t *clusterpb.Task, now time.Time) string {
+	status := t.GetStatus()
+	at := status.GetAppliedAt() // the leader's clock: the nodes' differ
+	if at == nil {
+		at = status.GetAt()
+	}
+	s := title(lifecycle.Name(status.GetState()))
+	if status.GetHealth().GetState() == clusterpb.HealthStatus_STATE_UNHEALTHY {
+		s += " (unhealthy)"
+	}
+	if ago := render.Ago(at, now); ago != "" {
+		s += " " + ago
+	}
+	if wait := t.GetStartAfter().AsTime().Sub(now); t.GetStartAfter() != nil && wait > 0 && status.GetState() <= lifecycle.Ready {
+		s += fmt.Sprintf(", restarts in %s", strings.ToLower(units.HumanDuration(wait)))
+	}
+	return s
+}
+
+// Image is an image's name as people write it, without the digest unless
+// noTrunc or there is no tag.
+func Image(image string, noTrunc bool) string {
+	if noTrunc {
+		return image
+	}
+	ref, err := reference.ParseNormalizedNamed(image)
+	if err != nil {
+		return image
+	}
+	if tagged, ok := ref.(reference.NamedTagged); ok {
+		if plain, err := reference.WithTag(reference.TrimNamed(ref), tagged.Tag()); err == nil {
+			return reference.FamiliarString(plain)
+		}
+	}
+	return reference.FamiliarString(ref)
+}
+
+func taskError(t *clusterpb.Task, noTrunc bool) string {
+	text := strings.Join(strings.Fields(t.GetStatus().GetErr()), " ")
+	if text == "" {
+		return ""
+	}
+	if !noTrunc {
+		text = render.Ellipsis(text, errorWidth)
+	}
+	return `"` + text + `"`
+}
+
+// hostPorts are the ports that a task has on its node for itself.
+func hostPorts(t *clusterpb.Task) string {
+	var list []string
+	for _, p := range t.GetStatus().GetHostPorts() {
+		list = append(list, fmt.Sprintf("*:%d->%d/%s", p.GetPublished(), p.GetTarget(), spec.ProtocolName(p.GetProtocol())))
+	}
+	return strings.Join(list, ", ")
+}
+
+func title(s string) string {
+	if s == "" || s == "unspecified" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

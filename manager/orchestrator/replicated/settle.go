@@ -1,0 +1,94 @@
+package replicated
+
+import (
+	"slices"
+
+	"github.com/muster/muster/manager/orchestrator/restart"
+	"github.com/muster/muster/manager/orchestrator/slot"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+)
+
+// settle returns the changes that leave the slot with one task that is to run
+// on a node that can run it, or two during a rollout.
+func (p planner) settle(s slot.Slot) (changes []*raftpb.Change) {
+	var placed, leaving []*clusterpb.Task
+	for _, t := range s.Wanted() {
+		switch lost := slot.Lost(t, p.nodes); {
+		case lost != "":
+			// Asked to stop, so that it is stopped should the node come back.
+			changes = append(changes, slot.Desire(t, lifecycle.Shutdown, lost))
+		case slot.Drained(t, p.nodes) != "":
+			leaving = append(leaving, t)
+		default:
+			placed = append(placed, t)
+		}
+	}
+	placed, extra := best(placed)
+	changes = append(changes, extra...)
+	if len(placed) > 0 {
+		return append(changes, p.letGo(leaving, placed)...)
+	}
+	return append(changes, p.refill(s, leaving)...)
+}
+
+// best keeps one of the tasks with the same spec and removes the others. There
+// are others only after a drain was called off or a proposal was applied
+// though it seemed to have failed.
+func best(tasks []*clusterpb.Task) (kept []*clusterpb.Task, changes []*raftpb.Change) {
+	byVersion := make(map[uint64]*clusterpb.Task)
+	for _, t := range slices.Backward(tasks) { // the oldest of the equally far
+		have := byVersion[t.GetSpecVersion()]
+		switch {
+		case have == nil:
+			byVersion[t.GetSpecVersion()] = t
+		case t.GetStatus().GetState() > have.GetStatus().GetState():
+			changes = append(changes, slot.Desire(have, lifecycle.Remove, "another task has its slot"))
+			byVersion[t.GetSpecVersion()] = t
+		default:
+			changes = append(changes, slot.Desire(t, lifecycle.Remove, "another task has its slot"))
+		}
+	}
+	for _, t := range tasks {
+		if byVersion[t.GetSpecVersion()] == t {
+			kept = append(kept, t)
+		}
+	}
+	return kept, changes
+}
+
+// letGo stops the tasks on drained nodes once another one serves, or if they
+// serve nothing themselves.
+func (p planner) letGo(leaving, placed []*clusterpb.Task) (changes []*raftpb.Change) {
+	serves := slices.ContainsFunc(placed, lifecycle.Serving)
+	for _, t := range leaving {
+		if serves || !lifecycle.Serving(t) || !p.overlap() {
+			changes = append(changes, slot.Desire(t, lifecycle.Shutdown, slot.Drained(t, p.nodes)))
+		}
+	}
+	return changes
+}
+
+// refill gives the slot a new task. Only a task that ended by itself makes it
+// wait; the loss of a node does not.
+func (p planner) refill(s slot.Slot, leaving []*clusterpb.Task) []*raftpb.Change {
+	next, last := slot.TemplateFor(p.svc, s), s.Newest()
+	changes := p.letGo(leaving, nil)
+	if slot.EndedByItself(last) {
+		return append(changes, restart.After(next, s, p.id, p.now)...)
+	}
+	t := next.Successor(p.id(), s, last, p.now)
+	if stays := lifecycle.Serving(last) && p.overlap(); !stays && !slot.Stopped(last, p.nodes) {
+		slot.HoldBack(t)
+	}
+	return append(changes, slot.Create(t))
+}
+
+// overlap reports whether a task may be started beside the one it is to
+// replace on another node. Draining moves start-first unless the service says
+// stop-first in so many words or binds ports of the nodes.
+func (p planner) overlap() bool {
+	order := p.svc.GetSpec().GetUpdate().GetOrder()
+	return order != clusterpb.UpdateConfig_ORDER_STOP_FIRST && !slot.HostPorts(p.svc.GetPorts())
+}

@@ -1,0 +1,153 @@
+package restart
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/muster/muster/manager/orchestrator/slot"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+)
+
+// Defaults of the policy's durations.
+const (
+	DefaultDelay    = 5 * time.Second
+	DefaultMaxDelay = 5 * time.Minute
+
+	// minUptime is the least time a task has to stay up for the back-off to start anew.
+	minUptime = 10 * time.Second
+	// minBackoff is what doubles when the delay is 0: the first restart in a
+	// row is immediate then, the following ones are not.
+	minBackoff = 100 * time.Millisecond
+)
+
+// Decision is what the policy says about a slot whose newest task ended by itself.
+type Decision struct {
+	// Again tells whether the slot gets another task.
+	Again bool
+	// After is when that task may start.
+	After time.Time
+	// Attempt is how many restarts in a row it will be.
+	Attempt uint32
+	// Reason says in words why it waits, or why there is none.
+	Reason string
+}
+
+// Decide applies the restart policy of next, the template of the replacement,
+// to a slot whose newest task ended by itself.
+//
+// It depends on when the task ended and not on when it is asked, so that a
+// slot that was given up stays given up.
+func Decide(next slot.Template, s slot.Slot) Decision {
+	policy, last := next.Spec.GetRestart(), s.Newest()
+	switch policy.GetCondition() {
+	case clusterpb.RestartPolicy_CONDITION_NONE:
+		return Decision{Reason: "not restarted: the restart condition is none"}
+	case clusterpb.RestartPolicy_CONDITION_ON_FAILURE:
+		if last.GetStatus().GetState() == lifecycle.Complete {
+			return Decision{Reason: "not restarted: it completed"}
+		}
+	case clusterpb.RestartPolicy_CONDITION_UNSPECIFIED, clusterpb.RestartPolicy_CONDITION_ANY:
+	}
+	if allowed := policy.GetMaxAttempts(); allowed > 0 && restarts(next, s) >= allowed {
+		return Decision{Reason: fmt.Sprintf("not restarted: used up all %d restart attempts; last end: %s", allowed, cause(last))}
+	}
+	attempt := uint32(1)
+	if last.GetSpecVersion() == next.SpecVersion && !stayedUp(policy, last) {
+		attempt = last.GetAttempt() + 1
+	}
+	delay := backoff(policy, attempt)
+	return Decision{
+		Again:   true,
+		After:   endedAt(last).Add(delay),
+		Attempt: attempt,
+		Reason:  describe(delay, attempt, last),
+	}
+}
+
+// restarts counts the slot's restarts with this spec within the policy's
+// window before the last end. The reaper keeps as many tasks as this needs.
+func restarts(next slot.Template, s slot.Slot) (n uint32) {
+	window := next.Spec.GetRestart().GetWindow().AsDuration()
+	since := endedAt(s.Newest()).Add(-window)
+	for _, t := range s.Tasks {
+		if t.GetAttempt() == 0 || t.GetSpecVersion() != next.SpecVersion {
+			continue
+		}
+		if window <= 0 || t.GetCreatedAt().AsTime().After(since) {
+			n++
+		}
+	}
+	return n
+}
+
+// stayedUp reports whether the task ran for longer than the delay it had
+// waited, and at least minUptime.
+func stayedUp(policy *clusterpb.RestartPolicy, t *clusterpb.Task) bool {
+	if t.GetRunningAt() == nil {
+		return false
+	}
+	up := endedAt(t).Sub(t.GetRunningAt().AsTime())
+	return up > max(minUptime, backoff(policy, t.GetAttempt()))
+}
+
+// backoff is the delay before the restart that is the attempt-th in a row.
+func backoff(policy *clusterpb.RestartPolicy, attempt uint32) time.Duration {
+	delay, limit := DefaultDelay, DefaultMaxDelay
+	if policy.GetDelay() != nil {
+		delay = max(0, policy.GetDelay().AsDuration())
+	}
+	if policy.GetMaxDelay() != nil {
+		limit = max(0, policy.GetMaxDelay().AsDuration())
+	}
+	// A maximum below the delay does not shorten it.
+	limit = max(limit, delay)
+	switch attempt {
+	case 0:
+		return 0
+	case 1:
+		return delay
+	}
+	delay = max(delay, minBackoff)
+	for i := uint32(1); i < attempt && delay < limit; i++ {
+		delay *= 2
+	}
+	return min(delay, limit)
+}
+
+func describe(delay time.Duration, attempt uint32, last *clusterpb.Task) string {
+	when := "restarting now"
+	if delay > 0 {
+		when = "restarting in " + delay.Round(time.Millisecond).String()
+	}
+	if attempt == 1 {
+		return when + ": " + cause(last)
+	}
+	what := "failures"
+	if last.GetStatus().GetState() == lifecycle.Complete {
+		what = "ends"
+	}
+	return fmt.Sprintf("%s after %d %s in a row: %s", when, attempt, what, cause(last))
+}
+
+// cause says why a task ended.
+func cause(t *clusterpb.Task) string {
+	status := t.GetStatus()
+	switch {
+	case status.GetErr() != "":
+		return status.GetErr()
+	case status.GetContainer().GetOomKilled():
+		return "out of memory"
+	case status.GetContainer() != nil:
+		return fmt.Sprintf("exit status %d", status.GetContainer().GetExitCode())
+	}
+	return lifecycle.Name(status.GetState())
+}
+
+// endedAt is the leader's clock when the task's end became known.
+func endedAt(t *clusterpb.Task) time.Time {
+	if at := t.GetStatus().GetAppliedAt(); at != nil {
+		return at.AsTime()
+	}
+	return t.GetStatus().GetAt().AsTime()
+}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
@@ -16,23 +17,30 @@ import (
 // taskDevice is what a task's device is called in its network namespace.
 const taskDevice = "eth0"
 
+// overlayTimeout bounds how long an attach waits for the overlay to be there.
+const overlayTimeout = 10 * time.Second
+
 // Attach connects a task to the overlay: a veth whose other end is eth0 in
 // the task's network namespace, its addresses, its default routes, and the
 // routes to it. The executor calls it before the task's process starts. It is
 // safe to call for many tasks at once, and again for the same task.
 //
-// It returns ErrFailedPrecondition before the plane has applied its first
-// Want, which makes the overlay.
+// It waits for the first Want to be applied, which makes the overlay, and
+// returns ErrUnavailable if that takes longer than 10 s.
 func (p *Plane) Attach(ctx context.Context, t Task) error {
 	unlock, err := p.lockTask(ctx, t.ID)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	mtu := int(p.mtu.Load())
-	if mtu == 0 {
-		return fmt.Errorf("attach task %s: the overlay is not there yet: %w", t.ID, errdefs.ErrFailedPrecondition)
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+		return fmt.Errorf("attach task %s: wait for the overlay: %w", t.ID, ctx.Err())
+	case <-time.After(overlayTimeout):
+		return fmt.Errorf("attach task %s: there is no overlay on this node after %s: %w", t.ID, overlayTimeout, errdefs.ErrUnavailable)
 	}
+	mtu := int(p.mtu.Load())
 	p.mu.Lock()
 	p.attached[t.ID] = true
 	delete(p.detached, t.ID)

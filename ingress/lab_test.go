@@ -20,7 +20,7 @@ import (
 // lab is a network on this machine: a client and nodes on one switch, each in
 // a network namespace of its own, each node with its own plane.
 type lab struct {
-	t      *testing.T
+	t      testing.TB
 	prefix string
 	client string // network namespace of the client
 	nodes  []*labNode
@@ -41,7 +41,7 @@ type labNode struct {
 var labs atomic.Int32 //nolint:gochecknoglobals // unique names among parallel tests
 
 // newLab needs root and skips the test without.
-func newLab(t *testing.T, nodes int, v6 bool) *lab {
+func newLab(t testing.TB, nodes int, v6 bool) *lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: network namespaces")

@@ -37,8 +37,11 @@ type Plane struct {
 	log     *slog.Logger
 	changed chan struct{} // holds one token if want changed
 	want    atomic.Pointer[Want]
-	mtu     atomic.Int64 // of tasks' devices; zero until the overlay is there
 	repairs atomic.Uint64
+
+	ready chan struct{} // closed when the overlay is there for the first time
+	made  sync.Once     // closes ready
+	mtu   atomic.Int64  // of tasks' devices, once ready
 
 	// applying lets one goroutine at a time change what apply changes, and
 	// guards known: what the kernel holds if nobody else changed it, nil if
@@ -73,7 +76,7 @@ func New(cfg Config) *Plane {
 		cfg.Log = slog.Default()
 	}
 	return &Plane{
-		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), ready: make(chan struct{}),
 		applying: semaphore.NewWeighted(1),
 		attached: make(map[string]bool), detached: make(map[string]bool), busy: make(map[string]*taskLock),
 	}

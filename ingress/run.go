@@ -91,6 +91,7 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *stat
 		return err
 	}
 	p.mtu.Store(int64(want.device.mtu))
+	p.made.Do(func() { close(p.ready) })
 	p.known = want
 	if err := p.attachMissing(ctx, k, w, full || known == nil); err != nil {
 		return err
@@ -208,6 +209,5 @@ func (p *Plane) Remove(ctx context.Context) error {
 	}
 	defer p.applying.Release(1)
 	p.known = nil
-	p.mtu.Store(0)
 	return p.in(func(k *kernel) error { return k.remove() })
 }

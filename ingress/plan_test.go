@@ -1,0 +1,200 @@
+package ingress
+
+import (
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables"
+
+	"github.com/muster/muster/ingress/ruleset"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew") //nolint:gochecknoglobals // a test flag
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+// render lists all of a state but the rules of tables, which nft shows.
+func render(s *state) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "device: %s\n", s.device)
+	section := func(name string, lines []string) {
+		slices.Sort(lines)
+		for _, l := range lines {
+			fmt.Fprintf(&b, "%s: %s\n", name, l)
+		}
+	}
+	section("address", texts(s.addrs))
+	section("neighbour", texts(s.neighs))
+	section("forwarding", texts(s.frames))
+	section("route", texts(s.routes))
+	section("rule", texts(s.rules))
+	section("sysctl", texts(s.sysctls))
+	for _, fam := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
+		if t := s.tables[fam]; t != nil {
+			fmt.Fprintf(&b, "table family %d:\n%s", fam, t)
+		}
+	}
+	return b.String()
+}
+
+func texts[T comparable](s set[T]) []string {
+	var lines []string
+	for v := range s {
+		lines = append(lines, fmt.Sprint(v))
+	}
+	return lines
+}
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// example is a node of three, with one task of two, and all kinds of ports.
+func example() *Want {
+	ep := func(s4, s6 string) Endpoint {
+		return Endpoint{Addr4: netip.MustParseAddrPort(s4), Addr6: netip.MustParseAddrPort(s6)}
+	}
+	a, b := ep("10.88.0.10:80", "[fd88::10]:80"), ep("10.88.0.11:80", "[fd88::11]:80")
+	return &Want{
+		Self: Node{ID: "n1", Index: 1, Underlay: addr("10.77.0.101")},
+		Nodes: []Node{
+			{ID: "n2", Index: 2, Underlay: addr("10.77.0.102"), Tasks: []netip.Addr{addr("10.88.0.11"), addr("fd88::11")}},
+			{ID: "n300", Index: 300, Underlay: addr("10.77.0.103"), Addrs: []netip.Addr{addr("fd77::103")}},
+		},
+		Tasks: []Task{{ID: "a", Netns: "/run/netns/a", Addrs: []netip.Addr{addr("10.88.0.10"), addr("fd88::10")}}},
+		Ports: []Port{
+			{Protocol: "tcp", Published: 8111, Endpoints: []Endpoint{b, a}},
+			{Protocol: "udp", Published: 53, Endpoints: []Endpoint{a}},
+			{Protocol: "tcp", Published: 8112},
+			{Protocol: "tcp", Published: 8113, HostMode: true},
+			{Protocol: "tcp", Published: 8114, HostMode: true, Endpoints: []Endpoint{a}},
+			{Protocol: "tcp", Published: 8115, Endpoints: []Endpoint{{Addr4: a.Addr4}}},
+		},
+		Subnets: []netip.Prefix{
+			netip.MustParsePrefix("10.88.0.0/16"), netip.MustParsePrefix("10.88.4.0/24"), netip.MustParsePrefix("fd88::/64"),
+		},
+	}
+}
+
+func exampleFacts() facts { return facts{mtu: 1500, ipv6: true, vni: DefaultVNI, port: DefaultPort} }
+
+func TestPlan(t *testing.T) {
+	v6 := example()
+	v6.Self.Underlay = addr("fd77::101")
+	v6.Nodes = v6.Nodes[:1]
+	v6.Nodes[0].Underlay = addr("fd77::102")
+	strict := exampleFacts()
+	strict.strict = true
+	tests := map[string]struct {
+		want  *Want
+		facts facts
+	}{
+		"whole":         {example(), exampleFacts()},
+		"no-ipv6":       {example(), facts{mtu: 9000, vni: 7, port: 4790}},
+		"ipv6-underlay": {v6, strict},
+		"alone":         {&Want{Self: example().Self}, exampleFacts()},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if err := tt.want.validate(); err != nil {
+				t.Fatal(err)
+			}
+			got := plan(tt.want, tt.facts)
+			golden(t, "plan-"+name+".golden", render(got))
+			if lines := drift(plan(tt.want, tt.facts), got); len(lines) > 0 {
+				t.Errorf("planned twice, it differs: %q", lines)
+			}
+		})
+	}
+}
+
+// TestRuleset compares what nft says of the tables in the kernel.
+func TestRuleset(t *testing.T) {
+	l := newLab(t, 1, false)
+	version := l.run("nft", "--version")
+	if !strings.Contains(version, "v1.0.6") {
+		t.Skipf("the golden files are as nft 1.0.6 writes them, here is %s", version)
+	}
+	want := plan(example(), exampleFacts())
+	err := inNetns(l.nodes[0].netns, func() error {
+		for _, table := range want.tables {
+			if err := ruleset.Apply(ruleset.Diff(nil, table), table); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fam := range []string{"ip", "ip6"} {
+		golden(t, fam+".nft.golden", l.in(l.nodes[0].netns, "nft", "-s", "list", "table", fam, "muster"))
+	}
+}
+
+func TestValidate(t *testing.T) {
+	tests := map[string]func(*Want){
+		"index zero":           func(w *Want) { w.Self.Index = 0 },
+		"index too large":      func(w *Want) { w.Nodes[0].Index = MaxNodeIndex + 1 },
+		"index twice":          func(w *Want) { w.Nodes[0].Index = 1 },
+		"no data-path address": func(w *Want) { w.Nodes[0].Underlay = netip.Addr{} },
+		"mixed families":       func(w *Want) { w.Nodes[0].Underlay = addr("fd77::1") },
+		"unknown protocol":     func(w *Want) { w.Ports[0].Protocol = "sctp" },
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := example()
+			spoil(w)
+			if err := w.validate(); !errdefs.IsInvalidArgument(err) {
+				t.Errorf("validate gave %v, want an invalid argument", err)
+			}
+		})
+	}
+	if err := example().validate(); err != nil {
+		t.Errorf("validate of the example gave %v", err)
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	seen := make(map[netip.Addr]uint32)
+	metadata := []netip.Prefix{netip.MustParsePrefix("169.254.169.0/24"), netip.MustParsePrefix("169.254.170.0/24")}
+	for i := uint32(1); i <= MaxNodeIndex; i++ {
+		a := tunnel4(i)
+		if other, ok := seen[a]; ok {
+			t.Fatalf("indices %d and %d both have %s", other, i, a)
+		}
+		seen[a] = i
+		if !netip.MustParsePrefix("169.254.128.0/17").Contains(a) || metadata[0].Contains(a) || metadata[1].Contains(a) {
+			t.Fatalf("index %d has %s", i, a)
+		}
+		if nodeMark(i)&^markMask != 0 || nodeMark(i) == 0 {
+			t.Fatalf("index %d has mark %#x", i, nodeMark(i))
+		}
+	}
+	for _, id := range []string{"a", strings.Repeat("x", 25), strings.Repeat("x", 26)} {
+		if n := len(taskLink(id)); n > 15 {
+			t.Errorf("the link of %s has %d bytes", id, n)
+		}
+	}
+}

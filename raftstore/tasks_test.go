@@ -1,6 +1,7 @@
 package raftstore_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -107,4 +108,8 @@ func TestTasksShareTheSpecOfTheirService(t *testing.T) {
 	if t2, _ := s.Task("t2"); t2.GetSpec().GetForceUpdate() != 1 {
 		t.Error("a task lost its own spec")
 	}
+}
+
+func statusMessage(n uint64) *clusterpb.TaskStatus {
+	return &clusterpb.TaskStatus{State: lifecycle.Preparing, Message: fmt.Sprint(n)}
 }

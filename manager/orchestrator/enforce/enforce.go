@@ -1,0 +1,145 @@
+package enforce
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/muster/muster/manager/control"
+	"github.com/muster/muster/manager/orchestrator/slot"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// Controller returns the enforcer. Its keys are nodes; id names new tasks.
+func Controller(id func() string) *control.Controller {
+	return &control.Controller{
+		Name:   "enforce",
+		Keys:   nodeIDs,
+		KeysOf: keysOf,
+		Plan: func(s *raftstore.State, key string, now time.Time) ([]*raftpb.Change, time.Duration) {
+			n, ok := s.Node(key)
+			if !ok || !active(n) {
+				return nil, 0
+			}
+			return enforcer{state: s, node: n, id: id, now: now}.plan(), 0
+		},
+	}
+}
+
+func nodeIDs(s *raftstore.State) (ids []string) {
+	for n := range s.Nodes() {
+		ids = append(ids, n.GetId())
+	}
+	return ids
+}
+
+// keysOf looks at a node when it changed, and when a task came to it: the
+// scheduler may have chosen it before it changed.
+func keysOf(s *raftstore.State, ref raftstore.Ref) []string {
+	switch ref.Kind {
+	case raftstore.KindNode:
+		return []string{ref.ID}
+	case raftstore.KindTask:
+		if t, ok := s.Task(ref.ID); ok && t.GetStatus().GetState() == lifecycle.Assigned {
+			return []string{t.GetNodeId()}
+		}
+	case raftstore.KindCluster, raftstore.KindSecrets, raftstore.KindService:
+	}
+	return nil
+}
+
+// active nodes only: a paused one keeps what it has, a drained one is emptied anyway.
+func active(n *clusterpb.Node) bool {
+	a := n.GetSpec().GetAvailability()
+	return a == clusterpb.NodeSpec_AVAILABILITY_ACTIVE || a == clusterpb.NodeSpec_AVAILABILITY_UNSPECIFIED
+}
+
+// enforcer looks at one node.
+type enforcer struct {
+	state *raftstore.State
+	node  *clusterpb.Node
+	id    func() string
+	now   time.Time
+}
+
+func (e enforcer) plan() (changes []*raftpb.Change) {
+	var stay []*clusterpb.Task
+	for t := range e.state.TasksOn(e.node.GetId()) {
+		svc, ok := e.state.Service(t.GetServiceId())
+		switch {
+		case !ok || !lifecycle.Wanted(t):
+		case e.offends(t, svc):
+			changes = append(changes, e.evict(t, svc, "its node no longer meets its constraints")...)
+		default:
+			stay = append(stay, t)
+		}
+	}
+	for _, t := range tooMuch(stay, e.node.GetDescription().GetResources()) {
+		svc, _ := e.state.Service(t.GetServiceId())
+		changes = append(changes, e.evict(t, svc, "its node no longer has the resources it reserves")...)
+	}
+	return changes
+}
+
+// offends reports whether the node broke the task's placement. A task that
+// only offends against the present constraints is out of date: while a rollout
+// is under way that will replace it in its turn.
+func (e enforcer) offends(t *clusterpb.Task, svc *clusterpb.Service) bool {
+	if slot.Fits(svc.GetSpec().GetTask().GetPlacement(), e.node) {
+		return false
+	}
+	return settled(svc) || !slot.Fits(t.GetSpec().GetPlacement(), e.node)
+}
+
+// settled reports whether no rollout is under way.
+func settled(svc *clusterpb.Service) bool {
+	switch svc.GetUpdate().GetState() {
+	case clusterpb.UpdateStatus_STATE_UNSPECIFIED, clusterpb.UpdateStatus_STATE_COMPLETED, clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
+		return true
+	case clusterpb.UpdateStatus_STATE_UPDATING, clusterpb.UpdateStatus_STATE_PAUSED, clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED,
+		clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED, clusterpb.UpdateStatus_STATE_CANARY:
+	}
+	return false
+}
+
+// tooMuch picks the tasks, the newest first, without which the others'
+// reservations fit into what the node has.
+func tooMuch(tasks []*clusterpb.Task, have *clusterpb.Resources) (gone []*clusterpb.Task) {
+	if have == nil {
+		return nil // the node has not told yet
+	}
+	var cpus, memory int64
+	for _, t := range tasks {
+		cpus += t.GetSpec().GetReservations().GetNanoCpus()
+		memory += t.GetSpec().GetReservations().GetMemoryBytes()
+	}
+	newest := slices.SortedFunc(slices.Values(tasks), func(a, b *clusterpb.Task) int {
+		return cmp.Or(b.GetCreatedAt().AsTime().Compare(a.GetCreatedAt().AsTime()), cmp.Compare(a.GetId(), b.GetId()))
+	})
+	for _, t := range newest {
+		r := t.GetSpec().GetReservations()
+		relieves := cpus > have.GetNanoCpus() && r.GetNanoCpus() > 0 || memory > have.GetMemoryBytes() && r.GetMemoryBytes() > 0
+		if relieves {
+			cpus -= r.GetNanoCpus()
+			memory -= r.GetMemoryBytes()
+			gone = append(gone, t)
+		}
+	}
+	return gone
+}
+
+// evict stops a task and, unless its slot has another one, replaces it at once.
+func (e enforcer) evict(t *clusterpb.Task, svc *clusterpb.Service, reason string) []*raftpb.Change {
+	changes := []*raftpb.Change{slot.Desire(t, lifecycle.Shutdown, reason)}
+	for _, s := range slot.Group(e.state.TasksOf(svc.GetId())) {
+		if s.Number != t.GetSlot() || len(s.Wanted()) > 1 {
+			continue
+		}
+		next := slot.TemplateFor(svc, s).Successor(e.id(), s, t, e.now)
+		changes = append(changes, slot.Create(slot.HoldBack(next)))
+	}
+	return changes
+}

@@ -163,31 +163,37 @@ func ruleset(text string) (Inventory, error) {
 				continue
 			}
 			elements, _ := fields["elem"].([]any)
-			delete(fields, "elem")
-			delete(fields, "handle")
-			delete(fields, "index")
-			name := fmt.Sprintf("nft %s", kind)
-			for _, part := range []string{"family", "table", "chain", "name"} {
-				if v, ok := fields[part]; ok {
-					name += fmt.Sprintf(" %v", v)
-				}
+			name, err := objectName(kind, fields)
+			if err != nil {
+				return nil, err
 			}
-			if kind == "rule" {
-				expr, err := json.Marshal(fields["expr"])
-				if err != nil {
-					return nil, err
-				}
-				name += " " + string(expr)
-			}
-			inv = append(inv, name)
+			inv = append(inv, "nft "+kind+" "+name)
 			for _, e := range elements {
 				b, err := json.Marshal(e)
 				if err != nil {
 					return nil, err
 				}
-				inv = append(inv, strings.Replace(name, "nft "+kind, "nft element", 1)+" "+string(b))
+				inv = append(inv, "nft element "+name+" "+string(b))
 			}
 		}
 	}
 	return inv, nil
+}
+
+// objectName says where an object is and what it is called; rules have no name but what they do.
+func objectName(kind string, fields map[string]any) (string, error) {
+	var parts []string
+	for _, key := range []string{"family", "table", "chain", "name"} {
+		if v, ok := fields[key]; ok {
+			parts = append(parts, fmt.Sprint(v))
+		}
+	}
+	if kind == "rule" {
+		expr, err := json.Marshal(fields["expr"])
+		if err != nil {
+			return "", err
+		}
+		parts = append(parts, string(expr))
+	}
+	return strings.Join(parts, " "), nil
 }

@@ -117,8 +117,7 @@ func (n *Namespace) Output(ctx context.Context, name string, args ...string) (st
 func output(cmd *exec.Cmd) (string, error) {
 	out, err := cmd.Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
 		}
 		return string(out), fmt.Errorf("%s: %w", strings.Join(cmd.Args, " "), err)

@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,9 @@ const (
 	stopTimeout    = 60 * time.Second
 	commandTimeout = 3 * time.Minute
 )
+
+// errExit0 says how a daemon ended that had no reason to.
+var errExit0 = errors.New("exit status 0")
 
 // Node is a machine of the cluster.
 type Node struct {
@@ -141,7 +145,7 @@ func (n *Node) start() error {
 		select {
 		case err := <-ended:
 			ended <- err
-			return fmt.Errorf("its process ended (%v); its log ends:\n%s", err, n.LogTail(30))
+			return fmt.Errorf("its process ended: %w; its log ends:\n%s", cmp.Or(err, errExit0), n.LogTail(30))
 		default:
 			return n.rack.config.Ready(n)
 		}
@@ -260,8 +264,7 @@ func (n *Node) Run(cmd *exec.Cmd) (Result, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		return Result{}, err
 	}
 	return Result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}, nil

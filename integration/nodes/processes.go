@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -119,7 +120,9 @@ func killAll(what string, list func() ([]Process, error)) error {
 			return err
 		}
 		for _, p := range left {
-			unix.Kill(p.PID, unix.SIGKILL)
+			if err := unix.Kill(p.PID, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("kill %d: %w", p.PID, err)
+			}
 		}
 		if len(left) > 0 {
 			return fmt.Errorf("%d processes are left, first %d: %s", len(left), left[0].PID, left[0])

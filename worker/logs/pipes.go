@@ -1,12 +1,15 @@
 package logs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	logspb "github.com/muster/muster/proto/logs/v1"
@@ -36,31 +39,67 @@ func PipesOf(runDir, taskID string, tty bool) Pipes {
 	return p
 }
 
-// Create makes the pipes anew and holds both their ends open until the
-// returned function is called: whoever opens them meanwhile does not have to
-// wait for the logger.
-func (p Pipes) Create() (release func(), err error) {
+// Create makes the pipes anew and holds both their ends open: whoever opens
+// them meanwhile does not have to wait for the other side, and nothing written
+// to them is lost.
+func (p Pipes) Create() (*Hold, error) {
 	if err := os.MkdirAll(filepath.Dir(p.Stdout), 0o711); err != nil {
 		return nil, fmt.Errorf("make folder of the pipes: %w", err)
 	}
-	var held []int
-	release = func() {
-		for _, fd := range held {
-			_ = unix.Close(fd)
-		}
-	}
+	h := &Hold{}
 	for _, path := range []string{p.Stdout, p.Stderr} {
 		if path == "" {
 			continue
 		}
 		fd, err := makePipe(path)
 		if err != nil {
-			release()
+			h.Close()
 			return nil, err
 		}
-		held = append(held, fd)
+		h.fds = append(h.fds, fd)
 	}
-	return release, nil
+	return h, nil
+}
+
+// Hold keeps pipes open.
+type Hold struct {
+	fds []int
+}
+
+// Close lets go of the pipes.
+func (h *Hold) Close() {
+	for _, fd := range h.fds {
+		_ = unix.Close(fd)
+	}
+	h.fds = nil
+}
+
+// Await waits until the logger reads the pipes, at most timeout. What a task
+// writes before that is gone when the task ends first.
+func (h *Hold) Await(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
+		fmt.Errorf("the logger does not read after %v: %w", timeout, errdefs.ErrUnavailable))
+	defer cancel()
+	for _, fd := range h.fds {
+		for !taken(fd) {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// taken reports whether the logger has the pipe open: it keeps a shared lock
+// on it, which goes with the logger.
+func taken(fd int) bool {
+	if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return true
+	}
+	_ = unix.Flock(fd, unix.LOCK_UN)
+	return false
 }
 
 // makePipe makes one pipe and opens both of its ends. It gets its name last,

@@ -20,7 +20,7 @@ import (
 // forgotten, so memory is bounded by the number of tasks. It is safe for use
 // by several goroutines.
 type Queue struct {
-	due chan struct{}
+	wake func()
 
 	mu       sync.Mutex
 	sequence uint64 // of the last batch
@@ -34,11 +34,9 @@ type entry struct {
 	sentIn uint64
 }
 
-// New returns an empty queue.
-func New() *Queue { return &Queue{due: make(chan struct{}, 1), entries: make(map[string]*entry)} }
-
-// Due receives when there may be something to send.
-func (q *Queue) Due() <-chan struct{} { return q.due }
+// New returns an empty queue. It calls wake, which must not block, when there
+// may be something to send.
+func New(wake func()) *Queue { return &Queue{wake: wake, entries: make(map[string]*entry)} }
 
 // Put queues a status, which the caller must not change afterwards. A status
 // that is behind the one that waits is dropped.
@@ -108,11 +106,4 @@ func (q *Queue) Len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.entries)
-}
-
-func (q *Queue) wake() {
-	select {
-	case q.due <- struct{}{}:
-	default:
-	}
 }

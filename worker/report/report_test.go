@@ -35,7 +35,7 @@ func wantBatch(t *testing.T, q *Queue, want string) {
 }
 
 func TestQueue(t *testing.T) {
-	q := New()
+	q := New(func() {})
 	wantBatch(t, q, "nothing")
 	q.Put("b", status(lifecycle.Preparing, ""))
 	q.Put("b", status(lifecycle.Running, ""))
@@ -66,7 +66,7 @@ func TestQueueLosesNoEnd(t *testing.T) {
 		lifecycle.Starting, lifecycle.Running, lifecycle.Failed, lifecycle.Shutdown,
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		q := New()
+		q := New(func() {})
 		highest := map[string]clusterpb.TaskState{} // what a task reached
 		recorded := map[string]clusterpb.TaskState{}
 		var sent []*dispatchpb.ReportStatuses // in this session

@@ -43,7 +43,7 @@ func (r recipe) spec() (*specs.Spec, error) {
 		oci.WithoutRunMount,
 		oci.WithHostname(hostname(r.task)),
 		oci.WithCgroup(r.cgroup),
-		oci.WithNamespacedCgroup(),
+		oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.CgroupNamespace}),
 		oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: r.netns}),
 		oci.WithMounts([]specs.Mount{{
 			Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types"
@@ -17,6 +18,9 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
+
+// loggerTimeout is how long a start waits for a logger that is being restarted.
+const loggerTimeout = time.Second
 
 // Start implements executor.Executor. A process that has ended is not started
 // again: Wait tells how it ended.
@@ -49,19 +53,25 @@ func (x *Executor) createTask(ctx context.Context, t *clusterpb.Task) error {
 	}
 	tty := t.GetSpec().GetContainer().GetTty()
 	pipes := logs.PipesOf(x.cfg.RunDir, t.GetId(), tty)
-	release, err := pipes.Create()
+	hold, err := pipes.Create()
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer hold.Close()
 	req := &tasks.CreateTaskRequest{
 		ContainerID: t.GetId(), Terminal: tty, Stdout: pipes.Stdout, Stderr: pipes.Stderr,
 	}
 	for _, m := range mounts {
 		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 	}
-	_, err = x.tasks().Create(ctx, req)
-	return err
+	if _, err := x.tasks().Create(ctx, req); err != nil {
+		return err
+	}
+	// By now the logger has had the time of a process's creation.
+	if err := hold.Await(ctx, loggerTimeout); err != nil {
+		x.cfg.Log.WarnContext(ctx, "the first output of the task may be lost", "task", t.GetId(), "err", err)
+	}
+	return nil
 }
 
 // run starts the process that createTask made, unless it was started before.

@@ -1,0 +1,92 @@
+package worker
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/containerd/errdefs"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/worker/state"
+)
+
+// portKey names a published port.
+type portKey struct {
+	protocol  clusterpb.Port_Protocol
+	published uint32
+}
+
+func keyOf(p *dispatchpb.MeshPort) portKey {
+	return portKey{protocol: p.GetProtocol(), published: p.GetPublished()}
+}
+
+// held is what managers said the node should be, as far as it was heard. It
+// is immutable: apply returns the next one.
+type held struct {
+	// index is 0 until a manager of this life of the daemon has spoken.
+	index    uint64
+	tasks    map[string]*clusterpb.Task
+	peers    map[string]*dispatchpb.Peer
+	ports    map[portKey]*dispatchpb.MeshPort
+	settings *dispatchpb.Settings // nil before the first contact ever
+	sources  []*dispatchpb.ImageSource
+}
+
+// remembered returns what an earlier life of the daemon was told.
+func remembered(s *state.Saved) *held {
+	h := &held{
+		tasks: s.Tasks, settings: s.Settings,
+		peers: make(map[string]*dispatchpb.Peer), ports: make(map[portKey]*dispatchpb.MeshPort),
+	}
+	for _, p := range s.Peers {
+		h.peers[p.GetId()] = p
+	}
+	for _, p := range s.Ports {
+		h.ports[keyOf(p)] = p
+	}
+	return h
+}
+
+// apply returns what is held after a, and the tasks that are gone with it.
+// FailedPrecondition when a is a difference to something else than h.
+func (h *held) apply(a *dispatchpb.Assignments) (next *held, gone []string, err error) {
+	next = &held{index: a.GetIndex(), settings: a.GetSettings(), sources: h.sources}
+	if a.GetSourcesSet() {
+		next.sources = a.GetSources()
+	}
+	switch {
+	case a.GetFull():
+		next.tasks, next.peers, next.ports = map[string]*clusterpb.Task{}, map[string]*dispatchpb.Peer{}, map[portKey]*dispatchpb.MeshPort{}
+	case a.GetBase() != h.index:
+		return nil, nil, fmt.Errorf("a difference to index %d, but this node holds %d: %w", a.GetBase(), h.index, errdefs.ErrFailedPrecondition)
+	default:
+		next.tasks, next.peers, next.ports = maps.Clone(h.tasks), maps.Clone(h.peers), maps.Clone(h.ports)
+	}
+	for _, t := range a.GetTasks() {
+		next.tasks[t.GetId()] = t
+	}
+	for _, id := range a.GetGoneTasks() {
+		delete(next.tasks, id)
+	}
+	for _, p := range a.GetPeers() {
+		next.peers[p.GetId()] = p
+	}
+	for _, id := range a.GetGonePeers() {
+		delete(next.peers, id)
+	}
+	for _, p := range a.GetPorts() {
+		next.ports[keyOf(p)] = p
+	}
+	for _, p := range a.GetGonePorts() {
+		delete(next.ports, keyOf(p))
+	}
+	for id := range h.tasks {
+		if next.tasks[id] == nil {
+			gone = append(gone, id)
+		}
+	}
+	slices.Sort(gone)
+	return next, gone, nil
+}

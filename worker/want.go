@@ -1,0 +1,124 @@
+package worker
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/muster/muster/ingress"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/worker/task"
+)
+
+// wantOf returns what the node's kernel should hold: what managers say, with
+// what the node itself knows better, namely its own tasks. It is nil as long
+// as no manager has ever told the node who it is.
+func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, netns func(taskID string) string) *ingress.Want {
+	if h.settings == nil {
+		return nil
+	}
+	w := &ingress.Want{
+		Self:  ingress.Node{ID: nodeID, Index: h.settings.GetSelfIndex(), Underlay: parseAddr(dataAddr)},
+		Index: h.index,
+	}
+	for _, s := range h.settings.GetIngressSubnets() {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			w.Subnets = append(w.Subnets, p)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(h.peers)) {
+		p := h.peers[id]
+		w.Nodes = append(w.Nodes, ingress.Node{
+			ID: id, Index: p.GetIndex(), Underlay: parseAddr(p.GetDataAddr()), Tasks: parseAddrs(p.GetAddresses()),
+		})
+	}
+	for _, id := range slices.Sorted(maps.Keys(tasks)) {
+		if t := tasks[id]; t.Attached {
+			w.Tasks = append(w.Tasks, ingress.Task{ID: id, Netns: netns(id), Addrs: parseAddrs(t.Task.GetAddresses())})
+		}
+	}
+	w.Ports = append(meshPorts(h, tasks, nodeID), hostPorts(tasks)...)
+	return w
+}
+
+// meshPorts returns the ports that every node answers on. Of this node's
+// endpoints only those that serve right now are in: a task that stops or
+// turned unhealthy leaves before managers have heard of it.
+func meshPorts(h *held, tasks map[string]task.Snapshot, nodeID string) (ports []ingress.Port) {
+	for _, p := range slices.SortedFunc(maps.Values(h.ports), compareMeshPorts) {
+		port := ingress.Port{Protocol: protocolName(p.GetProtocol()), Published: uint16(p.GetPublished())}
+		for _, e := range p.GetEndpoints() {
+			if e.GetNodeId() == nodeID && !tasks[e.GetTaskId()].Serving {
+				continue
+			}
+			port.Endpoints = append(port.Endpoints, endpoint(e.GetAddresses(), e.GetTarget()))
+		}
+		ports = append(ports, port)
+	}
+	return ports
+}
+
+func compareMeshPorts(a, b *dispatchpb.MeshPort) int {
+	return cmp.Or(cmp.Compare(a.GetProtocol(), b.GetProtocol()), cmp.Compare(a.GetPublished(), b.GetPublished()))
+}
+
+// hostPorts returns the ports that only this node answers on.
+func hostPorts(tasks map[string]task.Snapshot) (ports []ingress.Port) {
+	found := make(map[portKey]*ingress.Port)
+	var keys []portKey
+	for _, id := range slices.Sorted(maps.Keys(tasks)) {
+		t := tasks[id]
+		if !t.Serving {
+			continue
+		}
+		for _, p := range t.Status.GetHostPorts() {
+			k := portKey{protocol: p.GetProtocol(), published: p.GetPublished()}
+			if found[k] == nil {
+				found[k] = &ingress.Port{Protocol: protocolName(k.protocol), Published: uint16(k.published), HostMode: true}
+				keys = append(keys, k)
+			}
+			found[k].Endpoints = append(found[k].Endpoints, endpoint(t.Task.GetAddresses(), p.GetTarget()))
+		}
+	}
+	for _, k := range keys {
+		ports = append(ports, *found[k])
+	}
+	return ports
+}
+
+func endpoint(addresses []string, target uint32) (e ingress.Endpoint) {
+	for _, a := range parseAddrs(addresses) {
+		if at := netip.AddrPortFrom(a, uint16(target)); a.Is4() {
+			e.Addr4 = at
+		} else {
+			e.Addr6 = at
+		}
+	}
+	return e
+}
+
+func protocolName(p clusterpb.Port_Protocol) string {
+	if p == clusterpb.Port_PROTOCOL_UDP {
+		return "udp"
+	}
+	return "tcp"
+}
+
+// parseAddr returns the address, or the invalid one, which the data plane
+// refuses by name.
+func parseAddr(s string) netip.Addr {
+	a, _ := netip.ParseAddr(s)
+	return a.Unmap()
+}
+
+func parseAddrs(list []string) (addrs []netip.Addr) {
+	for _, s := range list {
+		if a := parseAddr(s); a.IsValid() {
+			addrs = append(addrs, a)
+		}
+	}
+	return addrs
+}

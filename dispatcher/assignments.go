@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
@@ -69,7 +70,7 @@ func settingsOf(v view) *dispatchpb.Settings {
 		DataPathPort:    c.GetDataPathPort(),
 		GossipKeys:      v.Secrets().GetGossipKeys(),
 		ClusterId:       c.GetId(),
-		HeartbeatPeriod: c.GetSpec().GetHeartbeatPeriod(),
+		HeartbeatPeriod: durationpb.New(periodOf(v)),
 	}
 	for n := range v.Nodes() {
 		if n.GetRole() == clusterpb.NodeRole_NODE_ROLE_MANAGER && n.GetDescription().GetControlAddr() != "" {

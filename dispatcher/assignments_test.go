@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
@@ -261,6 +262,7 @@ func TestSettingsAndSources(t *testing.T) {
 	n1, _ := w.st.Node("n1")
 	wantSettings := &dispatchpb.Settings{
 		SelfIndex: n1.GetIndex(), IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789, ClusterId: "c", GossipKeys: [][]byte{{1}},
+		HeartbeatPeriod: durationpb.New(time.Second),
 	}
 	if d := cmp.Diff(wantSettings, a.GetSettings(), protocmp.Transform()); d != "" {
 		t.Errorf("settings (-want +got):\n%s", d)

@@ -66,14 +66,17 @@ func newLeases(v view, period time.Duration, now time.Time) *leases {
 	return l
 }
 
-// connect starts or renews the lease of a node that opened a session.
-func (l *leases) connect(id string, now time.Time) {
+// connect starts or renews the lease of a node that opened a session. It says
+// whether the node is back from a stop that it had announced.
+func (l *leases) connect(id string, now time.Time) (back bool) {
 	if l.nodes[id] == nil {
 		l.nodes[id] = &lease{}
 	}
 	n := l.nodes[id]
+	back = !n.left.IsZero()
 	n.connected, n.left = true, time.Time{}
 	l.heard(id, now)
+	return back
 }
 
 // heard renews the lease of a connected node.

@@ -76,11 +76,16 @@ func (r *reign) session(nodeID string) *session {
 }
 
 // admit makes s the node's session and ends the one it had.
-func (r *reign) admit(s *session) {
+func (r *reign) admit(s *session, addr string) {
+	now := time.Now()
 	r.mu.Lock()
 	old := r.byNode[s.nodeID]
 	r.byNode[s.nodeID] = s
-	r.leases.connect(s.nodeID, time.Now())
+	if r.leases.connect(s.nodeID, now) {
+		// Its good-bye may still be on its way to the state, behind which it
+		// was found ready.
+		r.statuses.putNode(ready(s.nodeID, addr, now))
+	}
 	r.mu.Unlock()
 	if old != nil {
 		old.kick()
@@ -110,14 +115,6 @@ func (r *reign) period() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.leases.period
-}
-
-// left reports whether the node said good-bye and was not heard from since.
-func (r *reign) left(nodeID string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := r.leases.nodes[nodeID]
-	return n != nil && !n.left.IsZero()
 }
 
 func (r *reign) suspect(nodeID string) {

@@ -89,14 +89,18 @@ func (r *reign) serve(str stream, nodeID string) error {
 	}
 
 	s := newSession(nodeID)
-	r.admit(s)
+	r.admit(s, callerAddr(ctx))
 	defer r.dismiss(s)
 	r.log.DebugContext(ctx, "node connected", "node", nodeID)
 	// The reader must not wait for the sender: heartbeats go on arriving while
 	// a slow node takes its time to read.
-	stop := make(chan struct{})
-	defer close(stop)
+	stop, handled := make(chan struct{}), make(chan struct{})
+	defer func() {
+		close(stop)
+		<-handled // what was received is dealt with before the node is told
+	}()
 	r.sessions.Go(func() {
+		defer close(handled)
 		for {
 			select {
 			case msg := <-in:
@@ -134,12 +138,8 @@ func (r *reign) register(ctx context.Context, nodeID string, reg *dispatchpb.Reg
 		return fmt.Errorf("node %s is not part of the cluster: %w", nodeID, errdefs.ErrPermissionDenied)
 	}
 	news := registered(n, reg, callerAddr(ctx), time.Now())
-	if news == nil && !r.left(nodeID) {
-		return nil // a reconnect that brings no news costs no log entry
-	}
 	if news == nil {
-		// The good-bye it just said may still be on its way to the state.
-		news = ready(nodeID, callerAddr(ctx), time.Now())
+		return nil // a reconnect that brings no news costs no log entry
 	}
 	timeout := time.NewTimer(registerTimeout)
 	defer timeout.Stop()
@@ -183,12 +183,15 @@ func (r *reign) handle(s *session, msg *dispatchpb.SessionRequest) {
 	}
 }
 
+// goodbye notes a planned stop, unless the node is back already.
 func (r *reign) goodbye(s *session) {
 	now := time.Now()
 	r.mu.Lock()
-	r.leases.goodbye(s.nodeID, now)
-	r.mu.Unlock()
-	r.statuses.putNode(disconnected(s.nodeID, now))
+	defer r.mu.Unlock()
+	if r.byNode[s.nodeID] == s {
+		r.leases.goodbye(s.nodeID, now)
+		r.statuses.putNode(disconnected(s.nodeID, now))
+	}
 }
 
 func (r *reign) acknowledge(s *session, index uint64) {

@@ -61,6 +61,10 @@ func (c *connection) talk(ctx context.Context, out *sender, in <-chan *dispatchp
 			if err := c.take(msg); err != nil {
 				return err
 			}
+			if d := msg.GetAssignments().GetSettings().GetHeartbeatPeriod().AsDuration(); d > 0 && d != period {
+				period = d // the cluster's settings changed
+				beat.Reset(period)
+			}
 		}
 	}
 }

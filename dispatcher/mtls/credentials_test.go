@@ -37,6 +37,9 @@ func TestSaveThenLoad(t *testing.T) {
 	if info, err := files[0].Info(); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode of %s: %v, %v", files[0].Name(), info.Mode(), err)
 	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode of the folder: %v, %v", info.Mode(), err)
+	}
 	if err := mtls.Remove(dir); err != nil {
 		t.Fatal(err)
 	}

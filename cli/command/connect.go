@@ -115,7 +115,7 @@ func probe(ctx context.Context, to endpoint, creds credentials.TransportCredenti
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // nothing is lost
+	defer conn.Close()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return err

@@ -22,9 +22,10 @@ func Report(w io.Writer, err error) {
 	}
 }
 
-// flatten opens errors.Join, which stands for several targets.
+// flatten opens errors.Join, which stands for several targets. Only the
+// outermost error may be one.
 func flatten(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only the outermost error may be a join of targets
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok || strings.Count(err.Error(), "\n") == 0 {
 		return []error{err}
 	}
@@ -48,8 +49,7 @@ func Text(err error) string {
 // FlagError turns an error of the flag parser into a misuse that names the
 // flag, the value and what is allowed.
 func FlagError(path string, err error) error {
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		return Misusef("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), unwrapNumber(invalid.Unwrap()))
 	}
 	return Misusef("%w; see %q", err, path+" --help")

@@ -36,7 +36,7 @@ func EnvFile(lookup Lookup) Kind[[]string] {
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close() //nolint:errcheck // only read
+		defer f.Close()
 		var list []string
 		lines := bufio.NewScanner(f)
 		for n := 1; lines.Scan(); n++ {

@@ -27,6 +27,11 @@ func Switch(fs *pflag.FlagSet, name, short, usage string, set func(bool)) *pflag
 	return f
 }
 
+// On defines a flag that is off unless it is given.
+func On(fs *pflag.FlagSet, on *bool, name, short, usage string) {
+	Switch(fs, name, short, usage, Into(on))
+}
+
 // value makes a kind a pflag.Value.
 type value[T any] struct {
 	kind Kind[T]

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -38,7 +39,7 @@ func newLoadCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&opts.input, "input", "i", "", "file to read; - or nothing is standard input")
-	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "show no progress")
+	flags.On(cmd.Flags(), &opts.quiet, "quiet", "q", "show no progress")
 	return cmd
 }
 
@@ -49,7 +50,7 @@ func runLoad(ctx context.Context, env *command.Env, opts loadOptions) error {
 		if err != nil {
 			return fmt.Errorf("load image: %w", err)
 		}
-		defer f.Close() //nolint:errcheck // only read
+		defer f.Close()
 		in = f
 	} else if f, ok := in.(*os.File); ok && isTerminal(f) {
 		return command.Misusef("standard input is a terminal: name a file, or pipe one in")

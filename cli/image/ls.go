@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/render"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
@@ -42,9 +43,9 @@ func newListCommand(env *command.Env) *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&opts.format, "format", "", `"table", "table TEMPLATE", "json" or a Go template`)
-	fs.BoolVar(&opts.digests, "digests", false, "show digests")
-	fs.BoolVar(&opts.noTrunc, "no-trunc", false, "shorten nothing")
-	fs.BoolVarP(&opts.quiet, "quiet", "q", false, "show ids only")
+	flags.On(fs, &opts.digests, "digests", "", "show digests")
+	flags.On(fs, &opts.noTrunc, "no-trunc", "", "shorten nothing")
+	flags.On(fs, &opts.quiet, "quiet", "q", "show ids only")
 	return cmd
 }
 

@@ -28,7 +28,7 @@ func newPullCommand(env *command.Env) *cobra.Command {
 			return runPull(cmd.Context(), env, opts)
 		},
 	}
-	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "show no progress")
+	flags.On(cmd.Flags(), &opts.quiet, "quiet", "q", "show no progress")
 	return cmd
 }
 

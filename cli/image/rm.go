@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -28,7 +29,7 @@ func newRemoveCommand(env *command.Env) *cobra.Command {
 			return runRemove(cmd.Context(), env, opts)
 		},
 	}
-	cmd.Flags().BoolVarP(&opts.force, "force", "f", false, "remove an image though containers were made from it")
+	flags.On(cmd.Flags(), &opts.force, "force", "f", "remove an image though containers were made from it")
 	return cmd
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/render"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
@@ -34,7 +35,7 @@ func newListCommand(env *command.Env) *cobra.Command {
 	fs := cmd.Flags()
 	opts.filters = render.FilterFlag(fs, "id", "label", "name", "node.label", "role")
 	fs.StringVar(&opts.format, "format", "", `"table", "table TEMPLATE", "json" or a Go template`)
-	fs.BoolVarP(&opts.quiet, "quiet", "q", false, "show ids only")
+	flags.On(fs, &opts.quiet, "quiet", "q", "show ids only")
 	return cmd
 }
 

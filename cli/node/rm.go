@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
@@ -28,7 +29,7 @@ func newRemoveCommand(env *command.Env) *cobra.Command {
 			return runRemove(cmd.Context(), env, opts)
 		},
 	}
-	cmd.Flags().BoolVarP(&opts.force, "force", "f", false, "remove a node that is not down; its tasks are replaced")
+	flags.On(cmd.Flags(), &opts.force, "force", "f", "remove a node that is not down; its tasks are replaced")
 	return cmd
 }
 

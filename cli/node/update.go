@@ -40,7 +40,7 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 	flags.Var(fs, "availability", "", "active, pause (no new tasks) or drain (no tasks at all)", Availability(), flags.Into(&opts.availability))
 	flags.Var(fs, "label-add", "", "add or replace a label: KEY=VALUE", flags.Label, flags.Append(&opts.labelAdd))
 	flags.Var(fs, "label-rm", "", "remove a label by its key", flags.Name, flags.Append(&opts.labelRemove))
-	fs.BoolVar(&opts.wait, "wait", false, "with --availability drain: wait until no task is left on the node")
+	flags.On(fs, &opts.wait, "wait", "", "with --availability drain: wait until no task is left on the node")
 	limit := flags.Kind[time.Duration]{Name: "duration", Parse: func(s string) (time.Duration, error) {
 		d, err := flags.Duration.Parse(s)
 		return d.AsDuration(), err

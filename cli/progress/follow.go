@@ -125,7 +125,7 @@ func (f *follower) attach(ctx context.Context) (seen bool, err error) {
 	updates := receive(ctx, f.control, f.id)
 	defer func() {
 		cancel()
-		for range updates { //nolint:revive // wait for the receiver to end
+		for range updates { // until the receiver has ended
 		}
 	}()
 	timer := time.NewTimer(reconnectLimit)

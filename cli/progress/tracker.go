@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/spec"
@@ -15,6 +17,8 @@ type Goal struct {
 	// Version the service had once the command's call was done. Older views,
 	// as a manager that lags may send, are passed over.
 	Version uint64
+	// Rollout is the version of the rollout's status then, likewise.
+	Rollout uint64
 	// Before is the service before the call; nil when it is new, or when the
 	// call was about the rollout itself. A rollout that had ended then is not
 	// what this command waits for.
@@ -66,7 +70,7 @@ func (t *Tracker) Look(svc *clusterpb.Service, tasks []*clusterpb.Task, now time
 		}
 	}
 	r.Headway = headway(svc, r)
-	if svc.GetVersion() < t.goal.Version {
+	if svc.GetVersion() < t.goal.Version || svc.GetUpdate().GetVersion() < t.goal.Rollout {
 		return r
 	}
 	r.Verdict, r.Again = t.judge(svc, done == r.Desired, gaveUp, strings.Join(ids, " "), now)
@@ -140,7 +144,23 @@ func (t *Tracker) current(svc *clusterpb.Service) func(*clusterpb.Task) bool {
 	if t.goal.Before != nil && svc.GetSpecVersion() == t.goal.Before.GetSpecVersion() && t.past(svc) {
 		return func(*clusterpb.Task) bool { return true }
 	}
-	return func(task *clusterpb.Task) bool { return task.GetSpecVersion() == svc.GetSpecVersion() }
+	want := unplaced(svc.GetSpec().GetTask())
+	return func(task *clusterpb.Task) bool {
+		// What differs in placement only is left alone where it fits.
+		return task.GetSpecVersion() == svc.GetSpecVersion() || samePorts(task, svc) && proto.Equal(unplaced(task.GetSpec()), want)
+	}
+}
+
+func unplaced(s *clusterpb.TaskSpec) *clusterpb.TaskSpec {
+	s = proto.CloneOf(s)
+	if s != nil {
+		s.Placement = nil
+	}
+	return s
+}
+
+func samePorts(task *clusterpb.Task, svc *clusterpb.Service) bool {
+	return slices.EqualFunc(task.GetPorts(), svc.GetPorts(), func(a, b *clusterpb.Port) bool { return proto.Equal(a, b) })
 }
 
 // headway counts how far a phase of a rollout has got.

@@ -42,8 +42,8 @@ func newCreateCommand(env *command.Env) *cobra.Command {
 	fs := cmd.Flags()
 	fs.SetInterspersed(false) // flags behind IMAGE are the container's
 	flags.Var(fs, "name", "", "name of the service; random by default", flags.Name, flags.Into(&opts.name))
-	fs.BoolVar(&opts.noResolve, "no-resolve-image", false, "keep the image as written: do not look up its digest")
-	fs.BoolVar(&opts.registryAuth, "with-registry-auth", false, "let the nodes pull with this shell's registry login")
+	flags.On(fs, &opts.noResolve, "no-resolve-image", "", "keep the image as written: do not look up its digest")
+	flags.On(fs, &opts.registryAuth, "with-registry-auth", "", "let the nodes pull with this shell's registry login")
 	opts.addFlags(fs)
 	opts.edits = edit.ForCreate(fs, env.LookupEnv)
 	return cmd

@@ -2,12 +2,14 @@ package service
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/render"
 	"github.com/muster/muster/cli/service/shape"
 	"github.com/muster/muster/cli/task"
@@ -32,7 +34,7 @@ func newHistoryCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&opts.format, "format", "", `"table", "table TEMPLATE", "json" or a Go template`)
-	cmd.Flags().BoolVar(&opts.noTrunc, "no-trunc", false, "shorten nothing")
+	flags.On(cmd.Flags(), &opts.noTrunc, "no-trunc", "", "shorten nothing")
 	return cmd
 }
 
@@ -60,13 +62,12 @@ func runHistory(ctx context.Context, env *command.Env, opts historyOptions) erro
 	if err != nil {
 		return err
 	}
-	records := records(svc)
+	list := records(svc)
 	var rows []render.Row
-	for i := len(records) - 1; i >= 0; i-- {
-		r := records[i]
+	for i, r := range slices.Backward(list) {
 		rows = append(rows, render.Row{
 			"Number":    strconv.FormatUint(r.GetNumber(), 10),
-			"Current":   strconv.FormatBool(i == len(records)-1),
+			"Current":   strconv.FormatBool(i == len(list)-1),
 			"Created":   render.Ago(r.GetCreatedAt(), env.Now()),
 			"CreatedAt": r.GetCreatedAt().AsTime().Format(time.RFC3339),
 			"Outcome":   shape.UpdateState(r.GetOutcome()),
@@ -94,5 +95,5 @@ func records(svc *clusterpb.Service) []*clusterpb.SpecRecord {
 			current.CreatedAt = at
 		}
 	}
-	return append(history[:len(history):len(history)], current)
+	return append(slices.Clip(history), current)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/render"
 	"github.com/muster/muster/cli/service/shape"
 )
@@ -30,7 +31,7 @@ func newInspectCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&opts.format, "format", "f", "", `"json" or a Go template`)
-	cmd.Flags().BoolVar(&opts.pretty, "pretty", false, "write for people, not JSON")
+	flags.On(cmd.Flags(), &opts.pretty, "pretty", "", "write for people, not JSON")
 	return cmd
 }
 

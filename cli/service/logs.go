@@ -40,13 +40,13 @@ func newLogsCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	fs.BoolVarP(&opts.follow, "follow", "f", false, "go on until interrupted")
-	fs.BoolVarP(&opts.Timestamps, "timestamps", "t", false, "show the time of each line")
-	fs.BoolVar(&opts.noResolve, "no-resolve", false, "show ids, not names")
-	fs.BoolVar(&opts.NoTaskIDs, "no-task-ids", false, "leave the ids of tasks out")
-	fs.BoolVar(&opts.NoTrunc, "no-trunc", false, "shorten nothing")
-	fs.BoolVar(&opts.Raw, "raw", false, "show the lines as they are, without where they come from")
-	fs.BoolVar(&opts.Details, "details", false, "show the ids of the node, service and task of each line")
+	flags.On(fs, &opts.follow, "follow", "f", "go on until interrupted")
+	flags.On(fs, &opts.Timestamps, "timestamps", "t", "show the time of each line")
+	flags.On(fs, &opts.noResolve, "no-resolve", "", "show ids, not names")
+	flags.On(fs, &opts.NoTaskIDs, "no-task-ids", "", "leave the ids of tasks out")
+	flags.On(fs, &opts.NoTrunc, "no-trunc", "", "shorten nothing")
+	flags.On(fs, &opts.Raw, "raw", "", "show the lines as they are, without where they come from")
+	flags.On(fs, &opts.Details, "details", "", "show the ids of the node, service and task of each line")
 	flags.Var(fs, "tail", "n", `lines from the end of each task's log; "all" by default`, tailKind(), flags.Into(&opts.tail))
 	moment := flags.Kind[*timestamppb.Timestamp]{Name: "time", Parse: func(s string) (*timestamppb.Timestamp, error) {
 		t, err := logs.ParseTime(s, env.Now())

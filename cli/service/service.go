@@ -40,8 +40,8 @@ type waitOptions struct {
 }
 
 func (o *waitOptions) addFlags(fs *pflag.FlagSet) {
-	fs.BoolVarP(&o.detach, "detach", "d", false, "return at once: do not wait until the service has converged")
-	fs.BoolVarP(&o.quiet, "quiet", "q", false, "show no progress")
+	flags.On(fs, &o.detach, "detach", "d", "return at once: do not wait until the service has converged")
+	flags.On(fs, &o.quiet, "quiet", "q", "show no progress")
 	limit := flags.Kind[time.Duration]{Name: "duration", Parse: func(s string) (time.Duration, error) {
 		d, err := flags.Duration.Parse(s)
 		return d.AsDuration(), err
@@ -54,6 +54,6 @@ func (o waitOptions) wait(ctx context.Context, env *command.Env, svc *clusterpb.
 	if o.detach {
 		return nil
 	}
-	goal.Version = svc.GetVersion()
+	goal.Version, goal.Rollout = svc.GetVersion(), svc.GetUpdate().GetVersion()
 	return progress.Follow(ctx, env, svc, progress.Options{Goal: goal, Quiet: o.quiet, Timeout: o.timeout})
 }

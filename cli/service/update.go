@@ -45,14 +45,14 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	fs.BoolVar(&opts.force, "force", false, "replace the tasks though nothing changes")
-	fs.BoolVar(&opts.rollback, "rollback", false, "go back to the spec before the current one")
-	fs.BoolVar(&opts.plan, "plan", false, "show what would change, field by field and slot by slot, and change nothing")
+	flags.On(fs, &opts.force, "force", "", "replace the tasks though nothing changes")
+	flags.On(fs, &opts.rollback, "rollback", "", "go back to the spec before the current one")
+	flags.On(fs, &opts.plan, "plan", "", "show what would change, field by field and slot by slot, and change nothing")
 	version := flags.Int(1, 1<<62)
 	flags.Var(fs, "if-version", "", "refuse unless the service is at this version (Version.Index of inspect)", version,
 		func(n int64) { opts.ifVersion = uint64(n) })
-	fs.BoolVar(&opts.noResolve, "no-resolve-image", false, "keep the image as written: do not look up its digest")
-	fs.BoolVar(&opts.registryAuth, "with-registry-auth", false, "let the nodes pull with this shell's registry login")
+	flags.On(fs, &opts.noResolve, "no-resolve-image", "", "keep the image as written: do not look up its digest")
+	flags.On(fs, &opts.registryAuth, "with-registry-auth", "", "let the nodes pull with this shell's registry login")
 	opts.addFlags(fs)
 	opts.edits = edit.ForUpdate(fs, env.LookupEnv)
 	return cmd

@@ -37,7 +37,7 @@ func newInitCommand(env *command.Env) *cobra.Command {
 	flags.Var(fs, "data-path-port", "", "UDP port for the traffic between tasks, on all nodes; 4789 by default", dataPathPort(), flags.Into(&r.DataPathPort))
 	flags.Var(fs, "default-addr-pool", "", "network that addresses of tasks are taken from; "+spec.DefaultAddrPool+" by default", addrPool(), flags.Into(&r.DefaultAddrPool))
 	flags.Var(fs, "availability", "", "active (default), pause or drain", node.Availability(), flags.Into(&r.Availability))
-	fs.BoolVar(&r.ForceNewCluster, "force-new-cluster", false, "keep the state on this manager's disk and drop all other managers: for when they are lost for good")
+	flags.On(fs, &r.ForceNewCluster, "force-new-cluster", "", "keep the state on this manager's disk and drop all other managers: for when they are lost for good")
 	opts.settings.addFlags(fs)
 	return cmd
 }

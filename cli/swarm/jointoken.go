@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
@@ -27,8 +28,8 @@ func newJoinTokenCommand(env *command.Env) *cobra.Command {
 			return runJoinToken(cmd.Context(), env, opts)
 		},
 	}
-	cmd.Flags().BoolVar(&opts.rotate, "rotate", false, "make a new token; the old one is worthless for new nodes")
-	cmd.Flags().BoolVarP(&opts.quiet, "quiet", "q", false, "show the token only")
+	flags.On(cmd.Flags(), &opts.rotate, "rotate", "", "make a new token; the old one is worthless for new nodes")
+	flags.On(cmd.Flags(), &opts.quiet, "quiet", "q", "show the token only")
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -20,7 +21,7 @@ func newLeaveCommand(env *command.Env) *cobra.Command {
 			return runLeave(cmd.Context(), env, force)
 		},
 	}
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "leave though this node is a manager, or no manager answers")
+	flags.On(cmd.Flags(), &force, "force", "f", "leave though this node is a manager, or no manager answers")
 	return cmd
 }
 

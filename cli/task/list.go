@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/render"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -26,9 +27,9 @@ type Options struct {
 func (o *Options) AddFlags(fs *pflag.FlagSet) {
 	o.Filters = render.FilterFlag(fs, "id", "name", "node", "label", "desired-state")
 	fs.StringVar(&o.Format, "format", "", `"table", "table TEMPLATE", "json" or a Go template`)
-	fs.BoolVar(&o.NoResolve, "no-resolve", false, "show ids, not names")
-	fs.BoolVar(&o.NoTrunc, "no-trunc", false, "shorten nothing")
-	fs.BoolVarP(&o.Quiet, "quiet", "q", false, "show ids only")
+	flags.On(fs, &o.NoResolve, "no-resolve", "", "show ids, not names")
+	flags.On(fs, &o.NoTrunc, "no-trunc", "", "shorten nothing")
+	flags.On(fs, &o.Quiet, "quiet", "q", "show ids only")
 }
 
 // Check finds what is wrong with the options before any call.

@@ -57,9 +57,11 @@ func (e *Edits) Any() bool { return len(e.remove)+len(e.first)+len(e.set) > 0 }
 
 // Apply edits s.
 func (e *Edits) Apply(s *Spec) {
+	unset := unsetParts(s)
 	for _, edit := range slices.Concat(e.remove, e.first, e.set) {
 		edit(s)
 	}
+	unset.restore(s)
 }
 
 // Check finds flags that exclude each other.

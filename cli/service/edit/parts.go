@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
@@ -34,6 +36,44 @@ func part[T any](p **T) *T {
 		*p = new(T)
 	}
 	return *p
+}
+
+// parts are the parts of a spec that were unset before it was edited.
+type parts struct {
+	update, rollback, limits, reservations, restart, placement, health, dns bool
+}
+
+func unsetParts(s *Spec) parts {
+	t, c := s.GetTask(), s.GetTask().GetContainer()
+	return parts{
+		update: s.GetUpdate() == nil, rollback: s.GetRollback() == nil,
+		limits: t.GetLimits() == nil, reservations: t.GetReservations() == nil,
+		restart: t.GetRestart() == nil, placement: t.GetPlacement() == nil,
+		health: c.GetHealth() == nil, dns: c.GetDns() == nil,
+	}
+}
+
+// restore unsets parts again that edits made and left empty. An empty part
+// means the same as none, but would count as a change that replaces tasks.
+func (p parts) restore(s *Spec) {
+	t, c := task(s), container(s)
+	drop(p.update, &s.Update)
+	drop(p.rollback, &s.Rollback)
+	drop(p.limits, &t.Limits)
+	drop(p.reservations, &t.Reservations)
+	drop(p.restart, &t.Restart)
+	drop(p.placement, &t.Placement)
+	drop(p.health, &c.Health)
+	drop(p.dns, &c.Dns)
+}
+
+func drop[T any, P interface {
+	*T
+	proto.Message
+}](was bool, p *P) {
+	if was && proto.Size(*p) == 0 {
+		*p = nil
+	}
 }
 
 // put sets a key of a map that may be nil.

@@ -47,13 +47,13 @@ func flatten(s Spec) map[string]string {
 		if v.IsZero() {
 			return
 		}
-		if d, ok := v.Interface().(time.Duration); ok {
+		if d, ok := reflect.TypeAssert[time.Duration](v); ok {
 			leaves[path] = d.String()
 			return
 		}
 		switch v.Kind() {
 		case reflect.Pointer:
-			if d, ok := v.Interface().(*time.Duration); ok {
+			if d, ok := reflect.TypeAssert[*time.Duration](v); ok {
 				leaves[path] = d.String() // a zero that was asked for
 				return
 			}
@@ -67,7 +67,9 @@ func flatten(s Spec) map[string]string {
 				leaves[path+"."+k.String()] = fmt.Sprintf("%q", v.MapIndex(k).String())
 			}
 		case reflect.Slice:
-			leaves[path] = list(v)
+			if v.Len() > 0 {
+				leaves[path] = list(v)
+			}
 		case reflect.String:
 			leaves[path] = v.String()
 		default:

@@ -1,0 +1,275 @@
+package progress
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+)
+
+// start is when everything in these tests began.
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// parseTasks reads "SLOT:STATE@SPECVERSION" words. A trailing ! marks a task
+// that managers want gone, a trailing c a canary. A task is newer than those
+// before it.
+func parseTasks(t *testing.T, s string) (tasks []*clusterpb.Task) {
+	t.Helper()
+	for i, word := range strings.Fields(s) {
+		task := &clusterpb.Task{
+			Id: fmt.Sprintf("task%d", i), NodeId: "node", ServiceName: "web", Desired: lifecycle.Running,
+			CreatedAt: timestamppb.New(start.Add(time.Duration(i) * time.Second)),
+			Spec:      &clusterpb.TaskSpec{}, Status: &clusterpb.TaskStatus{},
+		}
+		if rest, gone := strings.CutSuffix(word, "!"); gone {
+			word, task.Desired = rest, lifecycle.Shutdown
+		}
+		if rest, canary := strings.CutSuffix(word, "c"); canary {
+			word, task.Canary = rest, true
+		}
+		slot, rest, _ := strings.Cut(word, ":")
+		state, version, _ := strings.Cut(rest, "@")
+		n, err := strconv.ParseUint(slot, 10, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		task.Slot = uint32(n)
+		if task.SpecVersion, err = strconv.ParseUint(version, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+		task.Spec.ForceUpdate = task.SpecVersion // another version, another content
+		var ok bool
+		if task.Status.State, ok = lifecycle.Parse(state); !ok {
+			t.Fatalf("no state %q", state)
+		}
+		if lifecycle.Ended(task.Status.State) && task.Status.State != lifecycle.Complete {
+			task.Status.Err = "exit 1"
+		}
+		tasks = append(tasks, task)
+	}
+	return tasks
+}
+
+func service(replicas uint32, specVersion uint64, state clusterpb.UpdateStatus_State) *clusterpb.Service {
+	svc := &clusterpb.Service{
+		Id: "svc", Version: specVersion, SpecVersion: specVersion,
+		Spec: &clusterpb.ServiceSpec{
+			Name:   "web",
+			Mode:   &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: replicas}},
+			Task:   &clusterpb.TaskSpec{ForceUpdate: specVersion},
+			Update: &clusterpb.UpdateConfig{Monitor: durationpb.New(0)},
+		},
+	}
+	if state != clusterpb.UpdateStatus_STATE_UNSPECIFIED {
+		svc.Update = &clusterpb.UpdateStatus{State: state, StartedAt: timestamppb.New(start.Add(time.Duration(specVersion) * time.Hour))}
+	}
+	return svc
+}
+
+const (
+	none       = clusterpb.UpdateStatus_STATE_UNSPECIFIED
+	updating   = clusterpb.UpdateStatus_STATE_UPDATING
+	paused     = clusterpb.UpdateStatus_STATE_PAUSED
+	completed  = clusterpb.UpdateStatus_STATE_COMPLETED
+	rolling    = clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED
+	rollPaused = clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED
+	rolledBack = clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED
+	canary     = clusterpb.UpdateStatus_STATE_CANARY
+)
+
+func TestVerdict(t *testing.T) {
+	tests := map[string]struct {
+		svc   *clusterpb.Service
+		goal  Goal
+		tasks string
+		want  Verdict
+	}{
+		"no tasks yet":            {svc: service(2, 1, none), want: Waiting},
+		"one is missing":          {svc: service(2, 1, none), tasks: "1:running@1", want: Waiting},
+		"one is starting":         {svc: service(2, 1, none), tasks: "1:running@1 2:starting@1", want: Waiting},
+		"all run":                 {svc: service(2, 1, none), tasks: "1:running@1 2:running@1", want: Converged},
+		"none are asked for":      {svc: service(0, 1, none), want: Converged},
+		"scaled to none":          {svc: service(0, 1, none), tasks: "1:running@1!", want: Converged},
+		"one is to stop":          {svc: service(1, 1, none), tasks: "1:running@1!", want: Waiting},
+		"replaced after failure":  {svc: service(1, 1, none), tasks: "1:failed@1! 1:running@1", want: Converged},
+		"failed, restart due":     {svc: service(1, 1, none), tasks: "1:failed@1! 1:ready@1", want: Waiting},
+		"update under way":        {svc: service(1, 2, updating), tasks: "1:running@2", want: Waiting},
+		"update completed":        {svc: service(1, 2, completed), tasks: "1:shutdown@1! 1:running@2", want: Converged},
+		"completed, then failed":  {svc: service(1, 2, completed), tasks: "1:failed@2! 1:starting@2", want: Waiting},
+		"update paused":           {svc: service(1, 2, paused), tasks: "1:failed@2!", want: Paused},
+		"rolling back":            {svc: service(1, 3, rolling), tasks: "1:running@3", want: Waiting},
+		"rolled back":             {svc: service(1, 3, rolledBack), tasks: "1:running@3", want: RolledBack},
+		"rollback paused":         {svc: service(1, 3, rollPaused), tasks: "1:failed@3!", want: Paused},
+		"rolled back as asked":    {svc: service(1, 3, rolledBack), goal: Goal{Rollback: true}, tasks: "1:running@3", want: Converged},
+		"canaries run":            {svc: service(1, 2, canary), tasks: "1:running@1 1:running@2c", want: Canary},
+		"an older view":           {svc: service(1, 1, none), goal: Goal{Version: 2}, tasks: "1:running@1", want: Waiting},
+		"an older rollout status": {svc: service(1, 1, paused), goal: Goal{Rollout: 5}, tasks: "1:running@1", want: Waiting},
+		"update not begun yet": {
+			svc: service(1, 2, none), goal: Goal{Before: service(1, 1, none)}, tasks: "1:running@1", want: Waiting,
+		},
+		"scaled while an old update is paused": {
+			svc: service(2, 2, paused), goal: Goal{Before: service(2, 2, paused)}, tasks: "1:running@1 2:running@2", want: Converged,
+		},
+		"scaled after an old rollback": {
+			svc: service(1, 2, rolledBack), goal: Goal{Before: service(1, 2, rolledBack)}, tasks: "1:running@2", want: Converged,
+		},
+		"scaled during an update that then fails": {
+			svc: service(1, 2, paused), goal: Goal{Before: service(1, 2, updating)}, tasks: "1:failed@2!", want: Paused,
+		},
+		"another update is paused": {
+			svc: service(1, 3, paused), goal: Goal{Before: service(1, 2, paused)}, tasks: "1:running@2", want: Paused,
+		},
+		"removed": {svc: nil, want: Removed},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := NewTracker(tt.goal).Look(tt.svc, parseTasks(t, tt.tasks), start.Add(time.Hour))
+			if got.Verdict != tt.want {
+				t.Errorf("verdict = %d, want %d; report %+v", got.Verdict, tt.want, got)
+			}
+		})
+	}
+}
+
+func TestCanaryThatPromotesItselfIsWaitedFor(t *testing.T) {
+	svc := service(1, 2, canary)
+	svc.Spec.Update.Promote = clusterpb.UpdateConfig_PROMOTE_AUTO
+	tasks := parseTasks(t, "1:running@1 1:running@2c")
+	if got := NewTracker(Goal{}).Look(svc, tasks, start); got.Verdict != Waiting {
+		t.Errorf("auto: verdict = %d, want to wait", got.Verdict)
+	}
+	svc.Spec.Update.Promote = clusterpb.UpdateConfig_PROMOTE_MANUAL
+	svc.Update.Promoted = true
+	if got := NewTracker(Goal{}).Look(svc, tasks, start); got.Verdict != Waiting {
+		t.Errorf("promoted: verdict = %d, want to wait", got.Verdict)
+	}
+}
+
+func TestTasksThatAreNotRestarted(t *testing.T) {
+	const (
+		never     = clusterpb.RestartPolicy_CONDITION_NONE
+		onFailure = clusterpb.RestartPolicy_CONDITION_ON_FAILURE
+		always    = clusterpb.RestartPolicy_CONDITION_ANY
+	)
+	tests := map[string]struct {
+		condition clusterpb.RestartPolicy_Condition
+		attempts  uint32
+		tasks     string
+		want      Verdict
+	}{
+		"none, complete":          {condition: never, tasks: "1:complete@1", want: Ended},
+		"none, failed":            {condition: never, tasks: "1:failed@1", want: Ended},
+		"on failure, complete":    {condition: onFailure, tasks: "1:complete@1", want: Ended},
+		"on failure, failed":      {condition: onFailure, tasks: "1:failed@1", want: Waiting},
+		"any, complete":           {condition: always, tasks: "1:complete@1", want: Waiting},
+		"attempts used up":        {condition: always, attempts: 2, tasks: "1:failed@1", want: Ended},
+		"attempts left":           {condition: always, attempts: 3, tasks: "1:failed@1", want: Waiting},
+		"one ended, one may come": {condition: never, tasks: "1:complete@1 2:starting@1", want: Waiting},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tasks := parseTasks(t, tt.tasks)
+			for _, task := range tasks {
+				task.Attempt = 2
+			}
+			svc := service(uint32(len(tasks)), 1, none)
+			svc.Spec.Task.Restart = &clusterpb.RestartPolicy{Condition: tt.condition, MaxAttempts: tt.attempts}
+			if got := NewTracker(Goal{}).Look(svc, tasks, start); got.Verdict != tt.want {
+				t.Errorf("verdict = %d, want %d", got.Verdict, tt.want)
+			}
+		})
+	}
+}
+
+func TestTasksMustRunForTheMonitorPeriod(t *testing.T) {
+	svc := service(1, 1, none)
+	svc.Spec.Update = nil // 5 s by default
+	tracker := NewTracker(Goal{})
+	look := func(tasks string, after time.Duration) Report {
+		return tracker.Look(svc, parseTasks(t, tasks), start.Add(after))
+	}
+	if r := look("1:running@1", 0); r.Verdict != Waiting || r.Again != 5*time.Second {
+		t.Errorf("at first: verdict %d, again in %s, want to wait 5s", r.Verdict, r.Again)
+	}
+	if r := look("1:running@1", 4*time.Second); r.Verdict != Waiting || r.Again != time.Second {
+		t.Errorf("after 4s: verdict %d, again in %s, want to wait 1s", r.Verdict, r.Again)
+	}
+	if r := look("1:failed@1! 1:running@1", 5*time.Second); r.Verdict != Waiting || r.Again != 5*time.Second {
+		t.Errorf("with another task: verdict %d, again in %s, want to wait anew", r.Verdict, r.Again)
+	}
+	if r := look("1:failed@1! 1:running@1", 10*time.Second); r.Verdict != Converged {
+		t.Errorf("after 5s with that: verdict %d, want converged", r.Verdict)
+	}
+}
+
+func TestPlacementAloneKeepsTasksCurrent(t *testing.T) {
+	svc := service(1, 2, completed)
+	svc.Spec.Task = &clusterpb.TaskSpec{Placement: &clusterpb.Placement{MaxPerNode: 1}}
+	tasks := parseTasks(t, "1:running@1")
+	tasks[0].Spec = &clusterpb.TaskSpec{}
+	if got := NewTracker(Goal{}).Look(svc, tasks, start); got.Verdict != Converged {
+		t.Errorf("verdict = %d, want converged", got.Verdict)
+	}
+}
+
+func TestFailure(t *testing.T) {
+	tasks := parseTasks(t, "1:failed@1! 2:rejected@1! 1:running@1")
+	svc := service(2, 1, none)
+	if got := NewTracker(Goal{}).Look(svc, tasks, start).Failure; got.TaskID != "task1" || got.Err != "exit 1" {
+		t.Errorf("failure = %+v, want the last task that failed", got)
+	}
+	svc.Update = &clusterpb.UpdateStatus{State: paused, Progress: []*clusterpb.SlotUpdate{
+		{Slot: 1, Failed: true, TaskId: "task0", Err: "exit 7"},
+	}}
+	want := Failure{TaskID: "task0", NodeID: "node", Slot: 1, Err: "exit 7"}
+	if got := NewTracker(Goal{}).Look(svc, tasks, start).Failure; got != want {
+		t.Errorf("failure = %+v, want the one that the update counted: %+v", got, want)
+	}
+}
+
+func TestLines(t *testing.T) {
+	svc := service(4, 2, updating)
+	tasks := parseTasks(t, "1:running@1! 1:running@2 2:running@1 3:failed@2! 3:ready@2")
+	tasks[1].NodeId = ""
+	tasks[4].StartAfter = timestamppb.New(start.Add(9 * time.Second))
+	tasks[4].Status.Message = "prepared"
+	r := NewTracker(Goal{}).Look(svc, tasks, start)
+	got := strings.Join(view{"web", func(id string) string { return id + "1" }}.lines(r), "\n")
+	want := strings.Join([]string{
+		"web: 1 of 4 running, updating",
+		"  web.1  running",
+		"  web.2  running    on node1  waits for its turn",
+		"  web.3  ready      on node1  restarts in 9s, the last one failed: exit 1",
+		"  web.4  new        no task yet",
+	}, "\n")
+	if got != want {
+		t.Errorf("lines:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestLargeServicesShowWhatDoesNotRun(t *testing.T) {
+	var words []string
+	for i := 1; i <= 30; i++ {
+		state := "running"
+		if i > 28 {
+			state = "pending"
+		}
+		words = append(words, fmt.Sprintf("%d:%s@1", i, state))
+	}
+	r := NewTracker(Goal{}).Look(service(30, 1, none), parseTasks(t, strings.Join(words, " ")), start)
+	got := view{"web", func(string) string { return "n" }}.lines(r)
+	if len(got) != 3 || !strings.Contains(got[1], "web.29") || !strings.Contains(got[2], "web.30") {
+		t.Errorf("lines = %q, want the headline and the two that do not run", got)
+	}
+	r = NewTracker(Goal{}).Look(service(30, 1, none), nil, start)
+	if got := (view{"web", nil}).lines(r); len(got) != maxLines+2 || got[maxLines+1] != "  and 10 more" {
+		t.Errorf("%d lines, the last %q, want the rest counted", len(got), got[len(got)-1])
+	}
+}

@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ const (
 // does not tell.
 type link struct {
 	Transport
+	handOvers gate
 
 	mu    sync.Mutex
 	heard map[raft.ServerID]contact
@@ -53,6 +55,16 @@ func (l *link) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *
 		l.heard[id] = contact{at: time.Now(), lastLog: resp.LastLog}
 	}
 	return err
+}
+
+// TimeoutNow implements raft.Transport: it asks a member to take the lead. Raft
+// does not wait for it when it stops, so the store does.
+func (l *link) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	if !l.handOvers.enter() {
+		return errors.New("the store is closed")
+	}
+	defer l.handOvers.leave()
+	return l.Transport.TimeoutNow(id, target, args, resp)
 }
 
 func (l *link) contact(id string) contact {

@@ -2,6 +2,7 @@ package raftstore
 
 import (
 	"iter"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -142,6 +143,9 @@ func (tx *tx) setUpdateStatus(u *raftpb.SetUpdateStatus) error {
 		return nil
 	}
 	status.Version = tx.index
+	if status.GetPromoted() && !old.GetUpdate().GetPromoted() {
+		tx.promoteCanaries(old)
+	}
 	svc := shallow(old)
 	svc.Update = status
 	if u.GetSpec() != nil {
@@ -149,6 +153,19 @@ func (tx *tx) setUpdateStatus(u *raftpb.SetUpdateStatus) error {
 	}
 	tx.setService(svc)
 	return nil
+}
+
+// promoteCanaries makes all canaries ordinary tasks in one step: they have
+// their slots from now on.
+func (tx *tx) promoteCanaries(svc *clusterpb.Service) {
+	// Collected first, for the table must not be written while it is read.
+	for _, old := range slices.Collect(tx.tasks.with(taskByService, svc.GetId())) {
+		if old.GetCanary() && old.GetSpecVersion() == svc.GetSpecVersion() {
+			t := shallow(old)
+			t.Canary = false
+			tx.setTask(t)
+		}
+	}
 }
 
 // rollBack replaces the spec of a service whose update status is set already.

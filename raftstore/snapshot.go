@@ -2,6 +2,8 @@ package raftstore
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -111,14 +113,29 @@ func ReadSnapshot(from io.Reader) (*State, error) {
 	}
 }
 
-type snapshotReader struct{ from *bufio.Reader }
+type snapshotReader struct {
+	from *bufio.Reader
+	buf  bytes.Buffer
+}
 
+// read reads one message. It makes room only for what is there: a length that
+// is garbled must not cost memory.
 func (r *snapshotReader) read(m proto.Message) error {
-	err := protodelim.UnmarshalOptions{MaxSize: maxItem}.UnmarshalFrom(r.from, m)
+	size, err := binary.ReadUvarint(r.from)
+	if err == nil && size > maxItem {
+		return fmt.Errorf("an object of %d bytes is longer than any can be", size)
+	}
+	if err == nil {
+		r.buf.Reset()
+		_, err = io.CopyN(&r.buf, r.from, int64(size))
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the snapshot ends early: it was not written whole")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return proto.Unmarshal(r.buf.Bytes(), m)
 }
 
 func (r *snapshotReader) finish(want, got uint64) error {

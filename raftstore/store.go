@@ -99,8 +99,9 @@ func (s *Store) close() error {
 	if !s.calls.close(drainTimeout) {
 		s.log.Warn("stop with proposals unanswered", "in", drainTimeout)
 	}
-	if err := s.raft.Shutdown().Error(); err != nil {
-		return errors.Join(fmt.Errorf("stop raft: %w", err), s.disk.close())
+	err := s.raft.Shutdown().Error()
+	if !s.link.handOvers.close(rpcTimeout) {
+		s.log.Warn("stop with a hand-over of leadership unanswered", "in", rpcTimeout)
 	}
-	return s.disk.close()
+	return errors.Join(err, s.disk.close())
 }

@@ -199,7 +199,7 @@ func (s *subscription) close() {
 	s.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for nodeID := range s.asks {
+	for _, nodeID := range slices.Sorted(maps.Keys(s.asks)) {
 		// A node that is gone has nothing to close.
 		_ = s.nodes.SubscribeLogs(nodeID, &dispatchpb.LogSubscription{Id: s.id, Close: true})
 	}

@@ -5,7 +5,10 @@ package transport
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,6 +19,10 @@ type Layer struct {
 	listener  net.Listener
 	advertise address
 	dial      func(ctx context.Context, addr string) (net.Conn, error)
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[*conn]struct{}
 }
 
 var _ raft.StreamLayer = (*Layer)(nil)
@@ -25,14 +32,17 @@ var _ raft.StreamLayer = (*Layer)(nil)
 // advertise is the HOST:PORT by which others reach the listener. The layer
 // closes the listener.
 func New(listener net.Listener, advertise string, dial func(ctx context.Context, addr string) (net.Conn, error)) *Layer {
-	return &Layer{listener: listener, advertise: address(advertise), dial: dial}
+	return &Layer{listener: listener, advertise: address(advertise), dial: dial, conns: make(map[*conn]struct{})}
 }
 
 // Accept implements net.Listener.
-func (l *Layer) Accept() (net.Conn, error) { return l.listener.Accept() }
-
-// Close implements net.Listener.
-func (l *Layer) Close() error { return l.listener.Close() }
+func (l *Layer) Accept() (net.Conn, error) {
+	c, err := l.listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.track(c)
+}
 
 // Addr returns the advertised address.
 func (l *Layer) Addr() net.Addr { return l.advertise }
@@ -41,11 +51,51 @@ func (l *Layer) Addr() net.Addr { return l.advertise }
 func (l *Layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	conn, err := l.dial(ctx, string(addr))
+	c, err := l.dial(ctx, string(addr))
 	if err != nil {
 		return nil, fmt.Errorf("connect to manager at %s: %w", addr, err)
 	}
-	return conn, nil
+	return l.track(c)
+}
+
+// Close closes the listener and every connection. Raft leaves those it has
+// open when it stops, and a node that is no manager any more lives on.
+func (l *Layer) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	conns := slices.Collect(maps.Keys(l.conns))
+	l.mu.Unlock()
+	err := l.listener.Close()
+	for _, c := range conns {
+		_ = c.Close() // it may be closed by its user already
+	}
+	return err
+}
+
+func (l *Layer) track(nc net.Conn) (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		_ = nc.Close()
+		return nil, net.ErrClosed
+	}
+	c := &conn{Conn: nc, layer: l}
+	l.conns[c] = struct{}{}
+	return c, nil
+}
+
+// conn is a connection that its layer closes.
+type conn struct {
+	net.Conn
+	layer *Layer
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.layer.mu.Lock()
+	delete(c.layer.conns, c)
+	c.layer.mu.Unlock()
+	return c.Conn.Close()
 }
 
 // address is a HOST:PORT.

@@ -1,0 +1,132 @@
+package logs
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	logspb "github.com/muster/muster/proto/logs/v1"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 5, time.UTC)
+
+func message(task string, stream logspb.LogMessage_Stream, data string) *logspb.LogMessage {
+	return &logspb.LogMessage{
+		TaskId: task, ServiceId: "svc", NodeId: "node", At: timestamppb.New(noon), Stream: stream, Data: []byte(data),
+	}
+}
+
+type fakeStream struct {
+	grpc.ClientStream
+	responses []*logspb.SubscribeLogsResponse
+}
+
+func (s *fakeStream) Recv() (*logspb.SubscribeLogsResponse, error) {
+	if len(s.responses) == 0 {
+		return nil, io.EOF
+	}
+	r := s.responses[0]
+	s.responses = s.responses[1:]
+	return r, nil
+}
+
+func TestPrint(t *testing.T) {
+	const (
+		out = logspb.LogMessage_STREAM_STDOUT
+		err = logspb.LogMessage_STREAM_STDERR
+	)
+	long := strings.Repeat("x", pieceSize)
+	tests := map[string]struct {
+		options  Options
+		messages []*logspb.LogMessage
+		wantOut  string
+		wantErr  string
+	}{
+		"lines of two tasks": {
+			messages: []*logspb.LogMessage{message("t1", out, "a\n"), message("task10", err, "b"), message("t1", out, "c\n")},
+			wantOut:  "web.1.t1@node    | a\nweb.1.t1@node         | c\n",
+			wantErr:  "web.10.task10@node    | b\n",
+		},
+		"raw":          {options: Options{Raw: true}, messages: []*logspb.LogMessage{message("t1", out, "a\n")}, wantOut: "a\n"},
+		"timestamps":   {options: Options{Raw: true, Timestamps: true}, messages: []*logspb.LogMessage{message("t1", out, "a\n")}, wantOut: "2026-01-02T12:00:00.000000005Z a\n"},
+		"no task ids":  {options: Options{NoTaskIDs: true}, messages: []*logspb.LogMessage{message("t1", out, "a\n")}, wantOut: "web.1@node    | a\n"},
+		"details":      {options: Options{Raw: true, Details: true}, messages: []*logspb.LogMessage{message("t1", out, "a\n")}, wantOut: "node=node,service=svc,task=t1 a\n"},
+		"unknown task": {messages: []*logspb.LogMessage{message("t9", out, "a\n")}, wantOut: "t9@node    | a\n"},
+		"pieces of a line": {
+			options:  Options{Raw: true, Timestamps: true},
+			messages: []*logspb.LogMessage{message("t1", out, long), message("t1", out, "end\n")},
+			wantOut:  "2026-01-02T12:00:00.000000005Z " + long + "end\n",
+		},
+		"pieces with another line between": {
+			options:  Options{Raw: true},
+			messages: []*logspb.LogMessage{message("t1", out, long), message("t1", err, "no\n"), message("t1", out, "end\n")},
+			wantOut:  long + "\nend\n", wantErr: "no\n",
+		},
+		"a piece at the end": {options: Options{Raw: true}, messages: []*logspb.LogMessage{message("t1", out, long)}, wantOut: long + "\n"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			p := &Printer{
+				Out: &stdout, Err: &stderr, Options: tt.options,
+				Tasks:  map[string]*clusterpb.Task{"t1": {ServiceId: "web", Slot: 1}, "task10": {ServiceId: "web", Slot: 10}},
+				Lookup: func(context.Context, string) (*clusterpb.Task, error) { return nil, errdefs.ErrNotFound },
+			}
+			if err := p.Copy(t.Context(), &fakeStream{responses: []*logspb.SubscribeLogsResponse{{Messages: tt.messages}}}); err != nil {
+				t.Fatal(err)
+			}
+			if stdout.String() != tt.wantOut || stderr.String() != tt.wantErr {
+				t.Errorf("out %q, err %q, want %q and %q", stdout.String(), stderr.String(), tt.wantOut, tt.wantErr)
+			}
+			if !p.Last.Equal(noon) {
+				t.Errorf("last = %s, want %s", p.Last, noon)
+			}
+		})
+	}
+}
+
+func TestCopyPassesWarningsOn(t *testing.T) {
+	var stderr bytes.Buffer
+	p := &Printer{Out: io.Discard, Err: &stderr}
+	if err := p.Copy(t.Context(), &fakeStream{responses: []*logspb.SubscribeLogsResponse{{Warning: "node beta is down"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := stderr.String(); got != "muster: warning: node beta is down\n" {
+		t.Errorf("warning = %q", got)
+	}
+}
+
+func TestParseTime(t *testing.T) {
+	tests := map[string]struct {
+		in   string
+		want time.Time
+	}{
+		"time":          {"2026-01-02T03:04:05Z", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+		"fraction":      {"2026-01-02T03:04:05.5+01:00", time.Date(2026, 1, 2, 2, 4, 5, 5e8, time.UTC)},
+		"duration":      {"42m", noon.Add(-42 * time.Minute)},
+		"unix":          {"1700000000", time.Unix(1700000000, 0)},
+		"unix fraction": {"1700000000.25", time.Unix(1700000000, 25e7)},
+		"day":           {"2026-01-02", time.Date(2026, 1, 2, 0, 0, 0, 0, time.Local)},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := ParseTime(tt.in, noon)
+			if err != nil || !got.Equal(tt.want) {
+				t.Errorf("ParseTime(%q) = %s, %v, want %s", tt.in, got, err, tt.want)
+			}
+		})
+	}
+	for _, in := range []string{"", "yesterday", "-5m", "1.2.3", "-1"} {
+		if got, err := ParseTime(in, noon); err == nil {
+			t.Errorf("ParseTime(%q) = %s, want an error", in, got)
+		}
+	}
+}

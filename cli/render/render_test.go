@@ -1,0 +1,175 @@
+package render
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/muster/muster/cli/command"
+)
+
+var fruit = Table{
+	{Field: "ID", Header: "ID", Cell: `{{.ID}}{{if eq .Ripe "true"}} *{{end}}`},
+	{Field: "Name", Header: "NAME"},
+	{Field: "Ripe", Header: "RIPE", Hidden: true},
+}
+
+func TestTable(t *testing.T) {
+	rows := []Row{{"ID": "1", "Name": "apple", "Ripe": "true"}, {"ID": "22", "Name": "a <b>", "Ripe": "false"}}
+	tests := map[string]struct {
+		format, want, wantErr string
+	}{
+		"default":            {"", "ID        NAME\n1 *       apple\n22        a <b>\n", ""},
+		"table":              {"table", "ID        NAME\n1 *       apple\n22        a <b>\n", ""},
+		"table of one":       {"table {{.Name}}", "NAME\napple\na <b>\n", ""},
+		"table, typed tab":   {`table {{.ID}}\t{{.Ripe}}`, "ID        RIPE\n1         true\n22        false\n", ""},
+		"json":               {"json", `{"ID":"1","Name":"apple","Ripe":"true"}` + "\n" + `{"ID":"22","Name":"a <b>","Ripe":"false"}` + "\n", ""},
+		"template":           {"{{.ID}}={{upper .Name}}", "1=APPLE\n22=A <B>\n", ""},
+		"functions":          {`{{join (split .Name "p") "-"}} {{title .Name}} {{truncate .Name 2}} {{pad .ID 1 1}}|{{json .ID}}`, "a--le Apple ap  1 |\"1\"\na <b> A <b> a   22 |\"22\"\n", ""},
+		"condition":          {`{{if eq .Ripe "true"}}{{.Name}}{{else}}-{{end}}`, "apple\n-\n", ""},
+		"no such field":      {"{{.Colour}}", "", `--format "{{.Colour}}": no field .Colour; fields are .ID, .Name, .Ripe`},
+		"nor in a condition": {"{{if .Colour}}x{{end}}", "", "no field .Colour"},
+		"syntax":             {"{{.ID", "", `--format "{{.ID"`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			err := fruit.Write(&b, tt.format, rows)
+			check := fruit.Check(tt.format)
+			if (err == nil) != (check == nil) {
+				t.Errorf("Check = %v, Write = %v: they disagree", check, err)
+			}
+			if tt.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wantErr) || command.ExitStatus(err) != command.ExitMisuse {
+					t.Errorf("error = %v, want a misuse with %q", err, tt.wantErr)
+				}
+				return
+			}
+			if err != nil || trimLines(b.String()) != tt.want {
+				t.Errorf("output = %q, %v, want %q", trimLines(b.String()), err, tt.want)
+			}
+		})
+	}
+}
+
+// trimLines drops the blanks that pad the last column.
+func trimLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestInspect(t *testing.T) {
+	type object struct {
+		Name   string
+		Labels map[string]string
+	}
+	objects := []any{object{"a&b", map[string]string{"k": "v"}}, object{"c", nil}}
+	tests := map[string]struct{ format, want string }{
+		"default": {"", `[
+    {
+        "Name": "a&b",
+        "Labels": {
+            "k": "v"
+        }
+    },
+    {
+        "Name": "c",
+        "Labels": null
+    }
+]
+`},
+		"json":     {"json", `{"Name":"a&b","Labels":{"k":"v"}}` + "\n" + `{"Name":"c","Labels":null}` + "\n"},
+		"template": {`{{.Name}} {{index .Labels "k"}} {{json .Labels}}`, "a&b v {\"k\":\"v\"}\nc  null\n"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			if err := Inspect(&b, tt.format, objects); err != nil || b.String() != tt.want {
+				t.Errorf("output = %q, %v, want %q", b.String(), err, tt.want)
+			}
+		})
+	}
+	if err := Inspect(&strings.Builder{}, "{{.Nope}}", objects); command.ExitStatus(err) != command.ExitMisuse {
+		t.Errorf("unknown field: %v, want a misuse", err)
+	}
+	var none strings.Builder
+	if err := Inspect(&none, "", nil); err != nil || none.String() != "[]\n" {
+		t.Errorf("nothing: %q, %v, want []", none.String(), err)
+	}
+}
+
+func filters(t *testing.T, args ...string) (Filters, error) {
+	t.Helper()
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	f := FilterFlag(fs, "name", "label")
+	return f, fs.Parse(args)
+}
+
+func TestFilters(t *testing.T) {
+	f, err := filters(t, "-f", "name=a", "--filter", "name=b", "-f", "label=x", "-f", "label=y=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !f.MatchPrefix("name", "apple") || !f.MatchPrefix("name", "banana") || f.MatchPrefix("name", "cherry") {
+		t.Error("values of a key are not joined by or")
+	}
+	if f.Match("name", "apple") || !f.Match("name", "a") {
+		t.Error("Match took a prefix")
+	}
+	if !f.Match("other", "x") {
+		t.Error("a key that is not used filters")
+	}
+	labels := map[string]string{"x": "", "y": "1"}
+	if !f.MatchLabels("label", labels) {
+		t.Error("labels do not match")
+	}
+	labels["y"] = "2"
+	if f.MatchLabels("label", labels) {
+		t.Error("a label with another value matches")
+	}
+	if err := f.Check("name", "a", "c"); err == nil || !strings.Contains(err.Error(), `--filter "name=b": name must be one of a, c`) {
+		t.Errorf("Check = %v", err)
+	}
+}
+
+func TestUnknownFilter(t *testing.T) {
+	for _, arg := range []string{"colour=red", "name", ""} {
+		_, err := filters(t, "--filter", arg)
+		if err == nil || !strings.Contains(err.Error(), "must be KEY=VALUE with a key out of name, label") {
+			t.Errorf("filter %q: %v, want the allowed keys", arg, err)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	ago := func(d time.Duration) string { return Ago(timestamppb.New(now.Add(-d)), now) }
+	tests := map[string]struct{ got, want string }{
+		"id":             {ID("0123456789abcdef", false), "0123456789ab"},
+		"whole id":       {ID("0123456789abcdef", true), "0123456789abcdef"},
+		"short id":       {ID("01", false), "01"},
+		"minutes":        {ago(2 * time.Minute), "2 minutes ago"},
+		"now":            {ago(0), "less than a second ago"},
+		"the future":     {ago(-time.Minute), "less than a second ago"},
+		"never":          {Ago(nil, now), ""},
+		"size":           {Size(187_000_000), "187MB"},
+		"memory":         {Memory(64 << 20), "64MiB"},
+		"ellipsis":       {Ellipsis("abcdef", 4), "abc…"},
+		"fits":           {Ellipsis("abcd", 4), "abcd"},
+		"unknown width":  {Ellipsis("abcd", 0), "abcd"},
+		"other alphabet": {Ellipsis("äöüß", 3), "äö…"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if tt.got != tt.want {
+				t.Errorf("got %q, want %q", tt.got, tt.want)
+			}
+		})
+	}
+}

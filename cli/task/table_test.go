@@ -1,0 +1,97 @@
+package task
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+)
+
+func TestTableOfTasks(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	before := func(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(now.Add(-d)) }
+	spec := &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "docker.io/library/nginx:1.29@sha256:" + strings.Repeat("a", 64)}}
+	tasks := []*clusterpb.Task{
+		{
+			Id: "bbbbbbbbbbbbbbbbbbbbbbbbb", ServiceId: "svc", ServiceName: "web", Slot: 2, NodeId: "n2", Spec: spec,
+			Desired: lifecycle.Running, CreatedAt: before(3 * time.Minute),
+			Status: &clusterpb.TaskStatus{
+				State: lifecycle.Running, AppliedAt: before(2 * time.Minute),
+				Health:    &clusterpb.HealthStatus{State: clusterpb.HealthStatus_STATE_UNHEALTHY},
+				HostPorts: []*clusterpb.Port{{Target: 80, Published: 40000, Protocol: clusterpb.Port_PROTOCOL_TCP}},
+			},
+		},
+		{
+			Id: "aaaaaaaaaaaaaaaaaaaaaaaaa", ServiceId: "svc", ServiceName: "web", Slot: 1, NodeId: "n1", Spec: spec,
+			Desired: lifecycle.Shutdown, CreatedAt: before(time.Hour),
+			Status: &clusterpb.TaskStatus{State: lifecycle.Failed, AppliedAt: before(time.Minute), Err: "the process ended with status 1:\na long tale follows here"},
+		},
+		{
+			Id: "ccccccccccccccccccccccccc", ServiceId: "svc", ServiceName: "web", Slot: 1, NodeId: "gone-node-id", Spec: spec,
+			Desired: lifecycle.Running, CreatedAt: before(time.Minute), StartAfter: timestamppb.New(now.Add(9 * time.Second)),
+			Status: &clusterpb.TaskStatus{State: lifecycle.Ready, At: before(time.Minute)},
+		},
+	}
+	names := Names{nodes: map[string]string{"n1": "alpha", "n2": "beta"}, resolve: true}
+	tests := map[string]struct {
+		names Names
+		opts  Options
+		want  string
+	}{
+		"default": {names: names, want: `
+ID             NAME          IMAGE        NODE           DESIRED STATE   CURRENT STATE                                ERROR                                        PORTS
+cccccccccccc   web.1         nginx:1.29   gone-node-id   Running         Ready about a minute ago, restarts in 9 seconds
+aaaaaaaaaaaa    \_ web.1     nginx:1.29   alpha          Shutdown        Failed about a minute ago                    "the process ended with status 1: a long…"
+bbbbbbbbbbbb   web.2         nginx:1.29   beta           Running         Running (unhealthy) 2 minutes ago                                                         *:40000->80/tcp
+`},
+		"whole, by ids": {opts: Options{NoTrunc: true, Format: "{{.ID}} {{.Name}} {{.Node}} {{.Image}} {{.Error}}"}, want: `
+ccccccccccccccccccccccccc svc.1 gone-node-id docker.io/library/nginx:1.29@sha256:` + strings.Repeat("a", 64) + `
+aaaaaaaaaaaaaaaaaaaaaaaaa  \_ svc.1 n1 docker.io/library/nginx:1.29@sha256:` + strings.Repeat("a", 64) + ` "the process ended with status 1: a long tale follows here"
+bbbbbbbbbbbbbbbbbbbbbbbbb svc.2 n2 docker.io/library/nginx:1.29@sha256:` + strings.Repeat("a", 64) + `
+`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			if err := Table().Write(&b, tt.opts.Format, rows(tasks, tt.names, tt.opts, now)); err != nil {
+				t.Fatal(err)
+			}
+			if got := squeeze(b.String()); got != squeeze(tt.want) {
+				t.Errorf("table:\n%s\nwant:\n%s", got, squeeze(tt.want))
+			}
+		})
+	}
+}
+
+// squeeze makes one blank of many: how columns line up is the table's own test.
+func squeeze(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	for i, line := range lines {
+		lines[i] = strings.Join(strings.Fields(line), " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestImage(t *testing.T) {
+	digest := "@sha256:" + strings.Repeat("0", 64)
+	tests := map[string]string{
+		"nginx":                              "nginx",
+		"nginx:1.29" + digest:                "nginx:1.29",
+		"docker.io/library/nginx:1" + digest: "nginx:1",
+		"nginx" + digest:                     "nginx" + digest,
+		"registry.example.com/a/b:2":         "registry.example.com/a/b:2",
+		"Not An Image":                       "Not An Image",
+	}
+	for in, want := range tests {
+		if got := Image(in, false); got != want {
+			t.Errorf("Image(%q) = %q, want %q", in, got, want)
+		}
+		if got := Image(in, true); got != in {
+			t.Errorf("Image(%q, whole) = %q", in, got)
+		}
+	}
+}

@@ -49,6 +49,9 @@ func (l *Layer) Addr() net.Addr { return l.advertise }
 
 // Dial implements raft.StreamLayer.
 func (l *Layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	if l.isClosed() {
+		return nil, net.ErrClosed
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	c, err := l.dial(ctx, string(addr))
@@ -72,6 +75,14 @@ func (l *Layer) Close() error {
 	return err
 }
 
+func (l *Layer) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// track keeps the connection to be closed, which happens at once when the
+// layer was closed while the connection was made.
 func (l *Layer) track(nc net.Conn) (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

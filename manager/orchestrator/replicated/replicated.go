@@ -57,13 +57,25 @@ func (p planner) plan(tasks []*clusterpb.Task) (changes []*raftpb.Change) {
 		}
 	}
 	missing := int(replicas) - len(slots)
+	next := p.growth(slots)
 	for n := uint32(1); missing > 0; n++ {
 		if !taken[n] {
-			changes = append(changes, slot.Create(slot.Current(p.svc).Task(p.id(), n, nil, p.now)))
+			changes = append(changes, slot.Create(next.Task(p.id(), n, nil, p.now)))
 			missing--
 		}
 	}
 	return changes
+}
+
+// growth is what new slots are made from: while the rollout is held, the spec
+// that the service's other slots have, so that scaling does not spread it.
+func (p planner) growth(slots []slot.Slot) slot.Template {
+	for _, s := range slots {
+		if old := s.Serving(); old != nil && old.GetSpecVersion() != p.svc.GetSpecVersion() {
+			return slot.TemplateFor(p.svc, slot.Slot{Tasks: []*clusterpb.Task{old}})
+		}
+	}
+	return slot.Current(p.svc)
 }
 
 // removeAll sends tasks away for good, ended ones too, so that the reaper deletes them.

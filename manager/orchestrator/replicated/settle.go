@@ -19,6 +19,10 @@ func (p planner) settle(s slot.Slot) (changes []*raftpb.Change) {
 		case lost != "":
 			// Asked to stop, so that it is stopped should the node come back.
 			changes = append(changes, slot.Desire(t, lifecycle.Shutdown, lost))
+		case t.GetCanary() && slot.Drained(t, p.nodes) != "":
+			changes = append(changes, slot.Desire(t, lifecycle.Shutdown, slot.Drained(t, p.nodes)))
+		case t.GetCanary():
+			// Runs beside the slot's own task; package update looks after it.
 		case slot.Drained(t, p.nodes) != "":
 			leaving = append(leaving, t)
 		default:
@@ -30,7 +34,10 @@ func (p planner) settle(s slot.Slot) (changes []*raftpb.Change) {
 	if len(placed) > 0 {
 		return append(changes, p.letGo(leaving, placed)...)
 	}
-	return append(changes, p.refill(s, leaving)...)
+	if own := s.WithoutCanaries(); len(own.Tasks) > 0 {
+		changes = append(changes, p.refill(own, leaving)...)
+	}
+	return changes
 }
 
 // best keeps one of the tasks with the same spec and removes the others. There

@@ -7,13 +7,10 @@ import (
 	"github.com/muster/muster/manager/orchestrator/slot"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/spec"
 )
 
-// Defaults of the policy's durations.
 const (
-	DefaultDelay    = 5 * time.Second
-	DefaultMaxDelay = 5 * time.Minute
-
 	// minUptime is the least time a task has to stay up for the back-off to start anew.
 	minUptime = 10 * time.Second
 	// minBackoff is what doubles when the delay is 0: the first restart in a
@@ -50,7 +47,7 @@ func Decide(next slot.Template, s slot.Slot) Decision {
 	case clusterpb.RestartPolicy_CONDITION_UNSPECIFIED, clusterpb.RestartPolicy_CONDITION_ANY:
 	}
 	if allowed := policy.GetMaxAttempts(); allowed > 0 && restarts(next, s) >= allowed {
-		return Decision{Reason: fmt.Sprintf("not restarted: used up all %d restart attempts; last end: %s", allowed, cause(last))}
+		return Decision{Reason: fmt.Sprintf("not restarted: used up all %d restart attempts; last end: %s", allowed, slot.Cause(last))}
 	}
 	attempt := uint32(1)
 	if last.GetSpecVersion() == next.SpecVersion && !stayedUp(policy, last) {
@@ -93,15 +90,7 @@ func stayedUp(policy *clusterpb.RestartPolicy, t *clusterpb.Task) bool {
 
 // backoff is the delay before the restart that is the attempt-th in a row.
 func backoff(policy *clusterpb.RestartPolicy, attempt uint32) time.Duration {
-	delay, limit := DefaultDelay, DefaultMaxDelay
-	if policy.GetDelay() != nil {
-		delay = max(0, policy.GetDelay().AsDuration())
-	}
-	if policy.GetMaxDelay() != nil {
-		limit = max(0, policy.GetMaxDelay().AsDuration())
-	}
-	// A maximum below the delay does not shorten it.
-	limit = max(limit, delay)
+	delay, limit := max(0, spec.RestartDelay(policy)), spec.RestartMaxDelay(policy)
 	switch attempt {
 	case 0:
 		return 0
@@ -121,27 +110,13 @@ func describe(delay time.Duration, attempt uint32, last *clusterpb.Task) string 
 		when = "restarting in " + delay.Round(time.Millisecond).String()
 	}
 	if attempt == 1 {
-		return when + ": " + cause(last)
+		return when + ": " + slot.Cause(last)
 	}
 	what := "failures"
 	if last.GetStatus().GetState() == lifecycle.Complete {
 		what = "ends"
 	}
-	return fmt.Sprintf("%s after %d %s in a row: %s", when, attempt, what, cause(last))
-}
-
-// cause says why a task ended.
-func cause(t *clusterpb.Task) string {
-	status := t.GetStatus()
-	switch {
-	case status.GetErr() != "":
-		return status.GetErr()
-	case status.GetContainer().GetOomKilled():
-		return "out of memory"
-	case status.GetContainer() != nil:
-		return fmt.Sprintf("exit status %d", status.GetContainer().GetExitCode())
-	}
-	return lifecycle.Name(status.GetState())
+	return fmt.Sprintf("%s after %d %s in a row: %s", when, attempt, what, slot.Cause(last))
 }
 
 // endedAt is the leader's clock when the task's end became known.

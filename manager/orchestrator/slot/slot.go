@@ -2,6 +2,7 @@ package slot
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -57,10 +58,31 @@ func (s Slot) Wanted() (out []*clusterpb.Task) {
 	return out
 }
 
+// WithoutCanaries returns the slot without the tasks that only run beside its own.
+func (s Slot) WithoutCanaries() Slot {
+	own := Slot{Number: s.Number}
+	for _, t := range s.Tasks {
+		if !t.GetCanary() {
+			own.Tasks = append(own.Tasks, t)
+		}
+	}
+	return own
+}
+
 // Serving returns a task of the slot that takes connections, or nil.
 func (s Slot) Serving() *clusterpb.Task {
 	for _, t := range s.Tasks {
 		if lifecycle.Serving(t) {
+			return t
+		}
+	}
+	return nil
+}
+
+// Find returns the slot's task with that id, or nil.
+func (s Slot) Find(id string) *clusterpb.Task {
+	for _, t := range s.Tasks {
+		if t.GetId() == id {
 			return t
 		}
 	}
@@ -79,4 +101,18 @@ func EndedByItself(t *clusterpb.Task) bool {
 		lifecycle.Orphaned, clusterpb.TaskState_TASK_STATE_UNSPECIFIED:
 	}
 	return false
+}
+
+// Cause says in words why a task ended.
+func Cause(t *clusterpb.Task) string {
+	status := t.GetStatus()
+	switch {
+	case status.GetErr() != "":
+		return status.GetErr()
+	case status.GetContainer().GetOomKilled():
+		return "out of memory"
+	case status.GetContainer() != nil:
+		return fmt.Sprintf("exit status %d", status.GetContainer().GetExitCode())
+	}
+	return lifecycle.Name(status.GetState())
 }

@@ -35,12 +35,16 @@ func Current(svc *clusterpb.Service) Template {
 // paused update or an unpromoted canary must not spread by way of failures.
 // (Swarm uses the present spec here.) In every other case it is the present spec.
 func TemplateFor(svc *clusterpb.Service, s Slot) Template {
-	old := s.Newest()
-	if !Held(svc) || Begun(svc, s.Number) || old.GetSpecVersion() == svc.GetSpecVersion() {
-		return Current(svc)
-	}
 	t := Current(svc)
-	t.Spec, t.SpecVersion, t.Ports = old.GetSpec(), old.GetSpecVersion(), old.GetPorts()
+	if !Held(svc) || Begun(svc, s.Number) && !Canarying(svc) {
+		return t
+	}
+	for _, old := range s.Tasks {
+		if old.GetSpecVersion() != svc.GetSpecVersion() {
+			t.Spec, t.SpecVersion, t.Ports = old.GetSpec(), old.GetSpecVersion(), old.GetPorts()
+			break
+		}
+	}
 	return t
 }
 

@@ -8,30 +8,63 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
+// Dates tells which tasks of a service are out of date. It compares a spec
+// once for all tasks made from it.
+type Dates struct {
+	svc   *clusterpb.Service
+	nodes Nodes
+	known map[uint64]difference // by spec_version
+}
+
+type difference int
+
+const (
+	same difference = iota
+	placementOnly
+	different
+)
+
+// NewDates compares with the service's present spec.
+func NewDates(svc *clusterpb.Service, nodes Nodes) *Dates {
+	return &Dates{svc: svc, nodes: nodes, known: make(map[uint64]difference)}
+}
+
 // OutOfDate reports whether the task differs from what its service asks now.
 //
 // A task of an older spec_version with the same content is up to date: a
 // rollback leaves alone what was never changed. One that differs in placement
 // only is up to date while its node still fits.
-func OutOfDate(t *clusterpb.Task, svc *clusterpb.Service, nodes Nodes) bool {
-	if t.GetSpecVersion() == svc.GetSpecVersion() {
+func (d *Dates) OutOfDate(t *clusterpb.Task) bool {
+	if t.GetSpecVersion() == d.svc.GetSpecVersion() {
 		return false
 	}
+	diff, ok := d.known[t.GetSpecVersion()]
+	if !ok {
+		diff = compare(t, d.svc)
+		d.known[t.GetSpecVersion()] = diff
+	}
+	switch diff {
+	case same:
+		return false
+	case different:
+		return true
+	case placementOnly:
+	}
+	n, ok := d.nodes(t.GetNodeId())
+	return !ok || !Fits(d.svc.GetSpec().GetTask().GetPlacement(), n)
+}
+
+func compare(t *clusterpb.Task, svc *clusterpb.Service) difference {
 	have, want := t.GetSpec(), svc.GetSpec().GetTask()
-	if !samePorts(t.GetPorts(), svc.GetPorts()) {
-		return true
+	switch {
+	case !samePorts(t.GetPorts(), svc.GetPorts()):
+		return different
+	case proto.Equal(have, want):
+		return same
+	case proto.Equal(withoutPlacement(have), withoutPlacement(want)):
+		return placementOnly
 	}
-	if proto.Equal(have, want) {
-		return false
-	}
-	if !proto.Equal(withoutPlacement(have), withoutPlacement(want)) {
-		return true
-	}
-	if t.GetNodeId() == "" {
-		return true // it would be placed by the old rules
-	}
-	n, ok := nodes(t.GetNodeId())
-	return !ok || !Fits(want.GetPlacement(), n)
+	return different
 }
 
 func withoutPlacement(spec *clusterpb.TaskSpec) *clusterpb.TaskSpec {
@@ -57,14 +90,28 @@ func HostPorts(ports []*clusterpb.Port) bool {
 // Held reports whether the rollout of the present spec may not take further
 // slots now: it is paused, or its canaries are not promoted.
 func Held(svc *clusterpb.Service) bool {
-	u := svc.GetUpdate()
-	switch u.GetState() {
+	switch svc.GetUpdate().GetState() {
 	case clusterpb.UpdateStatus_STATE_PAUSED, clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED, clusterpb.UpdateStatus_STATE_CANARY:
 		return true
 	case clusterpb.UpdateStatus_STATE_UPDATING:
-		return svc.GetSpec().GetUpdate().GetCanary() > 0 && !u.GetPromoted()
+		return Canarying(svc)
 	case clusterpb.UpdateStatus_STATE_UNSPECIFIED, clusterpb.UpdateStatus_STATE_COMPLETED,
 		clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
+	}
+	return false
+}
+
+// Canarying reports whether the rollout is at its canaries: they run beside
+// the old tasks and are not promoted.
+func Canarying(svc *clusterpb.Service) bool {
+	if svc.GetSpec().GetUpdate().GetCanary() == 0 || svc.GetUpdate().GetPromoted() {
+		return false
+	}
+	switch svc.GetUpdate().GetState() {
+	case clusterpb.UpdateStatus_STATE_UPDATING, clusterpb.UpdateStatus_STATE_PAUSED, clusterpb.UpdateStatus_STATE_CANARY:
+		return true
+	case clusterpb.UpdateStatus_STATE_UNSPECIFIED, clusterpb.UpdateStatus_STATE_COMPLETED, clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED,
+		clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED, clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
 	}
 	return false
 }

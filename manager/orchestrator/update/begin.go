@@ -1,0 +1,133 @@
+package update
+
+import (
+	"cmp"
+	"slices"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/muster/muster/manager/orchestrator/restart"
+	"github.com/muster/muster/manager/orchestrator/slot"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/spec"
+)
+
+// begin takes as many further slots as may be changed at a time.
+func (p *planner) begin() {
+	waiting := p.waiting()
+	room := p.room(len(waiting))
+	for _, s := range waiting[:min(room, len(waiting))] {
+		p.status.Progress = append(p.status.GetProgress(), &clusterpb.SlotUpdate{Slot: s.Number, StartedAt: timestamppb.New(p.now)})
+		p.changes = append(p.changes, p.replace(s)...)
+	}
+}
+
+// room is how many slots may be taken now: all canaries at once, and
+// otherwise parallelism less those that are not done or whose delay lasts.
+func (p *planner) room(waiting int) int {
+	if p.canarying() {
+		return max(0, int(p.cfg.GetCanary())-len(p.status.GetProgress()))
+	}
+	limit := int(spec.Parallelism(p.cfg))
+	if limit == 0 {
+		return waiting
+	}
+	for _, e := range p.status.GetProgress() {
+		if e.GetDoneAt() == nil {
+			limit--
+			continue
+		}
+		if end := e.GetDoneAt().AsTime().Add(p.cfg.GetDelay().AsDuration()); end.After(p.now) {
+			if waiting > 0 {
+				p.wake(end)
+			}
+			limit--
+		}
+	}
+	return max(0, limit)
+}
+
+// replace gives a slot a task of the new spec, in the order that is asked for
+// and possible.
+func (p *planner) replace(s slot.Slot) []*raftpb.Change {
+	old := p.outdated(s)
+	if p.present(s) != nil {
+		return nil // it has one already
+	}
+	next := slot.Current(p.svc)
+	serving := slices.ContainsFunc(old, lifecycle.Serving)
+	if p.canarying() || serving && p.startFirst() {
+		t := next.Successor(p.id(), s, s.Newest(), p.now)
+		t.Canary = p.canarying()
+		return append(p.stop(slices.DeleteFunc(old, lifecycle.Serving)), slot.Create(t))
+	}
+	t := next.Successor(p.id(), s, s.Newest(), p.now)
+	if last := p.lastToStop(s); last != nil {
+		t.Predecessor = last.GetId()
+		slot.HoldBack(t)
+	}
+	return append(p.stop(old), slot.Create(t))
+}
+
+// startFirst reports whether a new task may run beside the old one. Two tasks
+// that bind the same port of a node never may.
+func (p *planner) startFirst() bool {
+	return p.cfg.GetOrder() == clusterpb.UpdateConfig_ORDER_START_FIRST && !slot.HostPorts(p.svc.GetPorts())
+}
+
+// lastToStop returns the task that the slot's next one has to wait for: of
+// those that may still be running, the one that got furthest.
+func (p *planner) lastToStop(s slot.Slot) (last *clusterpb.Task) {
+	for _, t := range s.Tasks {
+		if !slot.Stopped(t, p.nodes) && (last == nil || cmp.Compare(t.GetStatus().GetState(), last.GetStatus().GetState()) > 0) {
+			last = t
+		}
+	}
+	return last
+}
+
+func (p *planner) stop(tasks []*clusterpb.Task) (changes []*raftpb.Change) {
+	for _, t := range tasks {
+		changes = append(changes, slot.Desire(t, lifecycle.Shutdown, "out of date"))
+	}
+	return changes
+}
+
+// release stops the tasks that are out of date in slots where one that is up
+// to date serves, unless that is a canary which is not promoted.
+func (p *planner) release() {
+	for _, s := range p.slots {
+		t := p.present(s)
+		if t == nil || !lifecycle.Serving(t) {
+			continue
+		}
+		if t.GetCanary() && t.GetSpecVersion() == p.svc.GetSpecVersion() && p.canarying() {
+			continue
+		}
+		p.changes = append(p.changes, p.stop(p.outdated(s))...)
+	}
+}
+
+// retry goes on with slots that were begun and are served by an old task only:
+// the new one failed or was lost. As the old task is there, the replicated
+// orchestrator does not see them as empty.
+func (p *planner) retry() {
+	for _, s := range p.slots {
+		if p.progress(s.Number) == nil || len(p.outdated(s)) == 0 || p.present(s) != nil {
+			continue
+		}
+		last := s.Newest()
+		if last.GetSpecVersion() == p.svc.GetSpecVersion() && slot.EndedByItself(last) {
+			for _, c := range restart.After(slot.Current(p.svc), s, p.id, p.now) {
+				if t := c.GetCreateTask().GetTask(); t != nil {
+					t.Canary = p.canarying()
+				}
+				p.changes = append(p.changes, c)
+			}
+			continue
+		}
+		p.changes = append(p.changes, p.replace(s)...)
+	}
+}

@@ -1,0 +1,80 @@
+package update
+
+import (
+	"slices"
+
+	"github.com/muster/muster/manager/orchestrator/restart"
+	"github.com/muster/muster/manager/orchestrator/slot"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+)
+
+// outdated returns the tasks of the slot that are to run and are out of date.
+func (p *planner) outdated(s slot.Slot) (out []*clusterpb.Task) {
+	for _, t := range s.Wanted() {
+		if p.dates.OutOfDate(t) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// present returns the slot's task that is to run and is up to date, the
+// serving one if there are two, or nil.
+func (p *planner) present(s slot.Slot) (found *clusterpb.Task) {
+	for _, t := range s.Wanted() {
+		if !p.dates.OutOfDate(t) && (found == nil || lifecycle.Serving(t)) {
+			found = t
+		}
+	}
+	return found
+}
+
+// dirty reports whether the slot has anything out of date: a task that is to
+// run, or, when it was given up, the task it was given up with.
+func (p *planner) dirty(s slot.Slot) bool {
+	if len(s.Wanted()) == 0 {
+		last := s.Newest()
+		return slot.EndedByItself(last) && p.dates.OutOfDate(last) && !restart.Decide(slot.TemplateFor(p.svc, s), s).Again
+	}
+	return len(p.outdated(s)) > 0
+}
+
+// unproven reports whether the slot was brought to the new spec without being
+// taken by the rollout, and does not serve yet: a replacement of a failed
+// task, a new slot, or one whose failure the user forgave. It is watched like
+// one that was taken.
+func (p *planner) unproven(s slot.Slot) bool {
+	t := p.present(s)
+	return t != nil && t.GetSpecVersion() == p.svc.GetSpecVersion() && !lifecycle.Serving(t)
+}
+
+// progress returns the entry of a slot, or nil when it was not begun.
+func (p *planner) progress(number uint32) *clusterpb.SlotUpdate {
+	i := slices.IndexFunc(p.status.GetProgress(), func(e *clusterpb.SlotUpdate) bool { return e.GetSlot() == number })
+	if i < 0 {
+		return nil
+	}
+	return p.status.GetProgress()[i]
+}
+
+// waiting returns the slots that are still to be taken: those that serve
+// nothing first, since taking them costs nothing.
+func (p *planner) waiting() (out []slot.Slot) {
+	var serving []slot.Slot
+	for _, s := range p.slots {
+		switch {
+		case p.progress(s.Number) != nil || !p.dirty(s) && !p.unproven(s):
+		case s.Serving() != nil:
+			serving = append(serving, s)
+		default:
+			out = append(out, s)
+		}
+	}
+	return append(out, serving...)
+}
+
+// canarying reports whether the rollout is at its canaries.
+func (p *planner) canarying() bool {
+	return slot.Canarying(&clusterpb.Service{Spec: p.svc.GetSpec(), Update: p.status})
+}

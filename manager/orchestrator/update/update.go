@@ -1,0 +1,160 @@
+package update
+
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/muster/muster/manager/control"
+	"github.com/muster/muster/manager/orchestrator/slot"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// The states of a rollout under short names, to keep the rules readable.
+const (
+	updating           = clusterpb.UpdateStatus_STATE_UPDATING
+	paused             = clusterpb.UpdateStatus_STATE_PAUSED
+	completed          = clusterpb.UpdateStatus_STATE_COMPLETED
+	rollbackStarted    = clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED
+	rollbackPaused     = clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED
+	rollbackCompleted  = clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED
+	waitingForApproval = clusterpb.UpdateStatus_STATE_CANARY
+)
+
+// Controller returns the updater. Its keys are services; id names new tasks.
+func Controller(id func() string) *control.Controller {
+	return &control.Controller{
+		Name:   "update",
+		Keys:   control.ServiceKeys,
+		KeysOf: control.ServicesOf,
+		Plan: func(s *raftstore.State, key string, now time.Time) ([]*raftpb.Change, time.Duration) {
+			svc, ok := s.Service(key)
+			if !ok || svc.GetUpdate() == nil {
+				return nil, 0
+			}
+			p := newPlanner(svc, slices.Collect(s.TasksOf(key)), s.Node, id, now)
+			p.plan()
+			return p.result()
+		},
+	}
+}
+
+// planner makes the next step of one service's rollout.
+type planner struct {
+	svc   *clusterpb.Service
+	cfg   *clusterpb.UpdateConfig
+	nodes slot.Nodes
+	id    func() string
+	now   time.Time
+
+	slots []slot.Slot
+	dates *slot.Dates
+
+	// status starts as the service's and becomes what it should be.
+	status *clusterpb.UpdateStatus
+	// back is the spec to return to, when this step is a rollback.
+	back    *clusterpb.ServiceSpec
+	changes []*raftpb.Change
+	again   time.Duration
+}
+
+func newPlanner(svc *clusterpb.Service, tasks []*clusterpb.Task, nodes slot.Nodes, id func() string, now time.Time) *planner {
+	p := &planner{
+		svc: svc, cfg: svc.GetSpec().GetUpdate(), nodes: nodes, id: id, now: now,
+		slots: slot.Group(slices.Values(tasks)), dates: slot.NewDates(svc, nodes),
+		status: proto.CloneOf(svc.GetUpdate()),
+	}
+	if p.rollback() {
+		p.cfg = svc.GetSpec().GetRollback()
+	}
+	return p
+}
+
+// plan is the rollout in order of its steps. Each looks at the state only, so
+// it does not matter in which of them the last leader stopped.
+func (p *planner) plan() {
+	switch p.status.GetState() {
+	case updating, rollbackStarted, waitingForApproval:
+	case paused, rollbackPaused:
+		p.release() // slots that were begun come to their end
+		return
+	case completed, rollbackCompleted, clusterpb.UpdateStatus_STATE_UNSPECIFIED:
+		if p.failed() > 0 { // else no old task is left
+			p.release()
+			p.retry()
+		}
+		return
+	}
+	p.open()
+	p.watch()
+	if p.tooManyFailures() {
+		p.giveUp()
+	} else {
+		p.promote()
+	}
+	if p.back != nil {
+		return // the next step is one of the rollback
+	}
+	p.release()
+	if p.running() || p.status.GetState() == waitingForApproval {
+		p.retry()
+	}
+	if p.running() {
+		p.begin()
+		p.complete()
+	}
+}
+
+// rollback reports whether the rollout is one back to an earlier spec.
+func (p *planner) rollback() bool {
+	switch p.status.GetState() {
+	case rollbackStarted, rollbackPaused, rollbackCompleted:
+		return true
+	case updating, paused, completed, waitingForApproval, clusterpb.UpdateStatus_STATE_UNSPECIFIED:
+	}
+	return false
+}
+
+// running reports whether further slots may be taken.
+func (p *planner) running() bool {
+	return p.status.GetState() == updating || p.status.GetState() == rollbackStarted
+}
+
+// open counts what there is to change when the rollout has just begun.
+func (p *planner) open() {
+	if p.status.GetSlots() > 0 || len(p.status.GetProgress()) > 0 {
+		return
+	}
+	for _, s := range p.slots {
+		if p.dirty(s) {
+			p.status.Slots++
+		}
+	}
+	if p.status.GetStartedAt() == nil {
+		p.status.StartedAt = timestamppb.New(p.now)
+	}
+}
+
+// result puts the progress before the changes it is about: progress that has
+// moved on meanwhile refuses them.
+func (p *planner) result() ([]*raftpb.Change, time.Duration) {
+	switch {
+	case p.back != nil:
+		return []*raftpb.Change{raftstore.RollBack(p.svc.GetId(), p.svc.GetSpecVersion(), p.status, p.back)}, p.again
+	case !proto.Equal(p.status, p.svc.GetUpdate()):
+		status := raftstore.SetUpdateStatus(p.svc.GetId(), p.svc.GetSpecVersion(), p.status)
+		return append([]*raftpb.Change{status}, p.changes...), p.again
+	}
+	return p.changes, p.again
+}
+
+// wake asks to be called again at a time.
+func (p *planner) wake(at time.Time) {
+	if in := max(at.Sub(p.now), time.Millisecond); p.again == 0 || in < p.again {
+		p.again = in
+	}
+}

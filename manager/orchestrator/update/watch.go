@@ -1,0 +1,136 @@
+package update
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/muster/muster/manager/orchestrator/slot"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/spec"
+)
+
+// watch brings the entries of the slots that were begun up to date.
+func (p *planner) watch() {
+	byNumber := make(map[uint32]slot.Slot, len(p.slots))
+	for _, s := range p.slots {
+		byNumber[s.Number] = s
+	}
+	// The service may have been scaled down meanwhile.
+	p.status.Progress = slices.DeleteFunc(p.status.GetProgress(), func(e *clusterpb.SlotUpdate) bool {
+		_, ok := byNumber[e.GetSlot()]
+		return !ok
+	})
+	for _, e := range p.status.GetProgress() {
+		if e.GetDoneAt() == nil || p.canarying() && !e.GetFailed() {
+			p.watchSlot(e, byNumber[e.GetSlot()])
+		}
+	}
+}
+
+func (p *planner) watchSlot(e *clusterpb.SlotUpdate, s slot.Slot) {
+	if t, why := p.failure(e, s); t != nil {
+		p.fail(e, t, why)
+		return
+	}
+	t := p.present(s)
+	if t == nil || !lifecycle.Serving(t) {
+		if e.GetDoneAt() == nil {
+			e.RunningAt = nil
+			p.checkDeadline(e, s)
+		}
+		return
+	}
+	since := runningSince(t)
+	e.RunningAt = timestamppb.New(since)
+	if e.GetDoneAt() != nil {
+		return
+	}
+	if end := since.Add(spec.Monitor(p.cfg)); end.After(p.now) {
+		p.wake(end)
+		return
+	}
+	e.DoneAt = timestamppb.New(p.now)
+}
+
+// failure returns the slot's first task of the new spec whose failure counts
+// against the rollout, and why. What is lost with a node does not count.
+func (p *planner) failure(e *clusterpb.SlotUpdate, s slot.Slot) (*clusterpb.Task, string) {
+	for _, t := range slices.Backward(s.Tasks) {
+		switch {
+		case t.GetSpecVersion() != p.svc.GetSpecVersion():
+		case slot.EndedByItself(t) && p.counts(e, t):
+			return t, slot.Cause(t)
+		case lifecycle.Serving(t) && t.GetStatus().GetHealth().GetState() == clusterpb.HealthStatus_STATE_UNHEALTHY:
+			return t, "unhealthy"
+		}
+	}
+	return nil, ""
+}
+
+// counts reports whether the end of t falls into the slot's trial: after it
+// was begun, and before its monitor period was over. Canaries are on trial
+// until they are promoted.
+func (p *planner) counts(e *clusterpb.SlotUpdate, t *clusterpb.Task) bool {
+	began, ended := e.GetStartedAt().AsTime(), t.GetStatus().GetAppliedAt().AsTime()
+	if t.GetCreatedAt().AsTime().Before(began) && !ended.After(began) {
+		return false
+	}
+	return p.canarying() || t.GetRunningAt() == nil || !ended.After(t.GetRunningAt().AsTime().Add(spec.Monitor(p.cfg)))
+}
+
+// checkDeadline fails a slot whose task takes too long to run. While the task
+// is held, its predecessor's own time to stop comes on top.
+func (p *planner) checkDeadline(e *clusterpb.SlotUpdate, s slot.Slot) {
+	allowed := spec.ProgressDeadline(p.cfg)
+	since, t := e.GetStartedAt().AsTime(), p.present(s)
+	if t != nil {
+		since = latest(since, t.GetCreatedAt().AsTime(), t.GetDesiredAt().AsTime(), t.GetStartAfter().AsTime())
+		if t.GetDesired() == lifecycle.Ready && t.GetHold() {
+			old := p.svc.GetSpec().GetTask().GetContainer()
+			if before := s.Find(t.GetPredecessor()); before != nil {
+				old = before.GetSpec().GetContainer()
+			}
+			allowed += spec.StopGracePeriod(old) + spec.DrainTimeout(old)
+		}
+	}
+	if end := since.Add(allowed); end.After(p.now) {
+		p.wake(end)
+		return
+	}
+	p.fail(e, t, fmt.Sprintf("not running after %s: %s", allowed, stuck(t)))
+}
+
+func (p *planner) fail(e *clusterpb.SlotUpdate, t *clusterpb.Task, why string) {
+	e.Failed, e.TaskId, e.Err = true, t.GetId(), why
+	e.DoneAt = timestamppb.New(p.now)
+}
+
+// stuck says where a task is.
+func stuck(t *clusterpb.Task) string {
+	if t == nil {
+		return "it has no task to run"
+	}
+	text := lifecycle.Name(t.GetStatus().GetState())
+	for _, more := range []string{t.GetStatus().GetErr(), t.GetStatus().GetMessage()} {
+		if more != "" {
+			return text + ": " + more
+		}
+	}
+	return text
+}
+
+// runningSince is when a serving task was first seen to run.
+func runningSince(t *clusterpb.Task) time.Time {
+	if t.GetRunningAt() != nil {
+		return t.GetRunningAt().AsTime()
+	}
+	return t.GetStatus().GetAppliedAt().AsTime()
+}
+
+func latest(times ...time.Time) time.Time {
+	return slices.MaxFunc(times, time.Time.Compare)
+}

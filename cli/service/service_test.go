@@ -264,7 +264,7 @@ NUMBER    CREATED                  OUTCOME             IMAGE        REPLICAS
 	if to := c.Requests("RollbackService")[2].Message.(*controlpb.RollbackServiceRequest).GetTo(); to != 2 {
 		t.Errorf("rolled back to %d, want 2", to)
 	}
-	if out := run(t, c, "service update -q --rollback web"); out != "web\n" {
+	if out := run(t, c, "service update -d --rollback web"); out != "web\n" {
 		t.Errorf("update --rollback wrote %q", out)
 	}
 }

@@ -1,0 +1,117 @@
+package image_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/cli/clitest"
+	"github.com/muster/muster/cli/command"
+	nodepb "github.com/muster/muster/proto/node/v1"
+)
+
+func TestLoad(t *testing.T) {
+	archive := strings.Repeat("0123456789", 100_000) // several messages
+	path := filepath.Join(t.TempDir(), "image.tar")
+	if err := os.WriteFile(path, []byte(archive), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		input string
+		args  []string
+	}{
+		"argument":         {"", []string{path}},
+		"flag":             {"", []string{"-i", path}},
+		"standard input":   {archive, nil},
+		"dash":             {archive, []string{"-"}},
+		"dash by the flag": {archive, []string{"--input", "-", "-q"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := clitest.Start(t)
+			r := c.RunWith(t, tt.input, append([]string{"image", "load"}, tt.args...)...)
+			if r.Status != command.ExitOK || !strings.HasSuffix(r.Out, "Loaded image: docker.io/library/nginx:1.29\n") {
+				t.Errorf("%+v", r)
+			}
+			if c.Loaded.String() != archive {
+				t.Errorf("%d bytes arrived, want %d", c.Loaded.Len(), len(archive))
+			}
+		})
+	}
+}
+
+func TestLoadThatTheNodeRefuses(t *testing.T) {
+	c := clitest.Start(t)
+	c.Fail("LoadImage", errdefs.ErrInvalidArgument.WithMessage("not an image archive"))
+	// More than fits the stream's window: the sender waits for the node.
+	r := c.RunWith(t, strings.Repeat("x", 32<<20), "image", "load")
+	if r.Status != command.ExitMisuse || r.Err != "muster: load image: not an image archive\n" {
+		t.Errorf("%+v", r)
+	}
+	if r := c.Run(t, "image", "load", "/no/such/file"); r.Status != command.ExitFailure || !strings.Contains(r.Err, "/no/such/file: no such file") {
+		t.Errorf("%+v", r)
+	}
+	if r := c.Run(t, "image", "load", "-i", "a", "b"); r.Status != command.ExitMisuse {
+		t.Errorf("%+v, want a misuse", r)
+	}
+}
+
+func TestPull(t *testing.T) {
+	c := clitest.Start(t)
+	r := c.Run(t, "image", "pull", "nginx:1.29")
+	if r.Status != command.ExitOK || r.Out != "resolving\nfetching\ndone\ndocker.io/library/nginx:1.29\n" {
+		t.Errorf("%+v", r)
+	}
+	if r := c.Run(t, "image", "pull", "-q", "nginx:1.29"); r.Out != "docker.io/library/nginx:1.29\n" {
+		t.Errorf("quiet: %+v", r)
+	}
+	if r := c.Run(t, "image", "pull", "Nginx:"); r.Status != command.ExitMisuse {
+		t.Errorf("%+v, want a misuse", r)
+	}
+}
+
+func TestList(t *testing.T) {
+	c := clitest.Start(t)
+	c.Images = []*nodepb.LocalImage{
+		{Name: "docker.io/library/nginx:1.29", Digest: "sha256:0123456789abcdef", SizeBytes: 187e6, CreatedAt: clitest.Now().Unix() - 3600, UsedBy: 3},
+		{Name: "registry.example.com/a/b@sha256:" + strings.Repeat("f", 64), Digest: "sha256:ffffffffffffffff", SizeBytes: 5e6},
+	}
+	tests := map[string]string{
+		"image ls": `
+REPOSITORY                 TAG      IMAGE ID       CREATED             SIZE    CONTAINERS
+nginx                      1.29     0123456789ab   about an hour ago   187MB   3
+registry.example.com/a/b   <none>   ffffffffffff                       5MB     0`,
+		"image ls -q nginx:1.29":                            "0123456789ab",
+		"image ls --no-trunc --format {{.ID}} nginx":        "sha256:0123456789abcdef",
+		"image ls --digests --format {{.Digest}} nginx":     "sha256:0123456789abcdef",
+		"image ls -q nginx:1.28":                            "",
+		"image ls --format {{.Repository}}:{{.Tag}} nginx":  "nginx:1.29",
+		"image ls --format {{.CreatedAt}} nginx":            "2026-01-02T02:04:05Z",
+		"image ls --format {{.Size}} registry.example.com/": "",
+	}
+	for line, want := range tests {
+		r := c.Run(t, strings.Fields(line)...)
+		if got := squeeze(r.Out); r.Status != command.ExitOK || got != squeeze(want) {
+			t.Errorf("%s: %q\n%s\nwant:\n%s", line, r.Err, got, squeeze(want))
+		}
+	}
+}
+
+func squeeze(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	for i, line := range lines {
+		lines[i] = strings.Join(strings.Fields(line), " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestRemove(t *testing.T) {
+	c := clitest.Start(t)
+	r := c.Run(t, "image", "rm", "nope", "nginx")
+	if r.Out != "Removed: docker.io/library/nginx:latest\n" || r.Err != "muster: no image \"nope\": not found\n" || r.Status != command.ExitFailure {
+		t.Errorf("%+v", r)
+	}
+}

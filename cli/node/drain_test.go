@@ -1,0 +1,68 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/muster/muster/cli/command"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/lifecycle"
+)
+
+// fakeControl has a node with that many tasks, one fewer after each look.
+type fakeControl struct {
+	controlpb.ControlServiceClient // a call the test did not expect panics
+	left                           int
+	stuck                          bool
+}
+
+func (f *fakeControl) ListTasks(context.Context, *controlpb.ListTasksRequest, ...grpc.CallOption) (*controlpb.ListTasksResponse, error) {
+	r := &controlpb.ListTasksResponse{Tasks: []*clusterpb.Task{{Status: &clusterpb.TaskStatus{State: lifecycle.Shutdown}}}}
+	for range f.left {
+		r.Tasks = append(r.Tasks, &clusterpb.Task{Status: &clusterpb.TaskStatus{State: lifecycle.Running}})
+	}
+	if !f.stuck {
+		f.left--
+	}
+	return r, nil
+}
+
+func TestWaitEmpty(t *testing.T) {
+	tests := map[string]struct {
+		stuck     bool
+		interrupt time.Duration
+		status    int
+		out, err  string
+	}{
+		"drains":      {status: command.ExitOK, out: "draining: 2 tasks left\ndraining: 1 tasks left\ndrained: no task is left\n"},
+		"stuck":       {stuck: true, status: command.ExitTimeout, out: "draining: 2 tasks left\n", err: "not drained in 1m0s"},
+		"interrupted": {stuck: true, interrupt: time.Second, status: command.ExitInterrupted, out: "draining: 2 tasks left\n", err: "goes on draining"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				if tt.interrupt > 0 {
+					time.AfterFunc(tt.interrupt, func() { cancel(errors.New("signal")) })
+				}
+				var out bytes.Buffer
+				err := waitEmpty(ctx, &command.Env{Out: &out}, &fakeControl{left: 2, stuck: tt.stuck}, "node", time.Minute)
+				if command.ExitStatus(err) != tt.status || out.String() != tt.out {
+					t.Errorf("%v, output %q, want status %d and %q", err, out.String(), tt.status, tt.out)
+				}
+				if err != nil && !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("error = %v, want %q", err, tt.err)
+				}
+			})
+		})
+	}
+}

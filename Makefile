@@ -17,8 +17,8 @@ UNITDIR ?= /etc/systemd/system
 
 TOOLS := bin/tools
 RUNTIME := bin/containerd bin/containerd-shim-runc-v2 bin/runc
-# The packages whose tests need root, a kernel of their own or real nodes. They run last: they take longest.
-ROOT_TESTS := ./integration/...
+# The packages whose tests run real nodes. They run last and one after the other.
+REAL := ^$(MODULE)/integration/\(pack\|nodes\|real\|demo\)\b
 
 .PHONY: help
 help: ## List the targets.
@@ -97,14 +97,15 @@ lint: $(TOOLS)/golangci-lint ## Check the Go code: vet, linters, format.
 .PHONY: test
 test: setup proto-check lint race root-test ## Check everything: source, unit tests, then real nodes.
 
+# The tests of a single package's work with the kernel or containerd are among these, and skip themselves without root.
 .PHONY: race
-race: ## Run the unit tests with the race detector, in random order.
-	go test -race -shuffle=on -timeout 10m $$(go list ./... | grep -v '^$(MODULE)/integration/\(bench\|demo\|nodes\|pack\|real\)')
+race: $(RUNTIME) ## Run the unit tests with the race detector, in random order.
+	go test -race -shuffle=on -timeout 10m $$(go list ./... | grep -v '$(REAL)')
 
 # One package at a time: real nodes share one machine, and a starved node looks like a dead one.
 .PHONY: root-test
 root-test: setup build ## Run the tests on real nodes: needs root, takes minutes.
-	go test -p 1 -timeout 15m ./integration/pack/... ./integration/nodes/...
+	go test -count=1 -p 1 -timeout 15m $$(go list ./... | grep '$(REAL)')
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for FUZZTIME (10s) each.

@@ -75,7 +75,6 @@ func (n *Node) daemonCommand() []string {
 		"--name", n.Name,
 		"--state-dir", n.StateDir(),
 		"--run-dir", n.RunDir(),
-		"--addr", n.Addr.String(),
 		"--cgroup-parent", n.Cgroup(),
 	}, n.rack.config.Flags...)
 }

@@ -16,6 +16,8 @@ import (
 type host struct {
 	// interfaces maps names to addresses.
 	interfaces map[string][]netip.Addr
+	// prefixes are the networks it is in.
+	prefixes []netip.Prefix
 }
 
 // thisHost reads the addresses of this network namespace.
@@ -33,6 +35,7 @@ func thisHost() (host, error) {
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
 				h.interfaces[i.Name] = append(h.interfaces[i.Name], p.Addr().Unmap())
+				h.prefixes = append(h.prefixes, p.Masked())
 			}
 		}
 	}

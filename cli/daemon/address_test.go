@@ -7,11 +7,11 @@ import (
 )
 
 func TestAddresses(t *testing.T) {
-	one := host{map[string][]netip.Addr{
+	one := host{interfaces: map[string][]netip.Addr{
 		"lo":   {netip.MustParseAddr("127.0.0.1")},
 		"eth0": {netip.MustParseAddr("fe80::1"), netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")},
 	}}
-	two := host{map[string][]netip.Addr{
+	two := host{interfaces: map[string][]netip.Addr{
 		"eth0": {netip.MustParseAddr("192.0.2.7")}, "eth1": {netip.MustParseAddr("198.51.100.7")},
 	}}
 	tests := map[string]struct {

@@ -1,0 +1,69 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/containerd/errdefs"
+	"github.com/spf13/cobra"
+
+	"github.com/muster/muster/worker/logs"
+)
+
+// NewCommand returns the daemon command.
+func NewCommand(version string) *cobra.Command {
+	var cfg Config
+	var file string
+	cmd := &cobra.Command{
+		Use:   "daemon [OPTIONS]",
+		Short: "Run this machine as a node",
+		Long: `Run this machine as a node: containerd, and once it is in a cluster the manager,
+the worker and the data plane, by the node's role.
+
+Every option may also be set by the environment (MUSTER_STATE_DIR for --state-dir) or
+in the configuration file (state-dir: DIR). An option goes before the environment, and
+that before the file. SIGTERM stops the daemon; containers keep running and the next
+daemon takes them over.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			// The client's --host flag does not concern the daemon.
+			if err := Fill(cmd.LocalNonPersistentFlags(), file, cmd.Flags().Changed("config"), os.Getenv); err != nil {
+				return err
+			}
+			if err := cfg.Complete(); err != nil {
+				return err
+			}
+			if os.Geteuid() != 0 {
+				return fmt.Errorf("the daemon needs root: it makes namespaces, mounts and network devices: %w", errdefs.ErrPermissionDenied)
+			}
+			return Run(cmd.Context(), cfg, version)
+		},
+	}
+	cfg.AddFlags(cmd.Flags())
+	cmd.Flags().StringVar(&file, "config", DefaultConfigFile, "configuration file")
+	return cmd
+}
+
+// NewLoggerCommand returns the command that writes the logs of all tasks. The
+// daemon runs it; it outlives the daemon.
+func NewLoggerCommand() *cobra.Command {
+	var cfg Config
+	cmd := &cobra.Command{
+		Use:    LoggerCommand,
+		Short:  "Write the logs of this node's tasks (run by the daemon)",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cfg.Complete(); err != nil {
+				return err
+			}
+			return logs.RunLogger(cmd.Context(), logs.Config{
+				RunDir: cfg.RunDir, StateDir: cfg.StateDir,
+				MaxSize: int64(cfg.LogMaxSize), MaxFiles: int(cfg.LogMaxFiles),
+				Log: cfg.Logger(),
+			})
+		},
+	}
+	cfg.AddFlags(cmd.Flags())
+	return cmd
+}

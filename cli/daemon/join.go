@@ -1,0 +1,66 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/dispatcher/mtls"
+	nodepb "github.com/muster/muster/proto/node/v1"
+	"github.com/muster/muster/proto/spec"
+)
+
+// joinCluster makes this node a member by a join token.
+func (d *Daemon) joinCluster(ctx context.Context, r *nodepb.JoinClusterRequest) (*nodepb.JoinClusterResponse, error) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	if err := d.mustBeAlone(); err != nil {
+		return nil, err
+	}
+	h, err := thisHost()
+	if err != nil {
+		return nil, err
+	}
+	s, err := addresses(h, r.GetAdvertiseAddr(), r.GetListenAddr(), r.GetDataPathAddr())
+	if err != nil {
+		return nil, err
+	}
+	remote := r.GetRemoteAddr()
+	if _, _, err := net.SplitHostPort(remote); err != nil {
+		remote = net.JoinHostPort(remote, strconv.Itoa(spec.DefaultControlPort))
+	}
+	s.Managers = []string{remote}
+	// A port that is taken must be found before the cluster knows this node.
+	probe, err := net.Listen("tcp", s.Listen.String())
+	if err != nil {
+		return nil, explainListen(s, err)
+	}
+	if err := probe.Close(); err != nil {
+		return nil, err
+	}
+	credentials, err := mtls.Join(ctx, remote, r.GetToken())
+	if err != nil {
+		return nil, err
+	}
+	if err := d.become(ctx, s, credentials, nil); err != nil {
+		return nil, err
+	}
+	id := credentials.Identity
+	return &nodepb.JoinClusterResponse{NodeId: id.NodeID, Role: id.Role}, nil
+}
+
+// mustBeAlone refuses to found or join when this node is a member already.
+func (d *Daemon) mustBeAlone() error {
+	if m := d.member.Load(); m != nil {
+		return fmt.Errorf("this node is part of cluster %s already: run \"muster swarm leave\" first: %w",
+			m.identity().ClusterID, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+func explainListen(s settings, err error) error {
+	return fmt.Errorf("cannot listen on %s (%w): free the port, or choose another with --listen-addr: %w", s.Listen, err, errdefs.ErrFailedPrecondition)
+}

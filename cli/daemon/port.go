@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/muster/muster/dispatcher/listen"
+	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/dispatcher/rpcerror"
+	"github.com/muster/muster/manager/forward"
+	nodepb "github.com/muster/muster/proto/node/v1"
+	"github.com/muster/muster/worker/images"
+)
+
+// access says who may call what over the control port. What is not listed
+// nobody may.
+func access() map[string]mtls.Access {
+	return map[string]mtls.Access{
+		"/ca.v1.CAService/":                   mtls.Anyone,
+		"/dispatch.v1.DispatcherService/":     mtls.AnyNode,
+		"/member.v1.MemberService/":           mtls.AnyNode,
+		"/member.v1.MemberService/AddManager": mtls.Manager,
+		"/node.v1.PeerService/":               mtls.AnyNode,
+		"/logs.v1.LogsService/PublishLogs":    mtls.AnyNode,
+		"/logs.v1.LogsService/SubscribeLogs":  mtls.Manager,
+		"/control.v1.ControlService/":         mtls.Manager,
+	}
+}
+
+// removed reports whether a node was put out of the cluster. Workers do not
+// know; they are called by managers, and for content that is no secret.
+func (m *member) removed(nodeID string) bool { return m.manager != nil && m.manager.Removed(nodeID) }
+
+// tls is how the control port proves who this node is and finds out who calls.
+func (m *member) tls() *tls.Config {
+	protocols := map[string]mtls.Access{listen.ProtocolGRPC: mtls.Anyone}
+	if m.isManager() {
+		protocols[listen.ProtocolRaft] = mtls.Manager
+	}
+	return mtls.Server{Credentials: m.holder.Current, Protocols: protocols, Removed: m.removed}.TLS()
+}
+
+// server is the gRPC side of the control port.
+func (m *member) server() *grpc.Server {
+	opts := append(rpcerror.ServerOptions(), mtls.Authorizer{Methods: access(), Removed: m.removed}.ServerOptions()...)
+	opts = append(opts,
+		grpc.Creds(listen.ServerCredentials()),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	if m.manager != nil {
+		opts = append(opts, grpc.ForceServerCodecV2(forward.Codec()), grpc.UnknownServiceHandler(m.manager.Handler()))
+	}
+	s := grpc.NewServer(opts...)
+	nodepb.RegisterPeerServiceServer(s, images.NewPeerServer(m.daemon.runtime.images))
+	if m.manager != nil {
+		m.manager.Register(s)
+	}
+	return s
+}

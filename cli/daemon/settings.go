@@ -1,0 +1,79 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// settings are what a node must remember of how it became a member.
+type settings struct {
+	// Listen is the address of the control port.
+	Listen netip.AddrPort `json:"listen"`
+	// Advertise is the address that others reach the control port by.
+	Advertise netip.AddrPort `json:"advertise"`
+	// DataPath is the address of the tunnel end.
+	DataPath netip.Addr `json:"data_path"`
+	// Managers are the control addresses known when the node joined.
+	Managers []string `json:"managers,omitempty"`
+}
+
+// gossip is the address of the membership port.
+func (s settings) gossip(port uint16) string {
+	return net.JoinHostPort(s.Advertise.Addr().String(), strconv.Itoa(int(port)))
+}
+
+const settingsFile = "member.json"
+
+func loadSettings(dir string) (settings, error) {
+	var s settings
+	data, err := os.ReadFile(filepath.Join(dir, settingsFile))
+	if err != nil {
+		return s, fmt.Errorf("read how this node became a member: %w", err)
+	}
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, fmt.Errorf("%s is damaged (%w): run \"muster swarm leave --force\" and join again", filepath.Join(dir, settingsFile), err)
+	}
+	return s, nil
+}
+
+// save writes the settings so that a crash leaves the old file or the new one.
+func (s settings) save(dir string) (err error) {
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, settingsFile+".*")
+	if err != nil {
+		return fmt.Errorf("write member settings: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write member settings: %w", errors.Join(err, os.Remove(f.Name())))
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), filepath.Join(dir, settingsFile)); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func removeSettings(dir string) error {
+	err := os.Remove(filepath.Join(dir, settingsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

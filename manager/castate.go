@@ -1,0 +1,64 @@
+package manager
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/muster/muster/manager/ca"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/raftstore"
+)
+
+// caState shows the replicated state to the certificate service.
+type caState struct{ store *raftstore.Store }
+
+var _ ca.State = caState{}
+
+// Cluster implements ca.State.
+func (s caState) Cluster() (ca.Cluster, bool) {
+	state := s.store.State()
+	c, secrets := state.Cluster(), state.Secrets()
+	if c == nil || secrets == nil {
+		return ca.Cluster{}, false
+	}
+	return ca.Cluster{
+		ID:            c.GetId(),
+		RootCert:      c.GetRootCa(),
+		RootKey:       secrets.GetRootCaKey(),
+		WorkerSecret:  secrets.GetWorkerSecret(),
+		ManagerSecret: secrets.GetManagerSecret(),
+		Expiry:        spec.CertExpiry(c.GetSpec()),
+	}, true
+}
+
+// NodeRole implements ca.State.
+func (s caState) NodeRole(nodeID string) (clusterpb.NodeRole, bool) {
+	n, ok := s.store.State().Node(nodeID)
+	return n.GetRole(), ok
+}
+
+// Removed implements ca.State.
+func (s caState) Removed(nodeID string) bool {
+	for _, r := range s.store.State().Cluster().GetRemovedNodes() {
+		if r.GetId() == nodeID {
+			return true
+		}
+	}
+	return false
+}
+
+// RegisterNode implements ca.State.
+func (s caState) RegisterNode(ctx context.Context, nodeID string, role clusterpb.NodeRole) error {
+	have, ok := s.store.State().Node(nodeID)
+	if ok && have.GetRole() == role {
+		return nil
+	}
+	n := &clusterpb.Node{Id: nodeID, Spec: &clusterpb.NodeSpec{}}
+	if ok {
+		n = proto.CloneOf(have)
+	}
+	n.Role = role
+	return s.store.Propose(ctx, raftstore.PutNode(n))
+}

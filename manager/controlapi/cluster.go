@@ -1,0 +1,76 @@
+package controlapi
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/jointoken"
+	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/raftstore"
+)
+
+// GetCluster returns the cluster without its secrets.
+func (s *Server) GetCluster(context.Context, *controlpb.GetClusterRequest) (*controlpb.GetClusterResponse, error) {
+	return &controlpb.GetClusterResponse{Cluster: s.Store.State().Cluster()}, nil
+}
+
+// UpdateCluster replaces the settings.
+func (s *Server) UpdateCluster(ctx context.Context, r *controlpb.UpdateClusterRequest) (*controlpb.UpdateClusterResponse, error) {
+	request := requestID(ctx)
+	if earlier, ok := s.answered(request); ok {
+		return &controlpb.UpdateClusterResponse{Cluster: s.Store.State().Cluster()}, earlier.Err
+	}
+	if err := spec.ValidateCluster(r.GetSpec()); err != nil {
+		return nil, err
+	}
+	next := proto.CloneOf(s.Store.State().Cluster())
+	next.Spec = proto.CloneOf(r.GetSpec())
+	if r.GetVersion() != 0 {
+		next.Version = r.GetVersion()
+	}
+	if _, err := s.Store.ProposeRequest(ctx, request, raftstore.PutCluster(next)); err != nil {
+		return nil, err
+	}
+	return &controlpb.UpdateClusterResponse{Cluster: s.Store.State().Cluster()}, nil
+}
+
+// GetJoinToken returns the token with which a node joins in a role.
+func (s *Server) GetJoinToken(ctx context.Context, r *controlpb.GetJoinTokenRequest) (*controlpb.GetJoinTokenResponse, error) {
+	request := requestID(ctx)
+	if _, ok := s.answered(request); r.GetRotate() && !ok {
+		next := proto.CloneOf(s.Store.State().Secrets())
+		if secret := secretOf(next, r.GetRole()); secret != nil {
+			*secret = jointoken.NewSecret()
+		}
+		if _, err := s.Store.ProposeRequest(ctx, request, raftstore.PutClusterSecrets(next)); err != nil {
+			return nil, err
+		}
+	}
+	state := s.Store.State()
+	secret := secretOf(state.Secrets(), r.GetRole())
+	if secret == nil {
+		return nil, fmt.Errorf("role %s: use worker or manager: %w", r.GetRole(), errdefs.ErrInvalidArgument)
+	}
+	token, err := jointoken.Make(state.Cluster().GetRootCa(), *secret)
+	if err != nil {
+		return nil, err
+	}
+	_, addr := s.Members.Leader()
+	return &controlpb.GetJoinTokenResponse{Token: token, Addr: addr}, nil
+}
+
+func secretOf(s *clusterpb.ClusterSecrets, role clusterpb.NodeRole) *string {
+	switch role {
+	case clusterpb.NodeRole_NODE_ROLE_WORKER:
+		return &s.WorkerSecret
+	case clusterpb.NodeRole_NODE_ROLE_MANAGER:
+		return &s.ManagerSecret
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,36 @@
+package controlapi
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// pinImage adds to the spec's image the digest it stands for now, so that
+// every replica runs the same content however late it starts.
+func (s *Server) pinImage(ctx context.Context, want *clusterpb.ServiceSpec) error {
+	c := want.GetTask().GetContainer()
+	named, err := reference.ParseNormalizedNamed(c.GetImage())
+	if err != nil {
+		return fmt.Errorf("image %q: %w: %w", c.GetImage(), err, errdefs.ErrInvalidArgument)
+	}
+	if _, pinned := named.(reference.Digested); pinned {
+		return nil
+	}
+	resolved, err := s.Images.Resolve(ctx, s.Store.State(), c.GetImage(), c.GetRegistryAuth())
+	if err != nil {
+		return err
+	}
+	c.Image = resolved.Image
+	if len(resolved.Platforms) > 0 {
+		if want.Task.Placement == nil {
+			want.Task.Placement = &clusterpb.Placement{}
+		}
+		want.Task.Placement.Platforms = resolved.Platforms
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package controlapi
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// ControlRollout pauses, resumes, promotes or restarts.
+func (s *Server) ControlRollout(ctx context.Context, r *controlpb.ControlRolloutRequest) (*controlpb.ControlRolloutResponse, error) {
+	if r.GetAction() == controlpb.ControlRolloutRequest_ACTION_RESTART {
+		svc, err := s.change(ctx, r.GetService(), func(next *clusterpb.Service) error {
+			next.Spec.Task.ForceUpdate++
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &controlpb.ControlRolloutResponse{Service: redact(svc)}, nil
+	}
+	request := requestID(ctx)
+	if svc, ok, err := s.answeredService(request); ok {
+		return &controlpb.ControlRolloutResponse{Service: redact(svc)}, err
+	}
+	svc, err := findService(s.Store.State(), r.GetService())
+	if err != nil {
+		return nil, err
+	}
+	status, err := steer(svc, r.GetAction())
+	if err != nil {
+		return nil, err
+	}
+	change := raftstore.SetUpdateStatus(svc.GetId(), svc.GetSpecVersion(), status)
+	if _, err := s.Store.ProposeRequest(ctx, request, change); err != nil {
+		return nil, err
+	}
+	svc, err = findService(s.Store.State(), svc.GetId())
+	return &controlpb.ControlRolloutResponse{Service: redact(svc)}, err
+}
+
+// steer returns the rollout's status after the user's action.
+func steer(svc *clusterpb.Service, action controlpb.ControlRolloutRequest_Action) (*clusterpb.UpdateStatus, error) {
+	name, status := svc.GetSpec().GetName(), proto.CloneOf(svc.GetUpdate())
+	if status == nil {
+		status = &clusterpb.UpdateStatus{}
+	}
+	refuse := func(why string) (*clusterpb.UpdateStatus, error) {
+		return nil, fmt.Errorf("service %s: %s: %w", name, why, errdefs.ErrFailedPrecondition)
+	}
+	paused := status.State == clusterpb.UpdateStatus_STATE_PAUSED || status.State == clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED
+	switch action {
+	case controlpb.ControlRolloutRequest_ACTION_PAUSE:
+		if paused {
+			return refuse("the rollout is paused already")
+		}
+		if !underWay(status) {
+			return refuse("no rollout is under way to pause")
+		}
+		status.PausedFrom = status.State
+		status.State = clusterpb.UpdateStatus_STATE_PAUSED
+		if status.PausedFrom == clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED {
+			status.State = clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED
+		}
+		status.Message = "paused by the user"
+	case controlpb.ControlRolloutRequest_ACTION_RESUME:
+		if !paused {
+			return refuse("no rollout is paused")
+		}
+		resume(status)
+	case controlpb.ControlRolloutRequest_ACTION_PROMOTE:
+		if status.State != clusterpb.UpdateStatus_STATE_CANARY {
+			return refuse("no canary waits to be promoted")
+		}
+		status.Promoted = true
+		status.Message = "promoted by the user"
+	default:
+		return nil, fmt.Errorf("rollout action %s: %w", action, errdefs.ErrInvalidArgument)
+	}
+	return status, nil
+}
+
+func underWay(s *clusterpb.UpdateStatus) bool {
+	switch s.GetState() {
+	case clusterpb.UpdateStatus_STATE_UPDATING, clusterpb.UpdateStatus_STATE_CANARY, clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED:
+		return true
+	default:
+		return false
+	}
+}
+
+// resume goes back to where the rollout was paused. Slots whose failure
+// paused it are tried again.
+func resume(status *clusterpb.UpdateStatus) {
+	from := status.GetPausedFrom()
+	if from == clusterpb.UpdateStatus_STATE_UNSPECIFIED {
+		from = clusterpb.UpdateStatus_STATE_UPDATING
+		if status.GetState() == clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED {
+			from = clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED
+		}
+	}
+	kept := status.GetProgress()[:0]
+	for _, p := range status.GetProgress() {
+		if !p.GetFailed() {
+			kept = append(kept, p)
+		}
+	}
+	status.Progress = kept
+	status.State, status.PausedFrom = from, clusterpb.UpdateStatus_STATE_UNSPECIFIED
+	status.Message = "resumed by the user"
+}

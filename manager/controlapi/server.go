@@ -1,0 +1,79 @@
+package controlapi
+
+import (
+	"context"
+
+	"google.golang.org/grpc/metadata"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/id"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// RequestIDKey is the metadata key of a user's request id.
+const RequestIDKey = "muster-request-id"
+
+// Store is what the API needs of the replicated state.
+type Store interface {
+	State() *raftstore.State
+	Subscribe() *raftstore.Subscription
+	ProposeRequest(ctx context.Context, requestID string, changes ...*raftpb.Change) (objectID string, err error)
+}
+
+// Members is what the API needs of the raft membership.
+type Members interface {
+	// Leader returns the node that leads and its raft address, empty when none does.
+	Leader() (id, addr string)
+	// Reachable tells for each voter whether the leader reaches it.
+	Reachable() map[string]bool
+	// RemoveMember takes a voter out; it refuses to lose the quorum.
+	RemoveMember(ctx context.Context, id string) error
+}
+
+// Images finds out which content an image reference stands for.
+type Images interface {
+	Resolve(ctx context.Context, s *raftstore.State, image, auth string) (Resolved, error)
+}
+
+// Resolved is an image pinned to its content.
+type Resolved struct {
+	// Image is the reference as written, with @DIGEST added.
+	Image string
+	// Platforms the image exists for; empty when not known.
+	Platforms []*clusterpb.Platform
+}
+
+// Server implements ControlService.
+type Server struct {
+	controlpb.UnimplementedControlServiceServer
+
+	Store   Store
+	Members Members
+	Images  Images
+	// Gossip tells what membership gossip says of each node, by node id.
+	Gossip func() map[string]string
+}
+
+var _ controlpb.ControlServiceServer = (*Server)(nil)
+
+// requestID returns the caller's request id, or a new one.
+func requestID(ctx context.Context) string {
+	if md, ok := metadata.FromIncomingContext(ctx); ok {
+		if ids := md.Get(RequestIDKey); len(ids) > 0 && ids[0] != "" && len(ids[0]) <= 128 {
+			return ids[0]
+		}
+	}
+	return id.New()
+}
+
+// answered returns what an earlier request with this id was answered, so that
+// a retried create does not trip over its own name.
+func (s *Server) answered(requestID string) (earlier raftstore.Outcome, ok bool) {
+	applied, ok := s.Store.State().Applied(requestID)
+	if !ok {
+		return earlier, false
+	}
+	return raftstore.Outcome{ObjectID: applied.GetObjectId(), Err: raftstore.AppliedError(applied)}, true
+}

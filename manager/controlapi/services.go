@@ -1,0 +1,124 @@
+package controlapi
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/id"
+	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/raftstore"
+)
+
+// ListServices returns every service with how many of its tasks run.
+func (s *Server) ListServices(context.Context, *controlpb.ListServicesRequest) (*controlpb.ListServicesResponse, error) {
+	state := s.Store.State()
+	resp := &controlpb.ListServicesResponse{}
+	for svc := range state.Services() {
+		view := &controlpb.ServiceView{Service: redact(svc), Desired: svc.GetSpec().GetReplicated().GetReplicas()}
+		for t := range state.TasksOf(svc.GetId()) {
+			if lifecycle.Serving(t) && !t.GetCanary() {
+				view.Running++
+			}
+		}
+		resp.Services = append(resp.Services, view)
+	}
+	return resp, nil
+}
+
+// GetService returns one service.
+func (s *Server) GetService(_ context.Context, r *controlpb.GetServiceRequest) (*controlpb.GetServiceResponse, error) {
+	svc, err := findService(s.Store.State(), r.GetService())
+	if err != nil {
+		return nil, err
+	}
+	return &controlpb.GetServiceResponse{Service: redact(svc)}, nil
+}
+
+// CreateService stores a new service; its tasks follow.
+func (s *Server) CreateService(ctx context.Context, r *controlpb.CreateServiceRequest) (*controlpb.CreateServiceResponse, error) {
+	request := requestID(ctx)
+	if earlier, ok := s.answered(request); ok {
+		if earlier.Err != nil {
+			return nil, earlier.Err
+		}
+		svc, err := findService(s.Store.State(), earlier.ObjectID)
+		return &controlpb.CreateServiceResponse{Service: redact(svc)}, err
+	}
+	if err := spec.ValidateService(r.GetSpec()); err != nil {
+		return nil, err
+	}
+	want := proto.CloneOf(r.GetSpec())
+	if other, ok := s.Store.State().ServiceByName(want.GetName()); ok {
+		return nil, fmt.Errorf("a service named %q exists already (%s): %w", want.GetName(), id.Short(other.GetId()), errdefs.ErrAlreadyExists)
+	}
+	warnings := hostPortWarnings(want)
+	if !r.GetNoResolveImage() {
+		if err := s.pinImage(ctx, want); err != nil {
+			return nil, err
+		}
+	}
+	svc, err := s.put(ctx, request, &clusterpb.Service{Id: id.New(), Spec: want})
+	if err != nil {
+		return nil, err
+	}
+	return &controlpb.CreateServiceResponse{Service: redact(svc), Warnings: warnings}, nil
+}
+
+// RemoveService deletes the service; its tasks stop in their own time.
+func (s *Server) RemoveService(ctx context.Context, r *controlpb.RemoveServiceRequest) (*controlpb.RemoveServiceResponse, error) {
+	request := requestID(ctx)
+	if earlier, ok := s.answered(request); ok {
+		return &controlpb.RemoveServiceResponse{Id: earlier.ObjectID}, earlier.Err
+	}
+	svc, err := findService(s.Store.State(), r.GetService())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.Store.ProposeRequest(ctx, request, raftstore.DeleteService(svc.GetId())); err != nil {
+		return nil, err
+	}
+	return &controlpb.RemoveServiceResponse{Id: svc.GetId()}, nil
+}
+
+// put stores the service; the state machine gives it its published ports.
+func (s *Server) put(ctx context.Context, request string, svc *clusterpb.Service) (*clusterpb.Service, error) {
+	if _, err := s.Store.ProposeRequest(ctx, request, raftstore.PutService(svc)); err != nil {
+		return nil, err
+	}
+	stored, ok := s.Store.State().Service(svc.GetId())
+	if !ok {
+		return nil, fmt.Errorf("service %s was removed meanwhile: %w", svc.GetSpec().GetName(), errdefs.ErrNotFound)
+	}
+	return stored, nil
+}
+
+// redact returns the service without what only nodes may see.
+func redact(svc *clusterpb.Service) *clusterpb.Service {
+	if svc == nil {
+		return nil
+	}
+	hidden := proto.CloneOf(svc)
+	for _, c := range containers(hidden) {
+		c.RegistryAuth = ""
+	}
+	return hidden
+}
+
+// containers returns every container spec that a service carries.
+func containers(svc *clusterpb.Service) (all []*clusterpb.ContainerSpec) {
+	if c := svc.GetSpec().GetTask().GetContainer(); c != nil {
+		all = append(all, c)
+	}
+	for _, h := range svc.GetHistory() {
+		if c := h.GetSpec().GetTask().GetContainer(); c != nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}

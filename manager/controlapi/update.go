@@ -1,0 +1,166 @@
+package controlapi
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/muster/muster/manager/orchestrator/update"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/id"
+	"github.com/muster/muster/proto/spec"
+)
+
+// UpdateService replaces a service's spec; tasks that differ are rolled.
+func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRequest) (*controlpb.UpdateServiceResponse, error) {
+	request := requestID(ctx)
+	if svc, ok, err := s.answeredService(request); ok {
+		return &controlpb.UpdateServiceResponse{Service: redact(svc)}, err
+	}
+	state := s.Store.State()
+	svc, err := findService(state, r.GetService())
+	if err != nil {
+		return nil, err
+	}
+	if err := unmoved(svc, r.GetVersion()); err != nil {
+		return nil, err
+	}
+	if err := spec.ValidateService(r.GetSpec()); err != nil {
+		return nil, err
+	}
+	want := proto.CloneOf(r.GetSpec())
+	if want.GetName() != svc.GetSpec().GetName() {
+		return nil, fmt.Errorf("service %s cannot be renamed to %q: %w", svc.GetSpec().GetName(), want.GetName(), errdefs.ErrInvalidArgument)
+	}
+	keepAuth(want, svc.GetSpec())
+	if !r.GetNoResolveImage() {
+		if err := s.pinImage(ctx, want); err != nil {
+			return nil, err
+		}
+	}
+	resp := &controlpb.UpdateServiceResponse{Warnings: hostPortWarnings(want)}
+	next := proto.CloneOf(svc)
+	next.Spec = want
+	if r.GetPlan() {
+		resp.Service = redact(next)
+		resp.Plan = update.Preview(svc, next, slices.Collect(state.TasksOf(svc.GetId())), state.Node)
+		return resp, nil
+	}
+	stored, err := s.put(ctx, request, next)
+	if err != nil {
+		return nil, err
+	}
+	resp.Service = redact(stored)
+	return resp, nil
+}
+
+// ScaleService sets how many replicas a service has and touches nothing else.
+func (s *Server) ScaleService(ctx context.Context, r *controlpb.ScaleServiceRequest) (*controlpb.ScaleServiceResponse, error) {
+	svc, err := s.change(ctx, r.GetService(), func(next *clusterpb.Service) error {
+		next.Spec.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: r.GetReplicas()}}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &controlpb.ScaleServiceResponse{Service: redact(svc)}, nil
+}
+
+// RollbackService puts an earlier spec back, by default the one before.
+func (s *Server) RollbackService(ctx context.Context, r *controlpb.RollbackServiceRequest) (*controlpb.RollbackServiceResponse, error) {
+	svc, err := s.change(ctx, r.GetService(), func(next *clusterpb.Service) error {
+		if err := unmoved(next, r.GetVersion()); err != nil {
+			return err
+		}
+		earlier, err := record(next, r.GetTo())
+		if err != nil {
+			return err
+		}
+		next.Spec = proto.CloneOf(earlier.GetSpec())
+		next.Update = &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, Message: "rollback asked for by the user"}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &controlpb.RollbackServiceResponse{Service: redact(svc)}, nil
+}
+
+// record returns the spec to go back to.
+func record(svc *clusterpb.Service, to uint64) (*clusterpb.SpecRecord, error) {
+	history := svc.GetHistory()
+	if len(history) == 0 {
+		return nil, fmt.Errorf("service %s has no earlier spec to roll back to: %w", svc.GetSpec().GetName(), errdefs.ErrFailedPrecondition)
+	}
+	if to == 0 {
+		return history[len(history)-1], nil
+	}
+	for _, h := range history {
+		if h.GetNumber() == to {
+			return h, nil
+		}
+	}
+	return nil, fmt.Errorf("service %s has no spec number %d: it keeps %d to %d: %w",
+		svc.GetSpec().GetName(), to, history[0].GetNumber(), history[len(history)-1].GetNumber(), errdefs.ErrNotFound)
+}
+
+// changeRaces bounds how often a change is made again on a newer version.
+const changeRaces = 10
+
+// change edits a service on whatever version is current.
+func (s *Server) change(ctx context.Context, ref string, edit func(*clusterpb.Service) error) (*clusterpb.Service, error) {
+	request := requestID(ctx)
+	if svc, ok, err := s.answeredService(request); ok {
+		return svc, err
+	}
+	for attempt := 0; ; attempt++ {
+		svc, err := findService(s.Store.State(), ref)
+		if err != nil {
+			return nil, err
+		}
+		next := proto.CloneOf(svc)
+		if err := edit(next); err != nil {
+			return nil, err
+		}
+		if err := spec.ValidateService(next.GetSpec()); err != nil {
+			return nil, err
+		}
+		stored, err := s.put(ctx, request, next)
+		if err == nil || !errdefs.IsConflict(err) || attempt == changeRaces {
+			return stored, err
+		}
+		request = id.New()
+	}
+}
+
+// answeredService is answered for calls that return a service.
+func (s *Server) answeredService(request string) (svc *clusterpb.Service, ok bool, err error) {
+	earlier, ok := s.answered(request)
+	if !ok || earlier.Err != nil {
+		return nil, ok, earlier.Err
+	}
+	svc, err = findService(s.Store.State(), earlier.ObjectID)
+	return svc, true, err
+}
+
+// unmoved refuses a write made from another version of the service.
+func unmoved(svc *clusterpb.Service, version uint64) error {
+	if version == 0 || version == svc.GetVersion() {
+		return nil
+	}
+	return fmt.Errorf("service %s is at version %d, not %d: it changed meanwhile; look at it again: %w",
+		svc.GetSpec().GetName(), svc.GetVersion(), version, errdefs.ErrConflict)
+}
+
+// keepAuth carries the credential over: readers never see it, so a spec that
+// was read and written back has none.
+func keepAuth(next, old *clusterpb.ServiceSpec) {
+	c := next.GetTask().GetContainer()
+	if c.GetRegistryAuth() == "" && c.GetImage() == old.GetTask().GetContainer().GetImage() {
+		c.RegistryAuth = old.GetTask().GetContainer().GetRegistryAuth()
+	}
+}

@@ -1,0 +1,205 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/muster/muster/dispatcher"
+	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/dispatcher/rpcerror"
+	"github.com/muster/muster/manager/ca"
+	"github.com/muster/muster/manager/controlapi"
+	"github.com/muster/muster/manager/forward"
+	"github.com/muster/muster/manager/logs"
+	"github.com/muster/muster/manager/membership"
+	capb "github.com/muster/muster/proto/ca/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	logspb "github.com/muster/muster/proto/logs/v1"
+	memberpb "github.com/muster/muster/proto/member/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// Config says how a manager runs.
+type Config struct {
+	// Store is this manager's member of the replicated state. Run runs it.
+	Store *raftstore.Store
+	// Dial opens a connection to the control port of another manager. It must
+	// not wait for it to be up.
+	Dial func(addr string) (*grpc.ClientConn, error)
+	// Images finds out what image references stand for.
+	Images controlapi.Images
+	// Gossip tells what membership gossip says of each node, by node id.
+	Gossip func() map[string]string
+	Log    *slog.Logger
+}
+
+// Manager is the control plane of one node.
+type Manager struct {
+	cfg        Config
+	dispatcher *dispatcher.Server
+	broker     *logs.Broker
+	inside     *inside
+	leader     leaderConn
+}
+
+// New returns a manager that does nothing until it is run.
+func New(cfg Config) (*Manager, error) {
+	m := &Manager{cfg: cfg, leader: leaderConn{dial: cfg.Dial}}
+	m.dispatcher = dispatcher.New(dispatcher.Config{
+		Store:    cfg.Store,
+		Identify: identify,
+		Leader:   m.leaderAddr,
+		Log:      cfg.Log.With("part", "dispatcher"),
+	})
+	m.broker = logs.New(logs.Config{Store: cfg.Store, Nodes: m.dispatcher, Log: cfg.Log.With("part", "logs")})
+	var err error
+	m.inside, err = newInside(m.register)
+	return m, err
+}
+
+// Register registers what this manager answers itself, leading or not. The
+// server must hand all other calls to Handler.
+func (m *Manager) Register(s grpc.ServiceRegistrar) {
+	dispatchpb.RegisterDispatcherServiceServer(s, m.dispatcher)
+}
+
+// register registers what only the leader can answer.
+func (m *Manager) register(s grpc.ServiceRegistrar) {
+	api := &controlapi.Server{Store: m.cfg.Store, Members: m.cfg.Store, Images: m.cfg.Images, Gossip: m.cfg.Gossip}
+	controlpb.RegisterControlServiceServer(s, api)
+	logspb.RegisterLogsServiceServer(s, m.broker)
+	capb.RegisterCAServiceServer(s, ca.NewService(caState{m.cfg.Store}, m.cfg.Log.With("part", "ca")))
+	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Identify: identify, Forget: api.Forget})
+}
+
+// Handler hands calls on to the leader, which may be this manager.
+func (m *Manager) Handler() grpc.StreamHandler { return forward.Handler(m.direct, forward.CallerOf) }
+
+// Suspect is the hint of gossip that a node does not answer.
+func (m *Manager) Suspect(nodeID string) { m.dispatcher.Suspect(nodeID) }
+
+// Removed reports whether a node was put out of the cluster.
+func (m *Manager) Removed(nodeID string) bool { return caState{m.cfg.Store}.Removed(nodeID) }
+
+// Run runs the manager until ctx is done. It then hands leadership over and
+// closes the store.
+func (m *Manager) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.cfg.Store.Run(ctx) })
+	g.Go(func() error { return m.inside.run(ctx) })
+	g.Go(func() error {
+		for term := range m.cfg.Store.Leadership() {
+			if err := m.lead(term); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	err := g.Wait()
+	return errors.Join(err, m.leader.close())
+}
+
+// direct names the connection to the manager that leads.
+func (m *Manager) direct(context.Context, string) (*grpc.ClientConn, error) {
+	if m.cfg.Store.IsLeader() {
+		return m.inside.conn, nil
+	}
+	addr := m.leaderAddr()
+	if addr == "" {
+		return nil, fmt.Errorf("the managers have no leader now: fewer than a majority of them can be reached, or they are electing one: %w", errdefs.ErrUnavailable)
+	}
+	return m.leader.to(addr)
+}
+
+// leaderAddr is the control address of another manager that leads, or empty.
+func (m *Manager) leaderAddr() string {
+	_, addr := m.cfg.Store.Leader()
+	return addr
+}
+
+func identify(ctx context.Context) (string, error) {
+	id, ok := mtls.PeerIdentity(ctx)
+	if !ok {
+		return "", fmt.Errorf("a node certificate is needed: %w", errdefs.ErrPermissionDenied)
+	}
+	return id.NodeID, nil
+}
+
+// inside is the server of what only the leader can answer. It listens in
+// memory, so that nothing but this manager's own handlers reaches it.
+type inside struct {
+	listener *bufconn.Listener
+	server   *grpc.Server
+	conn     *grpc.ClientConn
+}
+
+func newInside(register func(grpc.ServiceRegistrar)) (*inside, error) {
+	in := &inside{listener: bufconn.Listen(1 << 18)}
+	in.server = grpc.NewServer(append(rpcerror.ServerOptions(), forward.ServerOptions()...)...)
+	register(in.server)
+	var err error
+	in.conn, err = grpc.NewClient("passthrough:leader",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return in.listener.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, fmt.Errorf("connect to the server inside: %w", err)
+	}
+	return in, nil
+}
+
+func (in *inside) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, in.server.Stop)
+	defer stop()
+	if err := in.server.Serve(in.listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) && ctx.Err() == nil {
+		return fmt.Errorf("serve inside: %w", err)
+	}
+	return in.conn.Close()
+}
+
+// leaderConn keeps one connection to the manager that leads.
+type leaderConn struct {
+	dial func(addr string) (*grpc.ClientConn, error)
+
+	mu   sync.Mutex
+	addr string
+	conn *grpc.ClientConn
+}
+
+func (l *leaderConn) to(addr string) (*grpc.ClientConn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn != nil && l.addr == addr {
+		return l.conn, nil
+	}
+	conn, err := l.dial(addr)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the leader at %s: %w", addr, err)
+	}
+	if l.conn != nil {
+		// Calls under way go to a manager that leads no more; they fail, and
+		// their callers ask again.
+		_ = l.conn.Close()
+	}
+	l.addr, l.conn = addr, conn
+	return conn, nil
+}
+
+func (l *leaderConn) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil {
+		return nil
+	}
+	return l.conn.Close()
+}

@@ -1,0 +1,136 @@
+// Package membership lets nodes that have a certificate become voters, hand
+// their work over, and take their leave. It runs on the leader.
+package membership
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/id"
+	"github.com/muster/muster/proto/lifecycle"
+	memberpb "github.com/muster/muster/proto/member/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// Store is what membership needs of the replicated state.
+type Store interface {
+	State() *raftstore.State
+	Propose(ctx context.Context, changes ...*raftpb.Change) error
+	AddVoter(ctx context.Context, id, addr string) error
+}
+
+// Server implements MemberService.
+type Server struct {
+	memberpb.UnimplementedMemberServiceServer
+
+	Store Store
+	// Identify returns the node that calls, as its certificate says.
+	Identify func(ctx context.Context) (nodeID string, err error)
+	// Forget takes a node's vote, entry and certificate from it.
+	Forget func(ctx context.Context, requestID string, n *clusterpb.Node) error
+}
+
+var _ memberpb.MemberServiceServer = (*Server)(nil)
+
+// joinTimeout bounds adding a voter: the new manager must be reachable, or
+// the quorum would count on one that never answers.
+const joinTimeout = 40 * time.Second
+
+// AddManager makes the caller a voter.
+func (s *Server) AddManager(ctx context.Context, r *memberpb.AddManagerRequest) (*memberpb.AddManagerResponse, error) {
+	n, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if n.GetRole() != clusterpb.NodeRole_NODE_ROLE_MANAGER {
+		return nil, fmt.Errorf("node %s is a worker: only managers vote: %w", n.GetId(), errdefs.ErrPermissionDenied)
+	}
+	if err := reach(ctx, r.GetAddr()); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, joinTimeout,
+		fmt.Errorf("adding manager %s took longer than %s: %w", r.GetAddr(), joinTimeout, errdefs.ErrUnavailable))
+	defer cancel()
+	if err := s.Store.AddVoter(ctx, n.GetId(), r.GetAddr()); err != nil {
+		return nil, err
+	}
+	change := raftstore.ObserveNode(&raftpb.ObserveNode{Id: n.GetId(), RaftAddr: r.GetAddr()})
+	if err := s.Store.Propose(ctx, change); err != nil {
+		return nil, err
+	}
+	return &memberpb.AddManagerResponse{}, nil
+}
+
+// reach refuses an address that this manager cannot connect to.
+func reach(ctx context.Context, addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || host == "" {
+		return fmt.Errorf("manager address %q: use HOST:PORT: %w", addr, errdefs.ErrInvalidArgument)
+	}
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("the leader cannot reach the new manager at %s (%w): check --advertise-addr and the firewall: %w",
+			addr, err, errdefs.ErrFailedPrecondition)
+	}
+	return conn.Close()
+}
+
+// Drain asks the orchestrators to move the caller's tasks and says how many
+// still run.
+func (s *Server) Drain(ctx context.Context, _ *memberpb.DrainRequest) (*memberpb.DrainResponse, error) {
+	n, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if n.GetSpec().GetAvailability() != clusterpb.NodeSpec_AVAILABILITY_DRAIN {
+		next := proto.CloneOf(n)
+		if next.Spec == nil {
+			next.Spec = &clusterpb.NodeSpec{}
+		}
+		next.Spec.Availability = clusterpb.NodeSpec_AVAILABILITY_DRAIN
+		if err := s.Store.Propose(ctx, raftstore.PutNode(next)); err != nil {
+			return nil, err
+		}
+	}
+	resp := &memberpb.DrainResponse{}
+	for t := range s.Store.State().TasksOn(n.GetId()) {
+		if !lifecycle.Ended(t.GetStatus().GetState()) {
+			resp.Tasks++
+		}
+	}
+	return resp, nil
+}
+
+// Leave forgets the caller.
+func (s *Server) Leave(ctx context.Context, _ *memberpb.LeaveRequest) (*memberpb.LeaveResponse, error) {
+	n, err := s.caller(ctx)
+	if errdefs.IsNotFound(err) {
+		return &memberpb.LeaveResponse{}, nil // an earlier call got through
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Forget(ctx, id.New(), n); err != nil {
+		return nil, err
+	}
+	return &memberpb.LeaveResponse{}, nil
+}
+
+func (s *Server) caller(ctx context.Context) (*clusterpb.Node, error) {
+	nodeID, err := s.Identify(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n, ok := s.Store.State().Node(nodeID)
+	if !ok {
+		return nil, fmt.Errorf("node %s is not in the cluster: %w", nodeID, errdefs.ErrNotFound)
+	}
+	return n, nil
+}

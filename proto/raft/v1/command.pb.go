@@ -441,7 +441,10 @@ func (x *PutClusterSecrets) GetSecrets() *v1.ClusterSecrets {
 }
 
 // PutService creates the service at version 0, or replaces the version named.
-// Refused when the name or a published port belongs to another service.
+// Refused when the name or a published port belongs to another service. Of the
+// service, id, version, spec and ports (the writer's choice of published ports
+// that spec leaves open) are read; update, at version 0, says how the rollout
+// starts.
 type PutService struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Service       *v1.Service            `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -532,7 +535,8 @@ func (x *DeleteService) GetId() string {
 }
 
 // SetUpdateStatus records a rollout's progress. Skipped when spec_version is
-// no longer the service's. rollback_to also replaces the spec.
+// no longer the service's; a conflict when status.version is set and not the
+// present one.
 type SetUpdateStatus struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	ServiceId   string                 `protobuf:"bytes,1,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
@@ -648,7 +652,8 @@ func (x *CreateTask) GetTask() *v1.Task {
 }
 
 // AssignTask places a task that has no node. Skipped when it has one, is
-// gone, or is no longer wanted.
+// gone, or is no longer wanted, or when the node is gone. A conflict when
+// another task that has not ended has one of the addresses.
 type AssignTask struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`

@@ -79,7 +79,10 @@ func (n *Node) inventory() (Inventory, error) {
 		return nil, err
 	}
 	for _, c := range cgroups {
-		inv = append(inv, "cgroup "+c)
+		// The parent of the containers' cgroups comes with the first and stays, as configured.
+		if !strings.HasSuffix(c, n.Cgroup()) {
+			inv = append(inv, "cgroup "+c)
+		}
 	}
 	containers, err := n.containers(ctx)
 	if err != nil {
@@ -103,9 +106,9 @@ func (n *Node) network(ctx context.Context) (Inventory, error) {
 	for _, q := range []struct{ what, args string }{
 		{"link", "-o link show"},
 		{"address", "-o addr show"},
-		{"route", "route show table all"},
+		{"route", "-4 route show table all"},
 		{"route", "-6 route show table all"},
-		{"rule", "rule show"},
+		{"rule", "-4 rule show"},
 		{"rule", "-6 rule show"},
 	} {
 		out, err := n.Output(ctx, "ip", strings.Fields(q.args)...)

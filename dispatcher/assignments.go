@@ -29,20 +29,29 @@ type set struct {
 	index   uint64
 	nodeID  string
 	mesh    *mesh
-	tasks   map[string]*clusterpb.Task
+	tasks   *ownTasks
 	sources []*dispatchpb.ImageSource
 
 	settings *dispatchpb.Settings
 }
 
+// ownTasks are the tasks on one node. Sets share them for as long as the plan
+// loop sees no change among them.
+type ownTasks struct {
+	byID map[string]*clusterpb.Task
+	// unprepared: some still need their image.
+	unprepared bool
+}
+
 // set returns what the node should be. It costs work for the node's own
 // tasks only.
 func (p *plan) set(nodeID string) *set {
-	s := &set{index: p.index, nodeID: nodeID, mesh: p.mesh, tasks: make(map[string]*clusterpb.Task)}
+	s := &set{index: p.index, nodeID: nodeID, mesh: p.mesh, tasks: &ownTasks{byID: make(map[string]*clusterpb.Task)}}
 	for t := range p.view.TasksOn(nodeID) {
 		// Tasks that ended stay listed until managers forget them: the node
 		// keeps their logs for as long.
-		s.tasks[t.GetId()] = t
+		s.tasks.byID[t.GetId()] = t
+		s.tasks.unprepared = s.tasks.unprepared || unprepared(t)
 	}
 	return p.refresh(s)
 }
@@ -51,7 +60,10 @@ func (p *plan) set(nodeID string) *set {
 func (p *plan) refresh(old *set) *set {
 	s := *old
 	s.index, s.mesh = p.index, p.mesh
-	s.sources = p.sources.of(s.nodeID, s.tasks)
+	s.sources = nil
+	if s.tasks.unprepared {
+		s.sources = p.sources.of(s.nodeID, s.tasks.byID)
+	}
 	s.settings = p.settings
 	if n, ok := p.view.Node(s.nodeID); ok {
 		if s.settings.GetSelfIndex() != n.GetIndex() {
@@ -86,7 +98,7 @@ func full(s *set) *dispatchpb.Assignments {
 	d := s.mesh.since(emptyMesh())
 	return &dispatchpb.Assignments{
 		Index: s.index, Full: true, Settings: s.settings,
-		Tasks:   inOrder(s.tasks),
+		Tasks:   inOrder(s.tasks.byID),
 		Peers:   others(d.peers, s.nodeID),
 		Ports:   d.ports,
 		Sources: s.sources, SourcesSet: true,
@@ -96,18 +108,9 @@ func full(s *set) *dispatchpb.Assignments {
 // diff returns what leads from old to next, and whether that is anything.
 func diff(old, next *set) (a *dispatchpb.Assignments, changed bool) {
 	a = &dispatchpb.Assignments{Index: next.index, Base: old.index, Settings: next.settings}
-	for id, t := range next.tasks {
-		if o := old.tasks[id]; o == nil || !sameOrders(o, t) {
-			a.Tasks = append(a.Tasks, t)
-		}
+	if old.tasks != next.tasks {
+		diffTasks(a, old.tasks.byID, next.tasks.byID)
 	}
-	for id := range old.tasks {
-		if next.tasks[id] == nil {
-			a.GoneTasks = append(a.GoneTasks, id)
-		}
-	}
-	slices.SortFunc(a.GetTasks(), compareTasks)
-	slices.Sort(a.GetGoneTasks())
 
 	d := next.mesh.since(old.mesh)
 	a.Peers, a.GonePeers = others(d.peers, next.nodeID), d.gonePeers
@@ -123,6 +126,21 @@ func diff(old, next *set) (a *dispatchpb.Assignments, changed bool) {
 		len(a.GetPorts())+len(a.GetGonePorts()) > 0 || a.GetSourcesSet() ||
 		(old.settings != next.settings && !proto.Equal(old.settings, next.settings))
 	return a, changed
+}
+
+func diffTasks(a *dispatchpb.Assignments, old, next map[string]*clusterpb.Task) {
+	for id, t := range next {
+		if o := old[id]; o == nil || !sameOrders(o, t) {
+			a.Tasks = append(a.Tasks, t)
+		}
+	}
+	for id := range old {
+		if next[id] == nil {
+			a.GoneTasks = append(a.GoneTasks, id)
+		}
+	}
+	slices.SortFunc(a.GetTasks(), compareTasks)
+	slices.Sort(a.GetGoneTasks())
 }
 
 func inOrder(tasks map[string]*clusterpb.Task) []*clusterpb.Task {

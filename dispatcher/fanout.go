@@ -38,7 +38,7 @@ func (r *reign) sendAssignments(str stream, s *session, base *set) (*set, error)
 	a.Floor = floor
 
 	s.mu.Lock()
-	s.awaited = awaited(next.tasks)
+	s.awaited = awaited(next.tasks.byID)
 	if send := changed || (floorDue && owed(s.awaited, s.floorSent, floor)); !send {
 		s.working = false
 		s.mu.Unlock()

@@ -142,8 +142,10 @@ func (c *cluster) down(id string) func() bool {
 // runs makes a task that runs on the node.
 func (c *cluster) runs(id, node string) {
 	c.propose(
-		raftstore.CreateTask(&clusterpb.Task{Id: id, ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{},
-			Ports: []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 80, Target: 80}}}),
+		raftstore.CreateTask(&clusterpb.Task{
+			Id: id, ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{},
+			Ports: []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 80, Target: 80}},
+		}),
 		raftstore.AssignTask(id, node, []string{fmt.Sprintf("10.0.0.%d", len(id)+int(id[len(id)-1]))}),
 		raftstore.ObserveTask(id, &clusterpb.TaskStatus{State: lifecycle.Running}),
 	)

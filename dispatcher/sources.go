@@ -48,7 +48,7 @@ func (s *sources) of(nodeID string, tasks map[string]*clusterpb.Task) []*dispatc
 	found := make(map[string]*dispatchpb.ImageSource)
 	for _, t := range tasks {
 		image := t.GetSpec().GetContainer().GetImage()
-		if !lifecycle.Wanted(t) || t.GetStatus().GetState() >= lifecycle.Ready || found[image] != nil {
+		if !unprepared(t) || found[image] != nil {
 			continue
 		}
 		if src := s.lookup(nodeID, image); src != nil {
@@ -61,6 +61,11 @@ func (s *sources) of(nodeID string, tasks map[string]*clusterpb.Task) []*dispatc
 	}
 	slices.SortFunc(list, func(a, b *dispatchpb.ImageSource) int { return cmp.Compare(a.GetImage(), b.GetImage()) })
 	return list
+}
+
+// unprepared reports whether t still needs its image.
+func unprepared(t *clusterpb.Task) bool {
+	return lifecycle.Wanted(t) && t.GetStatus().GetState() < lifecycle.Ready
 }
 
 // lookup returns the other nodes that hold image, or nil.

@@ -1,0 +1,86 @@
+package dispatcher
+
+import (
+	"fmt"
+	"testing"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+const benchNodes, benchTasks, benchServices = 1000, 30, 300
+
+// benchWorld is 1,000 nodes with 30 running tasks each, of 300 services.
+func benchWorld(b *testing.B) *world {
+	w := newWorld(b)
+	w.plan = nil // made once, at the end
+	for s := range benchServices {
+		w.apply(addService(fmt.Sprint("s", s), uint32(10000+s)))
+	}
+	for n := range benchNodes {
+		id := fmt.Sprintf("n%04d", n)
+		changes := addNode(id)
+		for k := range benchTasks {
+			i := n*benchTasks + k
+			t, s := fmt.Sprintf("t%05d", i), i%benchServices
+			changes = append(changes, addTask(t, fmt.Sprint("s", s), uint32(10000+s)),
+				raftstore.AssignTask(t, id, []string{fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)}), taskIs(t, lifecycle.Running))
+		}
+		w.apply(changes...)
+	}
+	w.plan = firstPlan(w.st)
+	return w
+}
+
+// BenchmarkFanOut is one task that turns unhealthy and healthy again, and all
+// 1,000 nodes brought up to date: what a change of the mesh costs.
+func BenchmarkFanOut(b *testing.B) {
+	w := benchWorld(b)
+	bases := make([]*set, benchNodes)
+	for i := range bases {
+		bases[i] = w.plan.set(fmt.Sprintf("n%04d", i))
+	}
+	sick := []*raftpb.Change{
+		raftstore.ObserveTask("t00000", &clusterpb.TaskStatus{State: lifecycle.Running, Health: &clusterpb.HealthStatus{State: clusterpb.HealthStatus_STATE_UNHEALTHY}}),
+		raftstore.ObserveTask("t00000", &clusterpb.TaskStatus{State: lifecycle.Running}),
+	}
+	b.ResetTimer()
+	for i := range b.N {
+		w.apply(sick[i%2])
+		for n := range bases {
+			next := w.plan.refresh(bases[n])
+			if n == 0 {
+				next = w.plan.set(bases[n].nodeID)
+			}
+			a, changed := diff(bases[n], next)
+			if !changed || len(a.GetPorts()) != 1 {
+				b.Fatalf("node %d was sent %v", n, text(a))
+			}
+			bases[n] = next
+		}
+	}
+}
+
+// BenchmarkQuietReport is one task's report that changes no mesh: the most
+// frequent change of all.
+func BenchmarkQuietReport(b *testing.B) {
+	w := benchWorld(b)
+	b.ResetTimer()
+	for i := range b.N {
+		w.apply(raftstore.ObserveTask("t00000", &clusterpb.TaskStatus{State: lifecycle.Running, Message: fmt.Sprint(i)}))
+	}
+}
+
+// BenchmarkFullSets is every node asking for everything at once, as after a
+// change of leader.
+func BenchmarkFullSets(b *testing.B) {
+	w := benchWorld(b)
+	b.ResetTimer()
+	for range b.N {
+		for n := range benchNodes {
+			full(w.plan.set(fmt.Sprintf("n%04d", n)))
+		}
+	}
+}

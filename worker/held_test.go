@@ -1,0 +1,168 @@
+package worker
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/muster/muster/ingress"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/worker/state"
+	"github.com/muster/muster/worker/task"
+)
+
+func TestApply(t *testing.T) {
+	first := &dispatchpb.Assignments{
+		Index: 5, Full: true, Tasks: []*clusterpb.Task{{Id: "a"}, {Id: "b"}},
+		Peers: []*dispatchpb.Peer{{Id: "n2"}}, Ports: []*dispatchpb.MeshPort{{Protocol: 1, Published: 80}},
+		Sources: []*dispatchpb.ImageSource{{Image: "web"}}, SourcesSet: true,
+	}
+	tests := map[string]struct {
+		message *dispatchpb.Assignments
+		tasks   string
+		gone    string
+		peers   string
+		sources int
+		refused bool
+	}{
+		"difference": {
+			&dispatchpb.Assignments{Index: 7, Base: 5, Tasks: []*clusterpb.Task{{Id: "c"}}, GoneTasks: []string{"a"}, Peers: []*dispatchpb.Peer{{Id: "n3"}}},
+			"b c", "a", "n2 n3", 1, false,
+		},
+		"full again":         {&dispatchpb.Assignments{Index: 3, Full: true, Tasks: []*clusterpb.Task{{Id: "b"}}}, "b", "a", "", 1, false},
+		"sources replaced":   {&dispatchpb.Assignments{Index: 7, Base: 5, SourcesSet: true}, "a b", "", "n2", 0, false},
+		"difference to what": {&dispatchpb.Assignments{Index: 7, Base: 6}, "", "", "", 0, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			h, _, err := remembered(&state.Saved{Tasks: map[string]*clusterpb.Task{}}).apply(first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, gone, err := h.apply(tt.message)
+			if tt.refused {
+				if !errdefs.IsFailedPrecondition(err) {
+					t.Fatalf("err %v, want failed precondition", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys := func(m map[string]*clusterpb.Task) string { return strings.Join(slices.Sorted(maps.Keys(m)), " ") }
+			if got := keys(next.tasks); got != tt.tasks || strings.Join(gone, " ") != tt.gone {
+				t.Errorf("tasks %q, gone %q, want %q and %q", got, gone, tt.tasks, tt.gone)
+			}
+			if got := strings.Join(slices.Sorted(maps.Keys(next.peers)), " "); got != tt.peers || len(next.sources) != tt.sources {
+				t.Errorf("peers %q and %d sources, want %q and %d", got, len(next.sources), tt.peers, tt.sources)
+			}
+			if keys(h.tasks) != "a b" || len(h.peers) != 1 {
+				t.Error("the one before was changed")
+			}
+		})
+	}
+}
+
+// TestWantPorts says which endpoints the node's kernel gets, by what the node
+// knows of its own task t1.
+func TestWantPorts(t *testing.T) {
+	h := &held{
+		settings: &dispatchpb.Settings{SelfIndex: 1},
+		ports: map[portKey]*dispatchpb.MeshPort{{1, 80}: {Protocol: 1, Published: 80, Endpoints: []*dispatchpb.MeshEndpoint{
+			{TaskId: "t1", NodeId: "n1", Addresses: []string{"10.0.0.1", "fd00::1"}, Target: 8080},
+			{TaskId: "t2", NodeId: "n2", Addresses: []string{"10.0.0.2"}, Target: 8080},
+		}}},
+	}
+	snapshot := func(serving bool, host ...*clusterpb.Port) map[string]task.Snapshot {
+		return map[string]task.Snapshot{"t1": {
+			Task: &clusterpb.Task{Id: "t1", Addresses: []string{"10.0.0.1"}}, Serving: serving, Status: &clusterpb.TaskStatus{HostPorts: host},
+		}}
+	}
+	udp := &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_UDP, Mode: clusterpb.Port_MODE_HOST, Published: 53, Target: 5353}
+	tests := map[string]struct {
+		tasks map[string]task.Snapshot
+		want  string
+	}{
+		"serving":                  {snapshot(true), "tcp/80:10.0.0.1:8080,[fd00::1]:8080,10.0.0.2:8080"},
+		"stopping":                 {snapshot(false), "tcp/80:10.0.0.2:8080"},
+		"unknown here":             {nil, "tcp/80:10.0.0.2:8080"},
+		"host port":                {snapshot(true, udp), "tcp/80:10.0.0.1:8080,[fd00::1]:8080,10.0.0.2:8080 host udp/53:10.0.0.1:5353"},
+		"host port while stopping": {snapshot(false, udp), "tcp/80:10.0.0.2:8080"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := format(wantOf(h, tt.tasks, "n1", "192.0.2.1", func(string) string { return "" }).Ports); got != tt.want {
+				t.Errorf("ports %q, want %q", got, tt.want)
+			}
+		})
+	}
+	if w := wantOf(&held{}, nil, "n1", "192.0.2.1", nil); w != nil {
+		t.Errorf("a node nobody has talked to wants %v", w)
+	}
+}
+
+func format(ports []ingress.Port) string {
+	var list []string
+	for _, p := range ports {
+		var on []string
+		for _, e := range p.Endpoints {
+			if e.Addr4.IsValid() {
+				on = append(on, e.Addr4.String())
+			}
+			if e.Addr6.IsValid() {
+				on = append(on, e.Addr6.String())
+			}
+		}
+		s := p.Protocol + "/" + (map[uint16]string{80: "80", 53: "53"})[p.Published] + ":" + strings.Join(on, ",")
+		if p.HostMode {
+			s = "host " + s
+		}
+		list = append(list, s)
+	}
+	return strings.Join(list, " ")
+}
+
+func TestHostPorts(t *testing.T) {
+	port := func(published uint32, mode clusterpb.Port_Mode) *clusterpb.Port {
+		return &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: published, Target: 80, Mode: mode}
+	}
+	host := clusterpb.Port_MODE_HOST
+	other := func(s clusterpb.TaskState, published uint32) map[string]task.Snapshot {
+		return map[string]task.Snapshot{"o": {Status: &clusterpb.TaskStatus{State: s, HostPorts: []*clusterpb.Port{port(published, host)}}}}
+	}
+	tests := map[string]struct {
+		ports []*clusterpb.Port
+		tasks map[string]task.Snapshot
+		want  []uint32
+		taken bool
+	}{
+		"as asked":            {[]*clusterpb.Port{port(90, host), port(80, clusterpb.Port_MODE_INGRESS)}, nil, []uint32{90}, false},
+		"chosen":              {[]*clusterpb.Port{port(0, host), port(0, host)}, nil, []uint32{49153, 49155}, false},
+		"beside others":       {[]*clusterpb.Port{port(0, host)}, other(lifecycle.Running, 49153), []uint32{49155}, false},
+		"of one that ended":   {[]*clusterpb.Port{port(90, host)}, other(lifecycle.Failed, 90), []uint32{90}, false},
+		"taken":               {[]*clusterpb.Port{port(90, host)}, other(lifecycle.Running, 90), nil, true},
+		"asked for twice too": {[]*clusterpb.Port{port(90, host), port(90, host)}, nil, nil, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := chooseHostPorts(&clusterpb.Task{Id: "t", Ports: tt.ports}, tt.tasks, map[portKey]bool{{1, 49154}: true})
+			if errdefs.IsAlreadyExists(err) != tt.taken || (err != nil) != tt.taken {
+				t.Fatalf("err %v, want taken %v", err, tt.taken)
+			}
+			var published []uint32
+			for _, p := range got {
+				published = append(published, p.GetPublished())
+			}
+			if d := cmp.Diff(tt.want, published, cmpopts.EquateEmpty()); d != "" {
+				t.Errorf("ports (-want +got):\n%s", d)
+			}
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -89,7 +90,7 @@ func explain(err error) error {
 	switch {
 	case errdefs.IsNotFound(err):
 		return fmt.Errorf("it is not there: %w", errdefs.ErrNotFound)
-	case errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err):
+	case errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err), errors.Is(err, docker.ErrInvalidAuthorization):
 		return fmt.Errorf("it is not there or needs a login (--with-registry-auth): %w", errdefs.ErrPermissionDenied)
 	default:
 		return fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)

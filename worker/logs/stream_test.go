@@ -15,14 +15,14 @@ func TestSplit(t *testing.T) {
 		reads []string
 		want  string
 	}{
-		"whole lines":              {[]string{"a\nb\n"}, "F:a F:b"},
-		"empty lines":              {[]string{"\n\n"}, "F: F:"},
-		"a line in two reads":      {[]string{"ab", "cd\n"}, "F:abcd"},
-		"no newline at the end":    {[]string{"a\nb"}, "F:a P:b"},
-		"as long as may be":        {[]string{long + "\n"}, "F:16384"},
-		"one too long":             {[]string{long + "y\n"}, "P:16384 F:y"},
-		"long without a newline":   {[]string{long}, "P:16384"},
-		"long in two reads":        {[]string{long[:maxLine-1], "xy\n"}, "P:16384 F:y"},
+		"whole lines":               {[]string{"a\nb\n"}, "F:a F:b"},
+		"empty lines":               {[]string{"\n\n"}, "F: F:"},
+		"a line in two reads":       {[]string{"ab", "cd\n"}, "F:abcd"},
+		"no newline at the end":     {[]string{"a\nb"}, "F:a P:b"},
+		"as long as may be":         {[]string{long + "\n"}, "F:16384"},
+		"one too long":              {[]string{long + "y\n"}, "P:16384 F:y"},
+		"long without a newline":    {[]string{long}, "P:16384"},
+		"long in two reads":         {[]string{long[:maxLine-1], "xy\n"}, "P:16384 F:y"},
 		"carriage returns are kept": {[]string{"a\r\n"}, "F:a\r"},
 	}
 	for name, tt := range tests {

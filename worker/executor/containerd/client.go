@@ -7,6 +7,7 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
@@ -27,6 +28,11 @@ const (
 // Connect returns a client of the containerd at address, a Unix socket. It
 // does not wait for it: calls do, for at most 15 s each.
 func Connect(address, namespace string) (*client.Client, error) {
+	// containerd's packages also write what they return as errors to a logger of
+	// the whole process.
+	if err := log.SetLevel("fatal"); err != nil {
+		return nil, fmt.Errorf("silence containerd's client: %w", err)
+	}
 	c, err := client.New(address,
 		client.WithDefaultNamespace(namespace),
 		client.WithDefaultRuntime(runtimeName),

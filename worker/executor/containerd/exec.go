@@ -41,8 +41,9 @@ func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int3
 	if err != nil {
 		return -1, "", fmt.Errorf("make process: %w", reason(err))
 	}
-	defer x.deleteExec(ctx, p)
 	code, err := wait(ctx, p)
+	// All that the process printed has arrived once it is freed.
+	x.deleteExec(ctx, p)
 	return code, out.String(), err
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,8 +26,10 @@ import (
 	"github.com/muster/muster/worker/executor/containerd"
 	"github.com/muster/muster/worker/executor/executortest"
 	"github.com/muster/muster/worker/images"
+	"github.com/muster/muster/worker/logs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	logspb "github.com/muster/muster/proto/logs/v1"
 )
 
 // node is a real containerd with an executor over it.
@@ -38,6 +41,8 @@ type node struct {
 	network *executortest.Network
 	dir     string
 	cgroup  string
+
+	stopLogger func()
 }
 
 // binDir finds the runtime that make build builds, or skips the test.
@@ -113,6 +118,7 @@ func startNode(t testing.TB) *node {
 		t.Fatalf("%v\n%s", err, logged)
 	}
 	n.images = images.New(images.Config{Client: n.client, Namespace: containerd.Namespace})
+	n.stopLogger = n.startLogger(t)
 	n.open(t)
 	t.Cleanup(func() { n.clean(t) })
 	return n
@@ -289,8 +295,7 @@ func (n *node) run(t testing.TB, task *clusterpb.Task) {
 	}
 }
 
-// output runs a script to its end and returns what it printed into /out, which
-// is read through an exec of cat while the task sleeps.
+// wait returns how the task's process ended.
 func (n *node) wait(t testing.TB, taskID string) executor.Exit {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, fmt.Errorf("task %s did not end in time", taskID))
@@ -300,4 +305,65 @@ func (n *node) wait(t testing.TB, taskID string) executor.Exit {
 		t.Fatalf("wait: %v", err)
 	}
 	return exit
+}
+
+// output runs a task to its end and returns what it printed.
+func (n *node) output(t testing.TB, task *clusterpb.Task) string {
+	t.Helper()
+	n.run(t, task)
+	n.wait(t, task.GetId())
+	return n.logs(t, task.GetId())
+}
+
+// logs returns what a task has printed, once it has ended.
+func (n *node) logs(t testing.TB, taskID string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var b strings.Builder
+	r := &logs.Reader{StateDir: filepath.Join(n.dir, "state")}
+	err := r.Read(ctx, taskID, logs.Options{Tail: -1, Follow: true}, func(m *logspb.LogMessage) error {
+		_, err := b.Write(m.GetData())
+		return err
+	})
+	if err != nil || ctx.Err() != nil {
+		t.Fatalf("read logs: %v, %v; so far %q", err, ctx.Err(), b.String())
+	}
+	return b.String()
+}
+
+// startLogger runs the node's logger until the test ends or stop is called.
+func (n *node) startLogger(t testing.TB) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- logs.RunLogger(ctx, logs.Config{RunDir: filepath.Join(n.dir, "run"), StateDir: filepath.Join(n.dir, "state")})
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("logger: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// awaitLine waits until the task has printed line.
+func (n *node) awaitLine(t testing.TB, taskID, line string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	errFound := errors.New("found")
+	r := &logs.Reader{StateDir: filepath.Join(n.dir, "state")}
+	err := r.Read(ctx, taskID, logs.Options{Tail: -1, Follow: true}, func(m *logspb.LogMessage) error {
+		if string(m.GetData()) == line {
+			return errFound
+		}
+		return nil
+	})
+	if !errors.Is(err, errFound) {
+		t.Fatalf("task %s did not print %q: %v, %v", taskID, line, err, ctx.Err())
+	}
 }

@@ -11,9 +11,10 @@ import (
 	"github.com/muster/muster/ingress/ruleset"
 )
 
-// apply turns have, which the kernel holds, into want. It adds before it
-// takes away, so that nothing that stays is ever missing.
-func (k *kernel) apply(have, want *state) error {
+// apply turns have, which the kernel holds, into want; tables are the
+// differences of their tables. It adds before it takes away, so that nothing
+// that stays is ever missing.
+func (k *kernel) apply(have, want *state, tables tableChanges) error {
 	link, err := k.applyDevice(have, want)
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func (k *kernel) apply(have, want *state) error {
 		}
 	}
 	for fam, t := range want.tables {
-		if err := ruleset.Apply(ruleset.Diff(have.tables[fam], t), t); err != nil {
+		if err := ruleset.Apply(tables[fam], t); err != nil {
 			return err
 		}
 	}

@@ -162,14 +162,13 @@ func (k *kernel) localAddrs() (map[netip.Addr]bool, error) {
 	return local, nil
 }
 
-// movesFlows reports whether the way from have to want takes away a task or
-// an endpoint, or publishes a port, so that flows may lead where they should not.
-func movesFlows(have, want *state) bool {
+// movesFlows reports whether the changes take away a task or an endpoint, or
+// publish a port, so that flows may lead where they should not.
+func movesFlows(have, want *state, tables tableChanges) bool {
 	if len(have.routes.minus(want.routes)) > 0 {
 		return true
 	}
-	for fam, t := range want.tables {
-		c := ruleset.Diff(have.tables[fam], t)
+	for _, c := range tables {
 		if c.Rebuild != "" || len(c.DelElements[ruleset.Endpoints]) > 0 || len(c.DelElements[ruleset.Hairpin]) > 0 || len(c.AddElements[ruleset.Ports]) > 0 {
 			return true
 		}

@@ -66,7 +66,12 @@ func newLab(t testing.TB, nodes int, v6 bool) *lab {
 		}
 		n.plane = New(Config{
 			Netns: n.netns, Resync: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-			Applied: func(index uint64) { n.applied <- index },
+			Applied: func(index uint64) {
+				select {
+				case n.applied <- index:
+				default: // nobody listens
+				}
+			},
 		})
 		l.nodes = append(l.nodes, n)
 	}
@@ -98,6 +103,7 @@ func (l *lab) plug(sw, ns string, i int) {
 	l.ip(sw, "link set %s master br0 up", port)
 	l.ip(ns, "addr add %s/24 dev e0", l.addr4(i))
 	l.ip(ns, "addr add %s/64 dev e0 nodad", l.addr6(i))
+	l.ip(ns, "link set e0 addrgenmode none") // its duplicate detection would change things during tests
 	l.ip(ns, "link set e0 up")
 }
 

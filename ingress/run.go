@@ -86,8 +86,9 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *stat
 			p.countRepairs(ctx, drift(have, known))
 		}
 	}
-	scan := full || known == nil || movesFlows(known, want)
-	if err := k.apply(have, want); err != nil {
+	tables := diffTables(have, want)
+	scan := full || known == nil || movesFlows(have, want, tables)
+	if err := k.apply(have, want, tables); err != nil {
 		return err
 	}
 	p.mtu.Store(int64(want.device.mtu))

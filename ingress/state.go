@@ -103,6 +103,17 @@ func (s *state) forgetDevice() {
 	}
 }
 
+// tableChanges are the differences between tables, by family.
+type tableChanges map[nftables.TableFamily]ruleset.Changes
+
+func diffTables(have, want *state) tableChanges {
+	c := make(tableChanges)
+	for fam, t := range want.tables {
+		c[fam] = ruleset.Diff(have.tables[fam], t)
+	}
+	return c
+}
+
 // drift lists for people what have lacks or has beside want.
 func drift(have, want *state) []string {
 	var lines []string

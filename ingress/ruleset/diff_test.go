@@ -1,0 +1,105 @@
+package ruleset
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables"
+)
+
+// mesh publishes tcp ports with so many endpoints each.
+func mesh(ports map[uint16]int) *Table {
+	t := New(nftables.TableFamilyIPv4, Names{Overlay: "mu0", Tasks: "mt*", MarkMask: 0xff0000, VNI: 1, VXLANPort: 4789})
+	for port, n := range ports {
+		var endpoints []netip.AddrPort
+		for i := range n {
+			endpoints = append(endpoints, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), 80))
+		}
+		t.PutPort(6, port, endpoints)
+	}
+	return t
+}
+
+func TestDiff(t *testing.T) {
+	spoiled := func(f func(*Table)) *Table {
+		m := mesh(map[uint16]int{80: 1})
+		f(m)
+		return m
+	}
+	one := mesh(map[uint16]int{80: 1})
+	tests := map[string]struct {
+		have, want *Table
+		lines      []string
+	}{
+		"nothing":  {one, one, nil},
+		"no table": {nil, one, []string{"nftables ip muster: the table is missing"}},
+		"published": {mesh(nil), one, []string{
+			"nftables ip muster: chain d1_16 is missing",
+			"nftables ip muster: endpoints lacks tcp . 80 . 0x0 : 10.0.0.1 . 80",
+			"nftables ip muster: ports lacks tcp . 80 : goto d1_16",
+		}},
+		"one more endpoint": {one, mesh(map[uint16]int{80: 2}), []string{
+			"nftables ip muster: chain d1_16 is left over",
+			"nftables ip muster: chain d2_16 is missing",
+			"nftables ip muster: endpoints lacks tcp . 80 . 0x1 : 10.0.0.2 . 80",
+			"nftables ip muster: ports has left over tcp . 80 : goto d1_16",
+			"nftables ip muster: ports lacks tcp . 80 : goto d2_16",
+		}},
+		"the last endpoint goes": {one, mesh(map[uint16]int{80: 0}), []string{
+			"nftables ip muster: chain d1_16 is left over",
+			"nftables ip muster: empty lacks tcp . 80",
+			"nftables ip muster: endpoints has left over tcp . 80 . 0x0 : 10.0.0.1 . 80",
+			"nftables ip muster: ports has left over tcp . 80 : goto d1_16",
+		}},
+		"a rule is gone": {
+			spoiled(func(m *Table) { m.Chains["publish"].Rules = nil }), one,
+			[]string{"nftables ip muster: chain publish has other rules"},
+		},
+		"a balancer's rule is gone": {
+			spoiled(func(m *Table) { m.Chains["d1_16"].Rules = nil }), one,
+			[]string{"nftables ip muster: chain d1_16 has other rules"},
+		},
+		"a chain is gone": {
+			spoiled(func(m *Table) { delete(m.Chains, "forget") }), one,
+			[]string{"nftables ip muster: chain forget is missing"},
+		},
+		"a chain hooked elsewhere": {
+			spoiled(func(m *Table) { m.Chains["forget"].Hook = nftables.ChainHookInput }), one,
+			[]string{"nftables ip muster: chain forget is hooked elsewhere"},
+		},
+		"a strange chain": {
+			spoiled(func(m *Table) { m.Chains["x"] = &Chain{Hook: nftables.ChainHookInput} }), one,
+			[]string{"nftables ip muster: chain x is not ours"},
+		},
+		"a set is gone": {
+			spoiled(func(m *Table) { delete(m.Sets, Peers) }), one,
+			[]string{"nftables ip muster: set peers is missing"},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := Diff(tt.have, tt.want)
+			if diff := cmp.Diff(tt.lines, c.Describe(tt.want)); diff != "" {
+				t.Errorf("changes (-want +got):\n%s", diff)
+			}
+			if c.Len() != len(tt.lines) {
+				t.Errorf("Len is %d, want %d", c.Len(), len(tt.lines))
+			}
+		})
+	}
+}
+
+func TestLastAddr(t *testing.T) {
+	for prefix, want := range map[string]string{
+		"10.88.0.0/16":  "10.88.255.255",
+		"10.0.0.128/25": "10.0.0.255",
+		"10.0.0.6/31":   "10.0.0.7",
+		"0.0.0.0/0":     "255.255.255.255",
+		"fd88::/64":     "fd88::ffff:ffff:ffff:ffff",
+	} {
+		if got := lastAddr(netip.MustParsePrefix(prefix)).String(); got != want {
+			t.Errorf("lastAddr(%s) = %s, want %s", prefix, got, want)
+		}
+	}
+}

@@ -16,6 +16,9 @@ type Config struct {
 	ID string
 	// Dir is the folder of log and snapshots; empty keeps them in memory.
 	Dir string
+	// Memory is used when Dir is empty, and made when it is nil. What it holds
+	// outlives the store: for tests of restarts.
+	Memory *Memory
 
 	// Stream carries raft between members; its address is the one that others
 	// are told. See package transport.

@@ -34,10 +34,24 @@ type disk struct {
 	close     func() error
 }
 
+// Memory is what a member without a folder has instead of a disk.
+type Memory struct {
+	Log       *raft.InmemStore // and the vote
+	Snapshots raft.SnapshotStore
+}
+
+// NewMemory returns the memory of a member that has no state yet.
+func NewMemory() *Memory {
+	return &Memory{Log: raft.NewInmemStore(), Snapshots: raft.NewInmemSnapshotStore()}
+}
+
 func openDisk(ctx context.Context, c Config, log hclog.Logger) (*disk, error) {
 	if c.Dir == "" {
-		mem := raft.NewInmemStore()
-		return c.wrap(&disk{log: mem, stable: mem, snapshots: raft.NewInmemSnapshotStore(), close: func() error { return nil }}), nil
+		mem := c.Memory
+		if mem == nil {
+			mem = NewMemory()
+		}
+		return c.wrap(&disk{log: mem.Log, stable: mem.Log, snapshots: mem.Snapshots, close: func() error { return nil }}), nil
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make raft folder: %w", err)

@@ -99,8 +99,12 @@ func BenchmarkPropose(b *testing.B) {
 			ctx, cancel := context.WithCancel(b.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- s.Run(ctx) }()
-			defer func() { <-ended }()
-			defer cancel()
+			defer func() {
+				cancel()
+				if err := <-ended; err != nil {
+					b.Error(err)
+				}
+			}()
 			if err := s.Bootstrap(ctx); err != nil {
 				b.Fatal(err)
 			}

@@ -31,7 +31,8 @@ func restart(t testing.TB, m *member) {
 }
 
 func TestRestartKeepsEverything(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		m := ms[0]
 		for i := range 20 {
 			propose(t, m, node(fmt.Sprintf("n%d", i)))
@@ -48,7 +49,8 @@ func TestRestartKeepsEverything(t *testing.T) {
 func TestRequestsAreKnownAfterRestartAndSnapshot(t *testing.T) {
 	for name, threshold := range map[string]uint64{"from the log": 0, "from a snapshot": 10} {
 		t.Run(name, func(t *testing.T) {
-			run(t, 1, func(t *testing.T, ms []*member) {
+			run(t, 1, func(b *bubble) {
+				t, ms := b.T, b.members
 				m := ms[0]
 				m.config.SnapshotThreshold, m.config.SnapshotInterval, m.config.TrailingLogs = threshold, time.Second, 1
 				restart(t, m)
@@ -82,7 +84,8 @@ func TestRequestsAreKnownAfterRestartAndSnapshot(t *testing.T) {
 // TestKilledBetweenAppendAndApply finds an entry in the log that was appended
 // and neither applied nor answered when the process was killed.
 func TestKilledBetweenAppendAndApply(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		m := ms[0]
 		propose(t, m, node("a"))
 		m.stop()
@@ -142,7 +145,8 @@ func refused(t *testing.T, m *member, texts ...string) {
 }
 
 func TestTornLogIsRefused(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		m := ms[0]
 		for i := range 300 {
 			propose(t, m, node(fmt.Sprintf("n%d", i)))
@@ -185,7 +189,8 @@ func TestTornLogIsRefused(t *testing.T) {
 }
 
 func TestLogWithAHoleIsRefused(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		m := ms[0]
 		for i := range 10 {
 			propose(t, m, node(fmt.Sprintf("n%d", i)))
@@ -221,7 +226,8 @@ func withSnapshot(t *testing.T, m *member) (state, meta string) {
 }
 
 func TestDamagedSnapshotOnDiskIsRefused(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		m := ms[0]
 		state, meta := withSnapshot(t, m)
 		whole, err := os.ReadFile(state)
@@ -249,7 +255,8 @@ func TestDamagedSnapshotOnDiskIsRefused(t *testing.T) {
 }
 
 func TestSecondDaemonIsRefused(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		_, link := raft.NewInmemTransport("m1")
 		_, err := raftstore.Open(t.Context(), raftstore.Config{ID: "m1", Dir: ms[0].config.Dir, Transport: link})
 		if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "another daemon uses the raft folder "+ms[0].config.Dir) {
@@ -274,7 +281,8 @@ func (l fullLog) StoreLogs(logs []*raft.Log) error {
 func (l fullLog) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }
 
 func TestFullDiskLosesNoAcknowledgedWrite(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		var full atomic.Bool
 		ms[0].stop()
 		ms[0].config.WrapLog = func(l raft.LogStore) raft.LogStore { return fullLog{l, &full} }
@@ -317,7 +325,8 @@ func TestFullDiskLosesNoAcknowledgedWrite(t *testing.T) {
 }
 
 func TestFullDiskOfALoneMember(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		var full atomic.Bool
 		m := ms[0]
 		m.config.WrapLog = func(l raft.LogStore) raft.LogStore { return fullLog{l, &full} }
@@ -342,7 +351,8 @@ func TestFullDiskOfALoneMember(t *testing.T) {
 }
 
 func TestForceNewCluster(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		propose(t, ms[0], node("a"))
 		eventually(t, "copy", func() bool { return has(ms[2], "a") })
 		ms[0].stop()

@@ -22,9 +22,15 @@ type member struct {
 	stop   func()
 }
 
+// bubble is what run gives to a test.
+type bubble struct {
+	*testing.T
+	members []*member
+}
+
 // run runs f in a bubble with n members, each with a folder, of which the
 // first was bootstrapped and added the others.
-func run(t *testing.T, n int, f func(t *testing.T, ms []*member)) {
+func run(t *testing.T, n int, f func(b *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var ms []*member
@@ -47,7 +53,7 @@ func run(t *testing.T, n int, f func(t *testing.T, ms []*member)) {
 				t.Fatal(err)
 			}
 		}
-		f(t, ms)
+		f(&bubble{T: t, members: ms})
 	})
 }
 

@@ -16,7 +16,8 @@ import (
 )
 
 func TestFollowersFollow(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		propose(t, ms[0], node("a"), service("s1", "web"))
 		eventually(t, "copy on every member", func() bool { return has(ms[1], "a") && has(ms[2], "a") })
 		want := snapshot(t, ms[0].State())
@@ -42,7 +43,8 @@ func TestFollowersFollow(t *testing.T) {
 }
 
 func TestLosingTheLeaderLosesNothing(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		old := ms[0]
 		term := <-old.Leadership()
 		for i := range 50 {
@@ -78,7 +80,8 @@ func TestLosingTheLeaderLosesNothing(t *testing.T) {
 // TestUnansweredWriteAppliesOnce is the story request ids are for: the leader
 // is cut off while it commits, and the user tries again elsewhere.
 func TestUnansweredWriteAppliesOnce(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		old := ms[0]
 		// The leader can hear nobody, but what it sends arrives: the entry is
 		// replicated, and the leader never learns that.
@@ -108,7 +111,8 @@ func TestUnansweredWriteAppliesOnce(t *testing.T) {
 // TestReadIsNeverStale reads from whoever leads while leaders come and go, and
 // checks that every acknowledged write is there.
 func TestReadIsNeverStale(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		var mu sync.Mutex
 		var written []string
 		ctx, cancel := context.WithCancel(t.Context())
@@ -163,7 +167,8 @@ func TestReadIsNeverStale(t *testing.T) {
 }
 
 func TestPlannedHandOverIsQuick(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		start := time.Now()
 		ms[0].stop()
 		next := leader(t, ms[1:])
@@ -175,7 +180,8 @@ func TestPlannedHandOverIsQuick(t *testing.T) {
 }
 
 func TestTransferLeadership(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		term := <-ms[0].Leadership()
 		if err := ms[0].TransferLeadership(t.Context()); err != nil {
 			t.Fatal(err)
@@ -195,7 +201,8 @@ func TestTransferLeadership(t *testing.T) {
 // TestTermsAreNotMixedUp lets a slow reader of Leadership see only the last
 // term.
 func TestTermsAreNotMixedUp(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		for range 5 {
 			l := leader(t, ms)
 			if err := l.TransferLeadership(t.Context()); err != nil {
@@ -213,7 +220,8 @@ func TestTermsAreNotMixedUp(t *testing.T) {
 }
 
 func TestMembers(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		want := []raftstore.Member{{ID: "m1", Addr: "m1", Voter: true}, {ID: "m2", Addr: "m2", Voter: true}, {ID: "m3", Addr: "m3", Voter: true}}
 		if d := cmp.Diff(want, ms[0].Members()); d != "" {
 			t.Errorf("members (-want +got):\n%s", d)
@@ -253,7 +261,8 @@ func TestMembers(t *testing.T) {
 }
 
 func TestMemberThatCannotBeReachedIsNotAdded(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		err := ms[0].AddVoter(t.Context(), "m2", "nowhere:2377")
 		if !errdefs.IsUnavailable(err) {
 			t.Errorf("got %v", err)
@@ -275,7 +284,8 @@ func TestMemberThatCannotBeReachedIsNotAdded(t *testing.T) {
 }
 
 func TestLeaderRemovesItself(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		if err := ms[0].RemoveMember(t.Context(), "m1"); err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +302,8 @@ func TestLeaderRemovesItself(t *testing.T) {
 }
 
 func TestAddressOfAMemberChanges(t *testing.T) {
-	run(t, 3, func(t *testing.T, ms []*member) {
+	run(t, 3, func(b *bubble) {
+		t, ms := b.T, b.members
 		if err := ms[0].AddVoter(t.Context(), "m3", "elsewhere"); err != nil {
 			t.Fatal(err)
 		}
@@ -308,7 +319,8 @@ func TestAddressOfAMemberChanges(t *testing.T) {
 // TestNewMemberGetsASnapshot adds a member when the log no longer goes back to
 // its beginning.
 func TestNewMemberGetsASnapshot(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		ms[0].stop()
 		ms[0].config.SnapshotThreshold, ms[0].config.TrailingLogs = 50, 10
 		ms[0].config.SnapshotInterval = time.Second

@@ -14,24 +14,21 @@ import (
 	"github.com/muster/muster/raftstore/storetest"
 )
 
-// edit proposes a change of the service's spec as a user would: read, change,
+// edit proposes a change of the spec of service s1 as a user would: read, change,
 // write with the version read.
-func edit(t *testing.T, s *raftstore.State, id string, f func(*clusterpb.Service)) *raftstore.State {
+func edit(t *testing.T, s *raftstore.State, f func(*clusterpb.Service)) *raftstore.State {
 	t.Helper()
-	svc, ok := s.Service(id)
-	if !ok {
-		t.Fatalf("no service %s", id)
-	}
-	svc = proto.CloneOf(svc)
+	svc := proto.CloneOf(get(t, s))
 	f(svc)
 	return storetest.Apply(t, s, raftstore.PutService(svc))
 }
 
-func get(t *testing.T, s *raftstore.State, id string) *clusterpb.Service {
+// get returns service s1.
+func get(t *testing.T, s *raftstore.State) *clusterpb.Service {
 	t.Helper()
-	svc, ok := s.Service(id)
+	svc, ok := s.Service("s1")
 	if !ok {
-		t.Fatalf("no service %s", id)
+		t.Fatal("no service s1")
 	}
 	return svc
 }
@@ -63,8 +60,8 @@ func TestSpecVersionMovesWhenTasksMustBeReplaced(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := storetest.State(t, service("s1", "web", ingress(80)))
-			s = edit(t, s, "s1", tt.edit)
-			svc := get(t, s, "s1")
+			s = edit(t, s, tt.edit)
+			svc := get(t, s)
 			if svc.GetVersion() != 2 {
 				t.Errorf("version %d, want 2", svc.GetVersion())
 			}
@@ -87,12 +84,12 @@ func TestSpecVersionMovesWhenTasksMustBeReplaced(t *testing.T) {
 
 func TestServiceKeepsWhatWritersMayNotChange(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"))
-	made := get(t, s, "s1").GetCreatedAt().AsTime()
-	s = edit(t, s, "s1", func(svc *clusterpb.Service) {
+	made := get(t, s).GetCreatedAt().AsTime()
+	s = edit(t, s, func(svc *clusterpb.Service) {
 		svc.CreatedAt, svc.SpecVersion, svc.Update = nil, 77, &clusterpb.UpdateStatus{Version: 1, Slots: 9}
 		svc.History = []*clusterpb.SpecRecord{{Number: 99}}
 	})
-	svc := get(t, s, "s1")
+	svc := get(t, s)
 	if !svc.GetCreatedAt().AsTime().Equal(made) || svc.GetSpecVersion() != 1 || svc.GetUpdate() != nil || len(svc.GetHistory()) != 0 {
 		t.Errorf("got %v", svc)
 	}
@@ -103,17 +100,17 @@ func TestServiceKeepsWhatWritersMayNotChange(t *testing.T) {
 
 func TestWriterMayCallAnUpdateARollback(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"))
-	s = edit(t, s, "s1", func(svc *clusterpb.Service) {
+	s = edit(t, s, func(svc *clusterpb.Service) {
 		setImage("nginx:2")(svc)
 		svc.Update = &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, Message: "by hand"}
 	})
-	u := get(t, s, "s1").GetUpdate()
+	u := get(t, s).GetUpdate()
 	if u.GetState() != clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED || u.GetMessage() != "by hand" || u.GetStartedAt() == nil {
 		t.Errorf("got %v", u)
 	}
 	// A status that was only carried along is a leftover.
-	s = edit(t, s, "s1", setImage("nginx:3"))
-	if u := get(t, s, "s1").GetUpdate(); u.GetState() != clusterpb.UpdateStatus_STATE_UPDATING || u.GetMessage() != "" {
+	s = edit(t, s, setImage("nginx:3"))
+	if u := get(t, s).GetUpdate(); u.GetState() != clusterpb.UpdateStatus_STATE_UPDATING || u.GetMessage() != "" {
 		t.Errorf("after the next update: %v", u)
 	}
 }
@@ -124,10 +121,10 @@ func status(state clusterpb.UpdateStatus_State, version uint64) *clusterpb.Updat
 
 func TestProgressDoesNotDisturbWhoEditsTheSpec(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"))
-	s = edit(t, s, "s1", setImage("nginx:2"))
-	read := proto.CloneOf(get(t, s, "s1"))
+	s = edit(t, s, setImage("nginx:2"))
+	read := proto.CloneOf(get(t, s))
 	s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)))
-	if got := get(t, s, "s1"); got.GetVersion() != read.GetVersion() || got.GetUpdate().GetVersion() != 3 {
+	if got := get(t, s); got.GetVersion() != read.GetVersion() || got.GetUpdate().GetVersion() != 3 {
 		t.Errorf("version %d, update version %d; want %d and 3", got.GetVersion(), got.GetUpdate().GetVersion(), read.GetVersion())
 	}
 	setReplicas(5)(read)
@@ -136,7 +133,7 @@ func TestProgressDoesNotDisturbWhoEditsTheSpec(t *testing.T) {
 
 func TestPauseIsNotOverwrittenByOlderProgress(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"), task("t1", "s1"))
-	s = edit(t, s, "s1", setImage("nginx:2"))
+	s = edit(t, s, setImage("nginx:2"))
 	s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_PAUSED, 2)))
 	next, err := storetest.TryAt(s, s.Time,
 		raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)),
@@ -149,17 +146,17 @@ func TestPauseIsNotOverwrittenByOlderProgress(t *testing.T) {
 	}
 	// Version 0 is for who means it whatever is there.
 	s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 0)))
-	if got := get(t, s, "s1").GetUpdate().GetState(); got != clusterpb.UpdateStatus_STATE_UPDATING {
+	if got := get(t, s).GetUpdate().GetState(); got != clusterpb.UpdateStatus_STATE_UPDATING {
 		t.Errorf("state %v", got)
 	}
 }
 
 func TestRollBack(t *testing.T) {
 	s := storetest.State(t, service("s1", "web", ingress(0)))
-	s = edit(t, s, "s1", setImage("nginx:2"))
-	first := get(t, s, "s1").GetHistory()[0].GetSpec()
+	s = edit(t, s, setImage("nginx:2"))
+	first := get(t, s).GetHistory()[0].GetSpec()
 	s = storetest.Apply(t, s, raftstore.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))
-	svc := get(t, s, "s1")
+	svc := get(t, s)
 	if svc.GetSpecVersion() != 3 || svc.GetVersion() != 3 || svc.GetSpec().GetTask().GetContainer().GetImage() != "nginx" {
 		t.Errorf("got %v", svc)
 	}
@@ -176,11 +173,11 @@ func TestRollBack(t *testing.T) {
 
 func TestRollBackToAPortGivenAwayPauses(t *testing.T) {
 	s := storetest.State(t, service("s1", "web", ingress(8111)))
-	first := get(t, s, "s1").GetSpec()
-	s = edit(t, s, "s1", func(svc *clusterpb.Service) { svc.Spec.Ports = nil })
+	first := get(t, s).GetSpec()
+	s = edit(t, s, func(svc *clusterpb.Service) { svc.Spec.Ports = nil })
 	s = storetest.Apply(t, s, service("s2", "db", ingress(8111)))
 	s = storetest.Apply(t, s, raftstore.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))
-	svc := get(t, s, "s1")
+	svc := get(t, s)
 	if svc.GetSpecVersion() != 2 || len(svc.GetSpec().GetPorts()) != 0 {
 		t.Errorf("the spec was replaced: %v", svc)
 	}
@@ -197,11 +194,11 @@ func TestRollBackToAPortGivenAwayPauses(t *testing.T) {
 
 func TestHistory(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"))
-	s = edit(t, s, "s1", setImage("nginx:2")) // number 2
+	s = edit(t, s, setImage("nginx:2")) // number 2
 	for n := range uint32(12) {
-		s = edit(t, s, "s1", setReplicas(n+2)) // numbers 3 to 14
+		s = edit(t, s, setReplicas(n+2)) // numbers 3 to 14
 	}
-	history := get(t, s, "s1").GetHistory()
+	history := get(t, s).GetHistory()
 	var numbers []uint64
 	for _, r := range history {
 		numbers = append(numbers, r.GetNumber())
@@ -213,8 +210,8 @@ func TestHistory(t *testing.T) {
 	if r := history[0]; r.GetSpecVersion() != 1 || r.GetSpec().GetTask().GetContainer().GetImage() != "nginx" || r.GetCreatedAt() == nil {
 		t.Errorf("first: %v", r)
 	}
-	s = edit(t, s, "s1", setImage("nginx:3"))
-	history = get(t, s, "s1").GetHistory()
+	s = edit(t, s, setImage("nginx:3"))
+	history = get(t, s).GetHistory()
 	if len(history) != 10 || history[0].GetNumber() != 5 || history[9].GetNumber() != 14 {
 		t.Errorf("after another image: %d records from %d to %d", len(history), history[0].GetNumber(), history[9].GetNumber())
 	}
@@ -241,7 +238,7 @@ func TestPublishedPorts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := storetest.State(t, append(tt.others, service("s1", "web", tt.ports...))...)
 			var got []uint32
-			for _, p := range get(t, s, "s1").GetPorts() {
+			for _, p := range get(t, s).GetPorts() {
 				got = append(got, p.GetPublished())
 			}
 			if d := cmp.Diff(tt.want, got); d != "" {
@@ -254,12 +251,12 @@ func TestPublishedPorts(t *testing.T) {
 func TestPublishedPortsStay(t *testing.T) {
 	s := storetest.State(t, service("s2", "a", ingress(0)), service("s1", "web", ingress(0)))
 	s = storetest.Apply(t, s, raftstore.DeleteService("s2")) // frees 30000
-	s = edit(t, s, "s1", setReplicas(3))
-	if got := get(t, s, "s1").GetPorts()[0].GetPublished(); got != 30001 {
+	s = edit(t, s, setReplicas(3))
+	if got := get(t, s).GetPorts()[0].GetPublished(); got != 30001 {
 		t.Errorf("published on %d, want 30001 as before", got)
 	}
 	// What the writer gives is preferred.
-	s = edit(t, s, "s1", func(svc *clusterpb.Service) { svc.Ports[0].Published = 31000 })
+	s = edit(t, s, func(svc *clusterpb.Service) { svc.Ports[0].Published = 31000 })
 	if svc, ok := s.PublishedBy(0, 31000); !ok || svc.GetId() != "s1" {
 		t.Errorf("31000 is published by %v", svc)
 	}

@@ -66,7 +66,8 @@ func TestProposeIsBounded(t *testing.T) {
 }
 
 func TestClosedStoreAnswers(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		propose(t, ms[0], node("a"))
 		terms := ms[0].Leadership()
 		term := <-terms
@@ -90,7 +91,8 @@ func TestClosedStoreAnswers(t *testing.T) {
 }
 
 func TestMemberWithoutClusterWaits(t *testing.T) {
-	run(t, 1, func(t *testing.T, ms []*member) {
+	run(t, 1, func(b *bubble) {
+		t, ms := b.T, b.members
 		m := &member{t: t, config: raftstore.Config{ID: "m9", Dir: t.TempDir()}}
 		m.start()
 		defer m.stop()

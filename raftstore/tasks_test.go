@@ -102,7 +102,7 @@ func TestTasksShareTheSpecOfTheirService(t *testing.T) {
 		raftstore.CreateTask(&clusterpb.Task{Id: "t2", ServiceId: "s1", Spec: &clusterpb.TaskSpec{ForceUpdate: 1}}))
 	s = storetest.Apply(t, s, observe("t1", lifecycle.Pending))
 	t1, _ := s.Task("t1")
-	if t1.GetSpec() != get(t, s, "s1").GetSpec().GetTask() {
+	if t1.GetSpec() != get(t, s).GetSpec().GetTask() {
 		t.Error("an equal spec was kept twice")
 	}
 	if t2, _ := s.Task("t2"); t2.GetSpec().GetForceUpdate() != 1 {

@@ -53,6 +53,9 @@ func (n *Node) destroyRunning() error {
 		}
 	}
 	if n.exists() {
+		// The kernel takes a namespace apart in its own time: without this the
+		// cable could still be there when the node boots again.
+		errs = append(errs, n.port.remove())
 		_, del := output(exec.Command("ip", "netns", "del", n.Namespace.Name))
 		errs = append(errs, del)
 	}

@@ -68,6 +68,14 @@ func (p port) plug(bridge string) error {
 	return p.wire.ip("-n " + p.wire.Name + " link set " + p.name + " master " + bridge)
 }
 
+// remove takes the cable away, if the switch is still there.
+func (p port) remove() error {
+	if !p.wire.exists() {
+		return nil
+	}
+	return p.wire.ip("-n " + p.wire.Name + " link del " + p.name)
+}
+
 // ip runs ip(8) commands until one fails.
 func (w *wire) ip(commands ...string) error {
 	for _, c := range commands {

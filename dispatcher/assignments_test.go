@@ -39,6 +39,7 @@ type node struct {
 }
 
 func newWorld(t testing.TB, changes ...*raftpb.Change) *world {
+	t.Helper()
 	w := &world{t: t, st: raftstore.NewState(), held: map[string]*node{}}
 	w.apply(raftstore.PutCluster(&clusterpb.Cluster{
 		Id: "c", Spec: &clusterpb.ClusterSpec{}, IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789,

@@ -14,6 +14,7 @@ const benchNodes, benchTasks, benchServices = 1000, 30, 300
 
 // benchWorld is 1,000 nodes with 30 running tasks each, of 300 services.
 func benchWorld(b *testing.B) *world {
+	b.Helper()
 	w := newWorld(b)
 	w.plan = nil // made once, at the end
 	for s := range benchServices {

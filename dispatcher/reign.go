@@ -144,5 +144,3 @@ type outbox struct {
 	recorded   uint64
 	logs       []*dispatchpb.LogSubscription
 }
-
-func (o *outbox) empty() bool { return o.heartbeats == 0 && o.recorded == 0 && len(o.logs) == 0 }

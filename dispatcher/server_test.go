@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -38,11 +39,12 @@ type cluster struct {
 
 // run calls f inside a bubble, with managers m1 and m2, of which m1 leads.
 func run(t *testing.T, f func(*cluster)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := &cluster{t: t, store: storetest.New(t), network: dispatchertest.NewNetwork(), servers: map[string]*dispatcher.Server{}}
 		defer func() {
-			for i := len(c.stops) - 1; i >= 0; i-- {
-				c.stops[i]()
+			for _, stop := range slices.Backward(c.stops) {
+				stop()
 			}
 			c.depose()
 			c.wg.Wait()

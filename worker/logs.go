@@ -137,7 +137,7 @@ func (p *logPublisher) publish(ctx context.Context, conn grpc.ClientConnInterfac
 	// Every reader ends with ctx, so draining lines is waiting for them.
 	defer func() {
 		cancel()
-		for range lines { //nolint:revive // nothing to do with what nobody wants
+		for range lines { // nothing to do with what nobody wants
 		}
 	}()
 	for req := range lines {

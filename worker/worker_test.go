@@ -42,6 +42,7 @@ type machine struct {
 
 // on calls f inside a bubble with a node whose daemon runs.
 func on(t *testing.T, f func(*machine)) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "worker.db")
 	synctest.Test(t, func(t *testing.T) {
 		m := &machine{

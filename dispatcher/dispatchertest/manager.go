@@ -1,6 +1,7 @@
 package dispatchertest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -103,7 +104,7 @@ func assignments(a *dispatchpb.Assignments) *dispatchpb.SessionResponse {
 func (m *Manager) receive(stream grpc.BidiStreamingServer[dispatchpb.SessionRequest, dispatchpb.SessionResponse], nodeID string, s *managerSession) error {
 	for {
 		msg, err := stream.Recv()
-		if err == io.EOF { //nolint:errorlint // Recv returns it bare
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -205,7 +206,7 @@ func (m *Manager) push(nodeID string, msg *dispatchpb.SessionResponse) {
 func (m *Manager) PublishLogs(stream grpc.ClientStreamingServer[logspb.PublishLogsRequest, logspb.PublishLogsResponse]) error {
 	for {
 		req, err := stream.Recv()
-		if err == io.EOF { //nolint:errorlint // Recv returns it bare
+		if errors.Is(err, io.EOF) {
 			return stream.SendAndClose(&logspb.PublishLogsResponse{})
 		}
 		if err != nil {

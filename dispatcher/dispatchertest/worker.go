@@ -2,6 +2,7 @@ package dispatchertest
 
 import (
 	"context"
+	"maps"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -164,9 +165,7 @@ func (w *Worker) View() View {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v := View{Index: w.index, Floor: w.floor, Recorded: w.recorded, Sessions: w.sessions, Tasks: make(map[string]*clusterpb.Task)}
-	for id, t := range w.tasks {
-		v.Tasks[id] = t
-	}
+	maps.Copy(v.Tasks, w.tasks)
 	v.Messages = append(v.Messages, w.messages...)
 	v.Logs = append(v.Logs, w.logs...)
 	return v

@@ -99,7 +99,7 @@ func (c *connection) leave(out *sender, ended <-chan error) error {
 	timeout := time.NewTimer(goodbyeTimeout)
 	defer timeout.Stop()
 	select {
-	case <-ended: // the manager heard everything and ended the stream
+	case <-ended: //nolint:errcheck // the manager heard everything and ended the stream
 	case <-timeout.C:
 	}
 	return nil

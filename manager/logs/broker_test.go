@@ -2,6 +2,7 @@ package logs
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -73,6 +74,7 @@ func (s *scene) heard() string {
 
 // play calls f with service web: tasks a on n1, b on n2.
 func play(t *testing.T, f func(*scene)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &scene{t: t, store: storetest.New(t), network: dispatchertest.NewNetwork(), away: map[string]bool{}, subs: map[string]*dispatchpb.LogSubscription{}}
 		for _, n := range []string{"n1", "n2"} {
@@ -155,7 +157,7 @@ func (s *scene) subscribe(req *logspb.SubscribeLogsRequest) *reader {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.ended = true
-		if err != io.EOF { //nolint:errorlint // Recv returns it bare
+		if !errors.Is(err, io.EOF) {
 			r.err = err
 		}
 	})

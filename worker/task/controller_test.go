@@ -76,6 +76,7 @@ func (n *node) setConnections(k int) {
 }
 
 func newNode(t *testing.T) *node {
+	t.Helper()
 	return &node{t: t, fake: executortest.New(), floorMoved: make(chan struct{})}
 }
 

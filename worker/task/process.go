@@ -3,7 +3,6 @@ package task
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -89,6 +88,3 @@ func (p *process) gone() bool {
 		return false
 	}
 }
-
-// String says what is waited for.
-func (p *process) String() string { return fmt.Sprintf("process of task %s", p.id) }

@@ -15,10 +15,10 @@ func (a action) String() string {
 }
 
 var (
-	exit0   = exited{}
-	exit1   = exited{executor.Exit{Code: 1}}
-	exitOOM = exited{executor.Exit{Code: 137, OOMKilled: true}}
-	other   = errors.New("no such image")
+	exit0    = exited{}
+	exit1    = exited{executor.Exit{Code: 1}}
+	exitOOM  = exited{executor.Exit{Code: 137, OOMKilled: true}}
+	errOther = errors.New("no such image")
 )
 
 func TestStep(t *testing.T) {
@@ -39,16 +39,16 @@ func TestStep(t *testing.T) {
 		"held but started":            {lifecycle.Ready, lifecycle.Running, nil, "watch running"},
 
 		"stop before it was known":    {lifecycle.Shutdown, lifecycle.Assigned, nil, "clean shutdown"},
-		"stop while preparing":        {lifecycle.Remove, lifecycle.Preparing, other, "clean shutdown"},
+		"stop while preparing":        {lifecycle.Remove, lifecycle.Preparing, errOther, "clean shutdown"},
 		"stop at ready":               {lifecycle.Shutdown, lifecycle.Ready, nil, "clean shutdown"},
 		"stop while starting":         {lifecycle.Shutdown, lifecycle.Starting, nil, "stop shutdown"},
 		"stop while running":          {lifecycle.Shutdown, lifecycle.Running, nil, "stop shutdown"},
 		"stop and unhealthy":          {lifecycle.Shutdown, lifecycle.Running, unhealthy{}, "stop shutdown"},
 		"stop after it ended":         {lifecycle.Shutdown, lifecycle.Running, exit1, "clean shutdown"},
-		"stop what was never started": {lifecycle.Shutdown, lifecycle.Ready, unstarted{other}, "clean shutdown"},
+		"stop what was never started": {lifecycle.Shutdown, lifecycle.Ready, unstarted{errOther}, "clean shutdown"},
 
-		"cannot be prepared":      {lifecycle.Ready, lifecycle.Preparing, other, "clean rejected"},
-		"cannot be started":       {lifecycle.Running, lifecycle.Ready, unstarted{other}, "clean failed"},
+		"cannot be prepared":      {lifecycle.Ready, lifecycle.Preparing, errOther, "clean rejected"},
+		"cannot be started":       {lifecycle.Running, lifecycle.Ready, unstarted{errOther}, "clean failed"},
 		"ends well":               {lifecycle.Running, lifecycle.Running, exit0, "clean complete"},
 		"ends well unhealthy":     {lifecycle.Running, lifecycle.Running, unhealthy{}, "evict failed"},
 		"ends badly":              {lifecycle.Running, lifecycle.Running, exit1, "clean failed"},
@@ -75,7 +75,7 @@ func TestStep(t *testing.T) {
 // TestStepEnds shows that from any state, with any desired state and cause,
 // the table leads forward and never in circles.
 func TestStepEnds(t *testing.T) {
-	causes := []error{nil, other, exit0, exit1, exitOOM, unhealthy{}, unstarted{other}, errGone}
+	causes := []error{nil, errOther, exit0, exit1, exitOOM, unhealthy{}, unstarted{errOther}, errGone}
 	for d := range clusterpb.TaskState_name {
 		for o := range clusterpb.TaskState_name {
 			for _, cause := range causes {

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMakeDemo runs the demo as a newcomer does, then looks for what it left.
+func TestMakeDemo(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the demo needs root: it makes network namespaces")
+	}
+	before := world(t)
+	out := makeTarget(t, "demo")
+	for _, want := range []string{
+		"All three replicas answered.", "Three replicas run again", "make demo-down", "$ muster service create",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the demo did not say %q", want)
+		}
+	}
+	makeTarget(t, "demo-down")
+	for name, was := range before {
+		if is := world(t)[name]; is != was {
+			t.Errorf("%s before:\n%s\nand after:\n%s", name, was, is)
+		}
+	}
+}
+
+func makeTarget(t *testing.T, target string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "make", "--no-print-directory", target)
+	cmd.Dir = filepath.Join("..", "..")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("make %s: %v\n%s", target, err, out)
+	}
+	t.Logf("make %s:\n%s", target, out)
+	return string(out)
+}
+
+// world is what a demo could leave behind on the machine.
+func world(t *testing.T) map[string]string {
+	t.Helper()
+	w := make(map[string]string)
+	for name, command := range map[string][]string{
+		"namespaces": {"ip", "netns", "list"},
+		"rules":      {"nft", "list", "ruleset"},
+		"links":      {"ip", "-o", "-brief", "link"},
+		"routes":     {"ip", "route", "show", "table", "all"},
+	} {
+		out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", command, err, out)
+		}
+		w[name] = string(out)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, folder) {
+			w["mounts"] += line
+		}
+	}
+	if _, err := os.Stat(folder); err == nil {
+		w["folder"] = folder + " exists"
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	w["processes"] = processes(t)
+	return w
+}
+
+// processes lists those whose command line names the demo's folder.
+func processes(t *testing.T) (found string) {
+	t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dirs {
+		line, err := os.ReadFile(d)
+		if err == nil && strings.Contains(string(line), folder) {
+			found += strings.ReplaceAll(string(line), "\x00", " ") + "\n"
+		}
+	}
+	return found
+}

@@ -68,8 +68,7 @@ type Cluster struct {
 // Start runs a cluster of two nodes until the test ends.
 func Start(t *testing.T) *Cluster {
 	t.Helper()
-	// A socket's path is short; t.TempDir may be long.
-	dir, err := os.MkdirTemp("", "muster-cli-")
+	dir, err := os.MkdirTemp("", "muster-cli-") //nolint:usetesting // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}

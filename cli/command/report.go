@@ -50,22 +50,9 @@ func Text(err error) string {
 // flag, the value and what is allowed.
 func FlagError(path string, err error) error {
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		return Misusef("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), unwrapNumber(invalid.Unwrap()))
+		return Misusef("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
 	}
 	return Misusef("%w; see %q", err, path+" --help")
-}
-
-// unwrapNumber says plainly what strconv means.
-func unwrapNumber(err error) error {
-	switch s := err.Error(); {
-	case strings.Contains(s, "strconv.ParseBool"):
-		return errors.New("must be true or false")
-	case strings.Contains(s, "strconv.ParseUint"):
-		return errors.New("must be a whole number, 0 or more")
-	case strings.Contains(s, "strconv."):
-		return errors.New("must be a number")
-	}
-	return err
 }
 
 // Misused makes a misuse of errors that the parser returns for flags before

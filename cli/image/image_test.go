@@ -47,7 +47,7 @@ func TestLoadThatTheNodeRefuses(t *testing.T) {
 	c := clitest.Start(t)
 	c.Fail("LoadImage", errdefs.ErrInvalidArgument.WithMessage("not an image archive"))
 	// More than fits the stream's window: the sender waits for the node.
-	r := c.RunWith(t, strings.Repeat("x", 32<<20), "image", "load")
+	r := c.RunWith(t, strings.Repeat("x", 4<<20), "image", "load")
 	if r.Status != command.ExitMisuse || r.Err != "muster: load image: not an image archive\n" {
 		t.Errorf("%+v", r)
 	}

@@ -1,0 +1,134 @@
+package cli_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/muster/muster/cli"
+	"github.com/muster/muster/cli/clitest"
+	"github.com/muster/muster/cli/command"
+)
+
+// TestScripts runs the stories in testdata/script, each with a cluster of its
+// own. "muster N ARGS" runs a command that must end with exit status N.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Values["cluster"] = clitest.Start(t)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"muster": func(ts *testscript.TestScript, _ bool, args []string) { muster(t, ts, args) },
+		},
+	})
+}
+
+// muster runs a command line of a script.
+func muster(t *testing.T, ts *testscript.TestScript, args []string) {
+	t.Helper()
+	if len(args) == 0 {
+		ts.Fatalf("usage: muster STATUS ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	r := ts.Value("cluster").(*clitest.Cluster).Run(t, args[1:]...)
+	fmt.Fprint(ts.Stdout(), r.Out)
+	fmt.Fprint(ts.Stderr(), r.Err)
+	if r.Status != want {
+		ts.Fatalf("muster %s: exit status %d, want %d", strings.Join(args[1:], " "), r.Status, want)
+	}
+}
+
+// everything visits a command and all below it.
+func everything(cmd *cobra.Command, visit func(*cobra.Command)) {
+	visit(cmd)
+	for _, c := range cmd.Commands() {
+		everything(c, visit)
+	}
+}
+
+func testEnv(out, err *bytes.Buffer) *command.Env {
+	env, _ := command.NewEnv(strings.NewReader(""), os.Stdout, os.Stderr, "1.0")
+	env.Out, env.Err, env.Terminal = out, err, false
+	env.LookupEnv = func(string) (string, bool) { return "", false }
+	return env
+}
+
+func TestEveryCommandAndFlagIsDescribed(t *testing.T) {
+	root := cli.Root(testEnv(new(bytes.Buffer), new(bytes.Buffer)))
+	n := 0
+	everything(root, func(cmd *cobra.Command) {
+		n++
+		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: short help %q, want a phrase", cmd.CommandPath(), cmd.Short)
+		}
+		if cmd.RunE == nil {
+			t.Errorf("%s does nothing", cmd.CommandPath())
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" {
+				t.Errorf("%s --%s is not described", cmd.CommandPath(), f.Name)
+			}
+		})
+	})
+	if n < 30 {
+		t.Errorf("%d commands, want all of them", n)
+	}
+}
+
+func TestExitStatusesAreDocumented(t *testing.T) {
+	for _, verb := range []string{"create", "update", "scale", "rollback", "resume", "promote", "restart"} {
+		var out, stderr bytes.Buffer
+		if status := cli.Run(t.Context(), testEnv(&out, &stderr), []string{"service", verb, "--help"}); status != command.ExitOK {
+			t.Errorf("%s --help: exit status %d", verb, status)
+		}
+		for _, number := range []int{command.ExitRolledBack, command.ExitPaused, command.ExitTimeout, command.ExitInterrupted} {
+			if !strings.Contains(out.String(), fmt.Sprintf("  %d  ", number)) {
+				t.Errorf("%s --help does not tell about exit status %d", verb, number)
+			}
+		}
+	}
+}
+
+func TestMoreCommands(t *testing.T) {
+	var out, stderr bytes.Buffer
+	ran := false
+	daemon := &cobra.Command{Use: "daemon", RunE: func(*cobra.Command, []string) error { ran = true; return nil }}
+	if status := cli.Run(t.Context(), testEnv(&out, &stderr), []string{"daemon"}, daemon); status != command.ExitOK || !ran {
+		t.Errorf("exit status %d, ran %v: %s", status, ran, stderr.String())
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		var out, stderr bytes.Buffer
+		if status := cli.Run(t.Context(), testEnv(&out, &stderr), []string{"completion", shell}); status != command.ExitOK || out.Len() == 0 {
+			t.Errorf("%s: exit status %d, %d bytes: %s", shell, status, out.Len(), stderr.String())
+		}
+	}
+}
+
+// TestHostHasTwoMeanings: before the command it is the daemon, behind "service
+// create" it is Docker's line of /etc/hosts.
+func TestHostHasTwoMeanings(t *testing.T) {
+	c := clitest.Start(t)
+	r := c.Run(t, "--host", c.Host(), "service", "create", "-d", "--name", "web", "--host", "db:192.0.2.1", "nginx")
+	if r.Status != command.ExitOK {
+		t.Fatalf("%+v", r)
+	}
+	if got := c.Service("web").GetSpec().GetTask().GetContainer().GetHosts(); len(got) != 1 || got[0] != "192.0.2.1 db" {
+		t.Errorf("hosts = %q", got)
+	}
+	if r := c.Run(t, "service", "ls", "-q", "-H", c.Host()); r.Status != command.ExitOK {
+		t.Errorf("behind another command: %+v", r)
+	}
+}

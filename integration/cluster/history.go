@@ -1,0 +1,149 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// History replays what the cluster has committed, and yields every state that
+// it ever was in, oldest first.
+func (c *Cluster) History() iter.Seq[*raftstore.State] { return c.witness().history() }
+
+// witness is the log of the manager that has applied most.
+type witness struct {
+	disk *raftstore.Memory
+	upTo uint64 // what is known to be committed
+}
+
+func (n witness) history() iter.Seq[*raftstore.State] {
+	return func(yield func(*raftstore.State) bool) {
+		state := raftstore.NewState()
+		_ = eachEntry(n.disk, func(l *raft.Log) error {
+			if l.Type != raft.LogCommand || l.Index > n.upTo {
+				return nil
+			}
+			cmd := new(raftpb.Command)
+			if err := proto.Unmarshal(l.Data, cmd); err != nil {
+				return err
+			}
+			state, _ = state.Apply(l.Index, cmd)
+			if !yield(state) {
+				return errStop
+			}
+			return nil
+		})
+	}
+}
+
+var errStop = errors.New("stop")
+
+// witness needs a manager that is up.
+func (c *Cluster) witness() (w witness) {
+	c.t.Helper()
+	for _, n := range c.Nodes {
+		if s := c.StateOn(n); s != nil && (w.disk == nil || s.Index > w.upTo) {
+			w = witness{n.disk, s.Index}
+		}
+	}
+	if w.disk == nil {
+		c.t.Fatal("no manager is up to tell what was")
+	}
+	return w
+}
+
+// check looks for what must hold in every state.
+func (c *Cluster) check(w witness) {
+	c.t.Helper()
+	before := raftstore.NewState()
+	for s := range w.history() {
+		for _, problem := range invariants(before, s) {
+			c.t.Errorf("state %d: %s", s.Index, problem)
+		}
+		if c.t.Failed() {
+			return
+		}
+		before = s
+	}
+}
+
+// invariants returns what is wrong with a state that follows another.
+func invariants(before, now *raftstore.State) (problems []string) {
+	problems = append(problems, ports(now)...)
+	owners, slots := make(map[string]string), make(map[string]string)
+	for t := range now.Tasks() {
+		if old, ok := before.Task(t.GetId()); ok {
+			problems = append(problems, onward(old, t)...)
+		}
+		if lifecycle.Ended(t.GetStatus().GetState()) {
+			continue
+		}
+		for _, a := range t.GetAddresses() {
+			if other, taken := owners[a]; taken {
+				problems = append(problems, fmt.Sprintf("tasks %s and %s both have address %s", other, t.GetId(), a))
+			}
+			owners[a] = t.GetId()
+		}
+		if !alone(now, t) {
+			continue
+		}
+		key := fmt.Sprintf("%s.%d", t.GetServiceId(), t.GetSlot())
+		if other, taken := slots[key]; taken {
+			problems = append(problems, fmt.Sprintf("tasks %s and %s are both to run in slot %d of %s", other, t.GetId(), t.GetSlot(), t.GetServiceName()))
+		}
+		slots[key] = t.GetId()
+	}
+	return problems
+}
+
+// ports returns published ports that two services have.
+func ports(s *raftstore.State) (problems []string) {
+	published := make(map[string]string)
+	for svc := range s.Services() {
+		for _, p := range svc.GetPorts() {
+			if p.GetMode() == clusterpb.Port_MODE_HOST {
+				continue
+			}
+			key := fmt.Sprintf("%d/%s", p.GetPublished(), p.GetProtocol())
+			if other, taken := published[key]; taken {
+				problems = append(problems, fmt.Sprintf("services %s and %s both publish %s", other, svc.GetSpec().GetName(), key))
+			}
+			published[key] = svc.GetSpec().GetName()
+		}
+	}
+	return problems
+}
+
+// onward returns how a task went back.
+func onward(old, t *clusterpb.Task) (problems []string) {
+	from, to := old.GetStatus().GetState(), t.GetStatus().GetState()
+	if to < from || lifecycle.Ended(from) && to != from {
+		problems = append(problems, fmt.Sprintf("task %s was %s and became %s", t.GetId(), lifecycle.Name(from), lifecycle.Name(to)))
+	}
+	if t.GetDesired() < old.GetDesired() {
+		problems = append(problems, fmt.Sprintf("task %s should have been %s and then %s", t.GetId(), lifecycle.Name(old.GetDesired()), lifecycle.Name(t.GetDesired())))
+	}
+	if old.GetNodeId() != "" && t.GetNodeId() != old.GetNodeId() {
+		problems = append(problems, fmt.Sprintf("task %s moved from %s to %q", t.GetId(), old.GetNodeId(), t.GetNodeId()))
+	}
+	return problems
+}
+
+// alone reports whether t must be the only task that is to run in its slot:
+// its service exists and starts none before it stops another.
+func alone(s *raftstore.State, t *clusterpb.Task) bool {
+	svc, ok := s.Service(t.GetServiceId())
+	return ok && lifecycle.Wanted(t) && !t.GetCanary() && !startFirst(svc.GetSpec().GetUpdate()) && !startFirst(svc.GetSpec().GetRollback())
+}
+
+func startFirst(u *clusterpb.UpdateConfig) bool {
+	return u.GetOrder() == clusterpb.UpdateConfig_ORDER_START_FIRST || u.GetCanary() > 0
+}

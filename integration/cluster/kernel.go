@@ -1,0 +1,114 @@
+package cluster
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/muster/muster/ingress"
+	"github.com/muster/muster/worker"
+)
+
+// Kernel is a node's data plane: it holds a mesh some time after it was told
+// to. It outlives the daemon.
+type Kernel struct {
+	mu      sync.Mutex
+	delay   time.Duration
+	hung    bool
+	told    *ingress.Want
+	working bool
+	holds   *ingress.Want
+	conns   map[netip.Addr]int
+	applied func(index uint64)
+}
+
+var _ worker.Plane = (*Kernel)(nil)
+
+func newKernel() *Kernel {
+	return &Kernel{delay: time.Millisecond, conns: make(map[netip.Addr]int)}
+}
+
+// Set implements worker.Plane.
+func (k *Kernel) Set(w *ingress.Want) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.told = w
+	k.workLocked()
+}
+
+func (k *Kernel) workLocked() {
+	if k.working || k.hung || k.told == nil {
+		return
+	}
+	k.working = true
+	time.AfterFunc(k.delay, k.apply)
+}
+
+// apply makes the kernel hold what it was last told.
+func (k *Kernel) apply() {
+	k.mu.Lock()
+	k.working = false
+	if k.hung {
+		k.mu.Unlock()
+		return
+	}
+	w, tell := k.told, k.applied
+	again := k.holds != w
+	k.holds = w
+	k.mu.Unlock()
+	if again && tell != nil {
+		tell(w.Index)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.told != k.holds {
+		k.workLocked()
+	}
+}
+
+// serve makes the kernel answer to a new life of the daemon.
+func (k *Kernel) serve(applied func(index uint64)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.applied = applied
+}
+
+// Connections implements worker.Plane.
+func (k *Kernel) Connections(_ context.Context, a netip.Addr) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.conns[a], nil
+}
+
+// SetDelay says how long a change takes from now on.
+func (k *Kernel) SetDelay(d time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.delay = d
+}
+
+// Hang makes the kernel take no change any more, or go on.
+func (k *Kernel) Hang(hung bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.hung = hung
+	k.workLocked()
+}
+
+// LeadsTo reports whether a published port of the node leads to the address.
+func (k *Kernel) LeadsTo(a netip.Addr) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.holds == nil {
+		return false
+	}
+	for _, p := range k.holds.Ports {
+		for _, e := range p.Endpoints {
+			if e.Addr4.Addr() == a || e.Addr6.Addr() == a {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,94 @@
+package cluster
+
+import "context"
+
+// Isolate cuts a node off from all others. Nobody is told.
+func (c *Cluster) Isolate(n *Node) { c.network.isolate(n.ID, true) }
+
+// Heal connects the nodes again, all of them when none is given.
+func (c *Cluster) Heal(nodes ...*Node) {
+	if len(nodes) == 0 {
+		for _, n := range c.Nodes {
+			c.network.isolate(n.ID, false)
+		}
+	}
+	for _, n := range nodes {
+		c.network.isolate(n.ID, false)
+	}
+}
+
+// Crash kills the daemon of a node: nothing is written or said any more.
+// Containers and kernel go on. Nothing happens when it is down.
+func (c *Cluster) Crash(n *Node) {
+	c.t.Helper()
+	l := c.take(n)
+	if l == nil {
+		return
+	}
+	l.kill()
+	c.network.kill(n.ID)
+	if l.link != nil {
+		_ = l.link.Close() // always nil
+		disk, err := survives(n.disk)
+		c.must(err)
+		n.disk = disk
+	}
+	l.stop()
+}
+
+// PowerOff ends a whole machine: containers too, and its connections without
+// a word. [Cluster.Restart] turns it on again.
+func (c *Cluster) PowerOff(n *Node) {
+	c.t.Helper()
+	c.Isolate(n)
+	c.Crash(n)
+	n.Runtime.Reboot()
+}
+
+// StopGracefully stops the daemon of a node, as systemd does.
+func (c *Cluster) StopGracefully(n *Node) {
+	c.t.Helper()
+	if l := c.take(n); l != nil {
+		l.stop()
+		<-n.ended
+	}
+}
+
+// take makes the node's daemon count as down.
+func (c *Cluster) take(n *Node) *life {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := n.life
+	if l != nil {
+		n.life, l.asked = nil, true
+	}
+	return l
+}
+
+// Restart starts the daemon of a node that is down, and connects it.
+func (c *Cluster) Restart(n *Node) {
+	c.t.Helper()
+	c.Heal(n)
+	if !c.Up(n) {
+		c.must(n.start())
+	}
+}
+
+// Up reports whether the node's daemon runs.
+func (c *Cluster) Up(n *Node) bool { return c.lifeOf(n) != nil }
+
+func (c *Cluster) lifeOf(n *Node) *life {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return n.life
+}
+
+// TransferLeadership makes another manager lead, as for a planned stop.
+func (c *Cluster) TransferLeadership(ctx context.Context) {
+	c.t.Helper()
+	if l := c.lifeOf(c.Leader()); l != nil {
+		if err := l.store.TransferLeadership(ctx); err != nil {
+			c.t.Logf("transfer leadership: %v", err)
+		}
+	}
+}

@@ -23,7 +23,7 @@ func Controller(id func() string) *control.Controller {
 			if !ok {
 				return removeAll(slices.Collect(s.TasksOf(key)), "its service was removed"), 0
 			}
-			p := planner{svc: svc, nodes: s.Node, id: id, now: now}
+			p := planner{svc: svc, nodes: s.Node, dates: slot.NewDates(svc, s.Node), id: id, now: now}
 			return p.plan(slices.Collect(s.TasksOf(key))), 0
 		},
 	}
@@ -33,6 +33,7 @@ func Controller(id func() string) *control.Controller {
 type planner struct {
 	svc   *clusterpb.Service
 	nodes slot.Nodes
+	dates *slot.Dates
 	id    func() string
 	now   time.Time
 }

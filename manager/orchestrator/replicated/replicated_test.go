@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/manager/control/controltest"
+	"github.com/muster/muster/manager/orchestrator/slot"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
@@ -90,7 +91,7 @@ func TestPlan(t *testing.T) {
 			})
 			addTasks(t, w, tt.have)
 			svc := w.Service("web")
-			p := planner{svc: svc, nodes: w.State.Node, id: w.ID, now: w.Now}
+			p := planner{svc: svc, nodes: w.State.Node, dates: slot.NewDates(svc, w.State.Node), id: w.ID, now: w.Now}
 			changes := p.plan(slices.Collect(w.State.TasksOf("web")))
 			if got := format(changes); got != tt.want {
 				t.Errorf("plan(%d replicas, %q) = %q, want %q", tt.replicas, tt.have, got, tt.want)

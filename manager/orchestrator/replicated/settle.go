@@ -29,40 +29,53 @@ func (p planner) settle(s slot.Slot) (changes []*raftpb.Change) {
 			placed = append(placed, t)
 		}
 	}
-	placed, extra := best(placed)
+	placed, extra := p.best(placed)
 	changes = append(changes, extra...)
 	if len(placed) > 0 {
 		return append(changes, p.letGo(leaving, placed)...)
 	}
-	if own := s.WithoutCanaries(); len(own.Tasks) > 0 {
-		changes = append(changes, p.refill(own, leaving)...)
+	own := s.WithoutCanaries()
+	if len(own.Tasks) == 0 { // what it had is forgotten
+		if len(s.Wanted()) > 0 {
+			return changes
+		}
+		own = s
 	}
-	return changes
+	return append(changes, p.refill(own, leaving)...)
 }
 
-// best keeps one of the tasks with the same spec and removes the others. There
-// are others only after a drain was called off or a proposal was applied
-// though it seemed to have failed.
-func best(tasks []*clusterpb.Task) (kept []*clusterpb.Task, changes []*raftpb.Change) {
-	byVersion := make(map[uint64]*clusterpb.Task)
+// best keeps one of the tasks that are alike and removes the others. There are
+// others only after a drain was called off or a proposal was applied though it
+// seemed to have failed.
+func (p planner) best(tasks []*clusterpb.Task) (kept []*clusterpb.Task, changes []*raftpb.Change) {
+	furthest := make(map[uint64]*clusterpb.Task)
 	for _, t := range slices.Backward(tasks) { // the oldest of the equally far
-		have := byVersion[t.GetSpecVersion()]
+		have, ok := furthest[p.version(t)]
 		switch {
-		case have == nil:
-			byVersion[t.GetSpecVersion()] = t
+		case !ok:
+			furthest[p.version(t)] = t
 		case t.GetStatus().GetState() > have.GetStatus().GetState():
 			changes = append(changes, slot.Desire(have, lifecycle.Remove, "another task has its slot"))
-			byVersion[t.GetSpecVersion()] = t
+			furthest[p.version(t)] = t
 		default:
 			changes = append(changes, slot.Desire(t, lifecycle.Remove, "another task has its slot"))
 		}
 	}
 	for _, t := range tasks {
-		if byVersion[t.GetSpecVersion()] == t {
+		if furthest[p.version(t)] == t {
 			kept = append(kept, t)
 		}
 	}
 	return kept, changes
+}
+
+// version is what makes tasks alike: those that are up to date are, whichever
+// spec they were made from.
+func (p planner) version(t *clusterpb.Task) uint64 {
+	if p.dates.OutOfDate(t) {
+		return t.GetSpecVersion()
+	}
+	return p.svc.GetSpecVersion()
 }
 
 // letGo stops the tasks on drained nodes once another one serves, or if they

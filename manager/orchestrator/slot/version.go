@@ -33,10 +33,14 @@ func NewDates(svc *clusterpb.Service, nodes Nodes) *Dates {
 //
 // A task of an older spec_version with the same content is up to date: a
 // rollback leaves alone what was never changed. One that differs in placement
-// only is up to date while its node still fits.
+// only is up to date while its node still fits. A canary belongs to its own
+// rollout only.
 func (d *Dates) OutOfDate(t *clusterpb.Task) bool {
 	if t.GetSpecVersion() == d.svc.GetSpecVersion() {
 		return false
+	}
+	if t.GetCanary() {
+		return true
 	}
 	diff, ok := d.known[t.GetSpecVersion()]
 	if !ok {

@@ -95,6 +95,18 @@ func (p *planner) stop(tasks []*clusterpb.Task) (changes []*raftpb.Change) {
 	return changes
 }
 
+// dismiss stops canaries of a rollout that is over: one that was taken back,
+// or that another spec overtook.
+func (p *planner) dismiss() {
+	for _, s := range p.slots {
+		for _, t := range s.Wanted() {
+			if t.GetCanary() && t.GetSpecVersion() != p.svc.GetSpecVersion() {
+				p.changes = append(p.changes, slot.Desire(t, lifecycle.Shutdown, "its rollout is over"))
+			}
+		}
+	}
+}
+
 // release stops the tasks that are out of date in slots where one that is up
 // to date serves, unless that is a canary which is not promoted.
 func (p *planner) release() {
@@ -103,7 +115,7 @@ func (p *planner) release() {
 		if t == nil || !lifecycle.Serving(t) {
 			continue
 		}
-		if t.GetCanary() && t.GetSpecVersion() == p.svc.GetSpecVersion() && p.canarying() {
+		if t.GetCanary() && p.canarying() {
 			continue
 		}
 		p.changes = append(p.changes, p.stop(p.outdated(s))...)

@@ -132,21 +132,10 @@ func (p *planner) canariesProved() bool {
 	return !slices.ContainsFunc(p.status.GetProgress(), func(e *clusterpb.SlotUpdate) bool { return e.GetDoneAt() == nil })
 }
 
-// complete ends the rollout when every slot is done and no old task is left
-// but in slots that failed.
+// complete ends the rollout when it is over.
 func (p *planner) complete() {
-	for _, e := range p.status.GetProgress() {
-		if e.GetDoneAt() == nil {
-			return
-		}
-	}
-	if len(p.waiting()) > 0 {
+	if !p.over() {
 		return
-	}
-	for _, s := range p.slots {
-		if !p.progress(s.Number).GetFailed() && len(p.outdated(s)) > 0 {
-			return // released only just now
-		}
 	}
 	p.status.CompletedAt = timestamppb.New(p.now)
 	text := "update completed"
@@ -158,4 +147,23 @@ func (p *planner) complete() {
 		text += fmt.Sprintf(", %d of %d slots failed", n, max(int(p.status.GetSlots()), n))
 	}
 	p.status.Message = text
+}
+
+// over reports whether every slot is there and done, and no old task is left
+// but in slots that failed.
+func (p *planner) over() bool {
+	unfinished := func(e *clusterpb.SlotUpdate) bool { return e.GetDoneAt() == nil }
+	if slices.ContainsFunc(p.status.GetProgress(), unfinished) || len(p.waiting()) > 0 {
+		return false
+	}
+	if len(p.slots) < int(p.svc.GetSpec().GetReplicated().GetReplicas()) {
+		return false
+	}
+	for _, s := range p.slots {
+		released := p.progress(s.Number).GetFailed() || len(p.outdated(s)) == 0
+		if !released || len(s.Wanted()) == 0 && !p.givenUp(s) {
+			return false
+		}
+	}
+	return true
 }

@@ -34,10 +34,14 @@ func (p *planner) present(s slot.Slot) (found *clusterpb.Task) {
 // run, or, when it was given up, the task it was given up with.
 func (p *planner) dirty(s slot.Slot) bool {
 	if len(s.Wanted()) == 0 {
-		last := s.Newest()
-		return slot.EndedByItself(last) && p.dates.OutOfDate(last) && !restart.Decide(slot.TemplateFor(p.svc, s), s).Again
+		return p.givenUp(s) && p.dates.OutOfDate(s.Newest())
 	}
 	return len(p.outdated(s)) > 0
+}
+
+// givenUp reports whether the slot's last task is not to be restarted.
+func (p *planner) givenUp(s slot.Slot) bool {
+	return slot.EndedByItself(s.Newest()) && !restart.Decide(slot.TemplateFor(p.svc, s), s).Again
 }
 
 // unproven reports whether the slot was brought to the new spec without being

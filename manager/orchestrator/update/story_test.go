@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -29,7 +28,7 @@ import (
 type story struct {
 	*controltest.World
 
-	t testing.TB
+	t tb
 	// behave is what a task does instead of what a perfect worker would.
 	behave func(t *clusterpb.Task, next clusterpb.TaskState) clusterpb.TaskState
 	// check is called after every step.
@@ -38,8 +37,14 @@ type story struct {
 	minServing, maxBusy int
 }
 
+// tb is what tests of testing and of rapid have in common.
+type tb interface {
+	controltest.TB
+	Errorf(format string, args ...any)
+}
+
 // start runs a service of image v1 to the end of its creation.
-func start(t testing.TB, replicas uint32, cfg *clusterpb.UpdateConfig, change ...func(*clusterpb.ServiceSpec)) *story {
+func start(t tb, replicas uint32, cfg *clusterpb.UpdateConfig, change ...func(*clusterpb.ServiceSpec)) *story {
 	t.Helper()
 	s := &story{World: controltest.New(t), t: t}
 	for _, n := range []string{"a", "b", "c"} {

@@ -77,6 +77,7 @@ func newPlanner(svc *clusterpb.Service, tasks []*clusterpb.Task, nodes slot.Node
 // plan is the rollout in order of its steps. Each looks at the state only, so
 // it does not matter in which of them the last leader stopped.
 func (p *planner) plan() {
+	p.dismiss()
 	switch p.status.GetState() {
 	case updating, rollbackStarted, waitingForApproval:
 	case paused, rollbackPaused:

@@ -51,7 +51,7 @@ func store(t *testing.T, change func(*images.Config)) *images.Store {
 	if _, err := os.Stat(filepath.Join(bin, "containerd")); err != nil {
 		t.Skip("needs containerd: run make build")
 	}
-	dir, err := os.MkdirTemp("/tmp", "rt-")
+	dir, err := os.MkdirTemp("/tmp", "rt-") //nolint:usetesting // the names of t.TempDir are too long for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,8 +182,8 @@ func TestLoadListRemove(t *testing.T) {
 
 func TestLoadRefusesGarbage(t *testing.T) {
 	s := store(t, nil)
-	for name, raw := range map[string][]byte{"empty": nil, "text": []byte(strings.Repeat("hello ", 1000))} {
-		t.Run(name, func(t *testing.T) {
+	for label, raw := range map[string][]byte{"empty": nil, "text": []byte(strings.Repeat("hello ", 1000))} {
+		t.Run(label, func(t *testing.T) {
 			if got, err := s.Load(t.Context(), bytes.NewReader(raw), quiet); !errdefs.IsInvalidArgument(err) {
 				t.Errorf("Load = %v, %v, want invalid argument", got, err)
 			}
@@ -293,8 +293,8 @@ func TestPeerServer(t *testing.T) {
 		"not held":     {"sha256:" + strings.Repeat("0", 64), "NotFound"},
 		"not a digest": {"../../etc/passwd", "digest"},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
+	for label, tt := range tests {
+		t.Run(label, func(t *testing.T) {
 			stream, err := client.FetchBlob(t.Context(), &nodepb.FetchBlobRequest{Digest: tt.digest})
 			if err == nil {
 				_, err = stream.Recv()

@@ -45,6 +45,7 @@ func BenchmarkStart(b *testing.B) {
 
 // startOurs returns how many tasks a second the executor prepares and starts.
 func (n *node) startOurs(b *testing.B) float64 {
+	b.Helper()
 	tasks := make([]*clusterpb.Task, together)
 	for i := range tasks {
 		tasks[i] = task(box, "exec sleep 1000")
@@ -86,6 +87,7 @@ func (n *node) leanSpec(img client.Image) client.NewContainerOpts {
 
 // sameSpec is what the executor makes.
 func (n *node) sameSpec(b *testing.B) func(client.Image) client.NewContainerOpts {
+	b.Helper()
 	one := task(box, "exec sleep 1000")
 	if err := n.Prepare(b.Context(), one, func(string) {}); err != nil {
 		b.Fatal(err)
@@ -111,6 +113,7 @@ func (n *node) sameSpec(b *testing.B) func(client.Image) client.NewContainerOpts
 
 // startBare starts as many containers with containerd's own client.
 func (n *node) startBare(b *testing.B, spec func(client.Image) client.NewContainerOpts) float64 {
+	b.Helper()
 	ctx := namespaces.WithNamespace(b.Context(), containerd.Namespace)
 	img, err := n.client.GetImage(ctx, "docker.io/library/"+box)
 	if err != nil {

@@ -30,7 +30,7 @@ const (
 func Connect(address, namespace string) (*client.Client, error) {
 	// containerd's packages also write what they return as errors to a logger of
 	// the whole process.
-	if err := log.SetLevel("fatal"); err != nil {
+	if err := log.SetLevel("fatal"); err != nil { //nolint:forbidigo // this turns the log off
 		return nil, fmt.Errorf("silence containerd's client: %w", err)
 	}
 	c, err := client.New(address,

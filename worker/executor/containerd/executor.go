@@ -157,8 +157,8 @@ func (x *Executor) cgroup(taskID string) string {
 
 // native gives an error from gRPC its errdefs kind; others have theirs.
 func native(err error) error {
-	var status interface{ GRPCStatus() *status.Status }
-	if errors.As(err, &status) {
+	var fromGRPC interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &fromGRPC) {
 		return errgrpc.ToNative(err)
 	}
 	return err

@@ -74,7 +74,7 @@ func binDir(t testing.TB) string {
 // scratch is a folder with a short path: sockets have at most 108 characters.
 func scratch(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "rt-")
+	dir, err := os.MkdirTemp("/tmp", "rt-") //nolint:usetesting // the names of t.TempDir are too long for sockets
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,6 +144,7 @@ func (n *node) open(t testing.TB) {
 
 // clean removes all tasks and checks that nothing is left of them.
 func (n *node) clean(t testing.TB) {
+	t.Helper()
 	ctx := context.Background()
 	found, err := n.List(ctx)
 	if err != nil {
@@ -262,7 +263,7 @@ func busyboxLayer(t testing.TB) []byte {
 		t.Skip("needs /bin/busybox: apt-get install busybox-static")
 	}
 	add(tar.Header{Typeflag: tar.TypeReg, Name: "bin/busybox", Mode: 0o755}, program)
-	for _, applet := range strings.Fields("sh cat echo id sleep env pwd hostname ls dd head seq kill unshare mount grep wc true false test trap yes ulimit tail nc httpd stat touch readlink ip ps") {
+	for applet := range strings.FieldsSeq("sh cat echo id sleep env pwd hostname ls dd head seq kill unshare mount grep wc true false test trap yes ulimit tail nc httpd stat touch readlink ip ps") {
 		add(tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + applet, Linkname: "busybox"}, nil)
 	}
 	add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/passwd", Mode: 0o644}, []byte("root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/tmp:/bin/sh\n"))

@@ -43,10 +43,9 @@ func (x *Executor) user(ctx context.Context, chainID, snapshot, name string, gro
 func userOpts(name string, groups []string) []oci.SpecOpts {
 	var opts []oci.SpecOpts
 	account, group, _ := strings.Cut(name, ":")
-	switch {
-	case account == "":
+	if account == "" {
 		account = "root"
-	default:
+	} else {
 		opts = append(opts, oci.WithUser(name))
 	}
 	// Docker gives the groups that the account is a member of, unless a group

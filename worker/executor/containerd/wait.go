@@ -15,9 +15,15 @@ import (
 const rewait = 100 * time.Millisecond
 
 // Wait implements executor.Executor. The shim remembers how the process ended
-// until it is released, so nothing is lost while containerd is away.
+// until it is released; for a process that ends while containerd is away there
+// is the kernel's word.
 func (x *Executor) Wait(ctx context.Context, taskID string) (executor.Exit, error) {
 	ctx = x.inNamespace(ctx)
+	process := witness{fd: -1}
+	if p, err := x.process(ctx, taskID); err == nil && running(p) {
+		process = watch(p.GetPid())
+	}
+	defer process.close()
 	for {
 		resp, err := x.tasks().Wait(ctx, &tasks.WaitRequest{ContainerID: taskID})
 		if err == nil {
@@ -30,6 +36,9 @@ func (x *Executor) Wait(ctx context.Context, taskID string) (executor.Exit, erro
 			return executor.Exit{}, context.Cause(ctx)
 		}
 		err = native(err)
+		if code, ok := process.exitCode(); ok && errdefs.IsNotFound(err) {
+			return executor.Exit{Code: code}, nil
+		}
 		if errdefs.IsNotFound(err) {
 			return executor.Exit{}, fmt.Errorf("process of task %s: %w", taskID, errdefs.ErrNotFound)
 		}

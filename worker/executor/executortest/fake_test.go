@@ -14,8 +14,8 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
-func task(id, image string) *clusterpb.Task {
-	return &clusterpb.Task{Id: id, Spec: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: image}}}
+func task(image string) *clusterpb.Task {
+	return &clusterpb.Task{Id: "t1", Spec: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: image}}}
 }
 
 func quiet(string) {}
@@ -71,7 +71,7 @@ func TestExit(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, began := executortest.New(), time.Now()
 				f.Script("app", tt.behaviour)
-				app := task("t1", "app")
+				app := task("app")
 				start(t, f, app)
 				if tt.act != nil {
 					tt.act(f, app)
@@ -92,10 +92,10 @@ func TestPrepareFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, want := executortest.New(), errors.New("no such image")
 		f.Script("bad", executortest.Behaviour{PrepareDelay: time.Second, PrepareErr: want})
-		if err := f.Prepare(t.Context(), task("t1", "bad"), quiet); !errors.Is(err, want) {
+		if err := f.Prepare(t.Context(), task("bad"), quiet); !errors.Is(err, want) {
 			t.Errorf("Prepare = %v, want %v", err, want)
 		}
-		if _, err := f.Start(t.Context(), task("t1", "bad")); !errdefs.IsNotFound(err) {
+		if _, err := f.Start(t.Context(), task("bad")); !errdefs.IsNotFound(err) {
 			t.Errorf("Start = %v, want not found", err)
 		}
 	})
@@ -103,7 +103,7 @@ func TestPrepareFails(t *testing.T) {
 
 func TestReleaseKeepsATraceAndRemoveDoesNot(t *testing.T) {
 	f := executortest.New()
-	start(t, f, task("t1", "app"))
+	start(t, f, task("app"))
 	found, _ := f.List(t.Context())
 	if len(found) != 1 || !found[0].Running {
 		t.Fatalf("List = %+v, want t1 running", found)
@@ -126,7 +126,7 @@ func TestHealthFollowsTheScript(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := executortest.New()
 		f.Script("app", executortest.Behaviour{HealthyAfter: 2 * time.Second, UnhealthyAfter: 5 * time.Second})
-		start(t, f, task("t1", "app"))
+		start(t, f, task("app"))
 		for _, want := range []int32{1, 1, 0, 0, 0, 1} {
 			if got, _, err := f.Exec(t.Context(), "t1", nil); err != nil || got != want {
 				t.Errorf("Exec = %d, %v, want %d", got, err, want)

@@ -42,6 +42,12 @@ func (s *Store) ProposeRequest(ctx context.Context, requestID string, changes ..
 	if len(changes) == 0 {
 		return "", nil
 	}
+	for i, c := range changes {
+		if c.GetKind() == nil {
+			// Committed, it would end every member, and again at each restart.
+			return "", fmt.Errorf("change %d says nothing: %w", i+1, errdefs.ErrInvalidArgument)
+		}
+	}
 	data, err := proto.Marshal(&raftpb.Command{
 		ProposedAt: timestamppb.New(time.Now()),
 		Changes:    changes,

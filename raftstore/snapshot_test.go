@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/encoding/protodelim"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -269,6 +270,35 @@ func TestSnapshotThatCannotBeWrittenIsCancelled(t *testing.T) {
 	if err := s.Persist(&d); err == nil || err.Error() != "write snapshot: no space left on device" || !d.cancelled {
 		t.Errorf("err %v, cancelled %v", err, d.cancelled)
 	}
+}
+
+// FuzzApply looks for commands that end the state machine: one that was
+// committed would end every member, and again at each restart.
+func FuzzApply(f *testing.F) {
+	for _, cmd := range story() {
+		raw, err := proto.Marshal(cmd)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	base := replay(f, storyLog(f))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		cmd := new(raftpb.Command)
+		if proto.Unmarshal(b, cmd) != nil {
+			return
+		}
+		for _, c := range cmd.GetChanges() {
+			if c.GetKind() == nil {
+				return // refused before it is proposed
+			}
+		}
+		s, _ := base.Apply(base.Index+1, proto.CloneOf(cmd))
+		s, _ = s.Apply(s.Index+1, proto.CloneOf(cmd))
+		if _, err := raftstore.ReadSnapshot(bytes.NewReader(snapshot(t, s))); err != nil {
+			t.Errorf("the state cannot be restored any more: %v", err)
+		}
+	})
 }
 
 // FuzzRestore looks for snapshots that are not refused but cannot be written

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/storetest"
 )
@@ -31,6 +32,9 @@ func TestProposeShowsAtOnce(t *testing.T) {
 		}
 		if now := s.State().Time; now.IsZero() || now.After(time.Now()) {
 			t.Errorf("state is of %v", now)
+		}
+		if err := s.Propose(t.Context(), node("d"), &raftpb.Change{}); !errdefs.IsInvalidArgument(err) {
+			t.Errorf("a change of no kind: %v", err)
 		}
 		before := s.State().Index
 		if err := s.Propose(t.Context()); err != nil || s.State().Index != before {

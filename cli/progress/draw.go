@@ -130,6 +130,9 @@ func (p *plain) draw(r Report) {
 		fmt.Fprintln(p.w, head)
 	}
 	for _, s := range r.Slots {
+		if s.State == lifecycle.New {
+			continue // a task on its way to the scheduler is no news
+		}
 		key := fmt.Sprint(s.Number, s.Canary)
 		// Progress in percent would fill a log: a slot speaks up when it
 		// begins another state or has another error.

@@ -121,8 +121,10 @@ var errEnded = errors.New("the manager ended the stream")
 // attach follows one stream until there is a verdict (nil) or it breaks. It
 // reports whether it saw anything.
 func (f *follower) attach(ctx context.Context) (seen bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	updates := receive(ctx, f.control, f.id)
+	// The stream has no deadline of its own: gRPC would tell it to the server,
+	// which then might end the stream a moment before ctx says why.
+	streaming, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	updates := receive(streaming, f.control, f.id)
 	defer func() {
 		cancel()
 		for range updates { // until the receiver has ended

@@ -129,7 +129,7 @@ func TestFollowUntilConverged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := "web: 0 of 1 running\n  web.1  new        no task yet\n  web.1  preparing  on alpha\n" +
+		want := "web: 0 of 1 running\n  web.1  preparing  on alpha\n" +
 			"web: 1 of 1 running\n  web.1  running    on alpha\nweb: converged\n"
 		if s.out.String() != want {
 			t.Errorf("output:\n%s\nwant:\n%s", s.out.String(), want)
@@ -283,4 +283,29 @@ func TestScreenRedrawsInPlace(t *testing.T) {
 	if b.String() != want {
 		t.Errorf("screen:\n%q\nwant:\n%q", b.String(), want)
 	}
+}
+
+// A deadline that reached the managers would end the stream there first, with
+// an error that does not tell the timeout from a fault.
+func TestTheStreamHasNoDeadline(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	control := &deadlineControl{}
+	f := &follower{control: control, tracker: NewTracker(Goal{}), drawer: silent{}}
+	if _, err := f.attach(ctx); !errdefs.IsNotFound(err) {
+		t.Fatalf("error = %v, want what the call returned", err)
+	}
+	if control.hasDeadline {
+		t.Error("the call carries the deadline of the wait")
+	}
+}
+
+type deadlineControl struct {
+	controlpb.ControlServiceClient
+	hasDeadline bool
+}
+
+func (c *deadlineControl) FollowService(ctx context.Context, _ *controlpb.FollowServiceRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[controlpb.FollowServiceResponse], error) {
+	_, c.hasDeadline = ctx.Deadline()
+	return nil, errdefs.ErrNotFound
 }

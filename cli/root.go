@@ -21,6 +21,7 @@ func Root(env *command.Env, more ...*cobra.Command) *cobra.Command {
 	)
 	root.AddCommand(more...)
 	plainUse(root)
+	root.Version = env.Version
 	root.SilenceErrors, root.SilenceUsage = true, true
 	// "service create --host NAME:IP" has Docker's meaning, so the global
 	// flag of that name is read before the command's own flags are.

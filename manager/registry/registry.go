@@ -45,8 +45,8 @@ type Resolver struct {
 var _ controlapi.Images = (*Resolver)(nil)
 
 // Resolve pins image to its content. NotFound means that neither a node nor
-// the registry has it, Unavailable that no node has it and the registry could
-// not be asked.
+// the registry has it, FailedPrecondition that no node has it and the registry
+// could not be asked.
 func (r *Resolver) Resolve(ctx context.Context, s *raftstore.State, image, auth string) (controlapi.Resolved, error) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
@@ -69,7 +69,9 @@ func (r *Resolver) Resolve(ctx context.Context, s *raftstore.State, image, auth 
 
 // explain says in one line what is wrong and what to do.
 func explain(image string, named reference.Named, err error) error {
-	var kind error = errdefs.ErrUnavailable
+	// Not Unavailable: that is what a cluster without a leader answers, and
+	// clients would ask again.
+	var kind error = errdefs.ErrFailedPrecondition
 	what := "cannot ask " + reference.Domain(named) + ": " + err.Error()
 	if errdefs.IsNotFound(err) {
 		kind, what = errdefs.ErrNotFound, reference.Domain(named)+" does not have it"

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/integration/nodes"
+	"github.com/muster/muster/integration/nodes/fleet"
 	"github.com/muster/muster/integration/pack"
 )
 
@@ -42,7 +43,7 @@ func replicas(answers []asked) int {
 
 // answersEverywhere says what is wrong until n replicas answer through every
 // node, to a client outside, whose address they see, and to each node itself.
-func (c *cluster) answersEverywhere(through []*nodes.Node, port, n int) error {
+func answersEverywhere(c *fleet.Fleet, through []*nodes.Node, port, n int) error {
 	client := c.Clients[0]
 	for _, node := range through {
 		for _, via := range []struct {
@@ -76,10 +77,9 @@ func (c *cluster) answersEverywhere(through []*nodes.Node, port, n int) error {
 // TestThreeReplicasOnThreeNodes is one cluster that things happen to: every
 // part leaves three replicas that answer everywhere.
 func TestThreeReplicasOnThreeNodes(t *testing.T) {
-	path := image(t, pack.Nginx("nginx:latest"))
-	c := start(t, 3, 3)
+	c := fleet.Start(t, 3, 3)
 	first := c.Nodes[0]
-	c.load(first, path)
+	c.Load(pack.Nginx("nginx:latest"), first)
 	bare := make(map[*nodes.Node]nodes.Inventory)
 	for _, node := range c.Nodes {
 		bare[node] = node.Inventory()
@@ -88,9 +88,9 @@ func TestThreeReplicasOnThreeNodes(t *testing.T) {
 		"--restart-delay", "0s", "-q", "nginx:latest")
 	everywhere := func(t *testing.T) {
 		t.Helper()
-		c.Eventually("three replicas", convergeTimeout, func() error { return c.healthy(first, "web-server", 3) })
+		c.AwaitRunning("web-server", 3)
 		c.Eventually("three replicas to answer through every node", 10*time.Second, func() error {
-			return c.answersEverywhere(c.Nodes, 8111, 3)
+			return answersEverywhere(c, c.Nodes, 8111, 3)
 		})
 	}
 	t.Run("all answer", func(t *testing.T) { everywhere(t) })
@@ -106,10 +106,10 @@ func TestThreeReplicasOnThreeNodes(t *testing.T) {
 		}
 	})
 	t.Run("a killed container is replaced", func(t *testing.T) {
-		before := c.running(first, "web-server")
-		kill(t, c.pids(t, "nginx: master")[first.Name][0])
-		c.Eventually("another task", convergeTimeout, func() error {
-			if now := c.running(first, "web-server"); len(now) == 3 && !sameTasks(before, now) {
+		before := c.Running(first, "web-server")
+		kill(t, c.PIDs("nginx: master")[first.Name][0])
+		c.Eventually("another task", fleet.Converge, func() error {
+			if now := c.Running(first, "web-server"); len(now) == 3 && !slices.Equal(fleet.IDs(before), fleet.IDs(now)) {
 				return nil
 			}
 			return fmt.Errorf("still %v", before)
@@ -117,65 +117,59 @@ func TestThreeReplicasOnThreeNodes(t *testing.T) {
 		everywhere(t)
 	})
 	t.Run("a killed containerd harms nothing", func(t *testing.T) {
-		before := c.running(first, "web-server")
-		pids := c.pids(t, "nginx: master")
+		before := c.Running(first, "web-server")
+		pids := c.PIDs("nginx: master")
 		for _, node := range c.Nodes {
 			node.KillContainerd()
 		}
 		everywhere(t)
 		first.MustMuster("service", "scale", "-d", "web-server=4")
-		c.Eventually("a fourth replica", convergeTimeout, func() error { return c.healthy(first, "web-server", 4) })
+		c.AwaitRunning("web-server", 4)
 		first.MustMuster("service", "scale", "-d", "web-server=3")
-		c.Eventually("three again", convergeTimeout, func() error { return c.healthy(first, "web-server", 3) })
-		c.untouched(t, before, pids)
+		c.AwaitRunning("web-server", 3)
+		untouched(t, c, before, pids)
 	})
 	t.Run("a killed daemon harms nothing", func(t *testing.T) {
-		before := c.running(first, "web-server")
-		pids := c.pids(t, "nginx: master")
+		before := c.Running(first, "web-server")
+		pids := c.PIDs("nginx: master")
 		for _, node := range c.Nodes {
 			node.KillDaemon()
 			if _, err := ask(&c.Clients[0].Namespace, fmt.Sprintf("http://%s:8111/whoami", node.Addr), 6); err != nil {
 				t.Errorf("while the daemon of %s is dead: %v", node.Name, err)
 			}
 			node.Start()
-			c.Eventually("all nodes to be ready", 20*time.Second, func() error { return c.nodesAre("Ready", 3) })
+			c.AwaitReady(3)
 		}
 		everywhere(t)
-		c.untouched(t, before, pids)
+		untouched(t, c, before, pids)
 	})
 	t.Run("a stopped daemon harms nothing", func(t *testing.T) {
-		before := c.running(first, "web-server")
-		pids := c.pids(t, "nginx: master")
+		before := c.Running(first, "web-server")
+		pids := c.PIDs("nginx: master")
 		c.Nodes[2].Stop()
 		c.Nodes[2].Start()
 		everywhere(t)
-		c.untouched(t, before, pids)
+		untouched(t, c, before, pids)
 	})
 	t.Run("a dead node is replaced", func(t *testing.T) {
 		last := c.Nodes[2]
-		before := c.running(first, "web-server")
+		before := c.Running(first, "web-server")
 		last.Kill()
 		began := time.Now()
-		c.Eventually("its replica elsewhere", convergeTimeout, func() error {
-			now := c.running(first, "web-server")
-			if len(now) != 3 || slices.ContainsFunc(now, func(t task) bool { return t.Node == last.Name }) {
-				return fmt.Errorf("%v", now)
-			}
-			return nil
-		})
+		c.AwaitRunning("web-server", 3, last)
 		t.Logf("three replicas %s after the node died", time.Since(began).Round(10*time.Millisecond))
 		for _, was := range before {
-			if was.Node != last.Name && !slices.ContainsFunc(c.running(first, "web-server"), func(n task) bool { return n.ID == was.ID }) {
+			if was.Node != last.Name && !slices.ContainsFunc(c.Running(first, "web-server"), func(n fleet.Task) bool { return n.ID == was.ID }) {
 				t.Errorf("task %s on %s was touched", was.Name, was.Node)
 			}
 		}
-		if err := c.answersEverywhere(c.Nodes[:2], 8111, 3); err != nil {
+		if err := answersEverywhere(c, c.Nodes[:2], 8111, 3); err != nil {
 			t.Error(err)
 		}
 		last.Start()
-		c.Eventually("all nodes to be ready", 30*time.Second, func() error { return c.nodesAre("Ready", 3) })
+		c.AwaitReady(3)
 		c.Eventually("three replicas to answer through every node", 10*time.Second, func() error {
-			return c.answersEverywhere(c.Nodes, 8111, 3)
+			return answersEverywhere(c, c.Nodes, 8111, 3)
 		})
 	})
 	t.Run("nothing is left of a removed service", func(t *testing.T) {
@@ -204,47 +198,17 @@ func TestThreeReplicasOnThreeNodes(t *testing.T) {
 	})
 }
 
-// pids returns the process ids of containers' main processes, by node.
-func (c *cluster) pids(t *testing.T, name string) map[string][]int {
-	t.Helper()
-	all := make(map[string][]int)
-	for _, node := range c.Nodes {
-		procs, err := node.Processes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range procs {
-			if strings.HasPrefix(p.String(), name) {
-				all[node.Name] = append(all[node.Name], p.PID)
-			}
-		}
-		slices.Sort(all[node.Name])
-	}
-	return all
-}
-
 // untouched fails the test unless the same tasks run as the same processes.
-func (c *cluster) untouched(t *testing.T, before []task, pids map[string][]int) {
+func untouched(t *testing.T, c *fleet.Fleet, before []fleet.Task, pids map[string][]int) {
 	t.Helper()
-	if now := c.running(c.Nodes[0], "web-server"); !sameTasks(before, now) {
+	if now := c.Running(c.Nodes[0], "web-server"); !slices.Equal(fleet.IDs(before), fleet.IDs(now)) {
 		t.Errorf("tasks were replaced: %v became %v", before, now)
 	}
 	for node, were := range pids {
-		if is := c.pids(t, "nginx: master")[node]; !slices.Equal(were, is) {
+		if is := c.PIDs("nginx: master")[node]; !slices.Equal(were, is) {
 			t.Errorf("processes on %s were %v and are %v", node, were, is)
 		}
 	}
-}
-
-func sameTasks(a, b []task) bool {
-	ids := func(list []task) (ids []string) {
-		for _, t := range list {
-			ids = append(ids, t.ID)
-		}
-		slices.Sort(ids)
-		return ids
-	}
-	return slices.Equal(ids(a), ids(b))
 }
 
 func kill(t *testing.T, pid int) {
@@ -257,4 +221,3 @@ func kill(t *testing.T, pid int) {
 		t.Fatal(err)
 	}
 }
-

@@ -34,6 +34,7 @@ func ServicesOf(s *raftstore.State, ref raftstore.Ref) []string {
 			ids[t.GetServiceId()] = struct{}{}
 		}
 		return slices.Sorted(maps.Keys(ids))
+	case raftstore.KindCluster, raftstore.KindSecrets:
 	}
 	return nil
 }

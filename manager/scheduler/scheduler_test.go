@@ -102,7 +102,7 @@ func reserve(memory, cpus int64) *clusterpb.TaskSpec {
 
 func place(p *clusterpb.Placement) *clusterpb.TaskSpec { return &clusterpb.TaskSpec{Placement: p} }
 
-var hostPort80 = &clusterpb.Port{Mode: clusterpb.Port_MODE_HOST, Target: 80, Published: 80} //nolint:gochecknoglobals // a constant of the tests
+var hostPort80 = &clusterpb.Port{Mode: clusterpb.Port_MODE_HOST, Target: 80, Published: 80}
 
 func TestPlacement(t *testing.T) {
 	tests := map[string]struct {

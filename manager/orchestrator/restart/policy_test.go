@@ -14,7 +14,7 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 )
 
-var epoch = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant of the tests
+var epoch = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // parse reads the tasks of a slot, the oldest first, as STATE/ATTEMPT/UP: how
 // many seconds the task ran, "-" if it never did. The tasks follow each other

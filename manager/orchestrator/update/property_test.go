@@ -22,7 +22,7 @@ import (
 func TestAnyInterleaving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := &clusterpb.UpdateConfig{
-			Parallelism:     parallel(uint32(rapid.IntRange(0, 3).Draw(t, "parallelism"))), //nolint:gosec // small
+			Parallelism:     new(uint32(rapid.IntRange(0, 3).Draw(t, "parallelism"))), //nolint:gosec // small
 			Order:           clusterpb.UpdateConfig_Order(rapid.IntRange(0, 2).Draw(t, "order")),
 			FailureAction:   clusterpb.UpdateConfig_FailureAction(rapid.IntRange(0, 3).Draw(t, "action")),
 			Monitor:         seconds(rapid.IntRange(0, 10).Draw(t, "monitor")),
@@ -193,7 +193,7 @@ func TestServingIsKept(t *testing.T) {
 		limit := rapid.IntRange(1, 4).Draw(t, "parallelism")
 		order := clusterpb.UpdateConfig_Order(rapid.IntRange(1, 2).Draw(t, "order"))
 		s := start(t, uint32(replicas), &clusterpb.UpdateConfig{ //nolint:gosec // small
-			Parallelism: parallel(uint32(limit)), Order: order, //nolint:gosec // small
+			Parallelism: new(uint32(limit)), Order: order, //nolint:gosec // small
 			Monitor: seconds(rapid.IntRange(0, 5).Draw(t, "monitor")), Delay: seconds(rapid.IntRange(0, 5).Draw(t, "delay")),
 		})
 		s.image("v2")

@@ -13,7 +13,7 @@ import (
 )
 
 func TestStopFirst(t *testing.T) {
-	s := start(t, 6, &clusterpb.UpdateConfig{Parallelism: parallel(2)})
+	s := start(t, 6, &clusterpb.UpdateConfig{Parallelism: new(uint32(2))})
 	s.image("v2")
 	s.run()
 	s.expect(completed, "6 v2", "update completed")
@@ -37,7 +37,7 @@ func TestPace(t *testing.T) {
 }
 
 func TestNoMonitorNoDelay(t *testing.T) {
-	s := start(t, 30, &clusterpb.UpdateConfig{Parallelism: parallel(0), Monitor: seconds(0)})
+	s := start(t, 30, &clusterpb.UpdateConfig{Parallelism: new(uint32(0)), Monitor: seconds(0)})
 	s.image("v2")
 	began := s.Now
 	s.until(s.Now.Add(time.Hour), func() bool { return s.status().GetState() == completed })
@@ -48,7 +48,7 @@ func TestNoMonitorNoDelay(t *testing.T) {
 }
 
 func TestStartFirst(t *testing.T) {
-	s := start(t, 5, &clusterpb.UpdateConfig{Parallelism: parallel(2), Order: startFirst})
+	s := start(t, 5, &clusterpb.UpdateConfig{Parallelism: new(uint32(2)), Order: startFirst})
 	s.image("v2")
 	s.run()
 	s.expect(completed, "5 v2", "")
@@ -352,7 +352,7 @@ func TestPauseAndResume(t *testing.T) {
 func TestNewSpecOnTheWay(t *testing.T) {
 	for name, order := range map[string]clusterpb.UpdateConfig_Order{"stop-first": 0, "start-first": startFirst} {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, 5, &clusterpb.UpdateConfig{Parallelism: parallel(2), Order: order})
+			s := start(t, 5, &clusterpb.UpdateConfig{Parallelism: new(uint32(2)), Order: order})
 			s.image("v2")
 			s.until(s.Now.Add(time.Hour), func() bool { return s.serving("v2") == 3 })
 			s.image("v3")

@@ -209,8 +209,6 @@ func resume(u *clusterpb.UpdateStatus) {
 	u.Progress = slices.DeleteFunc(u.GetProgress(), func(e *clusterpb.SlotUpdate) bool { return e.GetFailed() })
 }
 
-func parallel(n uint32) *uint32 { return &n }
-
 func seconds(n int) *durationpb.Duration { return durationpb.New(time.Duration(n) * time.Second) }
 
 const (

@@ -35,7 +35,8 @@ func mergeCaps(add, drop []string) ([]string, error) {
 	var have []string
 	switch {
 	case slices.Contains(add, "ALL"):
-		have = cap.Known()
+		// The library hands out its own list, in the order of the bits.
+		have = slices.Clone(cap.Known())
 	case slices.Contains(drop, "ALL"):
 		return dedupe(add), nil
 	default:

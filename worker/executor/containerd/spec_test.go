@@ -2,9 +2,11 @@ package containerd
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/pkg/cap"
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -62,6 +64,12 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestMergeCaps(t *testing.T) {
+	known := slices.Clone(cap.Known())
+	t.Cleanup(func() {
+		if diff := cmp.Diff(known, cap.Known()); diff != "" {
+			t.Errorf("the library's list was changed:\n%s", diff)
+		}
+	})
 	tests := map[string]struct {
 		add, drop string
 		has, not  string

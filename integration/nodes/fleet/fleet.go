@@ -27,7 +27,7 @@ type Fleet struct {
 // Start makes a cluster of n nodes, the first of which are managers.
 func Start(t nodes.T, n, managers int, flags ...string) *Fleet {
 	t.Helper()
-	f := &Fleet{Rack: nodes.Build(t, nodes.Config{Nodes: n, Flags: flags}), t: t}
+	f := &Fleet{Rack: nodes.Build(t, nodes.Config{Nodes: n, Clients: 2, Flags: flags}), t: t}
 	f.Rack.Start()
 	first := f.Nodes[0]
 	first.MustMuster("swarm", "init", "--advertise-addr", first.Addr.String())

@@ -17,7 +17,10 @@ import (
 )
 
 const (
-	// answerTimeout bounds connecting, registering and the first answer.
+	// connectTimeout bounds connecting: a machine that is gone does not refuse,
+	// and there may be another manager to ask before this node counts as lost.
+	connectTimeout = 1500 * time.Millisecond
+	// answerTimeout bounds registering and the first answer.
 	answerTimeout = 5 * time.Second
 	// echoPeriods without a word from the manager mean that it is gone.
 	echoPeriods = 3
@@ -76,15 +79,19 @@ type Config struct {
 func Run(ctx context.Context, cfg Config) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.Multiplier, retry.MaxInterval = retryMin, 2, retryMax
+	silent := "" // the manager that did not answer last
 	for ctx.Err() == nil {
 		// A round: every manager once, until one takes the session.
 		registered := false
-		for _, addr := range order(cfg.Local, cfg.Managers()) {
-			ok, err := follow(ctx, cfg, addr)
+		for _, addr := range order(cfg.Local, silent, cfg.Managers()) {
+			ok, last, err := follow(ctx, cfg, addr)
 			if ctx.Err() != nil {
 				return nil
 			}
 			registered = registered || ok
+			if !errors.As(err, &redirected{}) {
+				silent = last
+			}
 			cfg.Log.DebugContext(ctx, "session ended", "addr", addr, "err", err)
 			if ok {
 				break // the managers may be others now
@@ -101,10 +108,15 @@ func Run(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// order returns the managers to try: the local one, then the others shuffled.
-func order(local string, managers []string) []string {
+// order returns the managers to try: the local one, then the others shuffled,
+// and last the one that did not answer: trying it takes the time in which the
+// others could have been told that this node lives.
+func order(local, silent string, managers []string) []string {
 	others := slices.Clone(managers)
 	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	if i := slices.Index(others, silent); i >= 0 {
+		others = append(slices.Delete(others, i, i+1), silent)
+	}
 	if local == "" {
 		return others
 	}
@@ -123,9 +135,10 @@ func (e redirected) Error() string {
 }
 
 // follow runs a session with the manager at addr or the one it points to. ok
-// tells whether a manager accepted it.
-func follow(ctx context.Context, cfg Config, addr string) (ok bool, err error) {
+// tells whether a manager accepted it, last which one ended it.
+func follow(ctx context.Context, cfg Config, addr string) (ok bool, last string, err error) {
 	for range maxRedirects {
+		last = addr
 		c := &connection{cfg: cfg, addr: addr}
 		err = c.run(ctx)
 		if c.registered {
@@ -133,11 +146,11 @@ func follow(ctx context.Context, cfg Config, addr string) (ok bool, err error) {
 		}
 		var r redirected
 		if !errors.As(err, &r) || r.leader == "" || r.leader == addr {
-			return ok, err
+			return ok, last, err
 		}
 		addr = r.leader
 	}
-	return ok, err
+	return ok, last, err
 }
 
 // connection is one session with one manager.
@@ -154,7 +167,7 @@ func (c *connection) run(ctx context.Context) error {
 	// The stream must outlive ctx for the moment that a good-bye takes.
 	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	started := time.AfterFunc(answerTimeout, cancel)
+	started := time.AfterFunc(connectTimeout, cancel)
 	defer started.Stop()
 	stopEarly := context.AfterFunc(ctx, func() {
 		if started.Stop() {
@@ -171,6 +184,9 @@ func (c *connection) run(ctx context.Context) error {
 	stream, err := dispatchpb.NewDispatcherServiceClient(conn).Session(streamCtx, grpc.MaxCallRecvMsgSize(maxMessage))
 	if err != nil {
 		return fmt.Errorf("open a session with manager %s: %w", c.addr, err)
+	}
+	if !started.Reset(answerTimeout) {
+		return fmt.Errorf("connect to manager %s: no answer within %v: %w", c.addr, connectTimeout, errdefs.ErrUnavailable)
 	}
 	reg, err := c.register(streamCtx, stream)
 	if err != nil {

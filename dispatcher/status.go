@@ -29,7 +29,7 @@ type statusQueue struct {
 	due chan struct{}
 
 	mu    sync.Mutex
-	tasks map[string]reported
+	tasks map[reportKey]*clusterpb.TaskStatus
 	nodes map[string]*raftpb.ObserveNode
 	// upTo is the sequence up to which a session's reports are queued.
 	upTo map[*session]uint64
@@ -44,10 +44,9 @@ type taken struct {
 	waiters []chan struct{}
 }
 
-type reported struct {
-	nodeID string
-	status *clusterpb.TaskStatus
-}
+// reportKey keeps what nodes say apart: one that speaks of another's task must
+// not stand in for the node that has it.
+type reportKey struct{ taskID, nodeID string }
 
 func newStatusQueue() *statusQueue {
 	q := &statusQueue{due: make(chan struct{}, 1)}
@@ -56,7 +55,7 @@ func newStatusQueue() *statusQueue {
 }
 
 func (q *statusQueue) reset() {
-	q.tasks = make(map[string]reported)
+	q.tasks = make(map[reportKey]*clusterpb.TaskStatus)
 	q.nodes = make(map[string]*raftpb.ObserveNode)
 	q.upTo = make(map[*session]uint64)
 	q.waiters = nil
@@ -66,9 +65,10 @@ func (q *statusQueue) reset() {
 func (q *statusQueue) put(s *session, sequence uint64, reports []*dispatchpb.TaskReport) {
 	q.mu.Lock()
 	for _, rep := range reports {
-		old, ok := q.tasks[rep.GetTaskId()]
-		if !ok || lifecycle.Advances(old.status.GetState(), rep.GetStatus().GetState()) {
-			q.tasks[rep.GetTaskId()] = reported{nodeID: s.nodeID, status: rep.GetStatus()}
+		key := reportKey{taskID: rep.GetTaskId(), nodeID: s.nodeID}
+		old, ok := q.tasks[key]
+		if !ok || lifecycle.Advances(old.GetState(), rep.GetStatus().GetState()) {
+			q.tasks[key] = rep.GetStatus()
 		}
 	}
 	q.upTo[s] = max(q.upTo[s], sequence)
@@ -106,9 +106,9 @@ func (q *statusQueue) take(v view) taken {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t := taken{upTo: q.upTo, waiters: q.waiters}
-	for id, rep := range q.tasks {
-		if task, ok := v.Task(id); ok && news(task, rep) {
-			t.changes = append(t.changes, raftstore.ObserveTask(id, rep.status))
+	for key, status := range q.tasks {
+		if task, ok := v.Task(key.taskID); ok && news(task, key.nodeID, status) {
+			t.changes = append(t.changes, raftstore.ObserveTask(key.taskID, status))
 		}
 	}
 	for _, o := range q.nodes {
@@ -120,8 +120,8 @@ func (q *statusQueue) take(v view) taken {
 
 // news reports whether a report is to be written down: it is by the task's
 // own node and not behind what is known.
-func news(t *clusterpb.Task, rep reported) bool {
-	return t.GetNodeId() == rep.nodeID && lifecycle.Advances(t.GetStatus().GetState(), rep.status.GetState())
+func news(t *clusterpb.Task, nodeID string, status *clusterpb.TaskStatus) bool {
+	return t.GetNodeId() == nodeID && lifecycle.Advances(t.GetStatus().GetState(), status.GetState())
 }
 
 // batches cuts changes into log entries.

@@ -1,0 +1,84 @@
+package dispatcher
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// TestTake puts reports, written NODE/TASK:STATE, and reads what of them is to
+// be written down. Task a is on n1 and running, b on n2 and assigned.
+func TestTake(t *testing.T) {
+	w := newWorld(t, slices.Concat(addNode("n1"), addNode("n2"), []*raftpb.Change{
+		addTask("a", "web", 80), addTask("b", "web", 80),
+		raftstore.AssignTask("a", "n1", nil), taskIs("a", lifecycle.Running), raftstore.AssignTask("b", "n2", nil),
+	})...)
+	tests := map[string]struct{ reports, want string }{
+		"each its own":                     {"n1/a:failed n2/b:ready", "a:failed b:ready"},
+		"the newest counts":                {"n2/b:accepted n2/b:running n2/b:ready", "b:running"},
+		"an end is kept":                   {"n1/a:complete n1/a:failed", "a:complete"},
+		"behind what is known":             {"n1/a:starting", ""},
+		"of a task that is gone":           {"n1/z:running", ""},
+		"another's task":                   {"n2/a:failed", ""},
+		"another's task hides no report":   {"n1/b:failed n2/b:preparing", "b:preparing"},
+		"nor does it when it comes second": {"n2/b:preparing n1/b:failed", "b:preparing"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			q := newStatusQueue()
+			for i, r := range strings.Fields(tt.reports) {
+				nodeID, rest, _ := strings.Cut(r, "/")
+				id, text, _ := strings.Cut(rest, ":")
+				state, ok := lifecycle.Parse(text)
+				if !ok {
+					t.Fatalf("no state %q", text)
+				}
+				q.put(newSession(nodeID), uint64(i), []*dispatchpb.TaskReport{{TaskId: id, Status: &clusterpb.TaskStatus{State: state}}})
+			}
+			var got []string
+			for _, c := range q.take(w.st).changes {
+				o := c.GetObserveTask()
+				got = append(got, o.GetId()+":"+lifecycle.Name(o.GetStatus().GetState()))
+			}
+			slices.Sort(got)
+			if s := strings.Join(got, " "); s != tt.want {
+				t.Errorf("written down: %q, want %q", s, tt.want)
+			}
+			if again := q.take(w.st).changes; len(again) != 0 {
+				t.Errorf("taken twice: %v", again)
+			}
+		})
+	}
+}
+
+func TestBatches(t *testing.T) {
+	small := taskIs("a", lifecycle.Running)
+	big := raftstore.ObserveTask("a", &clusterpb.TaskStatus{State: lifecycle.Running, Message: strings.Repeat("x", maxBatchBytes/2+1)})
+	tests := map[string]struct {
+		changes []*raftpb.Change
+		want    string
+	}{
+		"none":                {nil, "[]"},
+		"by number":           {slices.Repeat([]*raftpb.Change{small}, 2*maxBatch+1), "[500 500 1]"},
+		"by size":             {[]*raftpb.Change{big, big, small}, "[1 2]"},
+		"one too big is sent": {[]*raftpb.Change{raftstore.ObserveTask("a", &clusterpb.TaskStatus{Message: strings.Repeat("x", 2*maxBatchBytes)})}, "[1]"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			sizes := []int{}
+			for _, b := range batches(tt.changes) {
+				sizes = append(sizes, len(b))
+			}
+			if got := fmt.Sprint(sizes); got != tt.want {
+				t.Errorf("batches of %s, want %s", got, tt.want)
+			}
+		})
+	}
+}

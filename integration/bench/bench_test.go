@@ -1,0 +1,282 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/oci"
+
+	"github.com/muster/muster/integration/nodes"
+	"github.com/muster/muster/integration/nodes/fleet"
+	"github.com/muster/muster/integration/pack"
+)
+
+// rounds is how often each thing is measured; the median counts.
+const rounds = 3
+
+func median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}
+
+// timed runs f and returns how long it took.
+func timed(f func()) time.Duration {
+	began := time.Now()
+	f()
+	return time.Since(began)
+}
+
+func report(b *testing.B, name string, took []time.Duration) {
+	b.Helper()
+	b.Logf("%s: %v", name, took)
+	b.ReportMetric(median(took).Seconds(), name)
+}
+
+// gone waits until no container of a removed service is left on any node.
+func gone(b *testing.B, c *fleet.Fleet, command string) {
+	b.Helper()
+	c.Eventually("the containers to be gone", fleet.Converge, func() error {
+		for node, pids := range c.PIDs(command) {
+			if len(pids) > 0 {
+				return fmt.Errorf("%s has %v", node, pids)
+			}
+		}
+		return nil
+	})
+}
+
+const nginx = "nginx: master"
+
+// BenchmarkThirtyReplicas creates and updates 30 replicas on three nodes that
+// have the image, then loses a node.
+func BenchmarkThirtyReplicas(b *testing.B) {
+	c := fleet.Start(b, 3, 3)
+	c.Load(pack.Nginx("nginx:latest"))
+	first := c.Nodes[0]
+	create := []string{
+		"service", "create", "-q", "--replicas", "30", "--name", "web", "-p", "8111:80",
+		"--update-monitor", "0s", "--update-parallelism", "10", "--drain-timeout", "0s", "nginx:latest",
+	}
+	var created, updated, replaced []time.Duration
+	for i := range rounds {
+		if i > 0 {
+			first.MustMuster("service", "rm", "web")
+			gone(b, c, nginx)
+		}
+		created = append(created, timed(func() { first.MustMuster(create...) }))
+	}
+	for i := range rounds {
+		updated = append(updated, timed(func() {
+			first.MustMuster("service", "update", "-q", "--env-add", fmt.Sprint("ROUND=", i), "web")
+		}))
+	}
+	for range rounds {
+		last := c.Nodes[2]
+		replaced = append(replaced, timed(func() {
+			last.Kill()
+			c.AwaitRunning("web", 30, last)
+		}))
+		last.Start()
+		c.AwaitReady(3)
+		first.MustMuster("service", "scale", "-d", "web=15")
+		c.AwaitRunning("web", 15)
+		first.MustMuster("service", "scale", "-d", "web=30")
+		c.AwaitRunning("web", 30)
+	}
+	report(b, "create-s", created)
+	report(b, "update-s", updated)
+	report(b, "node-loss-s", replaced)
+}
+
+// BenchmarkHundredOnOne starts 100 containers on one node, through muster and
+// with its containerd alone, in turns.
+func BenchmarkHundredOnOne(b *testing.B) {
+	const n = 100
+	c := fleet.Start(b, 1, 1)
+	c.Load(pack.Nginx("nginx:latest"))
+	first := c.Nodes[0]
+	var ours, alone []time.Duration
+	for range rounds {
+		ours = append(ours, timed(func() {
+			first.MustMuster("service", "create", "-q", "--replicas", fmt.Sprint(n), "--name", "many", "--update-monitor", "0s", "nginx:latest")
+		}))
+		first.MustMuster("service", "rm", "many")
+		gone(b, c, nginx)
+		alone = append(alone, containerdAlone(b, first, n))
+		gone(b, c, nginx)
+	}
+	report(b, "muster-s", ours)
+	report(b, "containerd-s", alone)
+	b.ReportMetric(100*median(alone).Seconds()/median(ours).Seconds(), "%-of-containerd")
+}
+
+// containerdAlone starts n containers with nothing but containerd, as many at
+// a time as it does best with here, and removes them again.
+func containerdAlone(b *testing.B, node *nodes.Node, n int) time.Duration {
+	b.Helper()
+	cl, err := client.New(node.RunDir() + "/containerd/containerd.sock")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cl.Close()
+	ctx := namespaces.WithNamespace(context.Background(), "muster")
+	image, err := cl.GetImage(ctx, "docker.io/library/nginx:latest")
+	if err != nil {
+		b.Fatal(err)
+	}
+	const parallel = 4
+	tasks := make(chan client.Task, n)
+	slots := make(chan struct{}, parallel)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			id := fmt.Sprintf("alone-%d", i)
+			spec := client.WithNewSpec(oci.WithImageConfig(image), oci.WithCgroup(node.Cgroup()+"/"+id))
+			container, err := cl.NewContainer(ctx, id, client.WithNewSnapshot(id, image), spec)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			task, err := container.NewTask(ctx, cio.NullIO)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			if err := task.Start(ctx); err != nil {
+				b.Error(err)
+			}
+			tasks <- task
+		})
+	}
+	wg.Wait()
+	took := time.Since(began)
+	close(tasks)
+	for task := range tasks {
+		if _, err := task.Delete(ctx, client.WithProcessKill); err != nil {
+			b.Error(err)
+		}
+		container, err := cl.LoadContainer(ctx, task.ID())
+		if err != nil {
+			b.Error(err)
+			continue
+		}
+		if err := container.Delete(ctx, client.WithSnapshotCleanup); err != nil {
+			b.Error(err)
+		}
+	}
+	return took
+}
+
+// BenchmarkMesh requests a replica through the published port and by its own
+// address, in turns, from the node in front of it.
+func BenchmarkMesh(b *testing.B) {
+	c := fleet.Start(b, 2, 1)
+	c.Load(pack.Nginx("nginx:latest"))
+	first := c.Nodes[0]
+	for i, where := range []string{"local", "remote"} {
+		port := 8111 + i
+		first.MustMuster("service", "create", "-q", "--name", where, "-p", fmt.Sprintf("%d:80", port),
+			"--constraint", "node.hostname=="+c.Nodes[i].Name, "--update-monitor", "0s", "nginx:latest")
+		direct := "http://" + taskAddr(b, c, c.Nodes[i]) + ":80/quiet"
+		mesh := fmt.Sprintf("http://%s:%d/quiet", first.Addr, port)
+		for kind, header := range map[string]string{"kept-alive": "Connection: keep-alive", "each": "Connection: close"} {
+			var ratios []float64
+			for range rounds + 2 {
+				through, to := wrk(b, first, header, mesh), wrk(b, first, header, direct)
+				b.Logf("%s, %s: %.0f/s through the port, %.0f/s to the address", where, kind, through, to)
+				ratios = append(ratios, 100*through/to)
+			}
+			slices.Sort(ratios)
+			b.ReportMetric(ratios[len(ratios)/2], "%-"+where+"-"+kind)
+		}
+	}
+}
+
+// taskAddr is the address of the one task on the node.
+func taskAddr(b *testing.B, c *fleet.Fleet, node *nodes.Node) string {
+	b.Helper()
+	pids := c.PIDs(nginx)[node.Name]
+	if len(pids) != 1 {
+		b.Fatalf("%s runs %v", node.Name, pids)
+	}
+	out, err := node.Output(b.Context(), "nsenter", "-t", strconv.Itoa(pids[0]), "-n", "ip", "-o", "-4", "addr", "show", "eth0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	addr, _, _ := strings.Cut(strings.Fields(out)[3], "/")
+	return addr
+}
+
+var perSecond = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+
+// wrk returns the requests per second of eight connections for two seconds.
+func wrk(b *testing.B, from *nodes.Node, header, url string) float64 {
+	b.Helper()
+	out, err := from.Output(b.Context(), "wrk", "-t1", "-c8", "-d2s", "-H", header, url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := perSecond.FindStringSubmatch(out)
+	if m == nil {
+		b.Fatalf("wrk printed\n%s", out)
+	}
+	n, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// BenchmarkIdleMemory looks at a node that is manager and worker after it ran
+// some containers.
+func BenchmarkIdleMemory(b *testing.B) {
+	c := fleet.Start(b, 3, 3)
+	c.Load(pack.Nginx("nginx:latest"))
+	first := c.Nodes[0]
+	first.MustMuster("service", "create", "-q", "--replicas", "9", "--name", "web", "-p", "8111:80", "--update-monitor", "0s", "nginx:latest")
+	first.MustMuster("service", "rm", "web")
+	gone(b, c, nginx)
+	// Idle is what it is after a while, as an operator sees it.
+	time.Sleep(20 * time.Second)
+	for name, args := range map[string][]string{"muster": {"daemon"}, "containerd": nil} {
+		p, err := first.Process(name, args...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(rss(b, p.PID), name+"-MB")
+	}
+}
+
+// rss is the resident memory of a process in MB.
+func rss(b *testing.B, pid int) float64 {
+	b.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
+			kb, err := strconv.ParseFloat(f[1], 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return kb * 1024 / 1e6
+		}
+	}
+	b.Fatalf("process %d has no VmRSS", pid)
+	return 0
+}

@@ -20,6 +20,10 @@ const taskDevice = "eth0"
 // overlayTimeout bounds how long an attach waits for the overlay to be there.
 const overlayTimeout = 10 * time.Second
 
+// carrierTimeout bounds how long both ends of a veth may take to come up. The
+// kernel looks at some changes of carriers once a second only.
+const carrierTimeout = 3 * time.Second
+
 // Attach connects a task to the overlay: a veth whose other end is eth0 in
 // the task's network namespace, its addresses, its default routes, and the
 // routes to it. The executor calls it before the task's process starts. It is
@@ -45,7 +49,7 @@ func (p *Plane) Attach(ctx context.Context, t Task) error {
 	p.attached[t.ID] = true
 	delete(p.detached, t.ID)
 	p.mu.Unlock()
-	err = p.in(func(k *kernel) error { return k.attach(t, mtu) })
+	err = p.in(func(k *kernel) error { return k.attach(ctx, t, mtu) })
 	if err != nil {
 		return fmt.Errorf("attach task %s: %w", t.ID, err)
 	}
@@ -86,7 +90,7 @@ func (k *kernel) deleteLink(name string) error {
 
 // attach makes both ends of a task's veth as they should be, from whatever is
 // there: nothing, the whole, or what an interrupted attach left.
-func (k *kernel) attach(t Task, mtu int) error {
+func (k *kernel) attach(ctx context.Context, t Task, mtu int) error {
 	if len(t.Addrs) == 0 {
 		return fmt.Errorf("the task has no address: %w", errdefs.ErrInvalidArgument)
 	}
@@ -97,6 +101,9 @@ func (k *kernel) attach(t Task, mtu int) error {
 	defer ns.Close()
 	link, err := k.veth(t, ns, mtu)
 	if err != nil {
+		return err
+	}
+	if err := k.openHostEnd(link, t); err != nil {
 		return err
 	}
 	inside := func() error {
@@ -110,7 +117,10 @@ func (k *kernel) attach(t Task, mtu int) error {
 	if err := inNetns(t.Netns, inside); err != nil {
 		return err
 	}
-	return k.setUpHostEnd(link, t)
+	if err := k.leadToTask(link, t); err != nil {
+		return err
+	}
+	return k.waitUp(ctx, link)
 }
 
 // veth returns the index of the host's end of the task's veth, and makes the
@@ -205,17 +215,47 @@ func (k *kernel) setUpTask(t Task) error {
 	return nil
 }
 
-// setUpHostEnd configures the host's end and leads to the task, last, so that
-// a task that can be reached is set up.
-func (k *kernel) setUpHostEnd(index int, t Task) error {
+// openHostEnd sets up the host's end.
+func (k *kernel) openHostEnd(index int, t Task) error {
 	name := taskLink(t.ID)
-	dev := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index, Name: name}}
 	if err := k.taskSysctls(name); err != nil {
 		return err
 	}
+	dev := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index, Name: name}}
 	if err := k.nl.LinkSetUp(dev); err != nil {
 		return fmt.Errorf("set %s up: %w", name, err)
 	}
+	return nil
+}
+
+// waitUp waits until the host's end sends. It was set up before the task's
+// end, so the kernel lets it send from a work item of its own, and drops what
+// comes before. Since Linux 6.8 asking is enough to have that done.
+func (k *kernel) waitUp(ctx context.Context, index int) error {
+	ctx, cancel := context.WithTimeout(ctx, carrierTimeout)
+	defer cancel()
+	poll := time.NewTicker(time.Millisecond)
+	defer poll.Stop()
+	for {
+		link, err := k.nl.LinkByIndex(index)
+		if err != nil {
+			return fmt.Errorf("look at the host's end of the veth: %w", err)
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the host's end %s of the veth to come up: %w", link.Attrs().Name, ctx.Err())
+		}
+	}
+}
+
+// leadToTask gives the host's end its addresses and leads to the task.
+func (k *kernel) leadToTask(index int, t Task) error {
+	name := taskLink(t.ID)
+	dev := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index, Name: name}}
 	for _, a := range t.Addrs {
 		a = a.Unmap()
 		if a.Is6() && !k.ipv6 {

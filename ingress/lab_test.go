@@ -38,7 +38,7 @@ type labNode struct {
 	applied chan uint64
 }
 
-var labs atomic.Int32 //nolint:gochecknoglobals // unique names among parallel tests
+var labs atomic.Int32 // gives parallel tests unique names
 
 // newLab needs root and skips the test without.
 func newLab(t testing.TB, nodes int, v6 bool) *lab {

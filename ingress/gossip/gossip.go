@@ -169,7 +169,7 @@ func (g *Gossip) config(self *delegate) *memberlist.Config {
 	c.DeadNodeReclaimTime = reclaim
 	c.Delegate = self
 	c.Events, c.Ping = g.view, g.view
-	c.Logger = log.New(&logWriter{log: g.cfg.Log, suspect: g.view.suspect}, "", 0)
+	c.Logger = log.New(&logWriter{log: g.cfg.Log, suspect: g.view.suspect}, "", 0) //nolint:forbidigo // memberlist takes no slog.Logger
 	return c
 }
 

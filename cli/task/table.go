@@ -107,8 +107,13 @@ func Image(image string, noTrunc bool) string {
 	return reference.FamiliarString(ref)
 }
 
+// taskError says why the task does not run. A failed task also tells what
+// became of its slot, such as that no attempt is left.
 func taskError(t *clusterpb.Task, noTrunc bool) string {
 	text := strings.Join(strings.Fields(t.GetStatus().GetErr()), " ")
+	if reason := t.GetDesiredReason(); reason != "" && t.GetStatus().GetState() >= lifecycle.Failed && reason != text {
+		text = strings.TrimPrefix(text+": "+reason, ": ")
+	}
 	if text == "" {
 		return ""
 	}

@@ -198,17 +198,19 @@ func (w *Worker) sweepLoop(ctx context.Context) error {
 }
 
 func (w *Worker) sweep(ctx context.Context) error {
+	before := w.snapshots()
 	found, err := w.cfg.Executor.List(ctx)
 	if err != nil {
 		return err
 	}
 	for _, f := range found {
-		// Looked up after the list was made: a task is known before anything of
-		// it exists, so what is not known now never will be.
+		// A task is known before anything of it exists, so what is not known after
+		// the list was made never will be. What was known before it was is being
+		// removed by its controller.
 		w.mu.Lock()
 		_, known := w.tasks[f.TaskID]
 		w.mu.Unlock()
-		if known {
+		if _, was := before[f.TaskID]; known || was {
 			continue
 		}
 		w.cfg.Log.InfoContext(ctx, "removing a task that no manager knows", "task", f.TaskID, "running", f.Running)

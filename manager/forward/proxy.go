@@ -8,7 +8,9 @@ import (
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // Director names the connection that a call goes out on.
@@ -16,7 +18,8 @@ type Director func(ctx context.Context, method string) (*grpc.ClientConn, error)
 
 // Handler hands every call on to where direct says. Use it with
 // grpc.UnknownServiceHandler. It returns the error of the server that
-// answered, unchanged.
+// answered, unchanged, unless that is a cancellation that the caller did not
+// ask for: then the other manager leads no more, and the caller may ask again.
 func Handler(direct Director, caller func(context.Context) Caller) grpc.StreamHandler {
 	return func(_ any, in grpc.ServerStream) error {
 		method, ok := grpc.Method(in.Context())
@@ -32,10 +35,13 @@ func Handler(direct Director, caller func(context.Context) Caller) grpc.StreamHa
 		defer cancel()
 		desc := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 		out, err := conn.NewStream(ctx, desc, method, grpc.ForceCodecV2(Codec()))
-		if err != nil {
-			return err
+		if err == nil {
+			err = pipe(in, out)
 		}
-		return pipe(in, out)
+		if status.Code(err) == codes.Canceled && in.Context().Err() == nil {
+			return status.Errorf(codes.Unavailable, "the call was cut off, as when another manager takes the lead: %s", status.Convert(err).Message())
+		}
+		return err
 	}
 }
 

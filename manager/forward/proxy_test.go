@@ -170,6 +170,37 @@ func TestNoLeaderIsAnError(t *testing.T) {
 	}
 }
 
+// TestCutOffIsUnavailable: the manager closes its connection to the old leader
+// when there is a new one, and clients ask again for what was under way.
+func TestCutOffIsUnavailable(t *testing.T) {
+	next := serve(t, func(s *grpc.Server) { controlpb.RegisterControlServiceServer(s, &leader{}) }, ServerOptions()...)
+	conn := serve(t, func(*grpc.Server) {},
+		grpc.ForceServerCodecV2(Codec()),
+		grpc.UnknownServiceHandler(Handler(
+			func(context.Context, string) (*grpc.ClientConn, error) { return next, nil },
+			func(context.Context) Caller { return Caller{Local: true} })))
+	client := controlpb.NewControlServiceClient(conn)
+	stream, err := client.FollowService(t.Context(), &controlpb.FollowServiceRequest{Service: "endless"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("a call under way ended with %v, want unavailable", err)
+	}
+	if _, err := client.ListNodes(t.Context(), &controlpb.ListNodesRequest{}); status.Code(err) != codes.Unavailable {
+		t.Errorf("a new call ended with %v, want unavailable", err)
+	}
+}
+
 func TestForwardedRefusesHalfAnIdentity(t *testing.T) {
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(keyNode, "n1"))
 	if c, ok := Forwarded(ctx); ok {

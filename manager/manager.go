@@ -177,22 +177,30 @@ type leaderConn struct {
 }
 
 func (l *leaderConn) to(addr string) (*grpc.ClientConn, error) {
+	conn, old, err := l.swap(addr)
+	if old != nil {
+		// Calls under way go to a manager that leads no more; they fail, and
+		// their callers ask again. Closing may take seconds when that manager is
+		// gone, so nobody else waits for it.
+		_ = old.Close()
+	}
+	return conn, err
+}
+
+// swap returns the connection to addr, and the one that it took the place of.
+func (l *leaderConn) swap(addr string) (conn, old *grpc.ClientConn, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conn != nil && l.addr == addr {
-		return l.conn, nil
+		return l.conn, nil, nil
 	}
-	conn, err := l.dial(addr)
+	conn, err = l.dial(addr)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the leader at %s: %w", addr, err)
+		return nil, nil, fmt.Errorf("connect to the leader at %s: %w", addr, err)
 	}
-	if l.conn != nil {
-		// Calls under way go to a manager that leads no more; they fail, and
-		// their callers ask again.
-		_ = l.conn.Close()
-	}
+	old = l.conn
 	l.addr, l.conn = addr, conn
-	return conn, nil
+	return conn, old, nil
 }
 
 func (l *leaderConn) close() error {

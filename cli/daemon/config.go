@@ -49,37 +49,37 @@ type Config struct {
 // DefaultConfigFile is read when it exists and --config is not given.
 const DefaultConfigFile = "/etc/muster/daemon.yaml"
 
-// AddFlags declares the daemon's flags on fs.
-func (c *Config) AddFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.StateDir, "state-dir", "/var/lib/muster", "folder for what must survive a reboot")
-	fs.StringVar(&c.RunDir, "run-dir", "/run/muster", "folder for sockets and pid files")
-	fs.StringVar(&c.Name, "name", "", "name of this node (default the host's name)")
-	fs.StringVar(&c.Containerd, "containerd", "", "socket of a containerd to use instead of our own")
-	fs.StringVar(&c.BinDir, "bin-dir", "", "folder with containerd, its shim and runc (default beside muster, ../lib/muster, then PATH)")
-	fs.StringVar(&c.CgroupParent, "cgroup-parent", "/muster", "cgroup that containers are put under")
-	fs.StringVar(&c.HostsDir, "registry-dir", "/etc/muster/certs.d", "folder with registry settings, REGISTRY/hosts.toml")
-	fs.Uint16Var(&c.GossipPort, "gossip-port", 7946, "membership port, tcp and udp")
-	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
-	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json")
-	fs.Uint64Var(&c.LogMaxSize, "task-log-max-size", 10<<20, "bytes at which a task's log file is rotated")
-	fs.UintVar(&c.LogMaxFiles, "task-log-max-files", 3, "how many log files of a task are kept")
-	fs.StringArrayVar(&c.Labels, "label", nil, "label of this node, NAME=VALUE, for engine.labels.NAME constraints; repeatable")
+// AddFlags declares the daemon's flags.
+func (c *Config) AddFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&c.StateDir, "state-dir", "/var/lib/muster", "folder for what must survive a reboot")
+	flags.StringVar(&c.RunDir, "run-dir", "/run/muster", "folder for sockets and pid files")
+	flags.StringVar(&c.Name, "name", "", "name of this node (default the host's name)")
+	flags.StringVar(&c.Containerd, "containerd", "", "socket of a containerd to use instead of our own")
+	flags.StringVar(&c.BinDir, "bin-dir", "", "folder with containerd, its shim and runc (default beside muster, ../lib/muster, then PATH)")
+	flags.StringVar(&c.CgroupParent, "cgroup-parent", "/muster", "cgroup that containers are put under")
+	flags.StringVar(&c.HostsDir, "registry-dir", "/etc/muster/certs.d", "folder with registry settings, REGISTRY/hosts.toml")
+	flags.Uint16Var(&c.GossipPort, "gossip-port", 7946, "membership port, tcp and udp")
+	flags.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+	flags.StringVar(&c.LogFormat, "log-format", "text", "text or json")
+	flags.Uint64Var(&c.LogMaxSize, "task-log-max-size", 10<<20, "bytes at which a task's log file is rotated")
+	flags.UintVar(&c.LogMaxFiles, "task-log-max-files", 3, "how many log files of a task are kept")
+	flags.StringArrayVar(&c.Labels, "label", nil, "label of this node, NAME=VALUE, for engine.labels.NAME constraints; repeatable")
 }
 
 // Fill sets the flags that were not given from the environment and the file.
 // A missing file is an error only when it was asked for.
-func Fill(fs *pflag.FlagSet, file string, asked bool, getenv func(string) string) error {
+func Fill(flags *pflag.FlagSet, file string, asked bool, getenv func(string) string) error {
 	settings, err := readFile(file, asked)
 	if err != nil {
 		return err
 	}
 	for name := range settings {
-		if fs.Lookup(name) == nil {
+		if flags.Lookup(name) == nil {
 			return fmt.Errorf("configuration file %s: unknown setting %q: the settings are named as the flags of \"muster daemon\": %w", file, name, errdefs.ErrInvalidArgument)
 		}
 	}
 	var errs []error
-	fs.VisitAll(func(f *pflag.Flag) {
+	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Changed {
 			return
 		}
@@ -88,7 +88,7 @@ func Fill(fs *pflag.FlagSet, file string, asked bool, getenv func(string) string
 			from, values = "configuration file "+file, settings[f.Name]
 		}
 		for _, v := range values {
-			if err := fs.Set(f.Name, v); err != nil {
+			if err := flags.Set(f.Name, v); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %s %q: %w: %w", from, f.Name, v, err, errdefs.ErrInvalidArgument))
 			}
 		}

@@ -69,7 +69,7 @@ func (d *Daemon) askToLeave(ctx context.Context, m *member, force bool) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // nothing is sent any more
+	defer conn.Close()
 	client := memberpb.NewMemberServiceClient(conn)
 	if !force {
 		if err := drain(ctx, client); err != nil {

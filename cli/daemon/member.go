@@ -321,7 +321,7 @@ func (m *member) askToVote(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // nothing is sent any more
+	defer conn.Close()
 	err = untilServed(ctx, func() error {
 		_, err := memberpb.NewMemberServiceClient(conn).AddManager(ctx, &memberpb.AddManagerRequest{Addr: m.settings.Advertise.String()})
 		return err
@@ -341,7 +341,7 @@ func (m *member) renewer() *mtls.Renewer {
 			if err != nil {
 				return nil, err
 			}
-			defer conn.Close() //nolint:errcheck // nothing is sent any more
+			defer conn.Close()
 			return capb.NewCAServiceClient(conn).IssueNodeCertificate(ctx, &capb.IssueNodeCertificateRequest{CsrPem: csr})
 		},
 		Save: func(c *mtls.Credentials) error { return c.Save(m.daemon.cfg.identityDir()) },

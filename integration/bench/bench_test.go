@@ -43,11 +43,11 @@ func report(b *testing.B, name string, took []time.Duration) {
 	b.ReportMetric(median(took).Seconds(), name)
 }
 
-// gone waits until no container of a removed service is left on any node.
-func gone(b *testing.B, c *fleet.Fleet, command string) {
+// gone waits until no node runs an nginx any more.
+func gone(b *testing.B, c *fleet.Fleet) {
 	b.Helper()
 	c.Eventually("the containers to be gone", fleet.Converge, func() error {
-		for node, pids := range c.PIDs(command) {
+		for node, pids := range c.PIDs(nginx) {
 			if len(pids) > 0 {
 				return fmt.Errorf("%s has %v", node, pids)
 			}
@@ -72,7 +72,7 @@ func BenchmarkThirtyReplicas(b *testing.B) {
 	for i := range rounds {
 		if i > 0 {
 			first.MustMuster("service", "rm", "web")
-			gone(b, c, nginx)
+			gone(b, c)
 		}
 		created = append(created, timed(func() { first.MustMuster(create...) }))
 	}
@@ -112,9 +112,9 @@ func BenchmarkHundredOnOne(b *testing.B) {
 			first.MustMuster("service", "create", "-q", "--replicas", fmt.Sprint(n), "--name", "many", "--update-monitor", "0s", "nginx:latest")
 		}))
 		first.MustMuster("service", "rm", "many")
-		gone(b, c, nginx)
+		gone(b, c)
 		alone = append(alone, containerdAlone(b, first, n))
-		gone(b, c, nginx)
+		gone(b, c)
 	}
 	report(b, "muster-s", ours)
 	report(b, "containerd-s", alone)
@@ -249,7 +249,7 @@ func BenchmarkIdleMemory(b *testing.B) {
 	first := c.Nodes[0]
 	first.MustMuster("service", "create", "-q", "--replicas", "9", "--name", "web", "-p", "8111:80", "--update-monitor", "0s", "nginx:latest")
 	first.MustMuster("service", "rm", "web")
-	gone(b, c, nginx)
+	gone(b, c)
 	// Idle is what it is after a while, as an operator sees it.
 	time.Sleep(20 * time.Second)
 	for name, args := range map[string][]string{"muster": {"daemon"}, "containerd": nil} {

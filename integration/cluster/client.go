@@ -53,7 +53,7 @@ func (u user) Invoke(ctx context.Context, method string, args, reply any, opts .
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // nothing is sent any more
+	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	return conn.Invoke(ctx, method, args, reply, opts...)

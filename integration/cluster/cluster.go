@@ -67,7 +67,7 @@ func Run(t *testing.T, cfg Config, f func(ctx context.Context, c *Cluster)) {
 // possible, since thousands of them are synced to disk.
 func stateDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "muster-cluster-")
+	dir, err := os.MkdirTemp("/dev/shm", "muster-cluster-") //nolint:usetesting // t.TempDir is on disk
 	if err != nil {
 		return t.TempDir()
 	}

@@ -236,7 +236,7 @@ func (e *end) Close() error {
 	if e.network.apartLocked(e.local, e.remote) {
 		e.left = true
 		e.network.mu.Unlock()
-		return e.Conn.SetDeadline(time.Now()) // frees who reads
+		return e.SetDeadline(time.Now()) // frees who reads
 	}
 	delete(e.network.conns, e)
 	e.network.mu.Unlock()

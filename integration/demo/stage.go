@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/muster/muster/integration/nodes"
@@ -54,8 +55,8 @@ func (t *stage) curtain(err *error) {
 		}
 		*err = fmt.Errorf("%s", f.text)
 	}
-	for i := len(t.cleanups) - 1; i >= 0; i-- {
-		t.cleanups[i]()
+	for _, f := range slices.Backward(t.cleanups) {
+		f()
 	}
 }
 

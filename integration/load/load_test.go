@@ -30,8 +30,12 @@ func TestCountsEveryFailure(t *testing.T) {
 			}
 			r := g.Stop()
 			// A broken kept-alive connection is retried by HTTP's rules, once.
-			if want := uint64(3); r.Failures != want && !(keepAlive && r.Failures == want-1) {
-				t.Errorf("%s: want %d failures", r, want)
+			least, most := uint64(3), uint64(3)
+			if keepAlive {
+				least = 2
+			}
+			if r.Failures < least || r.Failures > most {
+				t.Errorf("%s: want %d to %d failures", r, least, most)
 			}
 			if r.Slowest < time.Second {
 				t.Errorf("%s: the one that timed out took a second", r)

@@ -25,11 +25,11 @@ type Store interface {
 // Members is what the API needs of the raft membership.
 type Members interface {
 	// Leader returns the node that leads and its raft address, empty when none does.
-	Leader() (id, addr string)
+	Leader() (nodeID, addr string)
 	// Reachable tells for each voter whether the leader reaches it.
 	Reachable() map[string]bool
 	// RemoveMember takes a voter out; it refuses to lose the quorum.
-	RemoveMember(ctx context.Context, id string) error
+	RemoveMember(ctx context.Context, nodeID string) error
 }
 
 // Images finds out which content an image reference stands for.

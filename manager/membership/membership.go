@@ -23,7 +23,7 @@ import (
 type Store interface {
 	State() *raftstore.State
 	Propose(ctx context.Context, changes ...*raftpb.Change) error
-	AddVoter(ctx context.Context, id, addr string) error
+	AddVoter(ctx context.Context, nodeID, addr string) error
 }
 
 // Server implements MemberService.

@@ -191,7 +191,7 @@ func readPlatforms(ctx context.Context, resolver remotes.Resolver, name string, 
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close() //nolint:errcheck // it was read only
+	defer body.Close()
 	data, err := io.ReadAll(io.LimitReader(body, maxManifest))
 	if err != nil {
 		return nil, err

@@ -39,8 +39,8 @@ func TestNamesParse(t *testing.T) {
 			t.Errorf("Parse(%q) = %v, %v, want %v", Name(s), got, ok, s)
 		}
 	}
-	if _, ok := Parse("runing"); ok {
-		t.Error("a misspelt state parsed")
+	if _, ok := Parse("walking"); ok {
+		t.Error("a state that there is not parsed")
 	}
 }
 

@@ -28,7 +28,8 @@ type Fleet struct {
 func Start(t nodes.T, n, managers int, flags ...string) *Fleet {
 	t.Helper()
 	f := &Fleet{Rack: nodes.Build(t, nodes.Config{Nodes: n, Clients: 2, Flags: flags}), t: t}
-	f.Rack.Start()
+	rack := f.Rack
+	rack.Start()
 	first := f.Nodes[0]
 	first.MustMuster("swarm", "init", "--advertise-addr", first.Addr.String())
 	for i, node := range f.Nodes[1:] {

@@ -225,14 +225,14 @@ func TestAssignments(t *testing.T) {
 
 func TestPortChangesHands(t *testing.T) {
 	w := newWorld(t, slices.Concat(addNode("n1"), []*raftpb.Change{
-		addService("old", 80), addTask("a", "old", 80), raftstore.AssignTask("a", "n1", []string{"10.0.0.1"}), taskIs("a", lifecycle.Running),
+		addService("a-old", 80), addTask("a", "a-old", 80), raftstore.AssignTask("a", "n1", []string{"10.0.0.1"}), taskIs("a", lifecycle.Running),
 	})...)
 	w.send("n1")
-	w.apply(raftstore.DeleteService("old"), addService("new", 80))
+	w.apply(raftstore.DeleteService("a-old"), addService("b-new", 80))
 	if got := text(w.send("n1")); got != " |  | 80=" {
 		t.Errorf("sent %q, want the new service to have the port, without tasks", got)
 	}
-	w.apply(raftstore.DeleteService("new"))
+	w.apply(raftstore.DeleteService("b-new"))
 	if got := text(w.send("n1")); got != " |  | 80=a" {
 		t.Errorf("sent %q, want the old tasks to answer again", got)
 	}

@@ -250,6 +250,26 @@ func TestManagersAway(t *testing.T) {
 	})
 }
 
+// TestEndIsReportedByTheNextLife: a task ends while no manager answers, and
+// the daemon restarts before it could tell.
+func TestEndIsReportedByTheNextLife(t *testing.T) {
+	on(t, func(m *machine) {
+		m.assign(web("t1", lifecycle.Running))
+		m.stopped()
+		time.Sleep(time.Second)
+		m.fake.End("t1", executor.Exit{Code: 7})
+		m.settle()
+		m.stop()
+		m.start()
+		m.lead()
+		time.Sleep(5 * time.Second)
+		m.wantState("t1", lifecycle.Failed)
+		if err := m.manager.Status("t1").GetErr(); err != "exit status 7" {
+			t.Errorf("err %q, want exit status 7", err)
+		}
+	})
+}
+
 // TestPartitionHeals: meanwhile managers replaced one task, deleted another,
 // and want a new one.
 func TestPartitionHeals(t *testing.T) {
@@ -291,14 +311,19 @@ func TestDrain(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		m.manager.RaiseFloor(499)
+		m.plane.SetConnections(addr, 0)
 		time.Sleep(time.Second)
+		if m.fake.Count("Signal", "t1") != 0 {
+			t.Fatal("signalled before every node's mesh let go")
+		}
+		m.plane.SetConnections(addr, 1)
 		m.manager.RaiseFloor(500)
-		time.Sleep(4 * time.Second)
+		time.Sleep(time.Second)
 		if m.fake.Count("Signal", "t1") != 0 {
 			t.Fatal("signalled with a connection open")
 		}
 		m.plane.SetConnections(addr, 0)
-		time.Sleep(150 * time.Millisecond)
+		time.Sleep(150 * time.Millisecond) // well before the bound of 5 s for the mesh
 		m.wantState("t1", lifecycle.Shutdown)
 		if len(m.plane.Want().Tasks) != 0 {
 			t.Error("a stopped task still has a network")

@@ -394,6 +394,30 @@ func TestAdoption(t *testing.T) {
 	}
 }
 
+// TestAdoptedTaskIsPastItsStartPeriod: failures are not forgiven anew because
+// the daemon restarted.
+func TestAdoptedTaskIsPastItsStartPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		n.fake.Script("web", executortest.Behaviour{
+			HealthyAfter: time.Second, UnhealthyAfter: 10 * time.Second,
+			Health: &clusterpb.HealthCheck{
+				Test: []string{"CMD", "probe"}, Interval: durationpb.New(time.Second), Timeout: durationpb.New(time.Second),
+				StartPeriod: durationpb.New(time.Hour), StartInterval: durationpb.New(time.Second), Retries: 2,
+			},
+		})
+		n.run(n.fake, web(lifecycle.Running), assigned)
+		time.Sleep(5 * time.Second)
+		n.want("accepted preparing ready starting running")
+		n.stop()
+		time.Sleep(10 * time.Second) // it turns unhealthy meanwhile
+		n.run(n.fake, web(lifecycle.Running), n.saved)
+		defer func() { n.stop() }()
+		time.Sleep(20 * time.Second)
+		n.want("accepted preparing ready starting running failed")
+	})
+}
+
 // away is a runtime that is unavailable until a time.
 type away struct {
 	*executortest.Fake

@@ -9,6 +9,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
 )
 
@@ -24,24 +25,17 @@ func (s *Server) ControlRollout(ctx context.Context, r *controlpb.ControlRollout
 		}
 		return &controlpb.ControlRolloutResponse{Service: redact(svc)}, nil
 	}
-	request := requestID(ctx)
-	if svc, ok, err := s.answeredService(request); ok {
-		return &controlpb.ControlRolloutResponse{Service: redact(svc)}, err
-	}
-	svc, err := findService(s.Store.State(), r.GetService())
+	svc, err := s.onCurrent(ctx, r.GetService(), func(svc *clusterpb.Service) (*raftpb.Change, error) {
+		status, err := steer(svc, r.GetAction())
+		if err != nil {
+			return nil, err
+		}
+		return raftstore.SetUpdateStatus(svc.GetId(), svc.GetSpecVersion(), status), nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	status, err := steer(svc, r.GetAction())
-	if err != nil {
-		return nil, err
-	}
-	change := raftstore.SetUpdateStatus(svc.GetId(), svc.GetSpecVersion(), status)
-	if _, err := s.Store.ProposeRequest(ctx, request, change); err != nil {
-		return nil, err
-	}
-	svc, err = findService(s.Store.State(), svc.GetId())
-	return &controlpb.ControlRolloutResponse{Service: redact(svc)}, err
+	return &controlpb.ControlRolloutResponse{Service: redact(svc)}, nil
 }
 
 // steer returns the rollout's status after the user's action.

@@ -11,8 +11,9 @@ import (
 	"github.com/muster/muster/manager/orchestrator/update"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
-	"github.com/muster/muster/proto/id"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/raftstore"
 )
 
 // UpdateService replaces a service's spec; tasks that differ are rolled.
@@ -113,15 +114,7 @@ const changeRaces = 10
 
 // change edits a service on whatever version is current.
 func (s *Server) change(ctx context.Context, ref string, edit func(*clusterpb.Service) error) (*clusterpb.Service, error) {
-	request := requestID(ctx)
-	if svc, ok, err := s.answeredService(request); ok {
-		return svc, err
-	}
-	for attempt := 0; ; attempt++ {
-		svc, err := findService(s.Store.State(), ref)
-		if err != nil {
-			return nil, err
-		}
+	return s.onCurrent(ctx, ref, func(svc *clusterpb.Service) (*raftpb.Change, error) {
 		next := proto.CloneOf(svc)
 		if err := edit(next); err != nil {
 			return nil, err
@@ -129,12 +122,50 @@ func (s *Server) change(ctx context.Context, ref string, edit func(*clusterpb.Se
 		if err := spec.ValidateService(next.GetSpec()); err != nil {
 			return nil, err
 		}
-		stored, err := s.put(ctx, request, next)
-		if err == nil || !errdefs.IsConflict(err) || attempt == changeRaces {
-			return stored, err
+		return raftstore.PutService(next), nil
+	})
+}
+
+// onCurrent makes a change from the current version of a service, again when
+// another writer was faster. Each attempt has an id that follows from the
+// request's: who repeats the request, because its answer was lost, goes on
+// behind the attempts that lost a race.
+func (s *Server) onCurrent(ctx context.Context, ref string, decide func(*clusterpb.Service) (*raftpb.Change, error)) (*clusterpb.Service, error) {
+	request := requestID(ctx)
+	for attempt := 0; ; attempt++ {
+		svc, raced, err := s.attempt(ctx, attemptID(request, attempt), ref, decide)
+		if !raced || attempt == changeRaces {
+			return svc, err
 		}
-		request = id.New()
 	}
+}
+
+func attemptID(request string, attempt int) string {
+	if attempt == 0 {
+		return request
+	}
+	return fmt.Sprintf("%s/%d", request, attempt)
+}
+
+// attempt makes the change once; raced tells that it was refused because the
+// service had just changed.
+func (s *Server) attempt(ctx context.Context, request, ref string, decide func(*clusterpb.Service) (*raftpb.Change, error)) (svc *clusterpb.Service, raced bool, err error) {
+	if svc, ok, err := s.answeredService(request); ok {
+		return svc, errdefs.IsConflict(err), err
+	}
+	svc, err = findService(s.Store.State(), ref)
+	if err != nil {
+		return nil, false, err
+	}
+	change, err := decide(svc)
+	if err != nil {
+		return nil, false, err
+	}
+	if _, err := s.Store.ProposeRequest(ctx, request, change); err != nil {
+		return nil, errdefs.IsConflict(err), err
+	}
+	svc, err = findService(s.Store.State(), svc.GetId())
+	return svc, false, err
 }
 
 // answeredService is answered for calls that return a service.

@@ -2,7 +2,10 @@ package integration_test
 
 import (
 	"context"
+	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/muster/muster/integration/cluster"
@@ -43,4 +46,22 @@ func scale(ctx context.Context, t *testing.T, c *cluster.Cluster, service string
 	if _, err := c.Control().ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: service, Replicas: replicas}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// seeds returns n seeds to try, other ones each time, or the one that
+// MUSTER_TEST_SEED names.
+func seeds(t *testing.T, n int) (list []uint64) {
+	t.Helper()
+	if s, err := strconv.ParseUint(os.Getenv("MUSTER_TEST_SEED"), 10, 64); err == nil {
+		return []uint64{s}
+	}
+	for range n {
+		list = append(list, rand.Uint64N(1_000_000))
+	}
+	return list
+}
+
+// random returns a source of its own for each part of a seeded test.
+func random(seed, part uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, part)) //nolint:gosec // a test repeats itself by its seed
 }

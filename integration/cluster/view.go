@@ -83,6 +83,9 @@ func (c *Cluster) Others(n *Node) (others []*Node) {
 	return others
 }
 
+// Managers returns all managers.
+func (c *Cluster) Managers() []*Node { return c.Others(nil) }
+
 // State returns the newest state that a manager which is up holds.
 func (c *Cluster) State() *raftstore.State {
 	newest := raftstore.NewState()

@@ -11,6 +11,7 @@ import (
 	"github.com/muster/muster/integration/cluster"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/worker/executor"
 )
 
 // ids returns the ids of tasks, sorted.
@@ -64,4 +65,14 @@ func seeds(t *testing.T, n int) (list []uint64) {
 // random returns a source of its own for each part of a seeded test.
 func random(seed, part uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, part)) //nolint:gosec // a test repeats itself by its seed
+}
+
+// exit is how a process ends.
+func exit(code int32) executor.Exit { return executor.Exit{Code: code} }
+
+func remove(ctx context.Context, t *testing.T, c *cluster.Cluster, service string) {
+	t.Helper()
+	if _, err := c.Control().RemoveService(ctx, &controlpb.RemoveServiceRequest{Service: service}); err != nil {
+		t.Fatal(err)
+	}
 }

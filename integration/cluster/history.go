@@ -63,20 +63,35 @@ func (c *Cluster) witness() (w witness) {
 // check looks for what must hold in every state.
 func (c *Cluster) check(w witness) {
 	c.t.Helper()
-	before := raftstore.NewState()
+	checked := checker{before: raftstore.NewState(), drained: make(map[string]bool)}
 	for s := range w.history() {
-		for _, problem := range invariants(before, s) {
+		problems := checked.next(s)
+		for _, problem := range problems {
 			c.t.Errorf("state %d: %s", s.Index, problem)
 		}
-		if c.t.Failed() {
-			return
+		if len(problems) > 0 {
+			return // what follows is most likely the same
 		}
-		before = s
 	}
 }
 
-// invariants returns what is wrong with a state that follows another.
-func invariants(before, now *raftstore.State) (problems []string) {
+// checker looks at one state after the other.
+type checker struct {
+	before *raftstore.State
+	// drained are the nodes that were ever drained: what moved off them ran
+	// beside its replacement.
+	drained map[string]bool
+}
+
+// next returns what is wrong with the next state.
+func (c *checker) next(now *raftstore.State) (problems []string) {
+	before := c.before
+	c.before = now
+	for n := range now.Nodes() {
+		if n.GetSpec().GetAvailability() == clusterpb.NodeSpec_AVAILABILITY_DRAIN {
+			c.drained[n.GetId()] = true
+		}
+	}
 	problems = append(problems, ports(now)...)
 	owners, slots := make(map[string]string), make(map[string]string)
 	for t := range now.Tasks() {
@@ -92,7 +107,7 @@ func invariants(before, now *raftstore.State) (problems []string) {
 			}
 			owners[a] = t.GetId()
 		}
-		if !alone(now, t) {
+		if !c.alone(t) {
 			continue
 		}
 		key := fmt.Sprintf("%s.%d", t.GetServiceId(), t.GetSlot())
@@ -139,9 +154,16 @@ func onward(old, t *clusterpb.Task) (problems []string) {
 
 // alone reports whether t must be the only task that is to run in its slot:
 // its service exists and starts none before it stops another.
-func alone(s *raftstore.State, t *clusterpb.Task) bool {
-	svc, ok := s.Service(t.GetServiceId())
-	return ok && lifecycle.Wanted(t) && !t.GetCanary() && !startFirst(svc.GetSpec().GetUpdate()) && !startFirst(svc.GetSpec().GetRollback())
+func (c *checker) alone(t *clusterpb.Task) bool {
+	svc, ok := c.before.Service(t.GetServiceId())
+	if !ok || !lifecycle.Wanted(t) || t.GetCanary() {
+		return false
+	}
+	update, rollback := svc.GetSpec().GetUpdate(), svc.GetSpec().GetRollback()
+	if startFirst(update) || startFirst(rollback) {
+		return false
+	}
+	return update.GetOrder() == clusterpb.UpdateConfig_ORDER_STOP_FIRST || !c.drained[t.GetNodeId()]
 }
 
 func startFirst(u *clusterpb.UpdateConfig) bool {

@@ -81,6 +81,13 @@ func (k *Kernel) Connections(_ context.Context, a netip.Addr) (int, error) {
 	return k.conns[a], nil
 }
 
+// SetConnections says how many connections lead to an address.
+func (k *Kernel) SetConnections(a netip.Addr, n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.conns[a] = n
+}
+
 // SetDelay says how long a change takes from now on.
 func (k *Kernel) SetDelay(d time.Duration) {
 	k.mu.Lock()

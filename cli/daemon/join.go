@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/muster/muster/dispatcher/mtls"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	memberpb "github.com/muster/muster/proto/member/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 	"github.com/muster/muster/proto/spec"
 )
@@ -49,7 +52,30 @@ func (d *Daemon) joinCluster(ctx context.Context, r *nodepb.JoinClusterRequest) 
 		return nil, err
 	}
 	id := credentials.Identity
+	if a := r.GetAvailability(); a != clusterpb.NodeSpec_AVAILABILITY_UNSPECIFIED && a != clusterpb.NodeSpec_AVAILABILITY_ACTIVE {
+		if err := d.introduce(ctx, a); err != nil {
+			return nil, fmt.Errorf("this node has joined, but its availability is not set (%w): use \"muster node update --availability\" on a manager", err)
+		}
+	}
 	return &nodepb.JoinClusterResponse{NodeId: id.NodeID, Role: id.Role}, nil
+}
+
+// introduceTimeout bounds telling the managers of the availability.
+const introduceTimeout = 10 * time.Second
+
+// introduce tells the managers which availability this node begins with.
+func (d *Daemon) introduce(ctx context.Context, a clusterpb.NodeSpec_Availability) error {
+	ctx, cancel := context.WithTimeout(ctx, introduceTimeout)
+	defer cancel()
+	conn, err := d.member.Load().dialManager()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return untilServed(ctx, func() error {
+		_, err := memberpb.NewMemberServiceClient(conn).Introduce(ctx, &memberpb.IntroduceRequest{Availability: a})
+		return err
+	})
 }
 
 // mustBeAlone refuses to found or join when this node is a member already.

@@ -131,11 +131,11 @@ func (n *Node) network(ctx context.Context) (Inventory, error) {
 
 // identity is a line of ip(8) without what changes on its own: indexes,
 // lifetimes, carriers. It is empty for what the kernel adds by itself a moment
-// after a link is up: multicast routes, and the link-local address of the uplink.
+// after a link is up, or while it forwards: multicast and anycast routes, and the link-local address of the uplink.
 func identity(what, line string) string {
 	fields := strings.Fields(strings.ReplaceAll(line, `\`, " "))
 	switch {
-	case len(fields) < 2 || slices.Contains(fields, "multicast"):
+	case len(fields) < 2 || slices.Contains(fields, "multicast") || slices.Contains(fields, "anycast"):
 		return ""
 	case slices.Contains(fields, uplink) && slices.ContainsFunc(fields, func(f string) bool { return strings.HasPrefix(f, "fe80::") }):
 		return ""

@@ -89,15 +89,8 @@ func (s *Server) Drain(ctx context.Context, _ *memberpb.DrainRequest) (*memberpb
 	if err != nil {
 		return nil, err
 	}
-	if n.GetSpec().GetAvailability() != clusterpb.NodeSpec_AVAILABILITY_DRAIN {
-		next := proto.CloneOf(n)
-		if next.Spec == nil {
-			next.Spec = &clusterpb.NodeSpec{}
-		}
-		next.Spec.Availability = clusterpb.NodeSpec_AVAILABILITY_DRAIN
-		if err := s.Store.Propose(ctx, raftstore.PutNode(next)); err != nil {
-			return nil, err
-		}
+	if err := s.makeAvailable(ctx, n, clusterpb.NodeSpec_AVAILABILITY_DRAIN); err != nil {
+		return nil, err
 	}
 	resp := &memberpb.DrainResponse{}
 	for t := range s.Store.State().TasksOn(n.GetId()) {
@@ -106,6 +99,27 @@ func (s *Server) Drain(ctx context.Context, _ *memberpb.DrainRequest) (*memberpb
 		}
 	}
 	return resp, nil
+}
+
+// Introduce sets the availability that the caller was told to begin with.
+func (s *Server) Introduce(ctx context.Context, r *memberpb.IntroduceRequest) (*memberpb.IntroduceResponse, error) {
+	n, err := s.caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &memberpb.IntroduceResponse{}, s.makeAvailable(ctx, n, r.GetAvailability())
+}
+
+func (s *Server) makeAvailable(ctx context.Context, n *clusterpb.Node, to clusterpb.NodeSpec_Availability) error {
+	if n.GetSpec().GetAvailability() == to {
+		return nil
+	}
+	next := proto.CloneOf(n)
+	if next.Spec == nil {
+		next.Spec = &clusterpb.NodeSpec{}
+	}
+	next.Spec.Availability = to
+	return s.Store.Propose(ctx, raftstore.PutNode(next))
 }
 
 // Leave forgets the caller.

@@ -7,6 +7,7 @@
 package memberv1
 
 import (
+	v1 "github.com/muster/muster/proto/cluster/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -102,6 +103,86 @@ func (*AddManagerResponse) Descriptor() ([]byte, []int) {
 	return file_member_v1_member_proto_rawDescGZIP(), []int{1}
 }
 
+type IntroduceRequest struct {
+	state         protoimpl.MessageState   `protogen:"open.v1"`
+	Availability  v1.NodeSpec_Availability `protobuf:"varint,1,opt,name=availability,proto3,enum=cluster.v1.NodeSpec_Availability" json:"availability,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IntroduceRequest) Reset() {
+	*x = IntroduceRequest{}
+	mi := &file_member_v1_member_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IntroduceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IntroduceRequest) ProtoMessage() {}
+
+func (x *IntroduceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_member_v1_member_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IntroduceRequest.ProtoReflect.Descriptor instead.
+func (*IntroduceRequest) Descriptor() ([]byte, []int) {
+	return file_member_v1_member_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *IntroduceRequest) GetAvailability() v1.NodeSpec_Availability {
+	if x != nil {
+		return x.Availability
+	}
+	return v1.NodeSpec_Availability(0)
+}
+
+type IntroduceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IntroduceResponse) Reset() {
+	*x = IntroduceResponse{}
+	mi := &file_member_v1_member_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IntroduceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IntroduceResponse) ProtoMessage() {}
+
+func (x *IntroduceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_member_v1_member_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IntroduceResponse.ProtoReflect.Descriptor instead.
+func (*IntroduceResponse) Descriptor() ([]byte, []int) {
+	return file_member_v1_member_proto_rawDescGZIP(), []int{3}
+}
+
 type DrainRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -110,7 +191,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_member_v1_member_proto_msgTypes[2]
+	mi := &file_member_v1_member_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -122,7 +203,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_member_v1_member_proto_msgTypes[2]
+	mi := &file_member_v1_member_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -135,7 +216,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_member_v1_member_proto_rawDescGZIP(), []int{2}
+	return file_member_v1_member_proto_rawDescGZIP(), []int{4}
 }
 
 type DrainResponse struct {
@@ -148,7 +229,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_member_v1_member_proto_msgTypes[3]
+	mi := &file_member_v1_member_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -160,7 +241,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_member_v1_member_proto_msgTypes[3]
+	mi := &file_member_v1_member_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -173,7 +254,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_member_v1_member_proto_rawDescGZIP(), []int{3}
+	return file_member_v1_member_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DrainResponse) GetTasks() uint32 {
@@ -191,7 +272,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_member_v1_member_proto_msgTypes[4]
+	mi := &file_member_v1_member_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -203,7 +284,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_member_v1_member_proto_msgTypes[4]
+	mi := &file_member_v1_member_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -216,7 +297,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_member_v1_member_proto_rawDescGZIP(), []int{4}
+	return file_member_v1_member_proto_rawDescGZIP(), []int{6}
 }
 
 type LeaveResponse struct {
@@ -227,7 +308,7 @@ type LeaveResponse struct {
 
 func (x *LeaveResponse) Reset() {
 	*x = LeaveResponse{}
-	mi := &file_member_v1_member_proto_msgTypes[5]
+	mi := &file_member_v1_member_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +320,7 @@ func (x *LeaveResponse) String() string {
 func (*LeaveResponse) ProtoMessage() {}
 
 func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_member_v1_member_proto_msgTypes[5]
+	mi := &file_member_v1_member_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,25 +333,29 @@ func (x *LeaveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveResponse.ProtoReflect.Descriptor instead.
 func (*LeaveResponse) Descriptor() ([]byte, []int) {
-	return file_member_v1_member_proto_rawDescGZIP(), []int{5}
+	return file_member_v1_member_proto_rawDescGZIP(), []int{7}
 }
 
 var File_member_v1_member_proto protoreflect.FileDescriptor
 
 const file_member_v1_member_proto_rawDesc = "" +
 	"\n" +
-	"\x16member/v1/member.proto\x12\tmember.v1\"'\n" +
+	"\x16member/v1/member.proto\x12\tmember.v1\x1a\x15cluster/v1/node.proto\"'\n" +
 	"\x11AddManagerRequest\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\"\x14\n" +
-	"\x12AddManagerResponse\"\x0e\n" +
+	"\x12AddManagerResponse\"Y\n" +
+	"\x10IntroduceRequest\x12E\n" +
+	"\favailability\x18\x01 \x01(\x0e2!.cluster.v1.NodeSpec.AvailabilityR\favailability\"\x13\n" +
+	"\x11IntroduceResponse\"\x0e\n" +
 	"\fDrainRequest\"%\n" +
 	"\rDrainResponse\x12\x14\n" +
 	"\x05tasks\x18\x01 \x01(\rR\x05tasks\"\x0e\n" +
 	"\fLeaveRequest\"\x0f\n" +
-	"\rLeaveResponse2\xd2\x01\n" +
+	"\rLeaveResponse2\x9a\x02\n" +
 	"\rMemberService\x12I\n" +
 	"\n" +
-	"AddManager\x12\x1c.member.v1.AddManagerRequest\x1a\x1d.member.v1.AddManagerResponse\x12:\n" +
+	"AddManager\x12\x1c.member.v1.AddManagerRequest\x1a\x1d.member.v1.AddManagerResponse\x12F\n" +
+	"\tIntroduce\x12\x1b.member.v1.IntroduceRequest\x1a\x1c.member.v1.IntroduceResponse\x12:\n" +
 	"\x05Drain\x12\x17.member.v1.DrainRequest\x1a\x18.member.v1.DrainResponse\x12:\n" +
 	"\x05Leave\x12\x17.member.v1.LeaveRequest\x1a\x18.member.v1.LeaveResponseB\x94\x01\n" +
 	"\rcom.member.v1B\vMemberProtoP\x01Z1github.com/muster/muster/proto/member/v1;memberv1\xa2\x02\x03MXX\xaa\x02\tMember.V1\xca\x02\tMember\\V1\xe2\x02\x15Member\\V1\\GPBMetadata\xea\x02\n" +
@@ -288,27 +373,33 @@ func file_member_v1_member_proto_rawDescGZIP() []byte {
 	return file_member_v1_member_proto_rawDescData
 }
 
-var file_member_v1_member_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_member_v1_member_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_member_v1_member_proto_goTypes = []any{
-	(*AddManagerRequest)(nil),  // 0: member.v1.AddManagerRequest
-	(*AddManagerResponse)(nil), // 1: member.v1.AddManagerResponse
-	(*DrainRequest)(nil),       // 2: member.v1.DrainRequest
-	(*DrainResponse)(nil),      // 3: member.v1.DrainResponse
-	(*LeaveRequest)(nil),       // 4: member.v1.LeaveRequest
-	(*LeaveResponse)(nil),      // 5: member.v1.LeaveResponse
+	(*AddManagerRequest)(nil),     // 0: member.v1.AddManagerRequest
+	(*AddManagerResponse)(nil),    // 1: member.v1.AddManagerResponse
+	(*IntroduceRequest)(nil),      // 2: member.v1.IntroduceRequest
+	(*IntroduceResponse)(nil),     // 3: member.v1.IntroduceResponse
+	(*DrainRequest)(nil),          // 4: member.v1.DrainRequest
+	(*DrainResponse)(nil),         // 5: member.v1.DrainResponse
+	(*LeaveRequest)(nil),          // 6: member.v1.LeaveRequest
+	(*LeaveResponse)(nil),         // 7: member.v1.LeaveResponse
+	(v1.NodeSpec_Availability)(0), // 8: cluster.v1.NodeSpec.Availability
 }
 var file_member_v1_member_proto_depIdxs = []int32{
-	0, // 0: member.v1.MemberService.AddManager:input_type -> member.v1.AddManagerRequest
-	2, // 1: member.v1.MemberService.Drain:input_type -> member.v1.DrainRequest
-	4, // 2: member.v1.MemberService.Leave:input_type -> member.v1.LeaveRequest
-	1, // 3: member.v1.MemberService.AddManager:output_type -> member.v1.AddManagerResponse
-	3, // 4: member.v1.MemberService.Drain:output_type -> member.v1.DrainResponse
-	5, // 5: member.v1.MemberService.Leave:output_type -> member.v1.LeaveResponse
-	3, // [3:6] is the sub-list for method output_type
-	0, // [0:3] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	8, // 0: member.v1.IntroduceRequest.availability:type_name -> cluster.v1.NodeSpec.Availability
+	0, // 1: member.v1.MemberService.AddManager:input_type -> member.v1.AddManagerRequest
+	2, // 2: member.v1.MemberService.Introduce:input_type -> member.v1.IntroduceRequest
+	4, // 3: member.v1.MemberService.Drain:input_type -> member.v1.DrainRequest
+	6, // 4: member.v1.MemberService.Leave:input_type -> member.v1.LeaveRequest
+	1, // 5: member.v1.MemberService.AddManager:output_type -> member.v1.AddManagerResponse
+	3, // 6: member.v1.MemberService.Introduce:output_type -> member.v1.IntroduceResponse
+	5, // 7: member.v1.MemberService.Drain:output_type -> member.v1.DrainResponse
+	7, // 8: member.v1.MemberService.Leave:output_type -> member.v1.LeaveResponse
+	5, // [5:9] is the sub-list for method output_type
+	1, // [1:5] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_member_v1_member_proto_init() }
@@ -322,7 +413,7 @@ func file_member_v1_member_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_member_v1_member_proto_rawDesc), len(file_member_v1_member_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	MemberService_AddManager_FullMethodName = "/member.v1.MemberService/AddManager"
+	MemberService_Introduce_FullMethodName  = "/member.v1.MemberService/Introduce"
 	MemberService_Drain_FullMethodName      = "/member.v1.MemberService/Drain"
 	MemberService_Leave_FullMethodName      = "/member.v1.MemberService/Leave"
 )
@@ -33,6 +34,8 @@ const (
 type MemberServiceClient interface {
 	// AddManager makes the calling manager a voter of the replicated log.
 	AddManager(ctx context.Context, in *AddManagerRequest, opts ...grpc.CallOption) (*AddManagerResponse, error)
+	// Introduce sets the availability that the calling node begins with.
+	Introduce(ctx context.Context, in *IntroduceRequest, opts ...grpc.CallOption) (*IntroduceResponse, error)
 	// Drain asks for the calling node's tasks to be moved elsewhere.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 	// Leave forgets the calling node: its entry, its vote, its certificate.
@@ -51,6 +54,16 @@ func (c *memberServiceClient) AddManager(ctx context.Context, in *AddManagerRequ
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AddManagerResponse)
 	err := c.cc.Invoke(ctx, MemberService_AddManager_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *memberServiceClient) Introduce(ctx context.Context, in *IntroduceRequest, opts ...grpc.CallOption) (*IntroduceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(IntroduceResponse)
+	err := c.cc.Invoke(ctx, MemberService_Introduce_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +99,8 @@ func (c *memberServiceClient) Leave(ctx context.Context, in *LeaveRequest, opts 
 type MemberServiceServer interface {
 	// AddManager makes the calling manager a voter of the replicated log.
 	AddManager(context.Context, *AddManagerRequest) (*AddManagerResponse, error)
+	// Introduce sets the availability that the calling node begins with.
+	Introduce(context.Context, *IntroduceRequest) (*IntroduceResponse, error)
 	// Drain asks for the calling node's tasks to be moved elsewhere.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 	// Leave forgets the calling node: its entry, its vote, its certificate.
@@ -102,6 +117,9 @@ type UnimplementedMemberServiceServer struct{}
 
 func (UnimplementedMemberServiceServer) AddManager(context.Context, *AddManagerRequest) (*AddManagerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddManager not implemented")
+}
+func (UnimplementedMemberServiceServer) Introduce(context.Context, *IntroduceRequest) (*IntroduceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Introduce not implemented")
 }
 func (UnimplementedMemberServiceServer) Drain(context.Context, *DrainRequest) (*DrainResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Drain not implemented")
@@ -144,6 +162,24 @@ func _MemberService_AddManager_Handler(srv interface{}, ctx context.Context, dec
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(MemberServiceServer).AddManager(ctx, req.(*AddManagerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _MemberService_Introduce_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(IntroduceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MemberServiceServer).Introduce(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: MemberService_Introduce_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MemberServiceServer).Introduce(ctx, req.(*IntroduceRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -194,6 +230,10 @@ var MemberService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AddManager",
 			Handler:    _MemberService_AddManager_Handler,
+		},
+		{
+			MethodName: "Introduce",
+			Handler:    _MemberService_Introduce_Handler,
 		},
 		{
 			MethodName: "Drain",

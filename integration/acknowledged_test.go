@@ -98,7 +98,8 @@ func (w *writers) scale(ctx context.Context, client int, seed uint64) {
 	for range 10 {
 		time.Sleep(time.Duration(r.Int64N(int64(2 * time.Second))))
 		in := register{write: r.IntN(2) == 0, value: uint32(r.IntN(100))}
-		call, out, ok := time.Now(), uint32(0), true
+		call, out := time.Now(), uint32(0)
+		var ok bool
 		if in.write {
 			ok = w.write(ctx, in.value)
 		} else {

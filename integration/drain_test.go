@@ -61,6 +61,7 @@ func (s *signals) signalled(_ *cluster.Node, t *clusterpb.Task) {
 func TestStopSignalComesAfterTheMesh(t *testing.T) {
 	reasons := map[string]func(ctx context.Context, t *testing.T, c *cluster.Cluster){
 		"scaled down": func(ctx context.Context, t *testing.T, c *cluster.Cluster) {
+			t.Helper()
 			scale(ctx, t, c, "web", 1)
 		},
 		"updated": func(_ context.Context, _ *testing.T, c *cluster.Cluster) {
@@ -73,9 +74,11 @@ func TestStopSignalComesAfterTheMesh(t *testing.T) {
 			})
 		},
 		"node drained": func(ctx context.Context, t *testing.T, c *cluster.Cluster) {
+			t.Helper()
 			availability(ctx, t, c, "w1", clusterpb.NodeSpec_AVAILABILITY_DRAIN)
 		},
 		"service removed": func(ctx context.Context, t *testing.T, c *cluster.Cluster) {
+			t.Helper()
 			remove(ctx, t, c, "web")
 		},
 		"updated while leaders die": func(_ context.Context, _ *testing.T, c *cluster.Cluster) {

@@ -164,6 +164,7 @@ func TestRotation(t *testing.T) {
 		defer a.stop()
 		defer b.stop()
 		eventually(t, 5*time.Second, a, "a alive, b alive")
+		eventually(t, 5*time.Second, b, "a alive, b alive")
 		for _, keys := range [][][]byte{{key(1), key(2)}, {key(2), key(1)}, {key(2)}} {
 			for _, g := range []member{a, b} {
 				if err := g.SetKeys(keys); err != nil {

@@ -1,6 +1,9 @@
 package cluster
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Isolate cuts a node off from all others. Nobody is told.
 func (c *Cluster) Isolate(n *Node) { c.network.isolate(n.ID, true) }
@@ -34,6 +37,20 @@ func (c *Cluster) Crash(n *Node) {
 		n.disk = disk
 	}
 	l.stop()
+}
+
+// CrashAtEntry kills the daemon of a manager in the moment in which it has
+// written an entry to its log, committed or not, that is further on than the
+// present ones by so many; or after a while, when there is no such entry.
+func (c *Cluster) CrashAtEntry(n *Node, further uint64, limit time.Duration) {
+	c.t.Helper()
+	first, _ := n.disk.Log.LastIndex() // never fails
+	for start := time.Now(); time.Since(start) < limit; time.Sleep(latency / 4) {
+		if last, _ := n.disk.Log.LastIndex(); last >= first+further {
+			break
+		}
+	}
+	c.Crash(n)
 }
 
 // PowerOff ends a whole machine: containers too, and its connections without

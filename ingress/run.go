@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ func (p *Plane) facts(k *kernel, w *Want) (facts, error) {
 		return facts{}, err
 	}
 	filter, err := readSysctl("net/ipv4/conf/all/rp_filter")
-	return facts{mtu: mtu, ipv6: k.ipv6, strict: filter == "1", vni: p.cfg.VNI, port: p.cfg.Port}, err
+	return facts{mtu: mtu, ipv6: k.ipv6, strict: filter == "1", vni: p.cfg.VNI, port: cmp.Or(int(w.Port), p.cfg.Port)}, err
 }
 
 func (p *Plane) countRepairs(ctx context.Context, lines []string) {

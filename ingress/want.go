@@ -21,6 +21,8 @@ type Want struct {
 	Ports []Port
 	// Subnets are where task addresses come from, IPv4 and IPv6.
 	Subnets []netip.Prefix
+	// Port is the UDP port of VXLAN, the same on all nodes; Config.Port if zero.
+	Port uint16
 	// Index is the index of the cluster state that this was computed from. It
 	// is reported once the kernel holds all of this.
 	Index uint64

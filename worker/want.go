@@ -22,6 +22,7 @@ func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, ne
 	}
 	w := &ingress.Want{
 		Self:  ingress.Node{ID: nodeID, Index: h.settings.GetSelfIndex(), Underlay: parseAddr(dataAddr)},
+		Port:  uint16(h.settings.GetDataPathPort()),
 		Index: h.index,
 	}
 	for _, s := range h.settings.GetIngressSubnets() {

@@ -18,13 +18,13 @@ const kills = 10
 // killLeaders kills the leader at ten random points until the rollout is in
 // one of its last states: half of them when an entry was just written, which
 // is when others do not know of it yet.
-func (r *rollout) killLeaders(rand *rand.Rand, end clusterpb.UpdateStatus_State) {
+func (r *rollout) killLeaders(random *rand.Rand, end clusterpb.UpdateStatus_State) {
 	r.t.Helper()
 	for i := range kills {
 		leader := r.Leader()
-		pause := time.Duration(rand.Int64N(int64(1500 * time.Millisecond)))
+		pause := time.Duration(random.Int64N(int64(1500 * time.Millisecond)))
 		if i%2 == 0 {
-			r.CrashAtEntry(leader, rand.Uint64N(20)+1, pause+time.Second)
+			r.CrashAtEntry(leader, random.Uint64N(20)+1, pause+time.Second)
 		} else {
 			time.Sleep(pause)
 			r.Crash(leader)
@@ -32,7 +32,7 @@ func (r *rollout) killLeaders(rand *rand.Rand, end clusterpb.UpdateStatus_State)
 		if r.state() == end && i < kills/2 {
 			r.t.Errorf("the rollout was over after %d kills: this test proves little", i)
 		}
-		time.Sleep(time.Duration(rand.Int64N(int64(2 * time.Second))))
+		time.Sleep(time.Duration(random.Int64N(int64(2 * time.Second))))
 		r.Restart(leader)
 	}
 }

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,18 +16,18 @@ import (
 	"github.com/muster/muster/proto/id"
 )
 
-// controllers returns what the cluster does by itself: the table of contents
-// of its behaviour. They take turns in this order, each on a state that holds
-// what the one before proposed, so that a new service is placed in one round.
-// Correctness does not depend on the order.
+// controllers returns what the cluster does by itself in a term that begins
+// now: the table of contents of its behaviour. They take turns in this order,
+// each on a state that holds what the one before proposed, so that a new
+// service is placed in one round. Correctness does not depend on the order.
 func controllers() []*control.Controller {
 	return []*control.Controller{
-		replicated.Controller(id.New), // fills the slots of services
-		update.Controller(id.New),     // rolls slots that are out of date
-		restart.Controller(),          // starts replacements when their time has come
-		enforce.Controller(id.New),    // moves tasks off nodes that no longer fit
-		scheduler.Controller(),        // places tasks and gives them addresses
-		reaper.Controller(),           // forgets tasks that are history
+		replicated.Controller(id.New),         // fills the slots of services
+		update.Controller(id.New, time.Now()), // rolls slots that are out of date
+		restart.Controller(),                  // starts replacements when their time has come
+		enforce.Controller(id.New),            // moves tasks off nodes that no longer fit
+		scheduler.Controller(),                // places tasks and gives them addresses
+		reaper.Controller(),                   // forgets tasks that are history
 	}
 }
 

@@ -98,7 +98,7 @@ func TestPlan(t *testing.T) {
 				status.State = updating
 			}
 			w.Apply(raftstore.SetUpdateStatus("web", svc.GetSpecVersion(), status))
-			changes, _ := Controller(w.ID).Plan(w.State, "web", w.Now)
+			changes, _ := Controller(w.ID, time.Time{}).Plan(w.State, "web", w.Now)
 			w.Apply(changes...)
 			if got := strings.TrimSpace(format(changes)) + "; " + formatStatus(w.Service("web").GetUpdate()); got != tt.want {
 				t.Errorf("plan(%q, %q) = %q, want %q", tt.progress, tt.have, got, tt.want)
@@ -106,7 +106,7 @@ func TestPlan(t *testing.T) {
 			// What a plan leaves behind needs no further plan, but for the end
 			// of a rollout, which waits until its last changes are there.
 			for range 3 {
-				changes, _ = Controller(w.ID).Plan(w.State, "web", w.Now)
+				changes, _ = Controller(w.ID, time.Time{}).Plan(w.State, "web", w.Now)
 				if len(changes) == 0 {
 					return
 				}

@@ -432,3 +432,23 @@ func TestGivenUpSlotsAreUpdated(t *testing.T) {
 	s.run()
 	s.expect(completed, "2 v2", "")
 }
+
+// TestFailureWhileNobodyLed: it happened within the monitor period, and the
+// next leader learns of it after that.
+func TestFailureWhileNobodyLed(t *testing.T) {
+	s := start(t, 3, &clusterpb.UpdateConfig{Monitor: seconds(2)})
+	s.image("v2")
+	s.until(s.Now.Add(time.Minute), func() bool { return s.serving("v2") == 1 })
+	s.Now = s.Now.Add(5 * time.Second)
+	s.since = s.Now
+	s.Turn(s.controllers()...)
+	for task := range s.State.TasksOf("web") {
+		if lifecycle.Serving(task) && task.GetSpec().GetContainer().GetImage() == "v2" {
+			s.Now = s.Now.Add(4 * time.Second)
+			s.Observe(task, lifecycle.Failed)
+			break
+		}
+	}
+	s.run()
+	s.expect(paused, "2 v1, 1 v2", "update paused")
+}

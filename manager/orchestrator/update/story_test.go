@@ -31,6 +31,8 @@ type story struct {
 	t tb
 	// behave is what a task does instead of what a perfect worker would.
 	behave func(t *clusterpb.Task, next clusterpb.TaskState) clusterpb.TaskState
+	// since is when the leader took over.
+	since time.Time
 	// check is called after every step.
 	check func()
 	// minServing and maxBusy are extremes seen since the last reset.
@@ -68,7 +70,7 @@ func start(t tb, replicas uint32, cfg *clusterpb.UpdateConfig, change ...func(*c
 // controllers are made anew each time, as after a change of leader.
 func (s *story) controllers() []*control.Controller {
 	return []*control.Controller{
-		replicated.Controller(s.ID), update.Controller(s.ID), enforce.Controller(s.ID),
+		replicated.Controller(s.ID), update.Controller(s.ID, s.since), enforce.Controller(s.ID),
 		restart.Controller(), scheduler.Controller(), reaper.Controller(),
 	}
 }

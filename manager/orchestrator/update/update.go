@@ -25,8 +25,14 @@ const (
 	waitingForApproval = clusterpb.UpdateStatus_STATE_CANARY
 )
 
-// Controller returns the updater. Its keys are services; id names new tasks.
-func Controller(id func() string) *control.Controller {
+// newsDelay is how long after a change of leader it may take until every node
+// that is not lost has told the new one what happened meanwhile: as long as
+// the dispatcher waits for them.
+const newsDelay = 6 * time.Second
+
+// Controller returns the updater of a leader who leads since then. Its keys
+// are services; id names new tasks.
+func Controller(id func() string, since time.Time) *control.Controller {
 	return &control.Controller{
 		Name:   "update",
 		Keys:   control.ServiceKeys,
@@ -37,6 +43,7 @@ func Controller(id func() string) *control.Controller {
 				return nil, 0
 			}
 			p := newPlanner(svc, slices.Collect(s.TasksOf(key)), s.Node, id, now)
+			p.since = since
 			p.plan()
 			return p.result()
 		},
@@ -50,6 +57,8 @@ type planner struct {
 	nodes slot.Nodes
 	id    func() string
 	now   time.Time
+	// since is when the leader took over; the zero time is long ago.
+	since time.Time
 
 	slots []slot.Slot
 	dates *slot.Dates

@@ -49,7 +49,7 @@ func (p *planner) watchSlot(e *clusterpb.SlotUpdate, s slot.Slot) {
 	if e.GetDoneAt() != nil {
 		return
 	}
-	if end := since.Add(spec.Monitor(p.cfg)); end.After(p.now) {
+	if end := p.trialEnd(since); end.After(p.now) {
 		p.wake(end)
 		return
 	}
@@ -79,7 +79,18 @@ func (p *planner) counts(e *clusterpb.SlotUpdate, t *clusterpb.Task) bool {
 	if t.GetCreatedAt().AsTime().Before(began) && !ended.After(began) {
 		return false
 	}
-	return p.canarying() || t.GetRunningAt() == nil || !ended.After(t.GetRunningAt().AsTime().Add(spec.Monitor(p.cfg)))
+	return p.canarying() || t.GetRunningAt() == nil || !ended.After(p.trialEnd(t.GetRunningAt().AsTime()))
+}
+
+// trialEnd is until when the end of a task counts that runs since then: for
+// its monitor period, and at least until a leader who did not see it start
+// has heard of all that happened while nobody led.
+func (p *planner) trialEnd(since time.Time) time.Time {
+	end := since.Add(spec.Monitor(p.cfg))
+	if since.Before(p.since) {
+		end = latest(end, p.since.Add(newsDelay))
+	}
+	return end
 }
 
 // checkDeadline fails a slot whose task takes too long to run. While the task
@@ -97,7 +108,7 @@ func (p *planner) checkDeadline(e *clusterpb.SlotUpdate, s slot.Slot) {
 			allowed += spec.StopGracePeriod(old) + spec.DrainTimeout(old)
 		}
 	}
-	if end := since.Add(allowed); end.After(p.now) {
+	if end := latest(since.Add(allowed), p.since.Add(newsDelay)); end.After(p.now) {
 		p.wake(end)
 		return
 	}

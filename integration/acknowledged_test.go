@@ -30,8 +30,9 @@ func TestAcknowledgedWritesAreKept(t *testing.T) {
 				var all sync.WaitGroup
 				for i := range 5 {
 					r := random(seed, uint64(i))
+					scaling := r.Uint64() // r is the other writer's from here on
 					all.Go(func() { w.create(ctx, fmt.Sprintf("c%d", i), r) })
-					all.Go(func() { w.scale(ctx, i, r.Uint64()) })
+					all.Go(func() { w.scale(ctx, i, scaling) })
 				}
 				done := make(chan struct{})
 				go func() { all.Wait(); close(done) }()

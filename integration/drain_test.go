@@ -35,8 +35,15 @@ type signals struct {
 
 func watchSignals(c *cluster.Cluster) *signals {
 	s := &signals{c: c}
-	c.Signalled = s.signalled
+	c.OnSignal(s.signalled)
 	return s
+}
+
+// seen returns how many signals there were and when the last one came.
+func (s *signals) seen() (count int, last time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count, s.last
 }
 
 func (s *signals) signalled(_ *cluster.Node, t *clusterpb.Task) {
@@ -103,13 +110,15 @@ func TestStopSignalComesAfterTheMesh(t *testing.T) {
 					n.Kernel.SetDelay(delay)
 					delay = delay * 5 / 2 // up to 2 s
 				}
-				seen := watchSignals(c)
+				signals := watchSignals(c)
 				do(ctx, t, c)
 				time.Sleep(5 * time.Minute)
-				if seen.count == 0 {
+				signals.mu.Lock()
+				defer signals.mu.Unlock()
+				if signals.count == 0 {
 					t.Error("no task was stopped")
 				}
-				for _, e := range seen.early {
+				for _, e := range signals.early {
 					t.Error(e)
 				}
 			})
@@ -123,13 +132,14 @@ func TestHungNodeIsNotWaitedForLong(t *testing.T) {
 		c.CreateService("web", 3, published(8111))
 		c.Eventually("three tasks", func() bool { return len(c.Serving("web")) == 3 })
 		time.Sleep(10 * time.Second)
-		seen := watchSignals(c)
+		signals := watchSignals(c)
 		c.Nodes["w3"].Kernel.Hang(true)
 		start := time.Now()
 		scale(ctx, t, c, "web", 2)
 		time.Sleep(time.Minute)
-		if took := seen.last.Sub(start); seen.count != 1 || took < 4900*time.Millisecond || took > 5200*time.Millisecond {
-			t.Errorf("%d signals, the last after %v; want one after 5 s", seen.count, took)
+		count, last := signals.seen()
+		if took := last.Sub(start); count != 1 || took < 4900*time.Millisecond || took > 5200*time.Millisecond {
+			t.Errorf("%d signals, the last after %v; want one after 5 s", count, took)
 		}
 		// It must not hold up whoever comes later either, once it is well.
 		c.Nodes["w3"].Kernel.Hang(false)
@@ -137,8 +147,9 @@ func TestHungNodeIsNotWaitedForLong(t *testing.T) {
 		start = time.Now()
 		scale(ctx, t, c, "web", 1)
 		time.Sleep(time.Minute)
-		if took := seen.last.Sub(start); seen.count != 2 || took > 200*time.Millisecond {
-			t.Errorf("%d signals, the last after %v; want a second one at once", seen.count, took)
+		count, last = signals.seen()
+		if took := last.Sub(start); count != 2 || took > 200*time.Millisecond {
+			t.Errorf("%d signals, the last after %v; want a second one at once", count, took)
 		}
 	})
 }
@@ -155,13 +166,14 @@ func TestDeadNodeHoldsNobodyUp(t *testing.T) {
 				idle = n
 			}
 		}
-		seen := watchSignals(c)
+		signals := watchSignals(c)
 		c.PowerOff(idle)
 		start := time.Now()
 		scale(ctx, t, c, "web", 1)
 		time.Sleep(time.Minute)
-		if took := seen.last.Sub(start); seen.count != 1 || took > lossTime {
-			t.Errorf("%d signals, the last after %v; want one within %v", seen.count, took, lossTime)
+		count, last := signals.seen()
+		if took := last.Sub(start); count != 1 || took > lossTime {
+			t.Errorf("%d signals, the last after %v; want one within %v", count, took, lossTime)
 		}
 	})
 }
@@ -176,16 +188,17 @@ func TestConnectionsDrain(t *testing.T) {
 				n.Kernel.SetConnections(netip.MustParseAddr(s.GetAddresses()[0]), 1)
 			}
 		}
-		seen := watchSignals(c)
+		signals := watchSignals(c)
 		start := time.Now()
 		scale(ctx, t, c, "web", 1)
 		time.Sleep(9 * time.Second)
-		if seen.count != 0 {
-			t.Errorf("signalled after %v with a connection open", seen.last.Sub(start))
+		if count, last := signals.seen(); count != 0 {
+			t.Errorf("signalled after %v with a connection open", last.Sub(start))
 		}
 		time.Sleep(time.Minute)
-		if took := seen.last.Sub(start); seen.count != 1 || took > 10500*time.Millisecond {
-			t.Errorf("%d signals, the last after %v; want one after the drain timeout of 10 s", seen.count, took)
+		count, last := signals.seen()
+		if took := last.Sub(start); count != 1 || took > 10500*time.Millisecond {
+			t.Errorf("%d signals, the last after %v; want one after the drain timeout of 10 s", count, took)
 		}
 	})
 }
@@ -197,4 +210,37 @@ func availability(ctx context.Context, t *testing.T, c *cluster.Cluster, node st
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestUnhealthyTaskLeavesTheMesh of all nodes before it is stopped, its own
+// node's first, and is replaced.
+func TestUnhealthyTaskLeavesTheMesh(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 3, Workers: 3}, func(_ context.Context, c *cluster.Cluster) {
+		b := slow()
+		b.Health = &clusterpb.HealthCheck{Test: []string{"CMD", "true"}, Interval: seconds(1), Retries: 1}
+		b.UnhealthyAfter = 20500 * time.Millisecond
+		b.StopDelay = 5 * time.Second
+		c.Script("v1", b)
+		c.CreateService("web", 1, published(8111))
+		c.Eventually("a task", func() bool { return len(c.Serving("web")) == 1 })
+		first := c.Serving("web")[0]
+		addr, home := netip.MustParseAddr(first.GetAddresses()[0]), c.Nodes[first.GetNodeId()]
+		c.Within(time.Second, "its own node to lead to it", func() bool { return home.Kernel.LeadsTo(addr) })
+		c.Within(30*time.Second, "its own node to drop it", func() bool { return !home.Kernel.LeadsTo(addr) })
+		if len(home.Runtime.Running()) != 1 {
+			t.Error("it was stopped before it left the mesh")
+		}
+		c.Within(time.Second, "every node to drop it", func() bool {
+			for _, n := range c.Nodes {
+				if n.Kernel.LeadsTo(addr) {
+					return false
+				}
+			}
+			return true
+		})
+		c.Within(30*time.Second, "a replacement", func() bool {
+			s := c.Serving("web")
+			return len(s) == 1 && s[0].GetId() != first.GetId()
+		})
+	})
 }

@@ -36,17 +36,15 @@ type Config struct {
 // Cluster is a running cluster.
 type Cluster struct {
 	// Nodes by id: m1… and w1….
-	Nodes map[string]*Node
-	// Signalled, if set, is called before each stop signal to a task.
-	Signalled func(on *Node, t *clusterpb.Task)
-
+	Nodes   map[string]*Node
 	t       *testing.T
 	cfg     Config
 	log     *slog.Logger
 	network *network
 
-	mu   sync.Mutex
-	rand *rand.Rand
+	mu       sync.Mutex
+	rand     *rand.Rand
+	onSignal func(on *Node, t *clusterpb.Task)
 }
 
 // Run calls f with a cluster whose managers have a leader and whose nodes are
@@ -194,9 +192,16 @@ func (c *Cluster) managerAddrs() (addrs []string) {
 	return addrs
 }
 
+// OnSignal has f called before each stop signal to a task.
+func (c *Cluster) OnSignal(f func(on *Node, t *clusterpb.Task)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onSignal = f
+}
+
 func (c *Cluster) signalled(on *Node, t *clusterpb.Task) {
 	c.mu.Lock()
-	f := c.Signalled
+	f := c.onSignal
 	c.mu.Unlock()
 	if f != nil {
 		f(on, t)

@@ -12,8 +12,8 @@ import (
 )
 
 // maxNodeIndex is the highest Node.index: overlay link addresses are derived
-// from 15 bits.
-const maxNodeIndex = 32767
+// from 15 bits, less the two /24 that clouds use (ingress.MaxNodeIndex).
+const maxNodeIndex = 32254
 
 const nodeByIndex = 0
 

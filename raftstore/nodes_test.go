@@ -41,7 +41,7 @@ func TestNodeIndexIsNotGivenAgainSoon(t *testing.T) {
 func TestNodeIndexWraps(t *testing.T) {
 	s := storetest.State(t, cluster())
 	var all []*raftpb.Change
-	for i := range 32767 {
+	for i := range 32254 {
 		all = append(all, node(fmt.Sprintf("n%d", i+1)))
 	}
 	s = storetest.Apply(t, s, all...)

@@ -49,7 +49,7 @@ func populate(b *testing.B, nodes, services, tasks int, constraint string) *raft
 	b.Helper()
 	s := apply(b, raftstore.NewState(), []*raftpb.Change{raftstore.PutCluster(&clusterpb.Cluster{Id: "c", IngressSubnets: []string{"10.0.0.0/8"}})})
 	var changes []*raftpb.Change
-	for i := range min(nodes, 32767) { // as many as a cluster can have
+	for i := range min(nodes, 32254) { // as many as a cluster can have
 		changes = append(changes, raftstore.PutNode(&clusterpb.Node{
 			Id:     fmt.Sprintf("n%05d", i),
 			Spec:   &clusterpb.NodeSpec{Labels: map[string]string{"group": fmt.Sprint(i % 3)}},

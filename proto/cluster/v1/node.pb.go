@@ -195,7 +195,7 @@ type Node struct {
 	Role        NodeRole         `protobuf:"varint,6,opt,name=role,proto3,enum=cluster.v1.NodeRole" json:"role,omitempty"`
 	Description *NodeDescription `protobuf:"bytes,7,opt,name=description,proto3" json:"description,omitempty"`
 	Status      *NodeStatus      `protobuf:"bytes,8,opt,name=status,proto3" json:"status,omitempty"`
-	// index is unique among the nodes, 1..32767; the overlay derives link
+	// index is unique among the nodes, 1..32254; the overlay derives link
 	// addresses from it. Set by the state machine.
 	Index uint32 `protobuf:"varint,9,opt,name=index,proto3" json:"index,omitempty"`
 	// images the node holds and gives to others.

@@ -106,6 +106,9 @@ func TestWantPorts(t *testing.T) {
 	if w := wantOf(&held{}, nil, "n1", "192.0.2.1", nil); w != nil {
 		t.Errorf("a node nobody has talked to wants %v", w)
 	}
+	if w := wantOf(&held{settings: &dispatchpb.Settings{}}, nil, "n1", "192.0.2.1", nil); w != nil {
+		t.Errorf("a node that was removed wants %v", w)
+	}
 }
 
 func format(ports []ingress.Port) string {

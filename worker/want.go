@@ -15,9 +15,10 @@ import (
 
 // wantOf returns what the node's kernel should hold: what managers say, with
 // what the node itself knows better, namely its own tasks. It is nil as long
-// as no manager has ever told the node who it is.
+// as no manager has ever told the node who it is, and once the node is removed
+// from the cluster: it is nobody then.
 func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, netns func(taskID string) string) *ingress.Want {
-	if h.settings == nil {
+	if h.settings.GetSelfIndex() == 0 {
 		return nil
 	}
 	w := &ingress.Want{

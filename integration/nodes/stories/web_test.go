@@ -204,11 +204,15 @@ func untouched(t *testing.T, c *fleet.Fleet, before []fleet.Task, pids map[strin
 	if now := c.Running(c.Nodes[0], "web-server"); !slices.Equal(fleet.IDs(before), fleet.IDs(now)) {
 		t.Errorf("tasks were replaced: %v became %v", before, now)
 	}
-	for node, were := range pids {
-		if is := c.PIDs("nginx: master")[node]; !slices.Equal(were, is) {
-			t.Errorf("processes on %s were %v and are %v", node, were, is)
+	// What was scaled away may still be ending.
+	c.Eventually("the processes of before", fleet.Converge, func() error {
+		for node, is := range c.PIDs("nginx: master") {
+			if were := pids[node]; !slices.Equal(were, is) {
+				return fmt.Errorf("processes on %s were %v and are %v", node, were, is)
+			}
 		}
-	}
+		return nil
+	})
 }
 
 func kill(t *testing.T, pid int) {

@@ -93,7 +93,8 @@ func (c *cluster) count(t *clusterpb.Task, h *host, groups []*group, now time.Ti
 		}
 		return
 	}
-	if state != lifecycle.Failed && state != lifecycle.Rejected || now.Sub(t.GetStatus().GetAppliedAt().AsTime()) > failureWindow {
+	if state != lifecycle.Failed && state != lifecycle.Rejected || lifecycle.Asked(t) ||
+		now.Sub(t.GetStatus().GetAppliedAt().AsTime()) > failureWindow {
 		return
 	}
 	for _, g := range groups {

@@ -193,6 +193,26 @@ func TestFailingNodeComesLast(t *testing.T) {
 	}
 }
 
+// TestReturningNodeIsAsGoodAsAny has a node come back whose tasks ended with it.
+func TestReturningNodeIsAsGoodAsAny(t *testing.T) {
+	w := controltest.New(t)
+	addNodes(t, w, "a b")
+	addTasks(t, w, "other", "9@b", nil)
+	addTasks(t, w, "web", "4@a", nil)
+	for task := range w.State.TasksOf("web") {
+		w.Apply(raftstore.SetDesired(task.GetId(), lifecycle.Shutdown))
+	}
+	w.Now = w.Now.Add(time.Second)
+	for task := range w.State.TasksOf("web") {
+		w.Observe(task, lifecycle.Failed)
+	}
+	addTasks(t, w, "web", "1", nil)
+	w.Turn(Controller())
+	if got := placement(w, "web"); got != "1@a" {
+		t.Errorf("placed %s, want it on a, which has the fewest tasks", got)
+	}
+}
+
 func TestReasonIsNotWrittenAllTheTime(t *testing.T) {
 	w := controltest.New(t)
 	addNodes(t, w, "a,mem=1")

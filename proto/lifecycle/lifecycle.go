@@ -30,6 +30,12 @@ const (
 // Ended reports whether a task in the observed state s has stopped for good.
 func Ended(s clusterpb.TaskState) bool { return s >= Complete }
 
+// Asked reports whether the task had been asked to stop before it was seen to
+// end, as the tasks of a node are that is lost and comes back without them.
+func Asked(t *clusterpb.Task) bool {
+	return t.GetDesired() > Running && t.GetDesiredAt().AsTime().Before(t.GetStatus().GetAppliedAt().AsTime())
+}
+
 // Wanted reports whether managers want the task to run now or later: it is
 // neither asked to stop nor has it ended.
 func Wanted(t *clusterpb.Task) bool {

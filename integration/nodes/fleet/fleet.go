@@ -144,8 +144,11 @@ func (f *Fleet) PIDs(command string) map[string][]int {
 		if err != nil {
 			f.t.Fatalf("processes of %s: %v", node.Name, err)
 		}
+		found := make(map[int]bool)
 		for _, p := range procs {
-			if strings.HasPrefix(p.String(), command) {
+			// What it forked bears its name until it takes one of its own.
+			if strings.HasPrefix(p.String(), command) && !found[p.Parent] {
+				found[p.PID] = true
 				all[node.Name] = append(all[node.Name], p.PID)
 			}
 		}

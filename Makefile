@@ -100,8 +100,7 @@ test: setup proto-check lint race root-test ## Check everything: source, unit te
 # The tests of a single package's work with the kernel or containerd are among these, and skip themselves without root.
 .PHONY: race
 race: $(RUNTIME) ## Run the unit tests with the race detector, in random order.
-	go test -race -shuffle=on -timeout 10m $$(go list ./... | grep -v "$(REAL)" | grep -v "/integration$$")
-	go test -timeout 5m ./integration
+	go test -race -shuffle=on -timeout 10m $$(go list ./... | grep -v "$(REAL)")
 
 # One package at a time: real nodes share one machine, and a starved node looks like a dead one.
 .PHONY: root-test

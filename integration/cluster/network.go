@@ -9,15 +9,10 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"google.golang.org/grpc/test/bufconn"
 )
 
-const (
-	// latency is how long bytes and raft's messages take.
-	latency = 200 * time.Microsecond
-	// buffer is how many bytes are under way before a writer waits.
-	buffer = 1 << 16
-)
+// latency is how long bytes and raft's messages take.
+const latency = 200 * time.Microsecond
 
 var errReset = errors.New("connection reset by peer")
 
@@ -62,7 +57,7 @@ func (n *network) isolate(nodeID string, cut bool) {
 	}
 	n.mu.Unlock()
 	for _, e := range late {
-		_ = e.Conn.Close() // the other side now learns that it was closed
+		close(e.gone) // the other side now learns that it was closed
 	}
 }
 
@@ -166,10 +161,9 @@ func (n *network) dial(ctx context.Context, from caller, addr string) (net.Conn,
 	if p == nil {
 		return nil, fmt.Errorf("dial %s: connection refused: %w", addr, errdefs.ErrUnavailable)
 	}
-	near, far := pair()
-	client := n.end(near, from, from.node, to)
+	client, server := n.pair(from, to)
 	select {
-	case p.conns <- n.end(far, from, to, from.node):
+	case p.conns <- server:
 		return client, nil
 	case <-p.closed:
 	case <-ctx.Done():
@@ -177,74 +171,3 @@ func (n *network) dial(ctx context.Context, from caller, addr string) (net.Conn,
 	_ = client.Close()
 	return nil, fmt.Errorf("dial %s: connection refused: %w", addr, errdefs.ErrUnavailable)
 }
-
-// pair returns the two ends of a new connection.
-func pair() (a, b net.Conn) {
-	l := bufconn.Listen(buffer)
-	accepted := make(chan net.Conn, 1)
-	go func() {
-		c, _ := l.Accept()
-		accepted <- c
-	}()
-	a, _ = l.Dial() // neither fails: nobody closes l
-	return a, <-accepted
-}
-
-// end is one end of a connection.
-type end struct {
-	net.Conn
-	network       *network
-	caller        caller
-	local, remote string
-	closed        chan struct{}
-	close         func()
-	left          bool // closed while cut off; guarded by network.mu
-}
-
-func (n *network) end(raw net.Conn, who caller, local, remote string) *end {
-	closed := make(chan struct{})
-	e := &end{
-		Conn: raw, network: n, caller: who, local: local, remote: remote,
-		closed: closed, close: sync.OnceFunc(func() { close(closed) }),
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.conns[e] = true
-	return e
-}
-
-// Read implements net.Conn.
-func (e *end) Read(b []byte) (int, error) {
-	n, err := e.Conn.Read(b)
-	if cut := e.network.pass(e.local, e.remote, e.closed); cut != nil {
-		return 0, cut
-	}
-	return n, err
-}
-
-// Write implements net.Conn. Like a kernel's, it takes bytes that get nowhere
-// until its buffer is full.
-func (e *end) Write(b []byte) (int, error) {
-	time.Sleep(latency)
-	return e.Conn.Write(b)
-}
-
-// Close implements net.Conn.
-func (e *end) Close() error {
-	e.close()
-	e.network.mu.Lock()
-	if e.network.apartLocked(e.local, e.remote) {
-		e.left = true
-		e.network.mu.Unlock()
-		return e.SetDeadline(time.Now()) // frees who reads
-	}
-	delete(e.network.conns, e)
-	e.network.mu.Unlock()
-	return e.Conn.Close()
-}
-
-// LocalAddr implements net.Conn.
-func (e *end) LocalAddr() net.Addr { return address(addrOf(e.local)) }
-
-// RemoteAddr implements net.Conn.
-func (e *end) RemoteAddr() net.Addr { return address(addrOf(e.remote)) }

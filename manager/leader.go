@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/muster/muster/manager/control"
+	"github.com/muster/muster/manager/gossipkeys"
 	"github.com/muster/muster/manager/orchestrator/enforce"
 	"github.com/muster/muster/manager/orchestrator/reaper"
 	"github.com/muster/muster/manager/orchestrator/replicated"
@@ -28,6 +29,7 @@ func controllers() []*control.Controller {
 		enforce.Controller(id.New),            // moves tasks off nodes that no longer fit
 		scheduler.Controller(),                // places tasks and gives them addresses
 		reaper.Controller(),                   // forgets tasks that are history
+		gossipkeys.Controller(),               // gives gossip new keys
 	}
 }
 

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/manager/allocator/ipam"
 	"github.com/muster/muster/manager/ca"
+	"github.com/muster/muster/manager/gossipkeys"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/proto/jointoken"
@@ -22,9 +22,6 @@ import (
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore"
 )
-
-// gossipKeySize selects AES-256.
-const gossipKeySize = 32
 
 // founding is everything that a new cluster begins with.
 type founding struct {
@@ -89,7 +86,8 @@ func found(r *nodepb.InitClusterRequest, h host) (*founding, error) {
 			RootCaKey:     rootKey,
 			WorkerSecret:  jointoken.NewSecret(),
 			ManagerSecret: jointoken.NewSecret(),
-			GossipKeys:    [][]byte{newGossipKey()},
+			GossipKeys:    gossipkeys.First(),
+			GossipKeysAt:  now,
 		},
 		node: &clusterpb.Node{
 			Id:       nodeID,
@@ -98,12 +96,6 @@ func found(r *nodepb.InitClusterRequest, h host) (*founding, error) {
 			Spec:     &clusterpb.NodeSpec{Availability: r.GetAvailability()},
 		},
 	}, nil
-}
-
-func newGossipKey() []byte {
-	key := make([]byte, gossipKeySize)
-	_, _ = rand.Read(key) // never fails
-	return key
 }
 
 // addresses resolves what init and join are told about addresses.

@@ -271,8 +271,11 @@ type ClusterSecrets struct {
 	RootCaKey     []byte `protobuf:"bytes,2,opt,name=root_ca_key,json=rootCaKey,proto3" json:"root_ca_key,omitempty"`
 	WorkerSecret  string `protobuf:"bytes,3,opt,name=worker_secret,json=workerSecret,proto3" json:"worker_secret,omitempty"`
 	ManagerSecret string `protobuf:"bytes,4,opt,name=manager_secret,json=managerSecret,proto3" json:"manager_secret,omitempty"`
-	// gossip_keys, the first is used to send.
-	GossipKeys    [][]byte `protobuf:"bytes,5,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	// gossip_keys decrypt gossip, and the first encrypts it: the key of now, that
+	// of the next period, that of the last.
+	GossipKeys [][]byte `protobuf:"bytes,5,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	// gossip_keys_at is the leader's clock when they last changed.
+	GossipKeysAt  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=gossip_keys_at,json=gossipKeysAt,proto3" json:"gossip_keys_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -342,6 +345,13 @@ func (x *ClusterSecrets) GetGossipKeys() [][]byte {
 	return nil
 }
 
+func (x *ClusterSecrets) GetGossipKeysAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GossipKeysAt
+	}
+	return nil
+}
+
 var File_cluster_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_cluster_v1_cluster_proto_rawDesc = "" +
@@ -371,14 +381,15 @@ const file_cluster_v1_cluster_proto_rawDesc = "" +
 	"\vRemovedNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xb7\x01\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xf9\x01\n" +
 	"\x0eClusterSecrets\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1e\n" +
 	"\vroot_ca_key\x18\x02 \x01(\fR\trootCaKey\x12#\n" +
 	"\rworker_secret\x18\x03 \x01(\tR\fworkerSecret\x12%\n" +
 	"\x0emanager_secret\x18\x04 \x01(\tR\rmanagerSecret\x12\x1f\n" +
 	"\vgossip_keys\x18\x05 \x03(\fR\n" +
-	"gossipKeysB\x9c\x01\n" +
+	"gossipKeys\x12@\n" +
+	"\x0egossip_keys_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fgossipKeysAtB\x9c\x01\n" +
 	"\x0ecom.cluster.v1B\fClusterProtoP\x01Z3github.com/muster/muster/proto/cluster/v1;clusterv1\xa2\x02\x03CXX\xaa\x02\n" +
 	"Cluster.V1\xca\x02\n" +
 	"Cluster\\V1\xe2\x02\x16Cluster\\V1\\GPBMetadata\xea\x02\vCluster::V1b\x06proto3"
@@ -412,11 +423,12 @@ var file_cluster_v1_cluster_proto_depIdxs = []int32{
 	5, // 4: cluster.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
 	5, // 5: cluster.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
 	4, // 6: cluster.v1.RemovedNode.expires_at:type_name -> google.protobuf.Timestamp
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	4, // 7: cluster.v1.ClusterSecrets.gossip_keys_at:type_name -> google.protobuf.Timestamp
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_cluster_v1_cluster_proto_init() }

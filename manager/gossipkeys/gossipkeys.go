@@ -1,0 +1,74 @@
+// Package gossipkeys gives gossip new keys from time to time, as Swarm does, so
+// that what somebody learned of one is soon worth nothing.
+package gossipkeys
+
+import (
+	"crypto/rand"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/muster/muster/manager/control"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+const (
+	// Period is how long a key encrypts.
+	Period = 12 * time.Hour
+	// size selects AES-256.
+	size = 32
+	// agenda is the controller's only key: there is one set of secrets.
+	agenda = "gossip"
+)
+
+// First returns the keys of a new cluster.
+func First() [][]byte { return [][]byte{newKey(), newKey()} }
+
+func newKey() []byte {
+	key := make([]byte, size)
+	_, _ = rand.Read(key) // never fails
+	return key
+}
+
+// Controller returns the controller that rotates the keys.
+func Controller() *control.Controller { return controller(newKey) }
+
+func controller(newKey func() []byte) *control.Controller {
+	return &control.Controller{
+		Name: "gossip keys",
+		Keys: func(*raftstore.State) []string { return []string{agenda} },
+		KeysOf: func(_ *raftstore.State, ref raftstore.Ref) []string {
+			if ref.Kind == raftstore.KindSecrets {
+				return []string{agenda}
+			}
+			return nil
+		},
+		Plan: func(s *raftstore.State, _ string, now time.Time) ([]*raftpb.Change, time.Duration) {
+			return plan(s.Secrets(), now, newKey)
+		},
+	}
+}
+
+// plan moves every key on by one place when their time is over. Nodes learn a
+// key one period before any of them encrypts with it, and keep it for one
+// more, so no two that have heard of the managers within a period ever differ.
+func plan(secrets *clusterpb.ClusterSecrets, now time.Time, newKey func() []byte) ([]*raftpb.Change, time.Duration) {
+	keys := secrets.GetGossipKeys()
+	if len(keys) == 0 {
+		return nil, 0 // no cluster yet
+	}
+	if left := secrets.GetGossipKeysAt().AsTime().Add(Period).Sub(now); left > 0 {
+		return nil, left
+	}
+	next := proto.CloneOf(secrets)
+	if len(keys) == 1 {
+		next.GossipKeys = [][]byte{keys[0], newKey()}
+	} else {
+		next.GossipKeys = [][]byte{keys[1], newKey(), keys[0]}
+	}
+	next.GossipKeysAt = timestamppb.New(now)
+	return []*raftpb.Change{raftstore.PutClusterSecrets(next)}, Period
+}

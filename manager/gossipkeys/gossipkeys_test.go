@@ -1,0 +1,80 @@
+package gossipkeys
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/muster/muster/manager/control/controltest"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// counter makes keys "1", "2", ….
+func counter() func() []byte {
+	n := byte('0')
+	return func() []byte {
+		n++
+		return []byte{n}
+	}
+}
+
+func join(w *controltest.World) string {
+	var all []string
+	for _, k := range w.State.Secrets().GetGossipKeys() {
+		all = append(all, string(k))
+	}
+	return strings.Join(all, " ")
+}
+
+func TestRotation(t *testing.T) {
+	w := controltest.New(t)
+	c := controller(counter())
+	if w.Turn(c); join(w) != "" {
+		t.Fatalf("keys %q without a cluster", join(w))
+	}
+	w.Apply(raftstore.PutClusterSecrets(&clusterpb.ClusterSecrets{
+		WorkerSecret: "w", GossipKeys: [][]byte{[]byte("a"), []byte("b")}, GossipKeysAt: timestamppb.New(w.Now),
+	}))
+	for _, tt := range []struct {
+		after time.Duration
+		want  string
+	}{
+		{0, "a b"},
+		{Period - time.Second, "a b"},
+		{time.Second, "b 1 a"},
+		{Period / 2, "b 1 a"},
+		{Period / 2, "1 2 b"},
+		{5 * Period, "2 3 1"}, // once, however long nobody led: nodes must learn of each first
+	} {
+		w.Now = w.Now.Add(tt.after)
+		w.Turn(c)
+		if got := join(w); got != tt.want {
+			t.Errorf("%v later: keys %q, want %q", tt.after, got, tt.want)
+		}
+	}
+	if w.State.Secrets().GetWorkerSecret() != "w" {
+		t.Error("the other secrets were lost")
+	}
+	if due, ok := w.Due(); !ok || due.Sub(w.Now) != Period {
+		t.Errorf("due in %v, %v, want in %v", due.Sub(w.Now), ok, Period)
+	}
+}
+
+func TestOneKeyGetsASecond(t *testing.T) {
+	w := controltest.New(t)
+	w.Apply(raftstore.PutClusterSecrets(&clusterpb.ClusterSecrets{GossipKeys: [][]byte{[]byte("a")}}))
+	w.Turn(controller(counter()))
+	if got := join(w); got != "a 1" {
+		t.Errorf("keys %q, want the second only announced", got)
+	}
+}
+
+func TestFirst(t *testing.T) {
+	keys := First()
+	if len(keys) != 2 || len(keys[0]) != size || string(keys[0]) == string(keys[1]) {
+		t.Errorf("keys %x, want two of %d bytes", keys, size)
+	}
+}

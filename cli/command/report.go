@@ -40,7 +40,9 @@ func flatten(err error) []error {
 // repeat what the sentence before them said.
 func Text(err error) string {
 	s := strings.Join(strings.Fields(err.Error()), " ")
-	for _, kind := range []error{errdefs.ErrInvalidArgument, errdefs.ErrFailedPrecondition, errdefs.ErrUnavailable, errdefs.ErrOutOfRange} {
+	for _, kind := range []error{
+		errdefs.ErrInvalidArgument, errdefs.ErrFailedPrecondition, errdefs.ErrUnavailable, errdefs.ErrOutOfRange, errdefs.ErrAlreadyExists,
+	} {
 		s = strings.TrimSuffix(strings.TrimPrefix(s, kind.Error()+": "), ": "+kind.Error())
 	}
 	return s

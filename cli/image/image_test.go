@@ -54,6 +54,10 @@ func TestLoadThatTheNodeRefuses(t *testing.T) {
 	if r := c.Run(t, "image", "load", "/no/such/file"); r.Status != command.ExitFailure || !strings.Contains(r.Err, "/no/such/file: no such file") {
 		t.Errorf("%+v", r)
 	}
+	// What opens but cannot be read must not leave the node waiting.
+	if r := c.Run(t, "image", "load", t.TempDir()); r.Status != command.ExitFailure || !strings.Contains(r.Err, "is a directory") {
+		t.Errorf("%+v", r)
+	}
 	if r := c.Run(t, "image", "load", "-i", "a", "b"); r.Status != command.ExitMisuse {
 		t.Errorf("%+v, want a misuse", r)
 	}

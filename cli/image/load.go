@@ -59,31 +59,31 @@ func runLoad(ctx context.Context, env *command.Env, opts loadOptions) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	stream, err := local.LoadImage(ctx)
 	if err != nil {
 		return err
 	}
-	sent := make(chan error, 1)
-	go func() { sent <- send(stream, in) }()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		if err := send(stream, in); err != nil {
+			cancel(err) // the node would wait for the rest
+		}
+	}()
 	images, err := watch(env, opts.quiet, func() (*nodepb.ImageProgress, error) {
 		r, err := stream.Recv()
 		return r.GetProgress(), err
 	})
 	if err != nil {
-		cancel() // the sender may wait for a node that reads no more
-	}
-	// Reading standard input cannot be stopped: do not wait for a sender that
-	// is in it once the node has answered.
-	select {
-	case sendErr := <-sent:
-		err = errors.Join(sendErr, err)
-	case <-ctx.Done():
-	}
-	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		// The sender may be reading standard input, which cannot be stopped.
 		return fmt.Errorf("load image: %w", err)
 	}
+	<-sent // whoever writes to standard input is read to the end
 	for _, i := range images {
 		fmt.Fprintf(env.Out, "Loaded image: %s\n", i.GetName())
 	}

@@ -54,7 +54,7 @@ func runPull(ctx context.Context, env *command.Env, opts pullOptions) error {
 		return r.GetProgress(), err
 	})
 	if err != nil {
-		return fmt.Errorf("pull %s: %w", image, err)
+		return err // it names the image
 	}
 	for _, i := range images {
 		fmt.Fprintln(env.Out, i.GetName())

@@ -2,6 +2,7 @@ package images
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -40,6 +41,9 @@ func (s *Store) Load(ctx context.Context, r io.Reader, progress func(Progress)) 
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, fmt.Errorf("image archive ends too early: is it whole, and a docker-archive or OCI layout? (%w): %w", err, errdefs.ErrInvalidArgument)
 		}
 		return nil, fmt.Errorf("image archive is not a docker-archive or OCI layout for this platform: %w: %w",
 			err, errdefs.ErrInvalidArgument)

@@ -171,9 +171,15 @@ func TestLoadListRemove(t *testing.T) {
 	if _, err := s.Remove(t.Context(), "web:3", false); !errdefs.IsNotFound(err) {
 		t.Errorf("Remove = %v, want not found", err)
 	}
-	removed, err := s.Remove(t.Context(), one.GetDigest(), false)
-	if err != nil || len(removed) != 2 {
-		t.Errorf("Remove = %v, %v", removed, err)
+	id := strings.TrimPrefix(one.GetDigest(), "sha256:")
+	for _, id := range []string{one.GetDigest(), id, id[:12]} {
+		if _, err := s.Load(t.Context(), bytes.NewReader(raw), quiet); err != nil {
+			t.Fatal(err)
+		}
+		removed, err := s.Remove(t.Context(), id, false)
+		if err != nil || len(removed) == 0 || removed[0] != "docker.io/library/web:1" {
+			t.Errorf("Remove(%s) = %v, %v", id, removed, err)
+		}
 	}
 	if held, err := s.Held(t.Context()); err != nil || len(held) != 0 {
 		t.Errorf("Held = %v, %v", held, err)
@@ -182,7 +188,9 @@ func TestLoadListRemove(t *testing.T) {
 
 func TestLoadRefusesGarbage(t *testing.T) {
 	s := store(t, nil)
-	for label, raw := range map[string][]byte{"empty": nil, "text": []byte(strings.Repeat("hello ", 1000))} {
+	torn := archive(t, "web:1", sample(t))
+	torn = torn[:len(torn)/2]
+	for label, raw := range map[string][]byte{"empty": nil, "torn": torn, "text": []byte(strings.Repeat("hello ", 1000))} {
 		t.Run(label, func(t *testing.T) {
 			if got, err := s.Load(t.Context(), bytes.NewReader(raw), quiet); !errdefs.IsInvalidArgument(err) {
 				t.Errorf("Load = %v, %v, want invalid argument", got, err)
@@ -344,6 +352,12 @@ func TestPull(t *testing.T) {
 		_, err := s.Ensure(t.Context(), host+"/team/web:1", nil, "", quiet)
 		if err == nil || !errdefs.IsPermissionDenied(err) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("Ensure = %v", err)
+		}
+	})
+	t.Run("unreachable", func(t *testing.T) {
+		_, err := s.Pull(t.Context(), "localhost:1/web:1", "", quiet)
+		if err == nil || !strings.HasPrefix(err.Error(), `image "localhost:1/web:1": registry localhost:1: cannot reach it: dial tcp`) {
+			t.Errorf("Pull = %v", err)
 		}
 	})
 	t.Run("not there", func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -92,7 +93,9 @@ func explain(err error) error {
 		return fmt.Errorf("it is not there: %w", errdefs.ErrNotFound)
 	case errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err), errors.Is(err, docker.ErrInvalidAuthorization):
 		return fmt.Errorf("it is not there or needs a login (--with-registry-auth): %w", errdefs.ErrPermissionDenied)
-	default:
-		return fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)
 	}
+	if request, ok := errors.AsType[*url.Error](err); ok {
+		err = fmt.Errorf("cannot reach it: %w", request.Err)
+	}
+	return fmt.Errorf("%w: %w", err, errdefs.ErrUnavailable)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
@@ -27,7 +28,7 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, 
 	var errs []error
 	for _, record := range records {
 		if n := len(used[record.Name]); n > 0 && !force {
-			errs = append(errs, fmt.Errorf("image %q: %d containers of this node use it; --force removes it all the same: %w",
+			errs = append(errs, fmt.Errorf("image %q: containers of this node use it (%d); --force removes it all the same: %w",
 				Familiar(record.Name), n, errdefs.ErrFailedPrecondition))
 			continue
 		}
@@ -45,7 +46,8 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, 
 	return removed, errors.Join(errs...)
 }
 
-// match finds the records that name stands for.
+// match finds the records that name stands for: a reference, a digest, or the
+// beginning of one as lists show it.
 func (s *Store) match(ctx context.Context, name string) ([]images.Image, error) {
 	service := s.cfg.Client.ImageService()
 	if dgst, err := digest.Parse(name); err == nil {
@@ -55,17 +57,46 @@ func (s *Store) match(ctx context.Context, name string) ([]images.Image, error) 
 		}
 		return records, err
 	}
+	record, err := s.named(ctx, name)
+	if err == nil {
+		return []images.Image{record}, nil
+	}
+	if !isHex(name) || !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err) {
+		return nil, err
+	}
+	records, listErr := service.List(ctx, fmt.Sprintf("target.digest~=%q", "^sha256:"+name))
+	if listErr != nil {
+		return nil, fmt.Errorf("look for image %q: %w", name, listErr)
+	}
+	if len(records) == 0 {
+		return nil, err
+	}
+	for _, r := range records {
+		if r.Target.Digest != records[0].Target.Digest {
+			return nil, fmt.Errorf("image %q: several images begin like this: write more of the id: %w", name, errdefs.ErrInvalidArgument)
+		}
+	}
+	return records, nil
+}
+
+// named finds the record of a reference.
+func (s *Store) named(ctx context.Context, name string) (images.Image, error) {
 	r, err := parse(name)
 	if err != nil {
-		return nil, err
+		return images.Image{}, err
 	}
 	wanted := r.name
 	if r.digest != "" {
 		wanted = r.pinned()
 	}
-	record, err := service.Get(ctx, wanted)
+	record, err := s.cfg.Client.ImageService().Get(ctx, wanted)
 	if errdefs.IsNotFound(err) {
-		return nil, fmt.Errorf("image %q is not on this node: %w", name, errdefs.ErrNotFound)
+		err = fmt.Errorf("image %q is not on this node: %w", name, errdefs.ErrNotFound)
 	}
-	return []images.Image{record}, err
+	return record, err
+}
+
+// isHex reports whether s may be the beginning of a digest's hexadecimal part.
+func isHex(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789abcdef") == ""
 }

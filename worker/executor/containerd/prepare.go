@@ -140,12 +140,17 @@ func (x *Executor) spec(ctx context.Context, t *clusterpb.Task, img *images.Imag
 	if err != nil {
 		return nil, err
 	}
-	mounts, err := x.writeFiles(t)
+	mounts, err := x.volumes(ctx, t.GetId(), img)
+	if err != nil {
+		return nil, err
+	}
+	files, err := x.writeFiles(t)
 	if err != nil {
 		return nil, err
 	}
 	return recipe{
-		task: t, image: img, host: x.host, user: user, netns: netns, cgroup: x.cgroup(t.GetId()), mounts: mounts,
+		task: t, image: img, host: x.host, user: user, netns: netns, cgroup: x.cgroup(t.GetId()),
+		mounts: append(mounts, files...),
 	}.spec()
 }
 

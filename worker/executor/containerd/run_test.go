@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -122,6 +123,37 @@ func TestInside(t *testing.T) {
 				t.Errorf("printed %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestVolumes runs an image that declares volumes: one that it fills, one that
+// is not in it, one inside of another.
+func TestVolumes(t *testing.T) {
+	n := startNode(t)
+	n.busybox(t, box, func(c *v1.Config) {
+		c.Volumes = map[string]struct{}{"/var/lib/db": {}, "/etc/": {}, "/var/lib/db/log": {}}
+	})
+	const script = `stat -c '%a %u' /etc /etc/passwd /var/lib/db /var/lib/db/log
+grep -c -e ' /etc ' -e ' /var/lib/db ' -e ' /var/lib/db/log ' /proc/self/mounts
+hostname > /var/lib/db/log/name && cat /var/lib/db/log/name`
+	want := "1777 0\n644 0\n755 0\n755 0\n3\nbox\n"
+	change := container(func(c *clusterpb.ContainerSpec) { c.Hostname, c.ReadOnly = "box", true })
+	first, second := task(box, script, change), task(box, "ls /var/lib/db/log", change)
+	if got := n.output(t, first); got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+	if got := n.output(t, second); got != "" {
+		t.Errorf("another task finds %q in its volume", got)
+	}
+	if err := n.Release(t.Context(), first.GetId()); err != nil {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(n.dir, "state", "*", first.GetId(), "volumes")); err != nil || len(left) > 0 {
+		t.Errorf("left of the volumes: %q, %v", left, err)
+	}
+	n.busybox(t, box, func(c *v1.Config) { c.Volumes = map[string]struct{}{"/bin/busybox": {}} })
+	if err := n.Prepare(t.Context(), task(box, "true"), func(string) {}); err == nil || !strings.Contains(err.Error(), "/bin/busybox") {
+		t.Errorf("a volume over a file: %v", err)
 	}
 }
 

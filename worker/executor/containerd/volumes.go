@@ -1,0 +1,90 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	continuity "github.com/containerd/continuity/fs"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/muster/muster/worker/images"
+)
+
+// volumePaths are the folders that an image declares as volumes, outer before
+// inner ones.
+func volumePaths(declared map[string]struct{}) []string {
+	var paths []string
+	for p := range declared {
+		if p = path.Clean("/" + p); p != "/" {
+			paths = append(paths, p)
+		}
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// volumes gives the task a folder of its own for each volume that its image
+// declares, as Docker's anonymous volumes: filled with what the image has
+// there, outside of the layered root file system, removed with the task.
+func (x *Executor) volumes(ctx context.Context, taskID string, img *images.Image) ([]specs.Mount, error) {
+	paths := volumePaths(img.Config.Volumes)
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	dir := filepath.Join(x.taskDir(taskID), "volumes")
+	// Without a container nothing has been written: an earlier attempt that
+	// broke off may have copied half.
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("remove half-made volumes: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return nil, fmt.Errorf("make folder of volumes: %w", err)
+	}
+	layers, err := x.snapshots().Mounts(ctx, taskID)
+	if err != nil {
+		return nil, fmt.Errorf("find root file system: %w", err)
+	}
+	var mounts []specs.Mount
+	err = mount.WithReadonlyTempMount(ctx, layers, func(root string) error {
+		for i, p := range paths {
+			volume := filepath.Join(dir, strconv.Itoa(i))
+			if err := fillVolume(volume, root, p); err != nil {
+				return fmt.Errorf("volume %s of the image: %w", p, err)
+			}
+			mounts = append(mounts, specs.Mount{
+				Destination: p, Type: "bind", Source: volume, Options: []string{"rbind", "rprivate", "rw"},
+			})
+		}
+		return nil
+	})
+	return mounts, err
+}
+
+// fillVolume makes the folder volume like the one at path in the image: owner,
+// mode and content.
+func fillVolume(volume, root, path string) error {
+	source, err := continuity.RootPath(root, path)
+	if err != nil {
+		return fmt.Errorf("find it in the image: %w", err)
+	}
+	stat, err := os.Stat(source)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return os.Mkdir(volume, 0o755)
+	case err != nil:
+		return err
+	case !stat.IsDir():
+		return fmt.Errorf("it is a file, not a folder: %w", errdefs.ErrInvalidArgument)
+	}
+	// Not every file system keeps every attribute.
+	return continuity.CopyDir(volume, source, continuity.WithAllowXAttrErrors())
+}

@@ -139,6 +139,20 @@ schedule_delay = "1s"
 
 [plugins."io.containerd.monitor.task.v1.cgroups"]
 no_prometheus = true
-`, filepath.Join(m.cfg.StateDir, "root"), filepath.Join(m.cfg.RunDir, "state"),
-		m.Address(), m.Address()+".ttrpc")
+%s`, filepath.Join(m.cfg.StateDir, "root"), filepath.Join(m.cfg.RunDir, "state"),
+		m.Address(), m.Address()+".ttrpc", m.shimConfig())
+}
+
+// maxSocketDir is the longest folder, in bytes, that containerd takes for the
+// sockets of shims.
+const maxSocketDir = 42
+
+// shimConfig keeps the sockets of shims with our own, where a path so short
+// allows it; else they are in /run/containerd/s.
+func (m *Managed) shimConfig() string {
+	dir := filepath.Join(m.cfg.RunDir, "s")
+	if !filepath.IsAbs(dir) || len(dir) > maxSocketDir {
+		return ""
+	}
+	return fmt.Sprintf("\n[plugins.\"io.containerd.shim.v1.manager\"]\nsocket_dir = %q\n", dir)
 }

@@ -161,6 +161,11 @@ func (n *node) clean(t testing.TB) {
 	if err := n.RemoveCgroups(); err != nil {
 		t.Errorf("cgroups left: %v", err)
 	}
+	for _, dir := range []string{"s", "runc/muster"} {
+		if left, err := os.ReadDir(filepath.Join(n.dir, "run", dir)); err != nil || len(left) > 0 {
+			t.Errorf("sockets or notes of containers left in %s: %v, %v", dir, left, err)
+		}
+	}
 	if shims := processes(n.dir); len(shims) != 0 {
 		t.Errorf("processes left: %q", shims)
 	}

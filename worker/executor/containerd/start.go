@@ -3,6 +3,7 @@ package containerd
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -10,8 +11,10 @@ import (
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/api/types/runc/options"
 	taskpb "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
 	"github.com/moby/sys/signal"
 
 	"github.com/muster/muster/worker/logs"
@@ -58,8 +61,13 @@ func (x *Executor) createTask(ctx context.Context, t *clusterpb.Task) error {
 		return err
 	}
 	defer hold.Close()
+	// runc's notes about containers are with our own, not in /run/containerd.
+	runcOptions, err := typeurl.MarshalAnyToProto(&options.Options{Root: filepath.Join(x.cfg.RunDir, "runc")})
+	if err != nil {
+		return fmt.Errorf("encode options of runc: %w", err)
+	}
 	req := &tasks.CreateTaskRequest{
-		ContainerID: t.GetId(), Terminal: tty, Stdout: pipes.Stdout, Stderr: pipes.Stderr,
+		ContainerID: t.GetId(), Terminal: tty, Stdout: pipes.Stdout, Stderr: pipes.Stderr, Options: runcOptions,
 	}
 	for _, m := range mounts {
 		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,13 +45,13 @@ func thisHost() (host, error) {
 
 // advertised returns the address that IP|INTERFACE[:PORT] means. Empty means
 // the one address of the host that others could reach; more than one is an
-// error that lists them, as in Docker.
-func (h host) advertised(s string) (netip.AddrPort, error) {
+// error that lists them, as in Docker. Without a port it has the given one.
+func (h host) advertised(s string, port uint16) (netip.AddrPort, error) {
 	if s == "" {
 		addr, err := h.only()
-		return netip.AddrPortFrom(addr, spec.DefaultControlPort), err
+		return netip.AddrPortFrom(addr, port), err
 	}
-	name, port, err := splitPort(s)
+	name, port, err := splitPort(s, port)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -67,7 +68,7 @@ func (h host) listening(s string) (netip.AddrPort, error) {
 	if s == "" {
 		return netip.AddrPortFrom(netip.IPv6Unspecified(), spec.DefaultControlPort), nil
 	}
-	name, port, err := splitPort(s)
+	name, port, err := splitPort(s, spec.DefaultControlPort)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -75,14 +76,15 @@ func (h host) listening(s string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(addr, port), err
 }
 
-// splitPort takes the port off HOST, HOST:PORT, IPv6 or [IPv6]:PORT.
-func splitPort(s string) (name string, port uint16, err error) {
+// splitPort takes the port off HOST, HOST:PORT, IPv6 or [IPv6]:PORT; without
+// one it is fallback.
+func splitPort(s string, fallback uint16) (name string, port uint16, err error) {
 	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		return a.String(), spec.DefaultControlPort, nil
+		return a.String(), fallback, nil
 	}
 	name, p, err := net.SplitHostPort(s)
 	if err != nil {
-		return s, spec.DefaultControlPort, nil //nolint:nilerr // no port in it
+		return s, fallback, nil //nolint:nilerr // no port in it
 	}
 	n, err := strconv.ParseUint(p, 10, 16)
 	if err != nil || n == 0 {
@@ -105,6 +107,16 @@ func (h host) lookup(name string) (netip.Addr, error) {
 		}
 	}
 	return netip.Addr{}, fmt.Errorf("interface %s has no address that others can reach: %w", name, errdefs.ErrInvalidArgument)
+}
+
+// has reports whether a is an address of this host.
+func (h host) has(a netip.Addr) bool {
+	for _, addrs := range h.interfaces {
+		if slices.Contains(addrs, a) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h host) only() (netip.Addr, error) {

@@ -100,25 +100,39 @@ func found(r *nodepb.InitClusterRequest, h host) (*founding, error) {
 
 // addresses resolves what init and join are told about addresses.
 func addresses(h host, advertise, listen, dataPath string) (s settings, err error) {
-	if s.Advertise, err = h.advertised(advertise); err != nil {
-		return s, fmt.Errorf("--advertise-addr: %w", err)
-	}
 	if s.Listen, err = h.listening(listen); err != nil {
 		return s, fmt.Errorf("--listen-addr: %w", err)
+	}
+	if s.Advertise, err = h.advertised(advertise, s.Listen.Port()); err != nil {
+		return s, fmt.Errorf("--advertise-addr: %w", err)
 	}
 	if listen == "" {
 		// Who advertises another port and says nothing of listening means it.
 		s.Listen = netip.AddrPortFrom(s.Listen.Addr(), s.Advertise.Port())
 	}
-	s.DataPath = s.Advertise.Addr()
-	if dataPath != "" {
-		a, err := h.lookup(dataPath)
-		if err != nil {
-			return s, fmt.Errorf("--data-path-addr: %w", err)
+	s.DataPath, err = h.tunnelEnd(s.Advertise.Addr(), dataPath)
+	return s, err
+}
+
+// tunnelEnd is the address that the traffic between tasks leaves from. It must
+// be this host's own, while the one that others reach may be a router's.
+func (h host) tunnelEnd(advertised netip.Addr, dataPath string) (netip.Addr, error) {
+	if dataPath == "" {
+		if !h.has(advertised) {
+			return netip.Addr{}, fmt.Errorf(
+				"--advertise-addr %s is on no interface of this host: correct it, or if others reach this host by it, name its own address with --data-path-addr: %w",
+				advertised, errdefs.ErrInvalidArgument)
 		}
-		s.DataPath = a
+		return advertised, nil
 	}
-	return s, nil
+	addr, err := h.lookup(dataPath)
+	if err != nil {
+		return addr, fmt.Errorf("--data-path-addr: %w", err)
+	}
+	if !h.has(addr) {
+		return addr, fmt.Errorf("--data-path-addr %s is on no interface of this host: %w", addr, errdefs.ErrInvalidArgument)
+	}
+	return addr, nil
 }
 
 func dataPathPort(n uint32) (uint32, error) {

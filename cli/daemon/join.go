@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -49,6 +50,7 @@ func (d *Daemon) joinCluster(ctx context.Context, r *nodepb.JoinClusterRequest) 
 		return nil, err
 	}
 	if err := d.become(ctx, s, credentials, nil); err != nil {
+		d.takeBack(ctx, remote, credentials)
 		return nil, err
 	}
 	id := credentials.Identity
@@ -58,6 +60,25 @@ func (d *Daemon) joinCluster(ctx context.Context, r *nodepb.JoinClusterRequest) 
 		}
 	}
 	return &nodepb.JoinClusterResponse{NodeId: id.NodeID, Role: id.Role}, nil
+}
+
+// takeBack has the cluster forget a node that it gave a certificate to and
+// that then could not become a member.
+func (d *Daemon) takeBack(ctx context.Context, manager string, credentials *mtls.Credentials) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTimeout)
+	defer cancel()
+	conn, err := dial(manager, func() *mtls.Credentials { return credentials }, mtls.AnyManager())
+	if err == nil {
+		err = untilServed(ctx, func() error {
+			_, err := memberpb.NewMemberServiceClient(conn).Leave(ctx, &memberpb.LeaveRequest{})
+			return err
+		})
+		err = errors.Join(err, conn.Close())
+	}
+	if err != nil {
+		d.log.WarnContext(ctx, "the cluster still lists this node, which did not join: remove it with muster node rm",
+			"id", credentials.Identity.NodeID, "err", err)
+	}
 }
 
 // introduceTimeout bounds telling the managers of the availability.

@@ -125,7 +125,8 @@ func untilServed(ctx context.Context, call func() error) error {
 	}
 }
 
-// empty removes every container that muster has on this node.
+// empty removes every container that muster has on this node, and what only
+// containers need. containerd stays: it also keeps the images.
 func (d *Daemon) empty(ctx context.Context, m *member) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, emptyTimeout, fmt.Errorf("containers are not removed after %s: %w", emptyTimeout, errdefs.ErrUnavailable))
 	defer cancel()
@@ -144,5 +145,8 @@ func (d *Daemon) empty(ctx context.Context, m *member) error {
 		}
 		errs = append(errs, x.Remove(ctx, f.TaskID))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return errors.Join(x.RemoveCgroups(), d.runtime.stopIdleLogger(ctx))
 }

@@ -267,6 +267,7 @@ func (m *member) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	base.Go(func() error { return m.listener.Run(inner) })
 	base.Go(func() error { return serve(inner, m.server(), m.listener.For(listen.ProtocolGRPC)) })
+	g.Go(func() error { return m.daemon.runtime.runLogger(gctx) })
 	g.Go(func() error { return m.worker.Run(gctx) })
 	g.Go(func() error { return m.plane.Run(gctx) })
 	g.Go(func() error { return m.gossip.run(gctx) })

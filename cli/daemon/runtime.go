@@ -13,7 +13,6 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/executor/containerd"
@@ -28,14 +27,13 @@ const LoggerCommand = "logger"
 // childGrace is how long the logger gets to stop.
 const childGrace = 5 * time.Second
 
-// runtime is what the node needs to run containers, in a cluster or not:
-// containerd, the logger and the image store.
+// runtime is what the node needs to run containers: containerd and the image
+// store, in a cluster or not, and the logger while it is in one.
 type runtime struct {
 	cfg Config
 	log *slog.Logger
 	// managed is nil when containerd is not ours.
 	managed *containerd.Managed
-	logger  *supervise.Child
 	client  *client.Client
 	images  *images.Store
 }
@@ -68,8 +66,7 @@ func newRuntime(cfg Config, peers images.Fetcher, log *slog.Logger) (*runtime, e
 	r.images = images.New(images.Config{
 		Client: r.client, Namespace: containerd.Namespace, CertsDir: cfg.HostsDir, Fetcher: peers, Log: log.With("part", "images"),
 	})
-	r.logger, err = newLogger(cfg, log)
-	return r, err
+	return r, nil
 }
 
 // newLogger makes the child that writes the logs of all tasks: this program
@@ -115,25 +112,39 @@ func binDir(cfg Config) (string, error) {
 	return filepath.Dir(path), nil
 }
 
-// run keeps the children running until ctx is done. Our containerd is stopped
-// then, so that the next daemon starts the one it comes with; its containers
-// belong to their shims. The logger stays as long as containers may print.
+// run keeps our containerd running until ctx is done. It is stopped then, so
+// that the next daemon starts the one it comes with; its containers belong to
+// their shims.
 func (r *runtime) run(ctx context.Context) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.logger.Run(gctx) })
-	if r.managed != nil {
-		g.Go(func() error { return r.managed.Run(gctx) })
+	if r.managed == nil {
+		<-ctx.Done()
+		return r.client.Close()
 	}
-	err := g.Wait()
-	stop := context.WithoutCancel(ctx) // each stop has its own bound
-	if r.managed != nil {
-		err = errors.Join(err, r.managed.Stop(stop))
+	err := r.managed.Run(ctx)
+	return errors.Join(err, r.managed.Stop(context.WithoutCancel(ctx)), r.client.Close())
+}
+
+// runLogger keeps the logger running until ctx is done. It stays as long as
+// containers may print.
+func (r *runtime) runLogger(ctx context.Context) error {
+	logger, err := newLogger(r.cfg, r.log)
+	if err != nil {
+		return err
 	}
-	tasks, listErr := logs.PipeTasks(r.cfg.RunDir)
-	if listErr == nil && len(tasks) == 0 {
-		listErr = r.logger.Stop(stop, childGrace)
+	return errors.Join(logger.Run(ctx), r.stopIdleLogger(context.WithoutCancel(ctx)))
+}
+
+// stopIdleLogger stops a logger that no container prints to any more.
+func (r *runtime) stopIdleLogger(ctx context.Context) error {
+	tasks, err := logs.PipeTasks(r.cfg.RunDir)
+	if err != nil || len(tasks) > 0 {
+		return err
 	}
-	return errors.Join(err, listErr, r.client.Close())
+	logger, err := newLogger(r.cfg, r.log)
+	if err != nil {
+		return err
+	}
+	return logger.Stop(ctx, childGrace)
 }
 
 // executor returns an executor of tasks. network may be nil for one that only

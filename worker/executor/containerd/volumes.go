@@ -69,10 +69,10 @@ func (x *Executor) volumes(ctx context.Context, taskID string, img *images.Image
 	return mounts, err
 }
 
-// fillVolume makes the folder volume like the one at path in the image: owner,
+// fillVolume makes the folder volume like the one there is at a path of the image: owner,
 // mode and content.
-func fillVolume(volume, root, path string) error {
-	source, err := continuity.RootPath(root, path)
+func fillVolume(volume, root, at string) error {
+	source, err := continuity.RootPath(root, at)
 	if err != nil {
 		return fmt.Errorf("find it in the image: %w", err)
 	}

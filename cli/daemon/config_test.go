@@ -85,17 +85,17 @@ func TestMissingFileMattersOnlyWhenAsked(t *testing.T) {
 
 func TestHold(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
-	f, err := hold(dir)
+	f, err := hold("state", dir, 0o700)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := hold(dir); err == nil || !strings.Contains(err.Error(), "in use by another daemon (process") {
+	if _, err := hold("state", dir, 0o700); err == nil || !strings.Contains(err.Error(), "in use by another daemon (process") {
 		t.Errorf("a second daemon got: %v", err)
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := hold(dir)
+	again, err := hold("state", dir, 0o700)
 	if err != nil {
 		t.Fatalf("after the first let go: %v", err)
 	}

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -34,14 +33,17 @@ type Daemon struct {
 // Run runs the daemon until ctx is done or something it cannot do without
 // fails. Containers keep running.
 func Run(ctx context.Context, cfg Config, version string) (err error) {
-	lock, err := hold(cfg.StateDir)
+	state, err := hold("state", cfg.StateDir, 0o700)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	if err := os.MkdirAll(cfg.RunDir, 0o711); err != nil {
-		return fmt.Errorf("make run folder: %w", err)
+	defer func() { err = errors.Join(err, state.Close()) }()
+	// Sockets and pid files say nothing of the state folder they belong to.
+	run, err := hold("run", cfg.RunDir, 0o711)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, run.Close()) }()
 	log := cfg.Logger().With("node", cfg.Name)
 	d := &Daemon{cfg: cfg, version: version, log: log, peers: &peers{}, failed: make(chan error, 1)}
 	log.InfoContext(ctx, "muster starts", "version", version, "state", cfg.StateDir, "pid", os.Getpid())

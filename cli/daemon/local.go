@@ -23,7 +23,7 @@ import (
 // can open the socket; who can is trusted with everything.
 func (d *Daemon) serveLocal(ctx context.Context) error {
 	path := d.cfg.Socket()
-	// The state folder's lock is held: a socket that is there is a dead one.
+	// The run folder's lock is held: a socket that is there is a dead one.
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the old socket: %w", err)
 	}

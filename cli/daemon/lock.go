@@ -10,27 +10,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hold makes dir and keeps every other daemon out of it until the returned
-// file is closed, or this process ends however it ends.
-func hold(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make state folder: %w", err)
+// hold makes the folder of --kind-dir and keeps every other daemon out of it
+// until the returned file is closed, or this process ends however it ends.
+func hold(kind, dir string, mode os.FileMode) (*os.File, error) {
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return nil, fmt.Errorf("make %s folder: %w", kind, err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "daemon.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock state folder: %w", err)
+		return nil, fmt.Errorf("lock %s folder: %w", kind, err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 20)) // empty when it cannot be read
 		_ = f.Close()
-		return nil, fmt.Errorf("the state folder %s is in use by another daemon (process %s): stop it, or give this one another --state-dir: %w",
-			dir, holder, errdefs.ErrFailedPrecondition)
+		return nil, fmt.Errorf("the %s folder %s is in use by another daemon (process %s): stop it, or give this one another --%s-dir: %w",
+			kind, dir, holder, kind, errdefs.ErrFailedPrecondition)
 	}
 	if err := f.Truncate(0); err != nil {
-		return nil, fmt.Errorf("lock state folder: %w", err)
+		return nil, fmt.Errorf("lock %s folder: %w", kind, err)
 	}
 	if _, err := f.WriteAt(fmt.Append(nil, os.Getpid()), 0); err != nil {
-		return nil, fmt.Errorf("lock state folder: %w", err)
+		return nil, fmt.Errorf("lock %s folder: %w", kind, err)
 	}
 	return f, nil
 }

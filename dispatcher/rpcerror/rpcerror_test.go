@@ -68,6 +68,7 @@ func TestNothingToTranslate(t *testing.T) {
 }
 
 func TestConnectionErrorsArePlain(t *testing.T) {
+	const certificate = "the other side refused this node's certificate: it has expired, belongs to another cluster or to a removed node, or may not use this port"
 	tests := map[string]struct{ message, want string }{
 		"refused": {
 			`connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.1:2377: connect: connection refused"`,
@@ -83,14 +84,18 @@ func TestConnectionErrorsArePlain(t *testing.T) {
 		},
 		"refused certificate": {
 			`connection error: desc = "error reading server preface: remote error: tls: bad certificate"`,
-			"the other side refused this node's certificate: it has expired, belongs to another cluster, or may not use this port",
+			certificate,
 		},
 		"other text": {"no leader is known", "no leader is known"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := rpcerror.FromWire(status.Error(codes.Unavailable, tt.message))
-			if !errdefs.IsUnavailable(got) || got.Error() != tt.want {
+			kind := errdefs.IsUnavailable
+			if tt.want == certificate {
+				kind = errdefs.IsPermissionDenied // for good: nobody is to ask again
+			}
+			if !kind(got) || got.Error() != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})

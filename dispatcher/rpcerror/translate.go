@@ -37,11 +37,19 @@ func FromWire(err error) error {
 	if s.Code() == codes.Unimplemented && unknownMethod.MatchString(message) {
 		message = "the daemon on the other side is of another version: " + message
 	}
-	return errgrpc.ToNative(status.Error(s.Code(), message))
+	code := s.Code()
+	if code == codes.Unavailable && strings.HasSuffix(message, refused) {
+		code = codes.PermissionDenied // asking again would not help
+	}
+	return errgrpc.ToNative(status.Error(code, message))
 }
 
 // unknownMethod is how gRPC says that a server lacks a service or a method.
 var unknownMethod = regexp.MustCompile(`^(unknown (service|method) |method \w+ not implemented$)`)
+
+// refused is all that can be said to a client whose certificate was not taken:
+// TLS tells it no more.
+const refused = "the other side refused this node's certificate: it has expired, belongs to another cluster or to a removed node, or may not use this port"
 
 // statusText is how a status prints inside another error.
 var statusText = regexp.MustCompile(`rpc error: code = \w+ desc = `)
@@ -77,8 +85,7 @@ func plain(message string) string {
 		strings.HasSuffix(message, "first record does not look like a TLS handshake"):
 		return "who answers there is no muster node"
 	case strings.HasSuffix(message, "remote error: tls: bad certificate"):
-		// TLS tells a refused client no more than this.
-		return "the other side refused this node's certificate: it has expired, belongs to another cluster, or may not use this port"
+		return refused
 	}
 	return message
 }

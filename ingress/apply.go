@@ -15,6 +15,10 @@ import (
 // differences of their tables. It adds before it takes away, so that nothing
 // that stays is ever missing.
 func (k *kernel) apply(have, want *state, tables tableChanges) error {
+	// A connection that began without a zone would be lost to the zone later.
+	if err := applyTables(ruleset.Zones, want, tables); err != nil {
+		return err
+	}
 	link, err := k.applyDevice(have, want)
 	if err != nil {
 		return err
@@ -35,12 +39,23 @@ func (k *kernel) apply(have, want *state, tables tableChanges) error {
 			return fmt.Errorf("add routing rule %s: %w", p, err)
 		}
 	}
-	for fam, t := range want.tables {
-		if err := ruleset.Apply(tables[fam], t); err != nil {
+	if err := applyTables(ruleset.Mesh, want, tables); err != nil {
+		return err
+	}
+	return k.takeAway(link, have, want)
+}
+
+// applyTables makes the changes of the tables of one name.
+func applyTables(name string, want *state, tables tableChanges) error {
+	for id, t := range want.tables {
+		if id.Name != name {
+			continue
+		}
+		if err := ruleset.Apply(tables[id], t); err != nil {
 			return err
 		}
 	}
-	return k.takeAway(link, have, want)
+	return nil
 }
 
 // takeAway removes what have holds beside want. What is gone already is fine.

@@ -42,6 +42,9 @@ func TestDrift(t *testing.T) {
 		"sysctl changed":     {"sysctl -qw net.ipv4.ip_forward=0", "sysctl net/ipv4/ip_forward is not 1"},
 		"veth deleted":       {"ip link del " + link, "task a is not attached"},
 		"task route deleted": {"ip route del 10.88.0.10 dev " + link, "task a is not attached"},
+		"zone deleted":       {"nft flush chain ip muster_zones zone", "nftables ip muster_zones: chain zone has other rules"},
+		"zones deleted":      {"nft delete table ip6 muster_zones", "nftables ip6 muster_zones: the table is missing"},
+		"foreign zone":       {"nft add chain ip muster_zones mine", "nftables ip muster_zones: chain mine is left over"},
 		"everything of nft":  {"nft flush ruleset", "the table is missing"},
 	}
 	for name, tt := range tests {

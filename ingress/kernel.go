@@ -74,13 +74,13 @@ func (k *kernel) read(want *state) (*state, error) {
 			s.sysctls.add(setting{w.path, v})
 		}
 	}
-	for fam := range want.tables {
-		t, err := ruleset.Read(fam)
+	for id := range want.tables {
+		t, err := ruleset.Read(id)
 		if err != nil {
 			return nil, err
 		}
 		if t != nil {
-			s.tables[fam] = t
+			s.tables[id] = t
 		}
 	}
 	return s, nil

@@ -211,9 +211,9 @@ func serveTCP(ln net.Listener, name string, wg *sync.WaitGroup) {
 		}
 		wg.Go(func() {
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(4 * time.Second)) //nolint:errcheck // a lost client ends this
 			buf := make([]byte, 64)
 			for {
+				c.SetDeadline(time.Now().Add(4 * time.Second)) //nolint:errcheck // a lost client ends this
 				if _, err := c.Read(buf); err != nil {
 					return
 				}
@@ -238,11 +238,15 @@ func clientOf(a net.Addr) string { return netip.MustParseAddrPort(a.String()).Ad
 
 // dial connects from a namespace.
 func (l *lab) dial(ns, network, addr string) (net.Conn, error) {
+	return l.dialBy(&net.Dialer{}, ns, network, addr)
+}
+
+func (l *lab) dialBy(d *net.Dialer, ns, network, addr string) (net.Conn, error) {
 	var c net.Conn
 	err := inNetns(ns, func() (err error) {
 		ctx, cancel := context.WithTimeout(l.t.Context(), l.patience)
 		defer cancel()
-		c, err = (&net.Dialer{}).DialContext(ctx, network, addr)
+		c, err = d.DialContext(ctx, network, addr)
 		return err
 	})
 	if err == nil {

@@ -34,7 +34,8 @@ const (
 // mac is a link address that can be compared.
 type mac [6]byte
 
-// nodeMAC is the address of a node's VXLAN device.
+// nodeMAC is the address of a node's VXLAN device. Its last two bytes are also
+// the conntrack zone of what comes in by that node.
 func nodeMAC(index uint32) mac {
 	return mac{0x02, 'm', 'u', 0, byte(index >> 8), byte(index)}
 }

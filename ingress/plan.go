@@ -14,6 +14,8 @@ import (
 type facts struct {
 	mtu  int  // of the device that has the underlay address
 	ipv6 bool // the kernel has IPv6
+	// zones says that the kernel has conntrack zones, or may have them.
+	zones bool
 	// strict says that net.ipv4.conf.all.rp_filter is 1: each device's own
 	// setting then counts only if it is larger.
 	strict bool
@@ -29,11 +31,20 @@ func plan(w *Want, f facts) *state {
 		planNode(s, n, f)
 	}
 	planRouting(s, w, f)
-	s.tables[nftables.TableFamilyIPv4] = planTable(nftables.TableFamilyIPv4, w, f)
-	if f.ipv6 {
-		s.tables[nftables.TableFamilyIPv6] = planTable(nftables.TableFamilyIPv6, w, f)
+	for _, fam := range tableFamilies(f.ipv6) {
+		s.addTable(planTable(fam, w, f))
+		if f.zones {
+			s.addTable(ruleset.NewZones(fam, names(f)))
+		}
 	}
 	return s
+}
+
+func tableFamilies(ipv6 bool) []nftables.TableFamily {
+	if ipv6 {
+		return []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6}
+	}
+	return []nftables.TableFamily{nftables.TableFamilyIPv4}
 }
 
 func planOverlay(s *state, w *Want, f facts) {

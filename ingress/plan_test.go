@@ -12,7 +12,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/nftables"
 
 	"github.com/muster/muster/ingress/ruleset"
 )
@@ -52,9 +51,11 @@ func render(s *state) string {
 	section("route", texts(s.routes))
 	section("rule", texts(s.rules))
 	section("sysctl", texts(s.sysctls))
-	for _, fam := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
-		if t := s.tables[fam]; t != nil {
-			fmt.Fprintf(&b, "table family %d:\n%s", fam, t)
+	for _, name := range []string{ruleset.Mesh, ruleset.Zones} {
+		for _, fam := range tableFamilies(true) {
+			if t := s.tables[ruleset.ID{Family: fam, Name: name}]; t != nil {
+				fmt.Fprintf(&b, "table %s family %d:\n%s", name, fam, t)
+			}
 		}
 	}
 	return b.String()
@@ -97,7 +98,9 @@ func example() *Want {
 	}
 }
 
-func exampleFacts() facts { return facts{mtu: 1500, ipv6: true, vni: DefaultVNI, port: DefaultPort} }
+func exampleFacts() facts {
+	return facts{mtu: 1500, ipv6: true, zones: true, vni: DefaultVNI, port: DefaultPort}
+}
 
 func TestPlan(t *testing.T) {
 	v6 := example()
@@ -149,7 +152,11 @@ func TestRuleset(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, fam := range []string{"ip", "ip6"} {
-		golden(t, fam+".nft.golden", l.in(l.nodes[0].netns, "nft", "-s", "list", "table", fam, "muster"))
+		var text string
+		for _, name := range []string{ruleset.Mesh, ruleset.Zones} {
+			text += l.in(l.nodes[0].netns, "nft", "-s", "list", "table", fam, name)
+		}
+		golden(t, fam+".nft.golden", text)
 	}
 }
 

@@ -44,10 +44,10 @@ type Plane struct {
 	mtu   atomic.Int64  // of tasks' devices, once ready
 
 	// applying lets one goroutine at a time change what apply changes, and
-	// guards known: what the kernel holds if nobody else changed it, nil if
-	// that is not known.
+	// guards what follows it.
 	applying *semaphore.Weighted
-	known    *state
+	known    *state // what the kernel holds if nobody else changed it, nil if that is not known
+	zoneless bool   // the kernel has no conntrack zones
 
 	mu       sync.Mutex
 	attached map[string]bool // tasks attached by this process

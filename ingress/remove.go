@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -14,12 +13,11 @@ import (
 // remove takes away what carries our names and numbers, whoever made it.
 // Sysctls stay: others may rely on them by now.
 func (k *kernel) remove() error {
-	for _, fam := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
-		if fam == nftables.TableFamilyIPv6 && !k.ipv6 {
-			continue
-		}
-		if err := ruleset.Remove(fam); err != nil {
-			return err
+	for _, fam := range tableFamilies(k.ipv6) {
+		for _, name := range []string{ruleset.Mesh, ruleset.Zones} {
+			if err := ruleset.Remove(ruleset.ID{Family: fam, Name: name}); err != nil {
+				return err
+			}
 		}
 	}
 	links, err := k.taskLinks()

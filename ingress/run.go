@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/ingress/ruleset"
 )
 
 // How long to wait before trying again what failed.
@@ -62,7 +64,13 @@ func (p *Plane) apply(ctx context.Context, full bool) error {
 	defer p.applying.Release(1)
 	known := p.known
 	p.known = nil // until all is well
-	err := p.in(func(k *kernel) error { return p.applyKernel(ctx, k, w, known, full) })
+	do := func(k *kernel) error { return p.applyKernel(ctx, k, w, known, full) }
+	err := p.in(do)
+	if errors.Is(err, ruleset.ErrNoZones) {
+		p.zoneless = true
+		p.log.WarnContext(ctx, "connections from one address and port through two nodes to one task will fail", "err", err)
+		err = p.in(do)
+	}
 	if err != nil {
 		return err
 	}
@@ -110,7 +118,10 @@ func (p *Plane) facts(k *kernel, w *Want) (facts, error) {
 		return facts{}, err
 	}
 	filter, err := readSysctl("net/ipv4/conf/all/rp_filter")
-	return facts{mtu: mtu, ipv6: k.ipv6, strict: filter == "1", vni: p.cfg.VNI, port: cmp.Or(int(w.Port), p.cfg.Port)}, err
+	return facts{
+		mtu: mtu, ipv6: k.ipv6, zones: !p.zoneless, strict: filter == "1",
+		vni: p.cfg.VNI, port: cmp.Or(int(w.Port), p.cfg.Port),
+	}, err
 }
 
 func (p *Plane) countRepairs(ctx context.Context, lines []string) {

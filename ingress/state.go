@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/google/nftables"
-
 	"github.com/muster/muster/ingress/ruleset"
 )
 
@@ -22,7 +20,7 @@ type state struct {
 	rules  set[policy]
 	// sysctls are settings below /proc/sys.
 	sysctls set[setting]
-	tables  map[nftables.TableFamily]*ruleset.Table
+	tables  map[ruleset.ID]*ruleset.Table
 }
 
 type set[T comparable] map[T]struct{}
@@ -87,9 +85,11 @@ func newState() *state {
 	return &state{
 		addrs: make(set[netip.Prefix]), neighs: make(set[neigh]), frames: make(set[frame]),
 		routes: make(set[route]), rules: make(set[policy]), sysctls: make(set[setting]),
-		tables: make(map[nftables.TableFamily]*ruleset.Table),
+		tables: make(map[ruleset.ID]*ruleset.Table),
 	}
 }
+
+func (s *state) addTable(t *ruleset.Table) { s.tables[t.ID] = t }
 
 // forgetDevice drops what goes when the overlay device goes, or goes down.
 func (s *state) forgetDevice() {
@@ -103,13 +103,13 @@ func (s *state) forgetDevice() {
 	}
 }
 
-// tableChanges are the differences between tables, by family.
-type tableChanges map[nftables.TableFamily]ruleset.Changes
+// tableChanges are the differences between tables.
+type tableChanges map[ruleset.ID]ruleset.Changes
 
 func diffTables(have, want *state) tableChanges {
 	c := make(tableChanges)
-	for fam, t := range want.tables {
-		c[fam] = ruleset.Diff(have.tables[fam], t)
+	for id, t := range want.tables {
+		c[id] = ruleset.Diff(have.tables[id], t)
 	}
 	return c
 }
@@ -128,8 +128,8 @@ func drift(have, want *state) []string {
 	for _, s := range want.sysctls.minus(have.sysctls) {
 		lines = append(lines, fmt.Sprintf("sysctl %s is not %s", s.path, s.value))
 	}
-	for fam, t := range want.tables {
-		lines = append(lines, ruleset.Diff(have.tables[fam], t).Describe(t)...)
+	for id, t := range want.tables {
+		lines = append(lines, ruleset.Diff(have.tables[id], t).Describe(t)...)
 	}
 	slices.Sort(lines)
 	return lines

@@ -23,23 +23,23 @@ const chunk = 500
 // once and acknowledged message by message. 20,000 endpoints need about 3 MiB.
 const socketBuffer = 64 << 20
 
-// Read returns the kernel's table of a family, or nil if there is none. It
-// works in the network namespace of the calling thread, as all of this file.
-func Read(fam nftables.TableFamily) (*Table, error) {
+// Read returns the kernel's table, or nil if there is none. It works in the
+// network namespace of the calling thread, as all of this file.
+func Read(id ID) (*Table, error) {
 	c, err := open()
 	if err != nil {
 		return nil, err
 	}
 	defer c.CloseLasting() //nolint:errcheck // nothing is buffered
-	nt, err := c.ListTableOfFamily(Name, fam)
+	nt, err := c.ListTableOfFamily(id.Name, id.Family)
 	if errors.Is(err, fs.ErrNotExist) || nt == nil && err == nil {
 		return nil, nil //nolint:nilnil // documented
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list nftables table %s: %w", Name, err)
+		return nil, fmt.Errorf("list nftables table %s: %w", id.Name, err)
 	}
-	t := &Table{Family: fam, Chains: make(map[string]*Chain), Sets: make(map[string]*Set)}
-	if err := t.readChains(c, nt); err != nil {
+	t := &Table{ID: id, Chains: make(map[string]*Chain), Sets: make(map[string]*Set)}
+	if err := t.readChains(c); err != nil {
 		return nil, err
 	}
 	if err := t.readSets(c, nt); err != nil {
@@ -48,22 +48,21 @@ func Read(fam nftables.TableFamily) (*Table, error) {
 	return t, nil
 }
 
-func (t *Table) readChains(c *nftables.Conn, nt *nftables.Table) error {
+func (t *Table) readChains(c *nftables.Conn) error {
 	chains, err := c.ListChainsOfTableFamily(t.Family)
 	if err != nil {
 		return fmt.Errorf("list nftables chains: %w", err)
 	}
+	tags, err := ruleTags(t.ID)
+	if err != nil {
+		return fmt.Errorf("list rules of nftables table %s: %w", t.Name, err)
+	}
 	for _, nc := range chains {
-		if nc.Table.Name != Name {
+		if nc.Table.Name != t.Name {
 			continue
 		}
 		chain := &Chain{Type: nc.Type, Hook: nc.Hooknum, Priority: nc.Priority}
-		rules, err := c.GetRules(nt, nc)
-		if err != nil {
-			return fmt.Errorf("list rules of nftables chain %s: %w", nc.Name, err)
-		}
-		for _, r := range rules {
-			tag, _ := userdata.GetString(r.UserData, userdata.TypeComment)
+		for _, tag := range tags[nc.Name] {
 			chain.Rules = append(chain.Rules, Rule{Tag: tag})
 		}
 		t.Chains[nc.Name] = chain
@@ -116,12 +115,15 @@ func Apply(changes Changes, want *Table) error {
 	if changes.Len() == 0 {
 		return nil
 	}
+	if changes.Rebuild != "" && want.Name == Zones {
+		return rebuildEncoded(want)
+	}
 	c, err := open()
 	if err != nil {
 		return err
 	}
 	defer c.CloseLasting() //nolint:errcheck // nothing is buffered
-	w := writer{c, &nftables.Table{Name: Name, Family: want.Family}}
+	w := writer{c, &nftables.Table{Name: want.Name, Family: want.Family}}
 	if changes.Rebuild != "" {
 		err = w.rebuild(want)
 	} else {
@@ -136,17 +138,17 @@ func Apply(changes Changes, want *Table) error {
 	return nil
 }
 
-// Remove deletes the table of a family, if there is one.
-func Remove(fam nftables.TableFamily) error {
+// Remove deletes the table, if there is one.
+func Remove(id ID) error {
 	c, err := open()
 	if err != nil {
 		return err
 	}
-	defer c.CloseLasting()                                    //nolint:errcheck // nothing is buffered
-	t := c.AddTable(&nftables.Table{Name: Name, Family: fam}) // so that deleting it cannot fail
+	defer c.CloseLasting()                                             //nolint:errcheck // nothing is buffered
+	t := c.AddTable(&nftables.Table{Name: id.Name, Family: id.Family}) // so that deleting it cannot fail
 	c.DelTable(t)
 	if err := c.Flush(); err != nil {
-		return fmt.Errorf("delete nftables table %s: %w", Name, err)
+		return fmt.Errorf("delete nftables table %s: %w", id.Name, err)
 	}
 	return nil
 }

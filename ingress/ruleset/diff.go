@@ -133,7 +133,7 @@ func (c Changes) Describe(t *Table) []string {
 	}
 	var lines []string
 	add := func(format string, args ...any) {
-		lines = append(lines, fmt.Sprintf("nftables %s %s: ", fam, Name)+fmt.Sprintf(format, args...))
+		lines = append(lines, fmt.Sprintf("nftables %s %s: ", fam, t.Name)+fmt.Sprintf(format, args...))
 	}
 	if c.Rebuild != "" {
 		add("%s", c.Rebuild)

@@ -33,7 +33,7 @@ const (
 // New returns the table of a mesh that publishes nothing.
 func New(fam nftables.TableFamily, n Names) *Table {
 	f := familyOf(fam)
-	t := &Table{Family: fam, Chains: make(map[string]*Chain), Sets: make(map[string]*Set)}
+	t := &Table{ID: ID{Family: fam, Name: Mesh}, Chains: make(map[string]*Chain), Sets: make(map[string]*Set)}
 	t.addSets(f)
 	hook := func(name string, typ nftables.ChainType, h *nftables.ChainHook, prio *nftables.ChainPriority, rules ...Rule) {
 		t.Chains[name] = &Chain{Type: typ, Hook: h, Priority: prio, Rules: rules}

@@ -3,17 +3,27 @@ package ruleset
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 )
 
-// Name is the name of our table in each family.
-const Name = "muster"
+// The names of our tables, of which there is one in each family.
+const (
+	Mesh  = "muster"       // what carries connections to tasks
+	Zones = "muster_zones" // what keeps those of different ingress nodes apart
+)
+
+// ID tells the tables of a kernel apart.
+type ID struct {
+	Family nftables.TableFamily // ip or ip6; no type of nftables holds both
+	Name   string
+}
 
 // Table is one nftables table: what it should hold, or what the kernel holds.
 type Table struct {
-	Family nftables.TableFamily // ip or ip6; no type of nftables holds both
+	ID
 	Chains map[string]*Chain
 	Sets   map[string]*Set
 }
@@ -32,6 +42,9 @@ type Rule struct {
 	// digest of its expressions, so that two rules with one tag are one rule.
 	Tag   string
 	Exprs []expr.Any
+	// encoded is what the rule does in the kernel's form, if the library has
+	// no expressions for it.
+	encoded [][]byte
 }
 
 // Set is a set, or a map when Spec.IsMap. Element keys and values are in the
@@ -59,17 +72,24 @@ func (s *Set) verdicts() bool {
 
 // rule makes a rule that says why it is there.
 func rule(family nftables.TableFamily, why string, parts ...[]expr.Any) Rule {
-	var exprs []expr.Any
-	for _, p := range parts {
-		exprs = append(exprs, p...)
-	}
-	sum := sha256.New()
+	exprs := slices.Concat(parts...)
+	return Rule{Tag: tag(why, encode(family, exprs)), Exprs: exprs}
+}
+
+func tag(why string, encoded [][]byte) string {
+	sum := sha256.Sum256(slices.Concat(encoded...))
+	return fmt.Sprintf("%s [%x]", why, sum[:4])
+}
+
+// encode brings expressions into the kernel's form.
+func encode(family nftables.TableFamily, exprs []expr.Any) [][]byte {
+	encoded := make([][]byte, 0, len(exprs))
 	for _, e := range exprs {
 		b, err := expr.Marshal(byte(family), e)
 		if err != nil {
-			panic(fmt.Sprintf("ruleset: rule %q: %v", why, err)) // our own rules always marshal
+			panic(fmt.Sprintf("ruleset: encode %T: %v", e, err)) // our own expressions always marshal
 		}
-		sum.Write(b)
+		encoded = append(encoded, b)
 	}
-	return Rule{Tag: fmt.Sprintf("%s [%x]", why, sum.Sum(nil)[:4]), Exprs: exprs}
+	return encoded
 }

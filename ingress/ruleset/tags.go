@@ -1,0 +1,56 @@
+package ruleset
+
+import (
+	"fmt"
+
+	"github.com/google/nftables/userdata"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// ruleTags returns the tags of a table's rules, in order, by chain. The
+// library would also decode what the rules do, and cannot for those it cannot write.
+func ruleTags(id ID) (map[string][]string, error) {
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return nil, fmt.Errorf("open nftables: %w", err)
+	}
+	defer c.Close()
+	if err := bigBuffers(c); err != nil {
+		return nil, fmt.Errorf("open nftables: %w", err)
+	}
+	request, err := message(id.Family, unix.NFT_MSG_GETRULE, netlink.Request|netlink.Dump, func(e *netlink.AttributeEncoder) {
+		e.String(unix.NFTA_RULE_TABLE, id.Name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	rules, err := c.Execute(request)
+	if err != nil {
+		return nil, err
+	}
+	tags := make(map[string][]string)
+	for _, r := range rules {
+		if len(r.Data) < headerLen {
+			continue
+		}
+		attrs, err := netlink.NewAttributeDecoder(r.Data[headerLen:])
+		if err != nil {
+			return nil, err
+		}
+		var chain, tag string
+		for attrs.Next() {
+			switch attrs.Type() {
+			case unix.NFTA_RULE_CHAIN:
+				chain = attrs.String()
+			case unix.NFTA_RULE_USERDATA:
+				tag, _ = userdata.GetString(attrs.Bytes(), userdata.TypeComment)
+			}
+		}
+		if err := attrs.Err(); err != nil {
+			return nil, err
+		}
+		tags[chain] = append(tags[chain], tag)
+	}
+	return tags, nil
+}

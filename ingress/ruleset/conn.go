@@ -116,7 +116,7 @@ func Apply(changes Changes, want *Table) error {
 		return nil
 	}
 	if changes.Rebuild != "" && want.Name == Zones {
-		return rebuildEncoded(want)
+		return rebuildEncoded(want, changes.Create)
 	}
 	c, err := open()
 	if err != nil {
@@ -125,7 +125,7 @@ func Apply(changes Changes, want *Table) error {
 	defer c.CloseLasting() //nolint:errcheck // nothing is buffered
 	w := writer{c, &nftables.Table{Name: want.Name, Family: want.Family}}
 	if changes.Rebuild != "" {
-		err = w.rebuild(want)
+		err = w.rebuild(want, changes.Create)
 	} else {
 		err = w.update(changes, want)
 	}
@@ -183,10 +183,12 @@ type writer struct {
 	t *nftables.Table
 }
 
-func (w writer) rebuild(want *Table) error {
-	w.c.AddTable(w.t) // so that deleting it cannot fail
-	w.c.DelTable(w.t)
+func (w writer) rebuild(want *Table, create bool) error {
 	w.c.AddTable(w.t)
+	if !create {
+		w.c.DelTable(w.t) // it is there, by the first AddTable at the latest
+		w.c.AddTable(w.t)
+	}
 	for i, name := range slices.Sorted(maps.Keys(want.Sets)) {
 		spec := w.set(want.Sets[name])
 		spec.ID = uint32(i + 1) // unique in the transaction; the library's own counter is not safe for concurrent use

@@ -55,13 +55,15 @@ func setOriginalZone() []byte {
 	return b
 }
 
-// rebuildEncoded replaces a table that has no sets, and whose rules are encoded.
-func rebuildEncoded(t *Table) error {
+// rebuildEncoded replaces or creates a table that has no sets, and whose rules are encoded.
+func rebuildEncoded(t *Table, create bool) error {
 	tx := transaction{fam: t.Family}
 	table := func(e *netlink.AttributeEncoder) { e.String(unix.NFTA_TABLE_NAME, t.Name) }
-	tx.add(unix.NFT_MSG_NEWTABLE, netlink.Create, table) // so that deleting it cannot fail
-	tx.add(unix.NFT_MSG_DELTABLE, 0, table)
 	tx.add(unix.NFT_MSG_NEWTABLE, netlink.Create, table)
+	if !create {
+		tx.add(unix.NFT_MSG_DELTABLE, 0, table) // it is there, by the first message at the latest
+		tx.add(unix.NFT_MSG_NEWTABLE, netlink.Create, table)
+	}
 	for name, c := range t.Chains {
 		tx.add(unix.NFT_MSG_NEWCHAIN, netlink.Create, func(e *netlink.AttributeEncoder) {
 			e.String(unix.NFTA_CHAIN_TABLE, t.Name)

@@ -23,6 +23,10 @@ import (
 // dialTimeout bounds how long a command waits to reach its daemon.
 const dialTimeout = 5 * time.Second
 
+// maxAnswer is the largest answer in bytes that a command takes: a list of
+// some 100,000 tasks. Daemons take messages as large.
+const maxAnswer = 64 << 20
+
 // link is the one connection a command makes, on first use.
 type link struct {
 	env *Env
@@ -91,6 +95,7 @@ func (l *link) connect() (*grpc.ClientConn, error) {
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, l.to.network, l.to.addr)
 		}),

@@ -15,10 +15,12 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/mtls/mtlstest"
 	"github.com/muster/muster/dispatcher/rpcerror"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
@@ -57,6 +59,11 @@ type noService struct {
 
 func (noService) GetService(context.Context, *controlpb.GetServiceRequest) (*controlpb.GetServiceResponse, error) {
 	return nil, errdefs.ErrNotFound.WithMessage("no service")
+}
+
+func (noService) ListTasks(context.Context, *controlpb.ListTasksRequest) (*controlpb.ListTasksResponse, error) {
+	long := strings.Repeat("x", 5<<20)
+	return &controlpb.ListTasksResponse{Tasks: []*clusterpb.Task{{Status: &clusterpb.TaskStatus{Err: long}}}}, nil
 }
 
 // serve runs a control API on a listener until the test ends.
@@ -195,5 +202,20 @@ func TestTCPHost(t *testing.T) {
 				t.Errorf("the local API of another machine: %v, want a misuse", err)
 			}
 		})
+	}
+}
+
+// TestLongAnswer asks for more than gRPC takes by default, as the tasks of a
+// large cluster are.
+func TestLongAnswer(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	serve(t, listen(t, "unix", path), grpc.Creds(insecure.NewCredentials()))
+	control, err := testEnv(t, "unix://"+path).Control()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := control.ListTasks(t.Context(), &controlpb.ListTasksRequest{})
+	if err != nil || len(r.GetTasks()) != 1 {
+		t.Errorf("%d tasks, %v", len(r.GetTasks()), err)
 	}
 }

@@ -3,8 +3,10 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -84,6 +86,9 @@ func (d *Daemon) resume(ctx context.Context) error {
 	defer d.changing.Unlock()
 	credentials, err := mtls.Load(d.cfg.identityDir())
 	if errdefs.IsNotFound(err) {
+		if err := d.mustHaveLostNothing(); err != nil {
+			return err
+		}
 		// What a founding or joining that broke off has left is of no use.
 		return d.wipe()
 	}
@@ -100,6 +105,18 @@ func (d *Daemon) resume(ctx context.Context) error {
 	}
 	d.member.Store(m)
 	return nil
+}
+
+// mustHaveLostNothing refuses to wipe the state of a manager whose identity
+// alone is gone: it may be the only copy.
+func (d *Daemon) mustHaveLostNothing() error {
+	for _, path := range []string{filepath.Join(d.cfg.StateDir, settingsFile), d.raftDir()} {
+		if _, err := os.Stat(path); err != nil {
+			return nil //nolint:nilerr // no manager was here
+		}
+	}
+	return fmt.Errorf("%s is missing, but %s holds the state of a manager: restore it, or remove %s to begin anew without that state: %w",
+		d.cfg.identityDir(), d.raftDir(), filepath.Join(d.cfg.StateDir, settingsFile), errdefs.ErrDataLoss)
 }
 
 // become makes the node a member with new credentials. The credentials are

@@ -11,7 +11,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -41,22 +40,23 @@ const (
 type DB struct{ bolt *bbolt.DB }
 
 // Open opens or creates the file at path. FailedPrecondition when another
-// process has it open, or when a newer version of muster wrote it.
+// process has it open, or when a newer version of muster wrote it; DataLoss
+// when it is damaged.
 func Open(path string) (*DB, error) {
+	if err := inspect(path); err != nil {
+		return nil, explain(path, err)
+	}
 	b, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 	})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("open %s: another daemon uses it: %w", path, errdefs.ErrFailedPrecondition)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, explain(path, err)
 	}
 	// Statuses of many tasks that change together share one sync to disk.
 	b.MaxBatchDelay = 2 * time.Millisecond
 	db := &DB{bolt: b}
 	if err := db.init(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), b.Close())
+		return nil, errors.Join(explain(path, err), b.Close())
 	}
 	return db, nil
 }

@@ -1,7 +1,11 @@
 package state
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -105,5 +109,51 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	if _, err := Open(path); !errdefs.IsFailedPrecondition(err) {
 		t.Errorf("open a newer format: %v, want failed precondition", err)
+	}
+}
+
+func TestDamagedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "worker.db")
+	db := open(t, path)
+	if err := errors.Join(db.Apply(&dispatchpb.Assignments{Full: true, Tasks: []*clusterpb.Task{{Id: "a"}}}), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	garbled := func(from, to int) []byte {
+		b := slices.Clone(whole)
+		for i := from; i < min(to, len(b)); i++ {
+			b[i] = 0xA5
+		}
+		return b
+	}
+	page := os.Getpagesize()
+	tests := map[string][]byte{
+		"cut off in the first page": whole[:100],
+		"cut off later":             whole[:2*page],
+		"garbled head":              garbled(0, 2*page),
+		"garbled pages":             garbled(2*page, len(whole)),
+	}
+	for name, content := range tests {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			db, err := Open(path)
+			if err == nil {
+				_ = db.Close()
+			}
+			if !errdefs.IsDataLoss(err) || !strings.Contains(err.Error(), "remove it") {
+				t.Errorf("Open = %v, want data loss and what to do", err)
+			}
+		})
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, path).Close(); err != nil { // a disk that was full left it empty
+		t.Error(err)
 	}
 }

@@ -39,9 +39,12 @@ func Root(env *command.Env, more ...*cobra.Command) *cobra.Command {
 }
 
 // plainUse keeps cobra from adding "[flags]" to usage lines: those that take
-// options say so.
+// options say so. Nor does a shell offer files to commands that take none.
 func plainUse(cmd *cobra.Command) {
 	cmd.DisableFlagsInUseLine = true
+	if cmd.Runnable() && cmd.ValidArgsFunction == nil && !cmd.HasSubCommands() {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
 	for _, c := range cmd.Commands() {
 		plainUse(c)
 	}

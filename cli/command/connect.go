@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 	"github.com/muster/muster/dispatcher/rpcerror"
 )
 
-// dialTimeout bounds how long a command waits to reach its daemon.
+// dialTimeout bounds how long a command waits to reach its daemon, unless the
+// environment says otherwise.
 const dialTimeout = 5 * time.Second
 
 // maxAnswer is the largest answer in bytes that a command takes: a list of
@@ -81,7 +83,7 @@ func (l *link) endpoint() (endpoint, error) {
 // connect reaches the daemon or says why it cannot. gRPC by itself would dial
 // later, and report no more than "unavailable".
 func (l *link) connect() (*grpc.ClientConn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(l.env.Patience, dialTimeout))
 	defer cancel()
 	creds := insecure.NewCredentials() // the socket's file mode is the guard
 	if l.to.network == "tcp" {

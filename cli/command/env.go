@@ -28,6 +28,10 @@ type Env struct {
 	// Version of this program.
 	Version string
 
+	// Patience bounds how long the daemon may take to answer a new connection;
+	// 5 s when 0.
+	Patience time.Duration
+
 	// Control, Logs and Local dial on first use. Local is the daemon of this
 	// machine and is not there when Host is another one.
 	Control func() (controlpb.ControlServiceClient, error)

@@ -28,6 +28,9 @@ func newLoadCommand(env *command.Env) *cobra.Command {
 		Long: "Load images from a tar file, as \"docker save\" or OCI tools make it, into this node.\n" +
 			"Other nodes fetch them from here when a task needs them.",
 		Args: command.MaxArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveDefault // a file
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if opts.input != "" && opts.input != args[0] {

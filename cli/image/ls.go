@@ -30,10 +30,11 @@ type listOptions struct {
 func newListCommand(env *command.Env) *cobra.Command {
 	var opts listOptions
 	cmd := &cobra.Command{
-		Use:     "ls [OPTIONS] [REPOSITORY[:TAG]]",
-		Aliases: []string{"list"},
-		Short:   "List the images on this node",
-		Args:    command.MaxArgs(1),
+		Use:               "ls [OPTIONS] [REPOSITORY[:TAG]]",
+		Aliases:           []string{"list"},
+		Short:             "List the images on this node",
+		Args:              command.MaxArgs(1),
+		ValidArgsFunction: command.Complete(env, 1, imageNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				opts.name = args[0]
@@ -122,13 +123,16 @@ func listRow(env *command.Env, i *nodepb.LocalImage, noTrunc bool) render.Row {
 	return row
 }
 
+// none stands for the tag of an image that has none.
+const none = "<none>"
+
 // split takes a name apart as people write it.
 func split(name string) (repository, tag string) {
 	ref, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return name, "<none>"
+		return name, none
 	}
-	tag = "<none>"
+	tag = none
 	if t, ok := ref.(reference.Tagged); ok {
 		tag = t.Tag()
 	}

@@ -20,9 +20,10 @@ type pullOptions struct {
 func newPullCommand(env *command.Env) *cobra.Command {
 	var opts pullOptions
 	cmd := &cobra.Command{
-		Use:   "pull [OPTIONS] NAME[:TAG|@DIGEST]",
-		Short: "Fetch an image from its registry or from another node",
-		Args:  command.ExactArgs(1),
+		Use:               "pull [OPTIONS] NAME[:TAG|@DIGEST]",
+		Short:             "Fetch an image from its registry or from another node",
+		Args:              command.ExactArgs(1),
+		ValidArgsFunction: command.Complete(env, 1, imageNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.image = args[0]
 			return runPull(cmd.Context(), env, opts)

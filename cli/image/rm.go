@@ -20,10 +20,11 @@ type removeOptions struct {
 func newRemoveCommand(env *command.Env) *cobra.Command {
 	var opts removeOptions
 	cmd := &cobra.Command{
-		Use:     "rm [OPTIONS] IMAGE [IMAGE...]",
-		Aliases: []string{"remove"},
-		Short:   "Remove images from this node",
-		Args:    command.MinArgs(1),
+		Use:               "rm [OPTIONS] IMAGE [IMAGE...]",
+		Aliases:           []string{"remove"},
+		Short:             "Remove images from this node",
+		Args:              command.MinArgs(1),
+		ValidArgsFunction: command.Complete(env, 0, imageNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.images = args
 			return runRemove(cmd.Context(), env, opts)

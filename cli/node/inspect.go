@@ -22,9 +22,10 @@ type inspectOptions struct {
 func newInspectCommand(env *command.Env) *cobra.Command {
 	var opts inspectOptions
 	cmd := &cobra.Command{
-		Use:   "inspect [OPTIONS] self|NODE [NODE...]",
-		Short: "Show all about nodes",
-		Args:  command.MinArgs(1),
+		Use:               "inspect [OPTIONS] self|NODE [NODE...]",
+		Short:             "Show all about nodes",
+		Args:              command.MinArgs(1),
+		ValidArgsFunction: command.Complete(env, 0, command.NodeNamesAndSelf),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.nodes = args
 			return runInspect(cmd.Context(), env, opts)

@@ -19,8 +19,9 @@ type tasksOptions struct {
 func newTasksCommand(env *command.Env) *cobra.Command {
 	var opts tasksOptions
 	cmd := &cobra.Command{
-		Use:   "ps [OPTIONS] [NODE...]",
-		Short: "List the tasks of nodes, by default of this one",
+		Use:               "ps [OPTIONS] [NODE...]",
+		Short:             "List the tasks of nodes, by default of this one",
+		ValidArgsFunction: command.Complete(env, 0, command.NodeNamesAndSelf),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.nodes = args; len(args) == 0 {
 				opts.nodes = []string{command.Self}

@@ -20,10 +20,11 @@ type removeOptions struct {
 func newRemoveCommand(env *command.Env) *cobra.Command {
 	var opts removeOptions
 	cmd := &cobra.Command{
-		Use:     "rm [OPTIONS] NODE [NODE...]",
-		Aliases: []string{"remove"},
-		Short:   "Remove nodes from the cluster",
-		Args:    command.MinArgs(1),
+		Use:               "rm [OPTIONS] NODE [NODE...]",
+		Aliases:           []string{"remove"},
+		Short:             "Remove nodes from the cluster",
+		Args:              command.MinArgs(1),
+		ValidArgsFunction: command.Complete(env, 0, command.NodeNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.nodes = args
 			return runRemove(cmd.Context(), env, opts)

@@ -28,9 +28,10 @@ type updateOptions struct {
 func newUpdateCommand(env *command.Env) *cobra.Command {
 	var opts updateOptions
 	cmd := &cobra.Command{
-		Use:   "update [OPTIONS] NODE",
-		Short: "Change a node's availability and labels",
-		Args:  command.ExactArgs(1),
+		Use:               "update [OPTIONS] NODE",
+		Short:             "Change a node's availability and labels",
+		Args:              command.ExactArgs(1),
+		ValidArgsFunction: command.Complete(env, 1, command.NodeNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.node = args[0]
 			return runUpdate(cmd.Context(), env, opts)
@@ -38,6 +39,7 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 	}
 	fs := cmd.Flags()
 	flags.Var(fs, "availability", "", "active, pause (no new tasks) or drain (no tasks at all)", Availability(), flags.Into(&opts.availability))
+	command.CompleteFlag(cmd, "availability", Availabilities()...)
 	flags.Var(fs, "label-add", "", "add or replace a label: KEY=VALUE", flags.Label, flags.Append(&opts.labelAdd))
 	flags.Var(fs, "label-rm", "", "remove a label by its key", flags.Name, flags.Append(&opts.labelRemove))
 	flags.On(fs, &opts.wait, "wait", "", "with --availability drain: wait until no task is left on the node")

@@ -10,12 +10,15 @@ import (
 
 // Availability is the kind of --availability.
 func Availability() flags.Kind[clusterpb.NodeSpec_Availability] {
-	return flags.OneOf([]string{"active", "pause", "drain"}, map[string]clusterpb.NodeSpec_Availability{
+	return flags.OneOf(Availabilities(), map[string]clusterpb.NodeSpec_Availability{
 		"active": clusterpb.NodeSpec_AVAILABILITY_ACTIVE,
 		"pause":  clusterpb.NodeSpec_AVAILABILITY_PAUSE,
 		"drain":  clusterpb.NodeSpec_AVAILABILITY_DRAIN,
 	})
 }
+
+// Availabilities are the words of Availability.
+func Availabilities() []string { return []string{"active", "pause", "drain"} }
 
 func availability(n *clusterpb.Node) string {
 	return word(n.GetSpec().GetAvailability().String(), "AVAILABILITY_", "active")

@@ -37,6 +37,7 @@ func newInitCommand(env *command.Env) *cobra.Command {
 	flags.Var(fs, "data-path-port", "", "UDP port for the traffic between tasks, on all nodes; 4789 by default", dataPathPort(), flags.Into(&r.DataPathPort))
 	flags.Var(fs, "default-addr-pool", "", "network that addresses of tasks are taken from; "+spec.DefaultAddrPool+" by default", addrPool(), flags.Into(&r.DefaultAddrPool))
 	flags.Var(fs, "availability", "", "active (default), pause or drain", node.Availability(), flags.Into(&r.Availability))
+	command.CompleteFlag(cmd, "availability", node.Availabilities()...)
 	flags.On(fs, &r.ForceNewCluster, "force-new-cluster", "", "keep the state on this manager's disk and drop all other managers: for when they are lost for good")
 	opts.settings.addFlags(fs)
 	return cmd

@@ -31,6 +31,7 @@ func newJoinCommand(env *command.Env) *cobra.Command {
 	flags.Var(fs, "listen-addr", "", "address to listen on; 0.0.0.0:2377 by default", nodeAddr(), flags.Into(&r.ListenAddr))
 	flags.Var(fs, "data-path-addr", "", "address for the traffic between tasks; --advertise-addr by default", dataPathAddr(), flags.Into(&r.DataPathAddr))
 	flags.Var(fs, "availability", "", "active (default), pause or drain", node.Availability(), flags.Into(&r.Availability))
+	command.CompleteFlag(cmd, "availability", node.Availabilities()...)
 	return cmd
 }
 

@@ -20,9 +20,10 @@ type joinTokenOptions struct {
 func newJoinTokenCommand(env *command.Env) *cobra.Command {
 	var opts joinTokenOptions
 	cmd := &cobra.Command{
-		Use:   "join-token [OPTIONS] worker|manager",
-		Short: "Show the token that new nodes join with",
-		Args:  command.ExactArgs(1),
+		Use:               "join-token [OPTIONS] worker|manager",
+		Short:             "Show the token that new nodes join with",
+		Args:              command.ExactArgs(1),
+		ValidArgsFunction: command.Complete(env, 1, command.Words("worker", "manager")),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.role = args[0]
 			return runJoinToken(cmd.Context(), env, opts)

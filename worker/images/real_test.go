@@ -367,6 +367,24 @@ func TestPull(t *testing.T) {
 			t.Errorf("Ensure = %v, want %q", err, want)
 		}
 	})
+	t.Run("refused login", func(t *testing.T) {
+		_, err := s.Ensure(t.Context(), host+"/team/web:1", nil, login("ann", "wrong"), quiet)
+		if !errdefs.IsPermissionDenied(err) || !strings.Contains(err.Error(), "it refuses this login") {
+			t.Errorf("Ensure = %v", err)
+		}
+	})
+	t.Run("plain HTTP", func(t *testing.T) {
+		dir := filepath.Join(certs, host)
+		toml := fmt.Sprintf("server = \"https://%s\"\n", host)
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(toml), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		_, err := s.Ensure(t.Context(), host+"/team/web:1", nil, login("ann", "secret"), quiet)
+		if err == nil || !strings.Contains(err.Error(), "hosts.toml") {
+			t.Errorf("Ensure = %v", err)
+		}
+	})
 	t.Run("bad credential", func(t *testing.T) {
 		if _, err := s.Ensure(t.Context(), host+"/team/web:1", nil, "!", quiet); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("Ensure = %v, want invalid argument", err)

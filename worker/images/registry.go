@@ -6,12 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/remotes/docker/config"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 )
 
@@ -86,13 +89,24 @@ func (s *Store) resolver(ctx context.Context, cred credential) remotes.Resolver 
 	})
 }
 
+// plainHTTP is how net/http tells of a server without TLS, as text only.
+const plainHTTP = "server gave HTTP response to HTTPS client"
+
 // explain turns what registries answer into a few words.
 func explain(err error) error {
 	switch {
 	case errdefs.IsNotFound(err):
 		return fmt.Errorf("it is not there: %w", errdefs.ErrNotFound)
 	case errdefs.IsUnauthorized(err), errdefs.IsPermissionDenied(err), errors.Is(err, docker.ErrInvalidAuthorization):
-		return fmt.Errorf("it is not there or needs a login (--with-registry-auth): %w", errdefs.ErrPermissionDenied)
+		return fmt.Errorf("it is not there or needs a login; services hand theirs on by --with-registry-auth: %w", errdefs.ErrPermissionDenied)
+	}
+	if answer, ok := errors.AsType[remoteerrors.ErrUnexpectedStatus](err); ok &&
+		(answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) {
+		return fmt.Errorf("it refuses this login (%s): log in again: %w", answer.Status, errdefs.ErrPermissionDenied)
+	}
+	if strings.Contains(err.Error(), plainHTTP) {
+		return fmt.Errorf(`it speaks HTTP, not HTTPS: to allow that name it as server = "http://…" in its hosts.toml, see --registry-dir of the daemon: %w`,
+			errdefs.ErrUnavailable)
 	}
 	if request, ok := errors.AsType[*url.Error](err); ok {
 		err = fmt.Errorf("cannot reach it: %w", request.Err)

@@ -7,17 +7,24 @@ import (
 	"github.com/muster/muster/proto/spec"
 )
 
-// hostPortWarnings tells when start-first cannot be had: two tasks of one
-// slot would need the same port of the node at the same time.
+// hostPortWarnings tells what cannot be had with a port of the nodes
+// themselves: two tasks of one slot would need it at the same time.
 func hostPortWarnings(s *clusterpb.ServiceSpec) (warnings []string) {
-	if s.GetUpdate().GetOrder() != clusterpb.UpdateConfig_ORDER_START_FIRST {
-		return nil
+	warn := func(port, consequence string) {
+		warnings = append(warnings, fmt.Sprintf("port %s is published with mode=host, which two tasks on a node cannot share: %s", port, consequence))
 	}
+	startFirst := s.GetUpdate().GetOrder() == clusterpb.UpdateConfig_ORDER_START_FIRST ||
+		s.GetRollback().GetOrder() == clusterpb.UpdateConfig_ORDER_START_FIRST
 	for _, p := range s.GetPorts() {
-		if p.GetMode() == clusterpb.Port_MODE_HOST && p.GetPublished() != 0 {
-			warnings = append(warnings, fmt.Sprintf(
-				"port %d/%s is published with mode=host, which two tasks on a node cannot share: updates stop a task before they start the next",
-				p.GetPublished(), spec.ProtocolName(p.GetProtocol())))
+		if p.GetMode() != clusterpb.Port_MODE_HOST || p.GetPublished() == 0 {
+			continue
+		}
+		port := fmt.Sprintf("%d/%s", p.GetPublished(), spec.ProtocolName(p.GetProtocol()))
+		if startFirst {
+			warn(port, "updates and rollbacks stop a task before they start the next")
+		}
+		if s.GetUpdate().GetCanary() > 0 {
+			warn(port, "canaries need nodes of their own, and answer there before they are promoted")
 		}
 	}
 	return warnings

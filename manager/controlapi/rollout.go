@@ -3,10 +3,13 @@ package controlapi
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/muster/muster/manager/orchestrator/slot"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
@@ -26,7 +29,7 @@ func (s *Server) ControlRollout(ctx context.Context, r *controlpb.ControlRollout
 		return &controlpb.ControlRolloutResponse{Service: redact(svc)}, nil
 	}
 	svc, err := s.onCurrent(ctx, r.GetService(), func(svc *clusterpb.Service) (*raftpb.Change, error) {
-		status, err := steer(svc, r.GetAction())
+		status, err := steer(svc, r.GetAction(), time.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -39,7 +42,7 @@ func (s *Server) ControlRollout(ctx context.Context, r *controlpb.ControlRollout
 }
 
 // steer returns the rollout's status after the user's action.
-func steer(svc *clusterpb.Service, action controlpb.ControlRolloutRequest_Action) (*clusterpb.UpdateStatus, error) {
+func steer(svc *clusterpb.Service, action controlpb.ControlRolloutRequest_Action, now time.Time) (*clusterpb.UpdateStatus, error) {
 	name, status := svc.GetSpec().GetName(), proto.CloneOf(svc.GetUpdate())
 	if status == nil {
 		status = &clusterpb.UpdateStatus{}
@@ -66,9 +69,13 @@ func steer(svc *clusterpb.Service, action controlpb.ControlRolloutRequest_Action
 		if !paused {
 			return refuse("no rollout is paused")
 		}
-		resume(status)
+		resume(status, now)
 	case controlpb.ControlRolloutRequest_ACTION_PROMOTE:
-		if status.State != clusterpb.UpdateStatus_STATE_CANARY {
+		switch {
+		case status.State == clusterpb.UpdateStatus_STATE_CANARY:
+		case underWay(status) && slot.Canarying(svc):
+			return refuse("its canaries have not all run for long enough yet")
+		default:
 			return refuse("no canary waits to be promoted")
 		}
 		status.Promoted = true
@@ -89,8 +96,9 @@ func underWay(s *clusterpb.UpdateStatus) bool {
 }
 
 // resume goes back to where the rollout was paused. Slots whose failure
-// paused it are tried again.
-func resume(status *clusterpb.UpdateStatus) {
+// paused it are tried again, and those that were begun have all of their
+// progress deadline before them.
+func resume(status *clusterpb.UpdateStatus, now time.Time) {
 	from := status.GetPausedFrom()
 	if from == clusterpb.UpdateStatus_STATE_UNSPECIFIED {
 		from = clusterpb.UpdateStatus_STATE_UPDATING
@@ -100,9 +108,13 @@ func resume(status *clusterpb.UpdateStatus) {
 	}
 	kept := status.GetProgress()[:0]
 	for _, p := range status.GetProgress() {
-		if !p.GetFailed() {
-			kept = append(kept, p)
+		if p.GetFailed() {
+			continue
 		}
+		if p.GetDoneAt() == nil {
+			p.StartedAt = timestamppb.New(now)
+		}
+		kept = append(kept, p)
 	}
 	status.Progress = kept
 	status.State, status.PausedFrom = from, clusterpb.UpdateStatus_STATE_UNSPECIFIED

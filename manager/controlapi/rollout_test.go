@@ -1,0 +1,268 @@
+package controlapi_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/muster/muster/manager/controlapi"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+)
+
+// store is the state machine alone, with another writer who is faster.
+type store struct {
+	controlapi.Store
+
+	t     *testing.T
+	state *raftstore.State
+	// races are changes that another commits before the next proposals.
+	races []func(*raftstore.State) *raftpb.Change
+}
+
+func newStore(t *testing.T, spec *clusterpb.ServiceSpec) *store {
+	t.Helper()
+	s := &store{t: t, state: raftstore.NewState()}
+	s.commit(raftstore.PutService(&clusterpb.Service{Id: "s1", Spec: spec}))
+	return s
+}
+
+func (s *store) State() *raftstore.State { return s.state }
+
+func (s *store) ProposeRequest(_ context.Context, id string, changes ...*raftpb.Change) (string, error) {
+	if len(s.races) > 0 {
+		race := s.races[0]
+		s.races = s.races[1:]
+		s.commit(race(s.state))
+	}
+	return s.propose(id, changes...)
+}
+
+func (s *store) propose(id string, changes ...*raftpb.Change) (string, error) {
+	cmd := proto.CloneOf(&raftpb.Command{RequestId: id, ProposedAt: timestamppb.Now(), Changes: changes})
+	next, out := s.state.Apply(s.state.Index+1, cmd)
+	s.state = next
+	return out.ObjectID, out.Err
+}
+
+func (s *store) commit(changes ...*raftpb.Change) {
+	s.t.Helper()
+	if _, err := s.propose("", changes...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *store) service() *clusterpb.Service {
+	svc, _ := s.state.Service("s1")
+	return svc
+}
+
+// rollout puts an update where a test needs it.
+func (s *store) rollout(u *clusterpb.UpdateStatus) {
+	s.t.Helper()
+	svc := proto.CloneOf(s.service())
+	svc.Spec.Task.Container.Image = "nginx:2"
+	s.commit(raftstore.PutService(svc))
+	s.commit(raftstore.SetUpdateStatus("s1", s.service().GetSpecVersion(), u))
+}
+
+func web() *clusterpb.ServiceSpec {
+	return &clusterpb.ServiceSpec{
+		Name: "web", Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "nginx:1"}},
+		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 3}},
+	}
+}
+
+// progresses is what the updater commits all the time.
+func progresses(state *raftstore.State) *raftpb.Change {
+	svc, _ := state.Service("s1")
+	u := proto.CloneOf(svc.GetUpdate())
+	u.Message = fmt.Sprint("step ", state.Index)
+	return raftstore.SetUpdateStatus("s1", svc.GetSpecVersion(), u)
+}
+
+// scales is what another user does.
+func scales(state *raftstore.State) *raftpb.Change {
+	svc, _ := state.Service("s1")
+	svc = proto.CloneOf(svc)
+	svc.GetSpec().GetReplicated().Replicas++
+	return raftstore.PutService(svc)
+}
+
+// The states of a rollout, and the actions, under short names.
+const (
+	updating         = clusterpb.UpdateStatus_STATE_UPDATING
+	paused           = clusterpb.UpdateStatus_STATE_PAUSED
+	completed        = clusterpb.UpdateStatus_STATE_COMPLETED
+	rollbackStarted  = clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED
+	rollbackPaused   = clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED
+	canariesWait     = clusterpb.UpdateStatus_STATE_CANARY
+	pauseRollout     = controlpb.ControlRolloutRequest_ACTION_PAUSE
+	resumeRollout    = controlpb.ControlRolloutRequest_ACTION_RESUME
+	promoteRollout   = controlpb.ControlRolloutRequest_ACTION_PROMOTE
+	restartByRollout = controlpb.ControlRolloutRequest_ACTION_RESTART
+)
+
+func TestControlRollout(t *testing.T) {
+	tests := map[string]struct {
+		state, from clusterpb.UpdateStatus_State
+		canary      uint32
+		action      controlpb.ControlRolloutRequest_Action
+		want        clusterpb.UpdateStatus_State
+		refused     string
+	}{
+		"pause":                      {state: updating, action: pauseRollout, want: paused},
+		"pause a rollback":           {state: rollbackStarted, action: pauseRollout, want: rollbackPaused},
+		"pause canaries":             {state: canariesWait, canary: 1, action: pauseRollout, want: paused},
+		"pause twice":                {state: paused, action: pauseRollout, refused: "paused already"},
+		"pause nothing":              {state: completed, action: pauseRollout, refused: "no rollout is under way"},
+		"resume":                     {state: paused, from: updating, action: resumeRollout, want: updating},
+		"resume canaries":            {state: paused, from: canariesWait, canary: 1, action: resumeRollout, want: canariesWait},
+		"resume a rollback":          {state: rollbackPaused, from: rollbackStarted, action: resumeRollout, want: rollbackStarted},
+		"resume, not known what":     {state: paused, action: resumeRollout, want: updating},
+		"resume, a rollback surely":  {state: rollbackPaused, action: resumeRollout, want: rollbackStarted},
+		"resume nothing":             {state: updating, action: resumeRollout, refused: "no rollout is paused"},
+		"promote":                    {state: canariesWait, canary: 1, action: promoteRollout, want: canariesWait},
+		"promote what is not proved": {state: updating, canary: 1, action: promoteRollout, refused: "canaries have not all run for long enough yet"},
+		"promote nothing":            {state: updating, action: promoteRollout, refused: "no canary waits to be promoted"},
+		"restart":                    {state: completed, action: restartByRollout, want: updating},
+		"no action":                  {state: updating, refused: "rollout action"},
+	}
+	for name, tt := range tests {
+		// However often the updater moves on in between, up to a bound.
+		for _, races := range []int{0, 1, 5} {
+			t.Run(fmt.Sprintf("%s after %d races", name, races), func(t *testing.T) {
+				spec := web()
+				spec.Update = &clusterpb.UpdateConfig{Canary: tt.canary}
+				s := newStore(t, spec)
+				s.rollout(&clusterpb.UpdateStatus{State: tt.state, PausedFrom: tt.from})
+				for range races {
+					race := progresses
+					if tt.action == restartByRollout {
+						race = scales // progress does not disturb who edits the spec
+					}
+					s.races = append(s.races, race)
+				}
+				server := &controlapi.Server{Store: s}
+				r, err := server.ControlRollout(t.Context(), &controlpb.ControlRolloutRequest{Service: "web", Action: tt.action})
+				if tt.refused != "" {
+					if err == nil || !strings.Contains(err.Error(), tt.refused) || errdefs.IsConflict(err) {
+						t.Errorf("got %v, want it refused: %s", err, tt.refused)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := s.service().GetUpdate(); got.GetState() != tt.want || r.GetService().GetUpdate().GetState() != tt.want {
+					t.Errorf("the rollout is %s, answered %s, want %s", got.GetState(), r.GetService().GetUpdate().GetState(), tt.want)
+				}
+				if got, want := s.service().GetUpdate().GetPromoted(), tt.action == promoteRollout; got != want {
+					t.Errorf("promoted is %v", got)
+				}
+			})
+		}
+	}
+}
+
+// TestRaceWithoutEnd is given up, and said.
+func TestRaceWithoutEnd(t *testing.T) {
+	s := newStore(t, web())
+	s.rollout(&clusterpb.UpdateStatus{State: updating})
+	for range 1000 {
+		s.races = append(s.races, progresses)
+	}
+	server := &controlapi.Server{Store: s}
+	_, err := server.ControlRollout(t.Context(), &controlpb.ControlRolloutRequest{Service: "web", Action: pauseRollout})
+	if !errdefs.IsConflict(err) || len(s.races) < 900 {
+		t.Errorf("got %v after %d tries", err, 1000-len(s.races))
+	}
+}
+
+// TestRollbackRaces: a spec that was named is put back whoever was faster, but
+// nobody goes back from a version that he has not seen.
+func TestRollbackRaces(t *testing.T) {
+	for name, version := range map[string]bool{"any version": false, "the version seen": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t, web())
+			s.rollout(&clusterpb.UpdateStatus{State: completed})
+			r := &controlpb.RollbackServiceRequest{Service: "web", To: 1}
+			if version {
+				r.Version = s.service().GetVersion()
+			}
+			s.races = append(s.races, scales)
+			_, err := (&controlapi.Server{Store: s}).RollbackService(t.Context(), r)
+			image := s.service().GetSpec().GetTask().GetContainer().GetImage()
+			if version != errdefs.IsConflict(err) || version == (image == "nginx:1") {
+				t.Errorf("got %v, image %s", err, image)
+			}
+		})
+	}
+}
+
+// TestResumeGivesTimeAnew: what was begun has all of its progress deadline
+// before it, what failed is tried again, and what is done stays so.
+func TestResumeGivesTimeAnew(t *testing.T) {
+	long := timestamppb.New(time.Now().Add(-time.Hour))
+	s := newStore(t, web())
+	s.rollout(&clusterpb.UpdateStatus{State: paused, PausedFrom: updating, Slots: 3, Progress: []*clusterpb.SlotUpdate{
+		{Slot: 1, StartedAt: long, DoneAt: long}, {Slot: 2, StartedAt: long}, {Slot: 3, StartedAt: long, DoneAt: long, Failed: true},
+	}})
+	before := time.Now()
+	r := &controlpb.ControlRolloutRequest{Service: "web", Action: resumeRollout}
+	if _, err := (&controlapi.Server{Store: s}).ControlRollout(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	progress := s.service().GetUpdate().GetProgress()
+	if len(progress) != 2 {
+		t.Fatalf("%d slots are begun, want 2: %v", len(progress), progress)
+	}
+	if done := progress[0]; !done.GetStartedAt().AsTime().Equal(long.AsTime()) || done.GetDoneAt() == nil {
+		t.Errorf("slot 1, which was done, is %v", done)
+	}
+	if begun := progress[1]; begun.GetStartedAt().AsTime().Before(before) {
+		t.Errorf("slot 2, which is resumed, began %s ago", time.Since(begun.GetStartedAt().AsTime()))
+	}
+}
+
+func TestHostPortWarnings(t *testing.T) {
+	host := &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Target: 80, Published: 8080, Mode: clusterpb.Port_MODE_HOST}
+	meshed := &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Target: 80, Published: 8080, Mode: clusterpb.Port_MODE_INGRESS}
+	chosen := &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Target: 80, Mode: clusterpb.Port_MODE_HOST}
+	startFirst := &clusterpb.UpdateConfig{Order: clusterpb.UpdateConfig_ORDER_START_FIRST}
+	tests := map[string]struct {
+		port             *clusterpb.Port
+		update, rollback *clusterpb.UpdateConfig
+		want             string
+	}{
+		"start-first":             {host, startFirst, nil, "8080/tcp is published with mode=host, which two tasks on a node cannot share: updates and rollbacks stop"},
+		"rollback is start-first": {host, nil, startFirst, "updates and rollbacks stop a task before they start the next"},
+		"canaries":                {host, &clusterpb.UpdateConfig{Canary: 1}, nil, "canaries need nodes of their own, and answer there before"},
+		"stop-first":              {host, nil, nil, ""},
+		"in the mesh":             {meshed, startFirst, nil, ""},
+		"any port of the node":    {chosen, startFirst, nil, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t, web())
+			spec := web()
+			spec.Name, spec.Ports, spec.Update, spec.Rollback = "db", []*clusterpb.Port{tt.port}, tt.update, tt.rollback
+			r, err := (&controlapi.Server{Store: s}).CreateService(t.Context(), &controlpb.CreateServiceRequest{Spec: spec, NoResolveImage: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(r.GetWarnings(), "\n")
+			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+				t.Errorf("warnings %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

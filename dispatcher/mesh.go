@@ -11,6 +11,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/spec"
 )
 
 // portKey names a published port.
@@ -175,15 +176,14 @@ func claimsOf(v view, serviceID string) []claim {
 		}
 		return found[k]
 	}
-	if svc, ok := v.Service(serviceID); ok {
-		for _, p := range svc.GetPorts() {
-			if meshed(p) {
-				at(p).declared = true
-			}
+	svc, _ := v.Service(serviceID) // nil when it was removed and its tasks go
+	for _, p := range svc.GetPorts() {
+		if meshed(p) {
+			at(p).declared = true
 		}
 	}
 	for t := range v.TasksOf(serviceID) {
-		if !takesConnections(v, t) {
+		if !takesConnections(v, t) || onTrial(svc, t) {
 			continue
 		}
 		for _, p := range t.GetPorts() {
@@ -218,6 +218,13 @@ func takesConnections(v view, t *clusterpb.Task) bool {
 	}
 	n, ok := v.Node(t.GetNodeId())
 	return ok && !down(n)
+}
+
+// onTrial reports whether t is a canary that no connections go to: one of all
+// replicas that is not promoted, or one of a rollout that was taken back or
+// overtaken. Others share the traffic.
+func onTrial(svc *clusterpb.Service, t *clusterpb.Task) bool {
+	return t.GetCanary() && (t.GetSpecVersion() != svc.GetSpecVersion() || spec.BlueGreen(svc))
 }
 
 // owners decides who has a port that several services claim: the service

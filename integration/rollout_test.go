@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ type rollout struct {
 }
 
 // roll runs the service and then f.
-func roll(t *testing.T, replicas uint32, cfg *clusterpb.UpdateConfig, f func(r *rollout)) {
+func roll(t *testing.T, replicas uint32, cfg *clusterpb.UpdateConfig, f func(r *rollout), edit ...func(*clusterpb.ServiceSpec)) {
 	t.Helper()
 	cluster.Run(t, cluster.Config{Managers: 3, Workers: 3}, func(ctx context.Context, c *cluster.Cluster) {
 		c.Script("v1", slow())
@@ -51,6 +52,9 @@ func roll(t *testing.T, replicas uint32, cfg *clusterpb.UpdateConfig, f func(r *
 			s.Rollback = proto.CloneOf(cfg)
 			s.Rollback.FailureAction = clusterpb.UpdateConfig_FAILURE_ACTION_PAUSE
 			s.Rollback.Canary = 0
+			for _, f := range edit {
+				f(s)
+			}
 		})
 		c.Eventually("the service to run", func() bool { return len(c.Serving("web")) == int(replicas) })
 		time.Sleep(10 * time.Second)
@@ -240,6 +244,25 @@ func TestPauseAndResume(t *testing.T) {
 		if diff := cmp.Diff(once(6), r.v2()); diff != "" {
 			t.Errorf("new tasks by slot (-want +got):\n%s", diff)
 		}
+	})
+}
+
+// TestResumeAfterALongPause: what was begun before it is not overdue.
+func TestResumeAfterALongPause(t *testing.T) {
+	roll(t, 2, &clusterpb.UpdateConfig{ProgressDeadline: seconds(60), Monitor: seconds(1)}, func(r *rollout) {
+		late := slow()
+		late.PrepareDelay = 10*time.Minute + 30*time.Second
+		r.Script("v2", late)
+		r.update()
+		r.Eventually("a new task to be prepared", func() bool {
+			return slices.ContainsFunc(r.Tasks("web"), func(t *clusterpb.Task) bool { return t.GetStatus().GetState() == lifecycle.Preparing })
+		})
+		r.control(controlpb.ControlRolloutRequest_ACTION_PAUSE)
+		r.Script("v2", slow()) // the tasks after it
+		time.Sleep(10 * time.Minute)
+		r.control(controlpb.ControlRolloutRequest_ACTION_RESUME)
+		r.reach(completed)
+		r.serve(map[string]int{"v2": 2})
 	})
 }
 

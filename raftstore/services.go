@@ -8,7 +8,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/spec"
 )
 
 const (
@@ -89,19 +91,19 @@ func (tx *tx) newUpdate(asked *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
 // respec returns what old becomes with another spec: the old one goes into
 // history, and spec_version moves when tasks must be replaced. given are
 // published ports that the writer chose.
-func (tx *tx) respec(old *clusterpb.Service, spec *clusterpb.ServiceSpec, given []*clusterpb.Port) (*clusterpb.Service, error) {
-	ports, err := tx.publishPorts(old, spec, given)
+func (tx *tx) respec(old *clusterpb.Service, next *clusterpb.ServiceSpec, given []*clusterpb.Port) (*clusterpb.Service, error) {
+	ports, err := tx.publishPorts(old, next, given)
 	if err != nil {
 		return nil, err
 	}
 	svc := shallow(old)
-	svc.Spec, svc.Ports = spec, ports
+	svc.Spec, svc.Ports = next, ports
 	svc.Version = tx.index
 	svc.UpdatedAt = timestamppb.New(tx.now)
-	if old.GetSpec() == nil || replacesTasks(old.GetSpec(), spec) {
+	if old.GetSpec() == nil || replacesTasks(old.GetSpec(), next) {
 		svc.SpecVersion = tx.index
 	}
-	if old.GetSpec() != nil && !proto.Equal(old.GetSpec(), spec) {
+	if old.GetSpec() != nil && !proto.Equal(old.GetSpec(), next) {
 		svc.History = record(old, svc.GetSpecVersion())
 	}
 	return svc, nil
@@ -155,15 +157,31 @@ func (tx *tx) setUpdateStatus(u *raftpb.SetUpdateStatus) error {
 	return nil
 }
 
-// promoteCanaries makes all canaries ordinary tasks in one step: they have
-// their slots from now on.
+// promoteCanaries makes all canaries ordinary tasks that have their slots from
+// now on, and asks the tasks they replace to stop: in one step, so that no
+// state leads connections to both.
+//
+// A canary that does not serve right now leaves the old task to the updater,
+// unless the canaries are all replicas: then the old ones go together, though
+// not for nothing.
 func (tx *tx) promoteCanaries(svc *clusterpb.Service) {
 	// Collected first, for the table must not be written while it is read.
-	for _, old := range slices.Collect(tx.tasks.with(taskByService, svc.GetId())) {
-		if old.GetCanary() && old.GetSpecVersion() == svc.GetSpecVersion() {
-			t := shallow(old)
-			t.Canary = false
-			tx.setTask(t)
+	tasks := slices.Collect(tx.tasks.with(taskByService, svc.GetId()))
+	taken, serves := make(map[uint32]bool), false // slots, by whether the old tasks go
+	for _, old := range tasks {
+		if !old.GetCanary() || old.GetSpecVersion() != svc.GetSpecVersion() {
+			continue
+		}
+		serving := lifecycle.Serving(old)
+		serves = serves || serving
+		taken[old.GetSlot()] = taken[old.GetSlot()] || serving || spec.BlueGreen(svc)
+		t := shallow(old)
+		t.Canary = false
+		tx.setTask(t)
+	}
+	for _, old := range tasks {
+		if serves && taken[old.GetSlot()] && old.GetSpecVersion() != svc.GetSpecVersion() && lifecycle.Wanted(old) {
+			tx.setDesired(&raftpb.SetDesired{Id: old.GetId(), Desired: lifecycle.Shutdown, Reason: "out of date"})
 		}
 	}
 }
@@ -171,8 +189,8 @@ func (tx *tx) promoteCanaries(svc *clusterpb.Service) {
 // rollBack replaces the spec of a service whose update status is set already.
 // When that cannot be, since a port it needs was given away, the rollout
 // stops where it is and says so: trying again would not help.
-func (tx *tx) rollBack(svc *clusterpb.Service, spec *clusterpb.ServiceSpec) *clusterpb.Service {
-	back, err := tx.respec(svc, spec, nil)
+func (tx *tx) rollBack(svc *clusterpb.Service, earlier *clusterpb.ServiceSpec) *clusterpb.Service {
+	back, err := tx.respec(svc, earlier, nil)
 	if err == nil {
 		return back
 	}

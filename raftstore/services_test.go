@@ -1,6 +1,8 @@
 package raftstore_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/storetest"
@@ -189,6 +192,60 @@ func TestRollBackToAPortGivenAwayPauses(t *testing.T) {
 	}
 	if d := cmp.Diff(want, svc.GetUpdate(), protocmp.Transform()); d != "" {
 		t.Errorf("update (-want +got):\n%s", d)
+	}
+}
+
+// TestPromotion writes a task as SLOT:STATE, a leading c for a canary; what
+// comes of it as SLOT:DESIRED. The canaries are all replicas from 2 on.
+func TestPromotion(t *testing.T) {
+	tests := map[string]struct {
+		have, want string
+	}{
+		"a canary takes its slot":          {"1:running c1:running 2:running", "1:shutdown 1:running 2:running"},
+		"what is not up goes too":          {"1:starting c1:running", "1:shutdown 1:running"},
+		"one that does not serve does not": {"1:running c1:starting 2:running", "1:running 1:running 2:running"},
+		"blue-green":                       {"1:running c1:running 2:running c2:running", "1:shutdown 1:running 2:shutdown 2:running"},
+		"blue-green is all or nothing":     {"1:running c1:running 2:running c2:failed", "1:shutdown 1:running 2:shutdown 2:running"},
+		"and never nothing":                {"1:running c1:failed 2:running c2:failed", "1:running 1:running 2:running 2:running"},
+		"what has ended stays":             {"1:failed 1:running c1:running", "1:running 1:shutdown 1:running"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := storetest.State(t, service("s1", "web"))
+			canaries := uint32(strings.Count(tt.have, "c")) //nolint:gosec // small
+			s = edit(t, s, func(svc *clusterpb.Service) {
+				setImage("nginx:2")(svc)
+				svc.Spec.Update = &clusterpb.UpdateConfig{Canary: canaries}
+			})
+			for i, f := range strings.Fields(tt.have) {
+				next := &clusterpb.Task{Id: fmt.Sprint("t", i), ServiceId: "s1", SpecVersion: 1, Desired: lifecycle.Running}
+				if f, next.Canary = strings.CutPrefix(f, "c"); next.GetCanary() {
+					next.SpecVersion = get(t, s).GetSpecVersion()
+				}
+				number, state, _ := strings.Cut(f, ":")
+				if _, err := fmt.Sscan(number, &next.Slot); err != nil {
+					t.Fatal(err)
+				}
+				observed, _ := lifecycle.Parse(state)
+				next.Status = &clusterpb.TaskStatus{State: observed}
+				s = storetest.Apply(t, s, raftstore.CreateTask(next))
+			}
+			s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, &clusterpb.UpdateStatus{Slots: 2}))
+			s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, &clusterpb.UpdateStatus{Slots: 2, Promoted: true}))
+			var got []string
+			for task := range s.Tasks() {
+				got = append(got, fmt.Sprintf("%d:%s", task.GetSlot(), lifecycle.Name(task.GetDesired())))
+				if task.GetCanary() {
+					t.Errorf("task %s is still a canary", task.GetId())
+				}
+				if asked := task.GetDesired() == lifecycle.Shutdown; asked && task.GetDesiredIndex() != s.Index {
+					t.Errorf("task %s was asked to stop at index %d, not with the promotion at %d", task.GetId(), task.GetDesiredIndex(), s.Index)
+				}
+			}
+			if got := strings.Join(got, " "); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
 	}
 }
 

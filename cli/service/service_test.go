@@ -101,7 +101,7 @@ func TestBadInput(t *testing.T) {
 		"service create -p 80:80 -p 80:81 nginx":               `80`,
 		"service create Nginx:":                                `image "Nginx:": must be an image`,
 		"service create --no-such-flag nginx":                  `unknown flag: --no-such-flag`,
-		"service create --update-canary 2 nginx":               `canary 2`,
+		"service create --update-canary all nginx":             `--update-canary "all": must be a whole number`,
 		"service update --publish-rm x web":                    `--publish-rm "x"`,
 		"service update":                                       `needs 1 argument`,
 		"service update --rollback --force web":                `--rollback takes the whole spec back`,

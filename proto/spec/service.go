@@ -59,9 +59,6 @@ func ValidateService(s *clusterpb.ServiceSpec) error {
 	if s.GetRollback().GetFailureAction() == clusterpb.UpdateConfig_FAILURE_ACTION_ROLLBACK {
 		return invalid("rollback failure action rollback: a rollback is not rolled back; use pause or continue")
 	}
-	if s.GetUpdate().GetCanary() > s.GetReplicated().GetReplicas() {
-		return invalid("update canary %d: at most as many as the %d replicas", s.GetUpdate().GetCanary(), s.GetReplicated().GetReplicas())
-	}
 	return nil
 }
 

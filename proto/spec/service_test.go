@@ -73,7 +73,7 @@ func TestValidateService(t *testing.T) {
 			}, "stop grace period -1s",
 		},
 		"more canaries than replicas": {
-			func(s *clusterpb.ServiceSpec) { s.Update = &clusterpb.UpdateConfig{Canary: 4} }, "update canary 4",
+			func(s *clusterpb.ServiceSpec) { s.Update = &clusterpb.UpdateConfig{Canary: 4} }, "", // blue-green at any scale
 		},
 	}
 	for name, tt := range tests {

@@ -72,7 +72,7 @@ func (e *Edits) rollout(prefix, of string, config func(*Spec) *clusterpb.UpdateC
 
 // canary defines the flags of an update that first runs beside the old tasks.
 func (e *Edits) canary(config func(*Spec) *clusterpb.UpdateConfig) {
-	one(e, "update-canary", "", "start this many new replicas beside the old ones first", flags.Count,
+	one(e, "update-canary", "", "start this many new replicas beside the old ones first; as many as there are, or more, is blue-green: all traffic moves in one step", flags.Count,
 		func(s *Spec, n uint32) { config(s).Canary = n })
 	one(e, "update-promote", "", "let canaries take over by \"service promote\" (manual, the default) or once healthy (auto)",
 		flags.OneOf([]string{"manual", "auto"}, map[string]clusterpb.UpdateConfig_Promote{

@@ -72,7 +72,7 @@ func (p planner) plan(tasks []*clusterpb.Task) (changes []*raftpb.Change) {
 // that the service's other slots have, so that scaling does not spread it.
 func (p planner) growth(slots []slot.Slot) slot.Template {
 	for _, s := range slots {
-		if old := s.Serving(); old != nil && old.GetSpecVersion() != p.svc.GetSpecVersion() {
+		if old := s.WithoutCanaries().Serving(); old != nil && old.GetSpecVersion() != p.svc.GetSpecVersion() {
 			return slot.TemplateFor(p.svc, slot.Slot{Tasks: []*clusterpb.Task{old}})
 		}
 	}

@@ -27,7 +27,10 @@ func (p *planner) begin() {
 // room is how many slots may be taken now: all canaries at once, and
 // otherwise parallelism less those that are not done or whose delay lasts.
 func (p *planner) room(waiting int) int {
-	if p.canarying() {
+	switch {
+	case p.canarying() && p.blueGreen():
+		return waiting // also what scaling added meanwhile
+	case p.canarying():
 		return max(0, int(p.cfg.GetCanary())-len(p.status.GetProgress()))
 	}
 	limit := int(spec.Parallelism(p.cfg))

@@ -107,31 +107,6 @@ func whole(outcome clusterpb.UpdateStatus_State) bool {
 	return false
 }
 
-// promote moves a rollout past its canaries: they wait for approval once all
-// of them have proved themselves, and are approved by the user or the policy.
-func (p *planner) promote() {
-	if p.status.GetState() == waitingForApproval && p.status.GetPromoted() {
-		p.status.State = updating
-	}
-	if !p.canarying() || p.status.GetState() != updating || !p.canariesProved() {
-		return
-	}
-	if p.cfg.GetPromote() == clusterpb.UpdateConfig_PROMOTE_AUTO {
-		p.status.Promoted = true
-		return
-	}
-	p.status.State = waitingForApproval
-	p.status.Message = fmt.Sprintf("%d canaries run and wait to be promoted", len(p.status.GetProgress()))
-}
-
-func (p *planner) canariesProved() bool {
-	begun := len(p.status.GetProgress())
-	if begun == 0 || begun < int(p.cfg.GetCanary()) && len(p.waiting()) > 0 {
-		return false
-	}
-	return !slices.ContainsFunc(p.status.GetProgress(), func(e *clusterpb.SlotUpdate) bool { return e.GetDoneAt() == nil })
-}
-
 // complete ends the rollout when it is over.
 func (p *planner) complete() {
 	if !p.over() {

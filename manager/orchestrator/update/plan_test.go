@@ -1,6 +1,7 @@
 package update
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -24,13 +25,14 @@ import (
 // Changes are +SLOT (a task that may run), +SLOT~ (a held one), +SLOTc (a
 // canary), -TASK (asked to stop); then the state and the progress that result.
 func TestPlan(t *testing.T) {
-	two := uint32(2)
+	two, auto := uint32(2), clusterpb.UpdateConfig_PROMOTE_AUTO
 	all := uint32(0)
 	tests := map[string]struct {
 		cfg      *clusterpb.UpdateConfig
 		state    clusterpb.UpdateStatus_State
 		promoted bool
-		never    bool // restart
+		slots    uint32 // to change when it began; more than there are canaries by default
+		never    bool   // restart
 		progress string
 		have     string
 		want     string
@@ -67,6 +69,34 @@ func TestPlan(t *testing.T) {
 		},
 		"promoted": {
 			cfg: &clusterpb.UpdateConfig{Canary: 1}, state: waitingForApproval, promoted: true, progress: "1=done",
+			have: "o1:running c1:running o2:running", want: "-3 +2~; updating 1=done 2",
+		},
+		"blue-green": {
+			cfg: &clusterpb.UpdateConfig{Canary: 2}, slots: 2, have: "o1:running o2:running",
+			want: "+1c +2c; updating 1 2",
+		},
+		"blue-green, scaled meanwhile": {
+			cfg: &clusterpb.UpdateConfig{Canary: 2}, slots: 2, progress: "1=done 2=done", state: waitingForApproval,
+			have: "o1:running c1:running o2:running c2:running o3:running", want: "+3c; updating 1=done 2=done 3",
+		},
+		"a canary is lost": {
+			cfg: &clusterpb.UpdateConfig{Canary: 2}, progress: "1=done 2=done", state: waitingForApproval,
+			have: "o1:running c1:running o2:running c2:orphaned", want: "+2c; updating 1=done 2",
+		},
+		"not before all canaries serve": {
+			cfg: &clusterpb.UpdateConfig{Canary: 2, Promote: auto}, progress: "1=done 2=done",
+			have: "o1:running c1:running o2:running c2:starting", want: "; updating 1=done 2",
+		},
+		"canaries promote themselves": { // the old ones go by the same command
+			cfg: &clusterpb.UpdateConfig{Canary: 2, Promote: auto}, progress: "1=done 2=done",
+			have: "o1:running c1:running o2:running c2:running", want: "-1 -3; updating 1=done 2=done",
+		},
+		"told to while they wait": {
+			cfg: &clusterpb.UpdateConfig{Canary: 1, Promote: auto}, progress: "1=done", state: waitingForApproval,
+			have: "o1:running c1:running o2:running", want: "-1 -3 +2~; updating 1=done 2",
+		},
+		"no canaries any more": {
+			progress: "1=done", state: waitingForApproval,
 			have: "o1:running c1:running o2:running", want: "-1 -3 +2~; updating 1=done 2",
 		},
 		"slots that went away":      {progress: "1=done 7", have: "1:running", want: "; completed 1=done"},
@@ -93,7 +123,7 @@ func TestPlan(t *testing.T) {
 			})
 			svc := w.Service("web")
 			addTasks(t, w, svc, old, tt.have)
-			status := &clusterpb.UpdateStatus{State: tt.state, Slots: 2, Promoted: tt.promoted, Progress: parseProgress(t, w.Now, tt.progress)}
+			status := &clusterpb.UpdateStatus{State: tt.state, Slots: cmp.Or(tt.slots, 9), Promoted: tt.promoted, Progress: parseProgress(t, w.Now, tt.progress)}
 			if status.GetState() == 0 {
 				status.State = updating
 			}

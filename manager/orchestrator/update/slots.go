@@ -7,6 +7,7 @@ import (
 	"github.com/muster/muster/manager/orchestrator/slot"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/spec"
 )
 
 // outdated returns the tasks of the slot that are to run and are out of date.
@@ -79,6 +80,22 @@ func (p *planner) waiting() (out []slot.Slot) {
 }
 
 // canarying reports whether the rollout is at its canaries.
-func (p *planner) canarying() bool {
-	return slot.Canarying(&clusterpb.Service{Spec: p.svc.GetSpec(), Update: p.status})
+func (p *planner) canarying() bool { return slot.Canarying(p.next()) }
+
+// blueGreen reports whether its canaries are all that the rollout changes.
+func (p *planner) blueGreen() bool { return spec.BlueGreen(p.next()) }
+
+// next is what rules about a service's rollout look at, with the progress that
+// this step made.
+func (p *planner) next() *clusterpb.Service {
+	return &clusterpb.Service{Spec: p.svc.GetSpec(), Update: p.status}
+}
+
+// hasCanaries reports whether any task that is to run is not promoted.
+func (p *planner) hasCanaries() bool {
+	return slices.ContainsFunc(p.slots, func(s slot.Slot) bool {
+		return slices.ContainsFunc(s.Wanted(), func(t *clusterpb.Task) bool {
+			return t.GetCanary() && t.GetSpecVersion() == p.svc.GetSpecVersion()
+		})
+	})
 }

@@ -38,10 +38,11 @@ func (p *planner) watchSlot(e *clusterpb.SlotUpdate, s slot.Slot) {
 	}
 	t := p.present(s)
 	if t == nil || !lifecycle.Serving(t) {
-		if e.GetDoneAt() == nil {
-			e.RunningAt = nil
-			p.checkDeadline(e, s)
+		if e.GetDoneAt() != nil { // a canary that was lost: the next one has to prove itself too
+			e.StartedAt, e.DoneAt = timestamppb.New(p.now), nil
 		}
+		e.RunningAt = nil
+		p.checkDeadline(e, s)
 		return
 	}
 	since := runningSince(t)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
@@ -41,6 +43,9 @@ func (s *Store) Load(ctx context.Context, r io.Reader, progress func(Progress)) 
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
+		}
+		if strings.Contains(err.Error(), syscall.ENOSPC.Error()) { // containerd hands over no more than text
+			return nil, fmt.Errorf("the disk of this node is full: %w: %w", err, errdefs.ErrResourceExhausted)
 		}
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil, fmt.Errorf("image archive ends too early: is it whole, and a docker-archive or OCI layout? (%w): %w", err, errdefs.ErrInvalidArgument)

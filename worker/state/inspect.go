@@ -45,11 +45,12 @@ func inspect(path string) (err error) {
 
 // explain says what to do about a file that cannot be opened.
 func explain(path string, err error) error {
+	_, system := errors.AsType[*fs.PathError](err) // the disk is full, for example
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("open %s: another daemon uses it: %w", path, errdefs.ErrFailedPrecondition)
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, errdefs.ErrFailedPrecondition):
-		return fmt.Errorf("open %s: %w", path, err)
+	case system, errors.Is(err, errdefs.ErrFailedPrecondition):
+		return fmt.Errorf("open the worker's memory %s: %w", path, err)
 	}
 	return fmt.Errorf("the worker's memory %s is damaged (%w): remove it, the managers tell this node again what it is to run: %w",
 		path, err, errdefs.ErrDataLoss)

@@ -150,6 +150,9 @@ func TestDamagedFile(t *testing.T) {
 			}
 		})
 	}
+	if _, err := Open(t.TempDir()); err == nil || errdefs.IsDataLoss(err) {
+		t.Errorf("a file that cannot be opened: %v", err)
+	}
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

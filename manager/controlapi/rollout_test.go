@@ -208,6 +208,49 @@ func TestRollbackRaces(t *testing.T) {
 	}
 }
 
+// TestRollbackTarget is the spec before, but not one that failed, or the one named.
+func TestRollbackTarget(t *testing.T) {
+	tests := map[string]struct {
+		auto    bool // the update was rolled back by the cluster
+		updated bool // there was one
+		to      uint64
+		image   string
+		refused string
+	}{
+		"the one before":           {updated: true, image: "nginx:1"},
+		"by number":                {updated: true, to: 1, image: "nginx:1"},
+		"nothing before":           {refused: "no earlier spec to roll back to"},
+		"a number that is gone":    {updated: true, to: 7, refused: "no spec number 7: it keeps 1 to 1"},
+		"what failed":              {updated: true, auto: true, refused: "just rolled back from the spec before, number 2: name it (--to 2)"},
+		"what failed, by its name": {updated: true, auto: true, to: 2, image: "nginx:2"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t, web())
+			if tt.updated {
+				s.rollout(&clusterpb.UpdateStatus{State: updating})
+			}
+			if tt.auto {
+				svc := s.service()
+				u := &clusterpb.UpdateStatus{State: rollbackStarted}
+				s.commit(raftstore.RollBack("s1", svc.GetSpecVersion(), u, svc.GetHistory()[0].GetSpec()))
+			}
+			r := &controlpb.RollbackServiceRequest{Service: "web", To: tt.to}
+			_, err := (&controlapi.Server{Store: s}).RollbackService(t.Context(), r)
+			switch {
+			case tt.refused != "":
+				if err == nil || !strings.Contains(err.Error(), tt.refused) {
+					t.Errorf("got %v, want it refused: %s", err, tt.refused)
+				}
+			case err != nil:
+				t.Error(err)
+			case s.service().GetSpec().GetTask().GetContainer().GetImage() != tt.image || s.service().GetUpdate().GetState() != rollbackStarted:
+				t.Errorf("went to %v", s.service())
+			}
+		})
+	}
+}
+
 // TestResumeGivesTimeAnew: what was begun has all of its progress deadline
 // before it, what failed is tried again, and what is done stays so.
 func TestResumeGivesTimeAnew(t *testing.T) {

@@ -91,14 +91,21 @@ func (s *Server) RollbackService(ctx context.Context, r *controlpb.RollbackServi
 	return &controlpb.RollbackServiceResponse{Service: redact(svc)}, nil
 }
 
-// record returns the spec to go back to.
+// record returns the spec to go back to. One that the service has just been
+// rolled back from has to be named: who asks for the one before does not want
+// what failed.
 func record(svc *clusterpb.Service, to uint64) (*clusterpb.SpecRecord, error) {
 	history := svc.GetHistory()
 	if len(history) == 0 {
 		return nil, fmt.Errorf("service %s has no earlier spec to roll back to: %w", svc.GetSpec().GetName(), errdefs.ErrFailedPrecondition)
 	}
 	if to == 0 {
-		return history[len(history)-1], nil
+		last := history[len(history)-1]
+		if rollsBack(svc.GetUpdate().GetState()) && last.GetOutcome() == clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED {
+			return nil, fmt.Errorf("service %s was just rolled back from the spec before, number %d: name it (--to %d) to return to it: %w",
+				svc.GetSpec().GetName(), last.GetNumber(), last.GetNumber(), errdefs.ErrFailedPrecondition)
+		}
+		return last, nil
 	}
 	for _, h := range history {
 		if h.GetNumber() == to {
@@ -107,6 +114,16 @@ func record(svc *clusterpb.Service, to uint64) (*clusterpb.SpecRecord, error) {
 	}
 	return nil, fmt.Errorf("service %s has no spec number %d: it keeps %d to %d: %w",
 		svc.GetSpec().GetName(), to, history[0].GetNumber(), history[len(history)-1].GetNumber(), errdefs.ErrNotFound)
+}
+
+func rollsBack(s clusterpb.UpdateStatus_State) bool {
+	switch s {
+	case clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED,
+		clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
+		return true
+	default:
+		return false
+	}
 }
 
 // changeRaces bounds how often a change is made again on a newer version.

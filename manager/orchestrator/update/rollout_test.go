@@ -218,6 +218,26 @@ func TestRollback(t *testing.T) {
 		s.until(s.Now.Add(time.Minute), func() bool { return s.status().GetState() == rollbackPaused })
 		s.expect(rollbackPaused, "1 v1", "rollback paused: task ")
 	})
+	t.Run("a rollback that fails goes on if told to", func(t *testing.T) {
+		s := start(t, 2, &clusterpb.UpdateConfig{FailureAction: rollBack}, func(spec *clusterpb.ServiceSpec) {
+			spec.Rollback = &clusterpb.UpdateConfig{FailureAction: goOn}
+		})
+		s.image("bad")
+		back := 0
+		s.behave = func(task *clusterpb.Task, next clusterpb.TaskState) clusterpb.TaskState {
+			old := task.GetSpec().GetContainer().GetImage() == "v1"
+			if next != lifecycle.Running || task.GetStatus().GetState() == lifecycle.Running || old && back == 1 {
+				return next
+			}
+			if old {
+				back++ // the first one of the rollback fails too
+			}
+			return lifecycle.Failed
+		}
+		s.until(s.Now.Add(time.Minute), func() bool { return s.status().GetState() == rollbackCompleted })
+		s.run()
+		s.expect(rollbackCompleted, "2 v1", "rollback completed, 1 of ")
+	})
 	t.Run("goes back over specs that never were rolled out", func(t *testing.T) {
 		s := start(t, 2, &clusterpb.UpdateConfig{FailureAction: rollBack})
 		s.failing("bad")

@@ -103,7 +103,8 @@ func drain(ctx context.Context, client memberpb.MemberServiceClient) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d tasks still run here after %s: %w", left, drainTimeout, errdefs.ErrUnavailable)
+			return fmt.Errorf("%d tasks still run here after %s, since no other node may run them (\"muster service ps\" says why); "+
+				"this node stays drained until \"muster node update --availability active\": %w", left, drainTimeout, errdefs.ErrUnavailable)
 		case <-time.After(drainPoll):
 		}
 	}

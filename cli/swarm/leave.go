@@ -2,7 +2,9 @@ package swarm
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -10,6 +12,9 @@ import (
 	"github.com/muster/muster/cli/flags"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
+
+// leaveQuiet is how long a leave takes before it says what it waits for.
+const leaveQuiet = 3 * time.Second
 
 func newLeaveCommand(env *command.Env) *cobra.Command {
 	var force bool
@@ -21,7 +26,7 @@ func newLeaveCommand(env *command.Env) *cobra.Command {
 			return runLeave(cmd.Context(), env, force)
 		},
 	}
-	flags.On(cmd.Flags(), &force, "force", "f", "leave though this node is a manager, or no manager answers")
+	flags.On(cmd.Flags(), &force, "force", "f", "do not move the tasks elsewhere first; leave though it is the last manager, or no manager answers")
 	return cmd
 }
 
@@ -30,7 +35,22 @@ func runLeave(ctx context.Context, env *command.Env, force bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := local.LeaveCluster(ctx, &nodepb.LeaveClusterRequest{Force: force}); err != nil {
+	left := make(chan error, 1)
+	go func() {
+		_, err := local.LeaveCluster(ctx, &nodepb.LeaveClusterRequest{Force: force})
+		left <- err
+	}()
+	select {
+	case err = <-left:
+	case <-time.After(leaveQuiet):
+		fmt.Fprintln(env.Err, "muster: waiting for this node's tasks to run elsewhere, two minutes at most; --force does not wait")
+		err = <-left
+	}
+	if err != nil && ctx.Err() != nil {
+		return &command.StatusError{Status: command.ExitInterrupted, Err: errors.New(
+			"interrupted: this node stays a member; if it is drained now, \"muster node update --availability active\" ends that")}
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Fprintln(env.Out, "This node has left the cluster.")

@@ -368,7 +368,7 @@ func TestPull(t *testing.T) {
 		}
 	})
 	t.Run("refused login", func(t *testing.T) {
-		_, err := s.Ensure(t.Context(), host+"/team/web:1", nil, login("bob", "secret"), quiet)
+		_, err := s.Ensure(t.Context(), host+"/team/web:1", nil, login("bob", "wrong"), quiet)
 		if !errdefs.IsPermissionDenied(err) || !strings.Contains(err.Error(), "it refuses this login") {
 			t.Errorf("Ensure = %v", err)
 		}

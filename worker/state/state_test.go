@@ -150,7 +150,7 @@ func TestDamagedFile(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Open(t.TempDir()); err == nil || errdefs.IsDataLoss(err) {
+	if _, err := Open(filepath.Join(t.TempDir(), "none", "worker.db")); err == nil || errdefs.IsDataLoss(err) {
 		t.Errorf("a file that cannot be opened: %v", err)
 	}
 	if err := os.WriteFile(path, nil, 0o600); err != nil {

@@ -43,12 +43,14 @@ func runLeave(ctx context.Context, env *command.Env, force bool) error {
 	select {
 	case err = <-left:
 	case <-time.After(leaveQuiet):
-		fmt.Fprintln(env.Err, "muster: waiting for this node's tasks to run elsewhere, two minutes at most; --force does not wait")
+		if !force {
+			fmt.Fprintln(env.Err, "muster: waiting for this node's tasks to run elsewhere, two minutes at most; --force does not wait")
+		}
 		err = <-left
 	}
 	if err != nil && ctx.Err() != nil {
 		return &command.StatusError{Status: command.ExitInterrupted, Err: errors.New(
-			"interrupted: this node stays a member; if it is drained now, \"muster node update --availability active\" ends that")}
+			"interrupted: \"muster info\" tells whether this node is still a member; if it is, it may be drained, which \"muster node update --availability active\" ends")}
 	}
 	if err != nil {
 		return err

@@ -41,6 +41,7 @@ func (h *handler) Connected(ctx context.Context, conn grpc.ClientConnInterface) 
 	h.acked, h.applied = 0, 0
 	h.mu.Unlock()
 	h.reports.Resend()
+	h.setConnected()
 	h.logs.connected(ctx, conn)
 }
 

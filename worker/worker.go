@@ -76,6 +76,9 @@ type Worker struct {
 	swept   chan struct{} // unknown tasks are to be looked for
 	up      chan struct{} // closed once tasks can be attached
 	setUp   func()
+	// connected is closed once a manager has accepted the node.
+	connected    chan struct{}
+	setConnected func()
 
 	mu    sync.Mutex
 	held  *held
@@ -102,7 +105,9 @@ func New(cfg Config) (*Worker, error) {
 		cfg: cfg, floor: newFloor(), held: remembered(saved), tasks: make(map[string]*task.Controller),
 		chosen: make(map[string][]*clusterpb.Port),
 		due:    make(chan struct{}, 1), meshDue: make(chan struct{}, 1), swept: make(chan struct{}, 1), up: make(chan struct{}),
+		connected: make(chan struct{}),
 	}
+	w.setConnected = sync.OnceFunc(func() { close(w.connected) })
 	w.setUp = sync.OnceFunc(func() { close(w.up) })
 	w.reports = report.New(func() { wake(w.due) })
 	w.logs = newLogPublisher(cfg)
@@ -118,6 +123,9 @@ func New(cfg Config) (*Worker, error) {
 	}
 	return w, nil
 }
+
+// Connected is closed once a manager has accepted the node for the first time.
+func (w *Worker) Connected() <-chan struct{} { return w.connected }
 
 // Run makes the node what managers say until ctx is done. Containers, network
 // and mesh stay as they are then.

@@ -35,6 +35,7 @@ type machine struct {
 	path    string
 	logs    func(ctx context.Context, taskID string, opts LogOptions, f func(*logspb.LogMessage) error) error
 
+	worker  *Worker // of the daemon that runs
 	wg      sync.WaitGroup
 	stop    func() // the daemon
 	stopped func() // the manager
@@ -94,7 +95,7 @@ func (m *machine) start() {
 		if err != nil {
 			return err
 		}
-		m.plane.Applied = w.Applied
+		m.plane.Applied, m.worker = w.Applied, w
 		return w.Run(ctx)
 	})
 	m.settle()
@@ -246,6 +247,30 @@ func TestManagersAway(t *testing.T) {
 		m.wantState("t2", lifecycle.Failed)
 		if n := m.fake.Count("Start", ""); n != 2 {
 			t.Errorf("%d starts: the worker restarts nothing by itself", n)
+		}
+	})
+}
+
+func TestConnectedIsTold(t *testing.T) {
+	on(t, func(m *machine) {
+		connected := func() bool {
+			select {
+			case <-m.worker.Connected():
+				return true
+			default:
+				return false
+			}
+		}
+		m.stop()
+		m.network.Stall("n1")
+		m.start()
+		if connected() {
+			t.Error("connected while no manager answers")
+		}
+		m.network.Heal("n1")
+		time.Sleep(time.Minute)
+		if !connected() {
+			t.Error("not connected to a manager that answers")
 		}
 	})
 }

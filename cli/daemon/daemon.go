@@ -146,6 +146,7 @@ func (d *Daemon) become(ctx context.Context, s settings, credentials *mtls.Crede
 		return err
 	}
 	d.member.Store(m)
+	m.awaitSession(ctx)
 	return nil
 }
 

@@ -280,6 +280,20 @@ func (m *member) run(ctx context.Context) error {
 	return errors.Join(err, base.Wait(), m.peers.close())
 }
 
+// sessionTimeout bounds how long a new member is waited for.
+const sessionTimeout = 5 * time.Second
+
+// awaitSession waits until a manager knows this node as more than a name, so
+// that a script's next command finds it ready and the images it holds. A node
+// that cannot get there is a member all the same.
+func (m *member) awaitSession(ctx context.Context) {
+	select {
+	case <-m.worker.Connected():
+	case <-ctx.Done():
+	case <-time.After(sessionTimeout):
+	}
+}
+
 // stop ends all parts and waits for them. Containers run on.
 func (m *member) stop() error {
 	m.cancel()

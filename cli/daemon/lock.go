@@ -5,10 +5,24 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
+
+// lockTimeout is how long a daemon that was just killed may take to be gone.
+const lockTimeout = time.Second
+
+// lock takes the lock of f, at once or when its holder ends in time.
+func lock(f *os.File) error {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil || time.Since(began) > lockTimeout {
+			return err
+		}
+	}
+}
 
 // hold makes the folder of --kind-dir and keeps every other daemon out of it
 // until the returned file is closed, or this process ends however it ends.
@@ -20,7 +34,7 @@ func hold(kind, dir string, mode os.FileMode) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s folder: %w", kind, err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lock(f); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 20)) // empty when it cannot be read
 		_ = f.Close()
 		return nil, fmt.Errorf("the %s folder %s is in use by another daemon (process %s): stop it, or give this one another --%s-dir: %w",

@@ -67,18 +67,6 @@ func (r *Resolver) Resolve(ctx context.Context, s *raftstore.State, image, auth 
 	return controlapi.Resolved{}, explain(image, named, err)
 }
 
-// explain says in one line what is wrong and what to do.
-func explain(image string, named reference.Named, err error) error {
-	// Not Unavailable: that is what a cluster without a leader answers, and
-	// clients would ask again.
-	var kind error = errdefs.ErrFailedPrecondition
-	what := "cannot ask " + reference.Domain(named) + ": " + err.Error()
-	if errdefs.IsNotFound(err) {
-		kind, what = errdefs.ErrNotFound, reference.Domain(named)+" does not have it"
-	}
-	return fmt.Errorf("image %q: no node holds it and %s; check the name, or give it to a node with \"muster image load\": %w", image, what, kind)
-}
-
 // holders are the digests under which nodes hold an image.
 type holders struct{ loaded, pulled string }
 

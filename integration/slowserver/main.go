@@ -1,6 +1,6 @@
 // Command slowserver is a web server that is slow to start and slow to stop,
 // for tests of rollouts: it listens late, is healthy later, and on SIGTERM
-// goes on answering for a while before it ends.
+// goes on answering for a while before it ends. It answers UDP as well.
 //
 // Environment: START_DELAY (default 1s) until it listens, HEALTH_DELAY
 // (default 1s) until /health answers 200, STOP_DELAY (default 1s) between
@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -45,8 +46,9 @@ func run() error {
 		fmt.Fprintln(w, name, os.Getenv("VERSION"))
 	})
 	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	go func() { failed <- server.ListenAndServe() }()
+	go func() { failed <- answerUDP(ctx, ":8080") }()
 	fmt.Println("serving", os.Getenv("VERSION"))
 	select {
 	case err := <-failed:
@@ -61,6 +63,29 @@ func run() error {
 		return err
 	}
 	return nil
+}
+
+// answerUDP answers every datagram with the name of the host, for ever.
+func answerUDP(ctx context.Context, addr string) error {
+	var lc net.ListenConfig
+	conn, err := lc.ListenPacket(context.WithoutCancel(ctx), "udp", addr)
+	if err != nil {
+		return err
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 1500)
+	for {
+		_, from, err := conn.ReadFrom(buf)
+		if err != nil {
+			return err
+		}
+		if _, err := conn.WriteTo([]byte(name), from); err != nil {
+			return err
+		}
+	}
 }
 
 func wait(ctx context.Context, d time.Duration) {

@@ -26,26 +26,23 @@ func atLeast() uint64 {
 	return 20_000
 }
 
-// traffic requests the service through every node from outside, kept alive
-// and with a connection for each request.
+// traffic requests a service from outside, kept alive and with a connection
+// for each request.
 type traffic struct {
 	t      *testing.T
 	kept   *load.Generator
 	single *load.Generator
 }
 
-func startTraffic(t *testing.T, c *fleet.Fleet, address string) *traffic {
+func startTraffic(t *testing.T, c *fleet.Fleet, through []*nodes.Node, address string) *traffic {
 	t.Helper()
 	var urls []string
-	for _, n := range c.Nodes {
+	for _, n := range through {
 		urls = append(urls, fmt.Sprintf("http://%s%s", n.Addr, address))
 	}
-	// Two machines, and one connection at a time from the one that makes many:
-	// a client that uses one source port through two nodes at once can meet
-	// itself at a task, see the limits in ingress/DESIGN.md.
 	return &traffic{
 		t:      t,
-		single: load.Start(load.Config{URLs: urls, Dial: c.Clients[0].Dial, Timeout: 10 * time.Second}),
+		single: load.Start(load.Config{URLs: urls, Clients: 4, Dial: c.Clients[0].Dial, Timeout: 10 * time.Second}),
 		kept:   load.Start(load.Config{URLs: urls, Clients: 4, KeepAlive: true, Dial: c.Clients[1].Dial, Timeout: 10 * time.Second}),
 	}
 }
@@ -68,7 +65,7 @@ func (tr *traffic) none() {
 // on every node, is requested, and goes on until enough was.
 func during(t *testing.T, c *fleet.Fleet, address string, steps map[string]func(), order []string) {
 	t.Helper()
-	tr := startTraffic(t, c, address)
+	tr := startTraffic(t, c, c.Nodes, address)
 	for _, name := range order {
 		before, began := tr.requests(), time.Now()
 		steps[name]()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/muster/muster/cli/command"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/id"
 	logspb "github.com/muster/muster/proto/logs/v1"
@@ -50,7 +51,8 @@ func (f *follower) outcome(ctx context.Context) error {
 		return &command.StatusError{Status: command.ExitRolledBack, Err: fmt.Errorf("service %s: the update failed and was rolled back%s", f.name, message)}
 	case Paused:
 		f.explain(ctx)
-		return &command.StatusError{Status: command.ExitPaused, Err: fmt.Errorf("service %s: %s%s; continue with \"muster service resume %s\" or go back with \"muster service rollback %s\"", f.name, phaseName(f.report.Phase), message, f.name, f.name)}
+		return &command.StatusError{Status: command.ExitPaused, Err: fmt.Errorf("service %s: %s%s; continue with \"muster service resume %s\"%s",
+			f.name, phaseName(f.report.Phase), message, f.name, f.back())}
 	case Ended:
 		if f.report.Failure.TaskID == "" {
 			if !f.opts.Quiet {
@@ -63,6 +65,15 @@ func (f *follower) outcome(ctx context.Context) error {
 	case Removed:
 	}
 	return fmt.Errorf("service %s was removed while waiting for it", f.name)
+}
+
+// back says how to go back from where the rollout is paused: a rollback has
+// nothing before it that would be known to work.
+func (f *follower) back() string {
+	if f.report.Phase == clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED {
+		return fmt.Sprintf(", or choose a spec of \"muster service history %s\" for \"muster service rollback --to\"", f.name)
+	}
+	return fmt.Sprintf(" or go back with \"muster service rollback %s\"", f.name)
 }
 
 // interrupted answers Ctrl-C: what was asked for goes on.

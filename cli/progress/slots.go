@@ -15,7 +15,7 @@ func slots(svc *clusterpb.Service, tasks []*clusterpb.Task, current func(*cluste
 	bySlot := make(map[uint32][]*clusterpb.Task)
 	var canaries []*clusterpb.Task
 	for _, t := range tasks {
-		if t.GetCanary() && lifecycle.Wanted(t) && svc.GetUpdate().GetState() == clusterpb.UpdateStatus_STATE_CANARY {
+		if t.GetCanary() && lifecycle.Wanted(t) {
 			canaries = append(canaries, t)
 			continue
 		}

@@ -80,6 +80,7 @@ func Run(ctx context.Context, cfg Config) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.Multiplier, retry.MaxInterval = retryMin, 2, retryMax
 	silent := "" // the manager that did not answer last
+	told := ""   // the last reason logged
 	for ctx.Err() == nil {
 		// A round: every manager once, until one takes the session.
 		registered := false
@@ -92,7 +93,11 @@ func Run(ctx context.Context, cfg Config) error {
 			if !errors.As(err, &redirected{}) {
 				silent = last
 			}
-			cfg.Log.DebugContext(ctx, "session ended", "addr", addr, "err", err)
+			level := slog.LevelDebug // again the same
+			if reason := fmt.Sprint(err); reason != told && !errors.As(err, &redirected{}) {
+				told, level = reason, slog.LevelInfo
+			}
+			cfg.Log.Log(ctx, level, "session ended", "addr", addr, "err", err)
 			if ok {
 				break // the managers may be others now
 			}

@@ -20,7 +20,7 @@ const (
 	minMemory   = 4 << 20   // below this runc cannot start a process
 	minNanoCPUs = 1_000_000 // 0.001 core
 	maxName     = 63        // a DNS label
-	maxReplicas = 1_000_000
+	maxReplicas = 65_533    // as many addresses as a /16 has for tasks
 )
 
 var dnsLabel = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$`)
@@ -40,7 +40,7 @@ func ValidateService(s *clusterpb.ServiceSpec) error {
 		return invalid("the service has no mode: set replicas")
 	}
 	if n := s.GetReplicated().GetReplicas(); n > maxReplicas {
-		return invalid("replicas %d: at most %d", n, maxReplicas)
+		return invalid("replicas %d: at most %d, the addresses of a /16", n, maxReplicas)
 	}
 	for _, check := range []error{
 		validateContainer(s.GetTask().GetContainer()),

@@ -20,6 +20,7 @@ const conntrackBuffer = 4 << 20
 const (
 	tcpSynSent   = 1
 	tcpCloseWait = 5
+	tcpTimeWait  = 7 // and above: over; a new connection takes the place of such a flow
 )
 
 // Connections counts the TCP connections that still lead to the address of a
@@ -118,11 +119,23 @@ func (s stale) is(f conntrack.Flow) bool {
 	called := f.TupleOrig.IP.DestinationAddress.Unmap()
 	udp := f.TupleOrig.Proto.Protocol == unix.IPPROTO_UDP
 	endpoints := s.endpoints[portKey{f.TupleOrig.Proto.Protocol, f.TupleOrig.Proto.DestinationPort}]
+	if over(f) {
+		return false
+	}
 	if s.isTaskAddr(server) {
 		return !s.tasks[server] ||
 			udp && s.local[called] && !endpoints[netip.AddrPortFrom(server, f.TupleReply.Proto.SourcePort)]
 	}
 	return udp && len(endpoints) > 0 && s.local[called] && called == server
+}
+
+// over reports whether the flow is one of TCP that has ended. There are many
+// thousands of these where clients make connections for each request, and by
+// the time they were deleted some would be of living ones: deletion goes by
+// the addresses and ports, which clients use again.
+func over(f conntrack.Flow) bool {
+	tcp := f.ProtoInfo.TCP
+	return tcp != nil && tcp.State >= tcpTimeWait
 }
 
 func (s stale) isTaskAddr(a netip.Addr) bool {

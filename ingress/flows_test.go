@@ -51,6 +51,16 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// TestStaleStates: what has ended by itself is left alone, see over.
+func TestStaleStates(t *testing.T) {
+	s := newStale(example(), nil)
+	for state, want := range map[uint8]bool{tcpSynSent: true, 3: true, tcpCloseWait: true, tcpTimeWait - 1: true, tcpTimeWait: false, tcpTimeWait + 1: false} {
+		if got := s.is(flow(6, "10.77.0.101:8111", "10.88.0.99:80", state)); got != want {
+			t.Errorf("in state %d: stale %v, want %v", state, got, want)
+		}
+	}
+}
+
 func TestLeadsToTask(t *testing.T) {
 	const established, timeWait = 3, 7
 	task := addr("10.88.0.10")

@@ -17,13 +17,13 @@ import (
 )
 
 // atLeast is how many requests a rollout story makes in all before it may
-// call nothing dropped: MUSTER_REQUESTS, or enough to be told apart from luck
-// in the time that every run of the tests has.
-func atLeast() uint64 {
+// call nothing dropped: MUSTER_REQUESTS, or what the service answers in the
+// time that every run of the tests has.
+func atLeast(unset uint64) uint64 {
 	if n, err := strconv.ParseUint(os.Getenv("MUSTER_REQUESTS"), 10, 64); err == nil {
 		return n
 	}
-	return 20_000
+	return unset
 }
 
 // traffic requests a service from outside, kept alive and with a connection
@@ -62,8 +62,8 @@ func (tr *traffic) none() {
 }
 
 // during runs steps one after the other while the service at address, :PORT/PATH
-// on every node, is requested, and goes on until enough was.
-func during(t *testing.T, c *fleet.Fleet, address string, steps map[string]func(), order []string) {
+// on every node, is requested, and goes on until that was done least times.
+func during(t *testing.T, c *fleet.Fleet, address string, least uint64, steps map[string]func(), order []string) {
 	t.Helper()
 	tr := startTraffic(t, c, c.Nodes, address)
 	for _, name := range order {
@@ -72,8 +72,8 @@ func during(t *testing.T, c *fleet.Fleet, address string, steps map[string]func(
 		t.Logf("%s: %s, %d requests", name, time.Since(began).Round(10*time.Millisecond), tr.requests()-before)
 	}
 	c.Eventually("enough requests", 5*time.Minute, func() error {
-		if n := tr.requests(); n < atLeast() {
-			return fmt.Errorf("%d of %d", n, atLeast())
+		if n := tr.requests(); n < least {
+			return fmt.Errorf("%d of %d", n, least)
 		}
 		return nil
 	})
@@ -114,7 +114,7 @@ func TestRolloutsDropNothing(t *testing.T) {
 			c.AwaitReady(3)
 		},
 	}
-	during(t, c, ":8111/quiet", steps, []string{
+	during(t, c, ":8111/quiet", atLeast(100_000), steps, []string{
 		"update stop-first", "update start-first", "rollback", "scale to 10", "scale to 2", "scale to 3",
 		"drain a node", "restart a daemon", "change the leader",
 	})
@@ -198,7 +198,7 @@ func TestSlowServersDropNothing(t *testing.T) {
 			})
 		},
 	}
-	during(t, c, ":8112/", steps, []string{
+	during(t, c, ":8112/", atLeast(20_000), steps, []string{
 		"stop-first", "start-first, two at a time", "a failure rolls back", "a failure pauses", "too slow for the time given",
 	})
 }

@@ -42,7 +42,7 @@ func TestAnyInterleaving(t *testing.T) {
 	})
 }
 
-// bounded: a slot never has more than two tasks that are to run beside a
+// bounded: a slot never has more than three tasks that are to run beside a
 // canary, and no more slots change than may.
 func (s *story) bounded(t *rapid.T) {
 	for _, sl := range slot.Group(s.State.TasksOf("web")) {

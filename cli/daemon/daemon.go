@@ -28,6 +28,9 @@ type Daemon struct {
 	// changing is held while the node founds, joins or leaves a cluster.
 	changing sync.Mutex
 	member   atomic.Pointer[member] // nil while in no cluster
+	// resumed is closed once the node is the member that it was. No command is
+	// answered before: it would be told that the node is in no cluster.
+	resumed chan struct{}
 	// failed receives why a member ended that nobody stopped.
 	failed chan error
 }
@@ -47,7 +50,7 @@ func Run(ctx context.Context, cfg Config, version string) (err error) {
 	}
 	defer func() { err = errors.Join(err, run.Close()) }()
 	log := cfg.Logger().With("node", cfg.Name)
-	d := &Daemon{cfg: cfg, version: version, log: log, peers: &peers{}, failed: make(chan error, 1)}
+	d := &Daemon{cfg: cfg, version: version, log: log, peers: &peers{}, resumed: make(chan struct{}), failed: make(chan error, 1)}
 	log.InfoContext(ctx, "muster starts", "version", version, "state", cfg.StateDir, "pid", os.Getpid())
 	if d.runtime, err = newRuntime(cfg, images.PeerClient{Dial: d.peers.node}, log); err != nil {
 		return err
@@ -67,6 +70,7 @@ func (d *Daemon) live(ctx context.Context) error {
 	if err := d.resume(ctx); err != nil {
 		return err
 	}
+	close(d.resumed)
 	var err error
 	select {
 	case <-ctx.Done():

@@ -34,6 +34,11 @@ func (d *Daemon) serveLocal(ctx context.Context) error {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return errors.Join(fmt.Errorf("protect the socket: %w", err), l.Close())
 	}
+	select {
+	case <-d.resumed: // who connected meanwhile was kept waiting
+	case <-ctx.Done():
+		return l.Close()
+	}
 	opts := append(rpcerror.ServerOptions(),
 		grpc.Creds(listen.ServerCredentials()),
 		grpc.ForceServerCodecV2(forward.Codec()),

@@ -198,6 +198,10 @@ func signal(p Process, sig unix.Signal, timeout time.Duration) error {
 		if now, err := readProcess(p.PID); err == nil && now.Parent == p.Parent {
 			return errors.New("it runs")
 		}
+		// Until its last thread is gone, what it listens on accepts connections.
+		if threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.PID)); err == nil && len(threads) > 1 {
+			return fmt.Errorf("%d of its threads run", len(threads))
+		}
 		return nil
 	})
 }

@@ -155,6 +155,9 @@ func (p *logPublisher) publish(ctx context.Context, conn grpc.ClientConnInterfac
 			return ended(stream, err)
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return err // the readers were stopped: an end of the stream would say that nothing more comes
+	}
 	_, err = stream.CloseAndRecv()
 	return err
 }

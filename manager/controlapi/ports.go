@@ -16,7 +16,7 @@ func hostPortWarnings(s *clusterpb.ServiceSpec) (warnings []string) {
 	startFirst := s.GetUpdate().GetOrder() == clusterpb.UpdateConfig_ORDER_START_FIRST ||
 		s.GetRollback().GetOrder() == clusterpb.UpdateConfig_ORDER_START_FIRST
 	for _, p := range s.GetPorts() {
-		if p.GetMode() != clusterpb.Port_MODE_HOST || p.GetPublished() == 0 {
+		if !spec.HostPort(p) {
 			continue
 		}
 		port := fmt.Sprintf("%d/%s", p.GetPublished(), spec.ProtocolName(p.GetProtocol()))

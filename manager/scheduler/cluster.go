@@ -149,7 +149,7 @@ func (h *host) hold(t *clusterpb.Task) {
 	h.cpus -= t.GetSpec().GetReservations().GetNanoCpus()
 	h.memory -= t.GetSpec().GetReservations().GetMemoryBytes()
 	for _, p := range t.GetPorts() {
-		if isHostPort(p) {
+		if spec.HostPort(p) {
 			if h.ports == nil {
 				h.ports = make(map[hostPort]bool)
 			}
@@ -169,14 +169,10 @@ func (h *host) release(t *clusterpb.Task) {
 	h.cpus += t.GetSpec().GetReservations().GetNanoCpus()
 	h.memory += t.GetSpec().GetReservations().GetMemoryBytes()
 	for _, p := range t.GetPorts() {
-		if isHostPort(p) {
+		if spec.HostPort(p) {
 			delete(h.ports, hostPortOf(p))
 		}
 	}
-}
-
-func isHostPort(p *clusterpb.Port) bool {
-	return p.GetMode() == clusterpb.Port_MODE_HOST && p.GetPublished() != 0
 }
 
 func hostPortOf(p *clusterpb.Port) hostPort {

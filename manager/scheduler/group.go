@@ -6,6 +6,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/constraint"
+	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore"
 )
 
@@ -71,7 +72,7 @@ func newGroup(t *clusterpb.Task, copies map[*host]int) *group {
 		copies: copies, failures: make(map[*host]int), refused: make(map[reason]int),
 	}
 	for _, p := range t.GetPorts() {
-		if isHostPort(p) {
+		if spec.HostPort(p) {
 			g.ports = append(g.ports, hostPortOf(p))
 		}
 	}

@@ -213,6 +213,12 @@ func ValidatePorts(ports []*clusterpb.Port) error {
 	return nil
 }
 
+// HostPort reports whether the port is bound on the node itself, so that two
+// tasks with it cannot be on one node at a time.
+func HostPort(p *clusterpb.Port) bool {
+	return p.GetMode() == clusterpb.Port_MODE_HOST && p.GetPublished() != 0
+}
+
 // ProtocolName returns tcp or udp.
 func ProtocolName(p clusterpb.Port_Protocol) string {
 	return strings.ToLower(strings.TrimPrefix(p.String(), "PROTOCOL_"))

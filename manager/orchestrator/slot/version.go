@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/spec"
 )
 
 // Dates tells which tasks of a service are out of date. It compares a spec
@@ -71,25 +72,20 @@ func compare(t *clusterpb.Task, svc *clusterpb.Service) difference {
 	return different
 }
 
-func withoutPlacement(spec *clusterpb.TaskSpec) *clusterpb.TaskSpec {
-	spec = proto.CloneOf(spec)
-	if spec != nil {
-		spec.Placement = nil
+func withoutPlacement(task *clusterpb.TaskSpec) *clusterpb.TaskSpec {
+	task = proto.CloneOf(task)
+	if task != nil {
+		task.Placement = nil
 	}
-	return spec
+	return task
 }
 
 func samePorts(a, b []*clusterpb.Port) bool {
 	return slices.EqualFunc(a, b, func(p, q *clusterpb.Port) bool { return proto.Equal(p, q) })
 }
 
-// HostPorts reports whether a port is bound on the node itself, so that two
-// tasks with it cannot be on one node at a time.
-func HostPorts(ports []*clusterpb.Port) bool {
-	return slices.ContainsFunc(ports, func(p *clusterpb.Port) bool {
-		return p.GetMode() == clusterpb.Port_MODE_HOST && p.GetPublished() != 0
-	})
-}
+// HostPorts reports whether one of the ports is bound on the node itself.
+func HostPorts(ports []*clusterpb.Port) bool { return slices.ContainsFunc(ports, spec.HostPort) }
 
 // Held reports whether the rollout of the present spec may not take further
 // slots now: it is paused, or its canaries are not promoted.

@@ -115,13 +115,13 @@ func newStale(w *Want, local map[netip.Addr]bool) stale {
 // whose flows never end by themselves while the client goes on, to one that
 // should get no more, or to the node itself from before the port was published.
 func (s stale) is(f conntrack.Flow) bool {
+	if over(f) {
+		return false
+	}
 	server := f.TupleReply.IP.SourceAddress.Unmap()
 	called := f.TupleOrig.IP.DestinationAddress.Unmap()
 	udp := f.TupleOrig.Proto.Protocol == unix.IPPROTO_UDP
 	endpoints := s.endpoints[portKey{f.TupleOrig.Proto.Protocol, f.TupleOrig.Proto.DestinationPort}]
-	if over(f) {
-		return false
-	}
 	if s.isTaskAddr(server) {
 		return !s.tasks[server] ||
 			udp && s.local[called] && !endpoints[netip.AddrPortFrom(server, f.TupleReply.Proto.SourcePort)]

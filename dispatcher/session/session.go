@@ -90,12 +90,12 @@ func Run(ctx context.Context, cfg Config) error {
 				return nil
 			}
 			registered = registered || ok
+			level := slog.LevelDebug
 			if !errors.As(err, &redirected{}) {
 				silent = last
-			}
-			level := slog.LevelDebug // again the same
-			if reason := fmt.Sprint(err); reason != told && !errors.As(err, &redirected{}) {
-				told, level = reason, slog.LevelInfo
+				if reason := fmt.Sprint(err); reason != told { // not the same again
+					told, level = reason, slog.LevelInfo
+				}
 			}
 			cfg.Log.Log(ctx, level, "session ended", "addr", addr, "err", err)
 			if ok {

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// Period is how long a key encrypts.
-	Period = 12 * time.Hour
+	// period is how long a key encrypts.
+	period = 12 * time.Hour
 	// size selects AES-256.
 	size = 32
 	// agenda is the controller's only key: there is one set of secrets.
@@ -60,7 +60,7 @@ func plan(secrets *clusterpb.ClusterSecrets, now time.Time, newKey func() []byte
 	if len(keys) == 0 {
 		return nil, 0 // no cluster yet
 	}
-	if left := secrets.GetGossipKeysAt().AsTime().Add(Period).Sub(now); left > 0 {
+	if left := secrets.GetGossipKeysAt().AsTime().Add(period).Sub(now); left > 0 {
 		return nil, left
 	}
 	next := proto.CloneOf(secrets)
@@ -70,5 +70,5 @@ func plan(secrets *clusterpb.ClusterSecrets, now time.Time, newKey func() []byte
 		next.GossipKeys = [][]byte{keys[1], newKey(), keys[0]}
 	}
 	next.GossipKeysAt = timestamppb.New(now)
-	return []*raftpb.Change{raftstore.PutClusterSecrets(next)}, Period
+	return []*raftpb.Change{raftstore.PutClusterSecrets(next)}, period
 }

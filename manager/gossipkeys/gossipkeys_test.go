@@ -43,11 +43,11 @@ func TestRotation(t *testing.T) {
 		want  string
 	}{
 		{0, "a b"},
-		{Period - time.Second, "a b"},
+		{period - time.Second, "a b"},
 		{time.Second, "b 1 a"},
-		{Period / 2, "b 1 a"},
-		{Period / 2, "1 2 b"},
-		{5 * Period, "2 3 1"}, // once, however long nobody led: nodes must learn of each first
+		{period / 2, "b 1 a"},
+		{period / 2, "1 2 b"},
+		{5 * period, "2 3 1"}, // once, however long nobody led: nodes must learn of each first
 	} {
 		w.Now = w.Now.Add(tt.after)
 		w.Turn(c)
@@ -58,8 +58,8 @@ func TestRotation(t *testing.T) {
 	if w.State.Secrets().GetWorkerSecret() != "w" {
 		t.Error("the other secrets were lost")
 	}
-	if due, ok := w.Due(); !ok || due.Sub(w.Now) != Period {
-		t.Errorf("due in %v, %v, want in %v", due.Sub(w.Now), ok, Period)
+	if due, ok := w.Due(); !ok || due.Sub(w.Now) != period {
+		t.Errorf("due in %v, %v, want in %v", due.Sub(w.Now), ok, period)
 	}
 }
 

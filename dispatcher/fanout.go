@@ -9,18 +9,18 @@ import (
 )
 
 // sendAssignments sends what changed since base and returns the new base.
-func (r *reign) sendAssignments(str stream, s *session, base *set) (*set, error) {
+func (t *term) sendAssignments(str stream, s *session, base *set) (*set, error) {
 	s.mu.Lock()
-	tasksDue, meshDue, floorDue := s.tasksDue, s.meshDue, s.floorDue
-	s.tasksDue, s.meshDue, s.floorDue = false, false, false
-	s.working = tasksDue || meshDue || floorDue
+	tasksDue, meshDue, lowWaterDue := s.tasksDue, s.meshDue, s.lowWaterDue
+	s.tasksDue, s.meshDue, s.lowWaterDue = false, false, false
+	s.working = tasksDue || meshDue || lowWaterDue
 	working := s.working
 	s.mu.Unlock()
 	if !working {
 		return base, nil
 	}
 
-	p, floor := r.plan.Load(), r.currentFloor()
+	p, lowWater := t.plan.Load(), t.currentLowWaterMark()
 	next := base
 	switch {
 	case base == nil || tasksDue:
@@ -35,20 +35,20 @@ func (r *reign) sendAssignments(str stream, s *session, base *set) (*set, error)
 	} else {
 		a, changed = diff(base, next)
 	}
-	a.Floor = floor
+	a.LowWaterMark = lowWater
 
 	s.mu.Lock()
 	s.awaited = awaited(next.tasks.byID)
-	if send := changed || (floorDue && owed(s.awaited, s.floorSent, floor)); !send {
+	if send := changed || (lowWaterDue && owed(s.awaited, s.lowWaterSent, lowWater)); !send {
 		s.working = false
 		s.mu.Unlock()
-		// The node is now known to be at a later index: the floor may rise.
-		wake(r.floorDue)
+		// The node is now known to be at a later index: the low-water mark may rise.
+		wake(t.lowWaterDue)
 		return withIndexOf(base, next), nil
 	}
-	s.sent, s.floorSent, s.working = a.GetIndex(), max(s.floorSent, floor), false
+	s.sent, s.lowWaterSent, s.working = a.GetIndex(), max(s.lowWaterSent, lowWater), false
 	s.mu.Unlock()
-	wake(r.floorDue)
+	wake(t.lowWaterDue)
 	return next, str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Assignments{Assignments: a}})
 }
 
@@ -75,10 +75,10 @@ func awaited(tasks map[string]*clusterpb.Task) (indexes []uint64) {
 	return indexes
 }
 
-// owed reports whether a rise of the floor from told to floor is what one of
+// owed reports whether a rise of the low-water mark from told to lowWater is what one of
 // the awaited indexes waits for.
-func owed(awaited []uint64, told, floor uint64) bool {
-	return slices.ContainsFunc(awaited, func(index uint64) bool { return told < index && index <= floor })
+func owed(awaited []uint64, told, lowWater uint64) bool {
+	return slices.ContainsFunc(awaited, func(index uint64) bool { return told < index && index <= lowWater })
 }
 
 // at returns the index that the node's kernel is known to hold, given that
@@ -93,8 +93,8 @@ func (s *session) at(index uint64) (uint64, bool) {
 	return s.acked, s.acked > 0
 }
 
-func (r *reign) currentFloor() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.floor
+func (t *term) currentLowWaterMark() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lowWater
 }

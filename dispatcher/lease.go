@@ -12,13 +12,13 @@ const (
 	defaultPeriod = time.Second
 	// leasePeriods is how many periods without a heartbeat make a node down.
 	leasePeriods = 3
-	// reignLeases is how many leases a new leader grants to nodes it has not
+	// termLeases is how many leases a new leader grants to nodes it has not
 	// heard from: they first have to notice that the old one is gone.
-	reignLeases = 2
+	termLeases = 2
 	// goodbyeGrace is how long a node that announced a restart of its daemon
 	// keeps its tasks.
 	goodbyeGrace = 30 * time.Second
-	// goodbyeHolds is how long such a node still counts for the floor: its
+	// goodbyeHolds is how long such a node still counts for the low-water mark: its
 	// kernel goes on forwarding what it forwarded before.
 	goodbyeHolds = 10 * time.Second
 	// suspicion is what is left to a node whose stream broke once gossip
@@ -48,7 +48,7 @@ type leases struct {
 func newLeases(v view, period time.Duration, now time.Time) *leases {
 	l := &leases{period: period, nodes: make(map[string]*lease)}
 	for n := range v.Nodes() {
-		grace := now.Add(reignLeases * leasePeriods * period)
+		grace := now.Add(termLeases * leasePeriods * period)
 		switch n.GetStatus().GetState() {
 		case clusterpb.NodeStatus_STATE_READY, clusterpb.NodeStatus_STATE_UNKNOWN:
 			l.nodes[n.GetId()] = &lease{until: grace}
@@ -145,13 +145,13 @@ func (l *leases) extend(by time.Duration) {
 	}
 }
 
-// floor returns the lowest index that the kernels of all live nodes hold.
+// lowWaterMark returns the lowest index that the kernels of all live nodes hold.
 // held tells, of a connected node, the index it is known to be at. A node
 // without a session counts for as long as its lease, since its kernel goes on
 // forwarding: what a killed node still does not hold, its lease's end
 // settles.
-func (l *leases) floor(index uint64, now time.Time, held func(id string) (uint64, bool)) uint64 {
-	floor := index
+func (l *leases) lowWaterMark(index uint64, now time.Time, held func(id string) (uint64, bool)) uint64 {
+	lowWater := index
 	for id, n := range l.nodes {
 		at, ok := held(id)
 		switch {
@@ -161,9 +161,9 @@ func (l *leases) floor(index uint64, now time.Time, held func(id string) (uint64
 		default:
 			at = n.acked
 		}
-		floor = min(floor, at)
+		lowWater = min(lowWater, at)
 	}
-	return floor
+	return lowWater
 }
 
 // periodOf returns the heartbeat period of the cluster.

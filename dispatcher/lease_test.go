@@ -96,9 +96,9 @@ func TestNewReign(t *testing.T) {
 	}
 }
 
-// TestFloor writes a node as what it acknowledged, its session as c
+// TestLowWaterMark writes a node as what it acknowledged, its session as c
 // (connected) or b (broken) or g (said good-bye), and the seconds since.
-func TestFloor(t *testing.T) {
+func TestLowWaterMark(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	tests := map[string]struct {
 		nodes []lease
@@ -119,7 +119,7 @@ func TestFloor(t *testing.T) {
 			for i, n := range tt.nodes {
 				l.nodes[fmt.Sprint(i)] = &n
 			}
-			got := l.floor(100, now, func(id string) (uint64, bool) {
+			got := l.lowWaterMark(100, now, func(id string) (uint64, bool) {
 				var i int
 				_, _ = fmt.Sscan(id, &i)
 				if i < len(tt.held) && l.nodes[id].connected {
@@ -128,7 +128,7 @@ func TestFloor(t *testing.T) {
 				return 0, false
 			})
 			if got != tt.want {
-				t.Errorf("floor %d, want %d", got, tt.want)
+				t.Errorf("low-water mark %d, want %d", got, tt.want)
 			}
 		})
 	}

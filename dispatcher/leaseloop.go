@@ -10,7 +10,7 @@ import (
 )
 
 // leaseLoop declares nodes down whose lease has ended.
-func (r *reign) leaseLoop(ctx context.Context) error {
+func (t *term) leaseLoop(ctx context.Context) error {
 	retry := newBackOff()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -20,14 +20,14 @@ func (r *reign) leaseLoop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-		case <-r.leaseDue:
+		case <-t.leaseDue:
 		}
 		now := time.Now()
-		r.forgive(now.Sub(expect))
-		next, err := r.expire(ctx, now)
+		t.forgive(now.Sub(expect))
+		next, err := t.expire(ctx, now)
 		if err != nil {
 			d := retry.NextBackOff()
-			r.log.WarnContext(ctx, "declare nodes down: will retry", "in", d, "err", err)
+			t.log.WarnContext(ctx, "declare nodes down: will retry", "in", d, "err", err)
 			next = now.Add(d)
 		} else {
 			retry.Reset()
@@ -39,50 +39,50 @@ func (r *reign) leaseLoop(ctx context.Context) error {
 
 // forgive gives the nodes back what the leader itself missed: after a stop of
 // the whole process, no heartbeat that arrived meanwhile has been counted.
-func (r *reign) forgive(late time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if late > r.leases.period {
-		r.leases.extend(late)
+func (t *term) forgive(late time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if late > t.leases.period {
+		t.leases.extend(late)
 	}
 }
 
 // expire declares down whom the leases say, and returns when to look again.
-func (r *reign) expire(ctx context.Context, now time.Time) (next time.Time, err error) {
-	r.mu.Lock()
-	ids, next := r.leases.expired(now)
-	silence := leasePeriods * r.leases.period
+func (t *term) expire(ctx context.Context, now time.Time) (next time.Time, err error) {
+	t.mu.Lock()
+	ids, next := t.leases.expired(now)
+	silence := leasePeriods * t.leases.period
 	// Leases only move later but for what wakes this loop, so looking again no
 	// later than in a lease is enough.
 	if latest := now.Add(silence); next.IsZero() || next.After(latest) {
 		next = latest
 	}
-	r.mu.Unlock()
+	t.mu.Unlock()
 	if len(ids) == 0 {
 		return next, nil
 	}
 
 	changes := make([]*raftpb.Change, 0, len(ids))
 	for _, id := range ids {
-		r.log.InfoContext(ctx, "node is down", "node", id)
+		t.log.InfoContext(ctx, "node is down", "node", id)
 		changes = append(changes, lost(id, silence, now))
 	}
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
-	if err := r.cfg.Store.Propose(ctx, changes...); err != nil {
+	if err := t.cfg.Store.Propose(ctx, changes...); err != nil {
 		return next, err
 	}
-	r.mu.Lock()
+	t.mu.Lock()
 	for _, id := range ids {
-		r.leases.forget(id)
-		if s := r.byNode[id]; s != nil {
+		t.leases.forget(id)
+		if s := t.byNode[id]; s != nil {
 			// It may still be connected and silent: it has to register anew.
 			s.kick()
-			delete(r.byNode, id)
+			delete(t.byNode, id)
 		}
 	}
-	r.mu.Unlock()
-	wake(r.floorDue)
+	t.mu.Unlock()
+	wake(t.lowWaterDue)
 	return next, nil
 }
 

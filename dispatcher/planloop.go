@@ -25,28 +25,28 @@ type dirty struct {
 // planLoop makes a plan of every state and wakes the sessions it concerns.
 // It acts at once when idle; under load it pauses for as long as the last
 // round took, so that changes gather and half the time is left to others.
-func (r *reign) planLoop(ctx context.Context) error {
-	sub := r.cfg.Store.Subscribe()
+func (t *term) planLoop(ctx context.Context) error {
+	sub := t.cfg.Store.Subscribe()
 	defer sub.Close()
-	p := firstPlan(r.cfg.Store.State())
-	r.plan.Store(p)
-	close(r.planned)
+	p := firstPlan(t.cfg.Store.State())
+	t.plan.Store(p)
+	close(t.planned)
 
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-r.floorDue:
+		case <-t.lowWaterDue:
 		case <-sub.C:
 		}
 		start := time.Now()
 		if refs := sub.Take(); len(refs) > 0 {
-			st := r.cfg.Store.State()
+			st := t.cfg.Store.State()
 			s := p.next(st, st.Index, dirtyOf(refs, p.view, st))
-			r.spread(s)
+			t.spread(s)
 			p = s.plan
 		}
-		r.raiseFloor(p.index)
+		t.raiseLowWaterMark(p.index)
 		if !pause(ctx, min(time.Since(start), maxPause)) {
 			return nil
 		}
@@ -152,12 +152,12 @@ func (d *dirty) node(id string, before, now view) {
 }
 
 // spread publishes a plan and wakes the sessions it concerns.
-func (r *reign) spread(s step) {
-	r.plan.Store(s.plan)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.leases.period = periodOf(s.view)
-	for id, sess := range r.byNode {
+func (t *term) spread(s step) {
+	t.plan.Store(s.plan)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.leases.period = periodOf(s.view)
+	for id, sess := range t.byNode {
 		_, own := s.tasks[id]
 		if !own && !s.all {
 			continue
@@ -169,44 +169,44 @@ func (r *reign) spread(s step) {
 		wake(sess.wake)
 	}
 	for id := range s.tasks {
-		r.settle(s.view, id)
+		t.settle(s.view, id)
 	}
 }
 
 // settle ends the session of a node that may not have one: it was removed, or
 // is known to be down and has to register to be ready again.
-func (r *reign) settle(v view, id string) {
+func (t *term) settle(v view, id string) {
 	n, ok := v.Node(id)
 	if ok && !down(n) {
 		return
 	}
-	r.leases.forget(id)
-	if sess := r.byNode[id]; sess != nil {
+	t.leases.forget(id)
+	if sess := t.byNode[id]; sess != nil {
 		sess.kick()
-		delete(r.byNode, id)
+		delete(t.byNode, id)
 	}
 }
 
-// raiseFloor computes the floor and wakes the sessions with tasks that wait
-// for it. The floor of a leadership never falls: a node that comes back later
+// raiseLowWaterMark computes the low-water mark and wakes the sessions with tasks that wait
+// for it. The low-water mark of a leadership never falls: a node that comes back later
 // has no part in what was dropped before.
-func (r *reign) raiseFloor(index uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	floor := r.leases.floor(index, time.Now(), func(id string) (uint64, bool) {
-		if s := r.byNode[id]; s != nil {
+func (t *term) raiseLowWaterMark(index uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lowWater := t.leases.lowWaterMark(index, time.Now(), func(id string) (uint64, bool) {
+		if s := t.byNode[id]; s != nil {
 			return s.at(index)
 		}
 		return 0, false
 	})
-	if floor <= r.floor {
+	if lowWater <= t.lowWater {
 		return
 	}
-	r.floor = floor
-	for _, s := range r.byNode {
+	t.lowWater = lowWater
+	for _, s := range t.byNode {
 		s.mu.Lock()
-		due := owed(s.awaited, s.floorSent, floor)
-		s.floorDue = s.floorDue || due
+		due := owed(s.awaited, s.lowWaterSent, lowWater)
+		s.lowWaterDue = s.lowWaterDue || due
 		s.mu.Unlock()
 		if due {
 			wake(s.wake)

@@ -35,8 +35,8 @@ type Server struct {
 
 	cfg Config
 
-	mu    sync.Mutex
-	reign *reign // nil while another manager leads
+	mu   sync.Mutex
+	term *term // nil while another manager leads
 }
 
 // New returns a Server that redirects until Lead is called.
@@ -47,43 +47,43 @@ func New(cfg Config) *Server { return &Server{cfg: cfg} }
 // leaders committed. It returns nil on cancel, once every session has ended.
 func (s *Server) Lead(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	r := newReign(ctx, s.cfg)
-	defer r.close()
+	t := newTerm(ctx, s.cfg)
+	defer t.close()
 
-	g.Go(func() error { return r.planLoop(ctx) })
-	g.Go(func() error { return r.leaseLoop(ctx) })
-	g.Go(func() error { return r.statusLoop(ctx) })
+	g.Go(func() error { return t.planLoop(ctx) })
+	g.Go(func() error { return t.leaseLoop(ctx) })
+	g.Go(func() error { return t.statusLoop(ctx) })
 
 	s.mu.Lock()
-	s.reign = r
+	s.term = t
 	s.mu.Unlock()
 	err := g.Wait()
 	s.mu.Lock()
-	s.reign = nil
+	s.term = nil
 	s.mu.Unlock()
-	r.sessions.Wait()
+	t.sessions.Wait()
 	return err
 }
 
-func (s *Server) leading() *reign {
+func (s *Server) leading() *term {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.reign
+	return s.term
 }
 
 // Suspect is gossip's hint that a node may be lost. It is never a verdict: it
 // makes the leader ask the node, or wait less for one whose stream broke.
 func (s *Server) Suspect(nodeID string) {
-	if r := s.leading(); r != nil {
-		r.suspect(nodeID)
+	if t := s.leading(); t != nil {
+		t.suspect(nodeID)
 	}
 }
 
 // SubscribeLogs hands a log subscription to a node's session. Unavailable
 // when the node is not connected or another manager leads.
 func (s *Server) SubscribeLogs(nodeID string, sub *dispatchpb.LogSubscription) error {
-	if r := s.leading(); r != nil {
-		if sess := r.session(nodeID); sess != nil {
+	if t := s.leading(); t != nil {
+		if sess := t.session(nodeID); sess != nil {
 			sess.post(func(o *outbox) { o.logs = append(o.logs, sub) })
 			return nil
 		}
@@ -93,8 +93,8 @@ func (s *Server) SubscribeLogs(nodeID string, sub *dispatchpb.LogSubscription) e
 
 // Connected reports whether the node has a session with this manager.
 func (s *Server) Connected(nodeID string) bool {
-	r := s.leading()
-	return r != nil && r.session(nodeID) != nil
+	t := s.leading()
+	return t != nil && t.session(nodeID) != nil
 }
 
 // Session implements the wire; see dispatch.proto.
@@ -103,12 +103,12 @@ func (s *Server) Session(stream grpc.BidiStreamingServer[dispatchpb.SessionReque
 	if err != nil {
 		return fmt.Errorf("identify node: %w", err)
 	}
-	r := s.leading()
-	if r == nil || !r.enter() {
+	t := s.leading()
+	if t == nil || !t.enter() {
 		return stream.Send(redirect(s.cfg.Leader()))
 	}
-	defer r.sessions.Done()
-	return r.serve(stream, nodeID)
+	defer t.sessions.Done()
+	return t.serve(stream, nodeID)
 }
 
 func redirect(leader string) *dispatchpb.SessionResponse {

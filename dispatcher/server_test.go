@@ -13,8 +13,8 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/muster/muster/dispatcher"
+	"github.com/muster/muster/dispatcher/agent"
 	"github.com/muster/muster/dispatcher/dispatchertest"
-	"github.com/muster/muster/dispatcher/session"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
@@ -110,7 +110,7 @@ func (c *cluster) join(id string) (w *dispatchertest.Worker, stop func()) {
 func (c *cluster) start(id string) (w *dispatchertest.Worker, stop func()) {
 	w = dispatchertest.NewWorker(id)
 	stop = c.goOn(func(ctx context.Context) error {
-		return session.Run(ctx, session.Config{
+		return agent.Run(ctx, agent.Config{
 			Managers: func() []string { return []string{"m1", "m2"} }, Dial: c.network.Dialer(id),
 			Handler: w, Log: slog.New(slog.DiscardHandler),
 		})
@@ -315,9 +315,9 @@ func TestStatusesAreRecordedOnceCommitted(t *testing.T) {
 	})
 }
 
-// TestFloorHandshake: a task leaves the mesh; its node hears that it may stop
+// TestLowWaterMarkHandshake: a task leaves the mesh; its node hears that it may stop
 // once every live node has acknowledged that, and not before.
-func TestFloorHandshake(t *testing.T) {
+func TestLowWaterMarkHandshake(t *testing.T) {
 	run(t, func(c *cluster) {
 		w1, _ := c.join("n1")
 		w2, _ := c.join("n2")
@@ -328,8 +328,8 @@ func TestFloorHandshake(t *testing.T) {
 		c.propose(raftstore.SetDesired("a1", lifecycle.Shutdown))
 		task, _ := c.store.State().Task("a1")
 		time.Sleep(2 * time.Second)
-		if f := w1.View().Floor; f >= task.GetDesiredIndex() {
-			t.Fatalf("floor %d although n2 has not acknowledged %d", f, task.GetDesiredIndex())
+		if f := w1.View().LowWaterMark; f >= task.GetDesiredIndex() {
+			t.Fatalf("low-water mark %d although n2 has not acknowledged %d", f, task.GetDesiredIndex())
 		}
 		// Its neighbour was told: the endpoint is gone.
 		msgs := w2.View().Messages
@@ -338,16 +338,16 @@ func TestFloorHandshake(t *testing.T) {
 		}
 		w2.Hold(false)
 		w2.Acknowledge()
-		d := c.until("the floor", func() bool { return w1.View().Floor >= task.GetDesiredIndex() })
+		d := c.until("the low-water mark", func() bool { return w1.View().LowWaterMark >= task.GetDesiredIndex() })
 		if d > 20*time.Millisecond {
 			t.Errorf("took %v", d)
 		}
 	})
 }
 
-// TestFloorPassesQuietNodes: a change that does not concern other nodes is
-// not sent to them, and must not hold the floor up.
-func TestFloorPassesQuietNodes(t *testing.T) {
+// TestLowWaterMarkPassesQuietNodes: a change that does not concern other nodes is
+// not sent to them, and must not hold the low-water mark up.
+func TestLowWaterMarkPassesQuietNodes(t *testing.T) {
 	run(t, func(c *cluster) {
 		w1, _ := c.join("n1")
 		w2, _ := c.join("n2")
@@ -359,14 +359,14 @@ func TestFloorPassesQuietNodes(t *testing.T) {
 		before := len(w2.View().Messages)
 		c.propose(raftstore.SetDesired("a", lifecycle.Shutdown))
 		task, _ := c.store.State().Task("a")
-		c.until("the floor", func() bool { return w1.View().Floor >= task.GetDesiredIndex() })
+		c.until("the low-water mark", func() bool { return w1.View().LowWaterMark >= task.GetDesiredIndex() })
 		if n := len(w2.View().Messages); n != before {
 			t.Errorf("n2 was sent %d messages", n-before)
 		}
 	})
 }
 
-func TestDeadNodeHoldsTheFloorForItsLeaseOnly(t *testing.T) {
+func TestDeadNodeHoldsTheLowWaterMarkForItsLeaseOnly(t *testing.T) {
 	run(t, func(c *cluster) {
 		w1, _ := c.join("n1")
 		c.join("n2")
@@ -374,7 +374,7 @@ func TestDeadNodeHoldsTheFloorForItsLeaseOnly(t *testing.T) {
 		c.network.Stall("n2")
 		c.propose(raftstore.SetDesired("a1", lifecycle.Shutdown))
 		task, _ := c.store.State().Task("a1")
-		d := c.until("the floor", func() bool { return w1.View().Floor >= task.GetDesiredIndex() })
+		d := c.until("the low-water mark", func() bool { return w1.View().LowWaterMark >= task.GetDesiredIndex() })
 		if d < time.Second || d > 3*time.Second+100*time.Millisecond {
 			t.Errorf("took %v, want the rest of n2's lease", d)
 		}

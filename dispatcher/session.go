@@ -37,11 +37,11 @@ type session struct {
 	// sent is the index of the last assignments sent, acked the highest index
 	// the node acknowledged in this session.
 	sent, acked uint64
-	// awaited are the desired indexes of tasks that wait for the floor.
+	// awaited are the desired indexes of tasks that wait for the low-water mark.
 	awaited []uint64
-	// floorSent is the last floor the node was told.
-	floorSent uint64
-	floorDue  bool
+	// lowWaterSent is the last low-water mark the node was told.
+	lowWaterSent uint64
+	lowWaterDue  bool
 }
 
 func newSession(nodeID string) *session {
@@ -61,20 +61,20 @@ func (s *session) post(f func(*outbox)) {
 }
 
 // serve runs a node's session until it ends.
-func (r *reign) serve(str stream, nodeID string) error {
+func (t *term) serve(str stream, nodeID string) error {
 	ctx := str.Context()
 	in := make(chan *dispatchpb.SessionRequest)
 	ended := make(chan error, 1)
 	// Recv has no timeout of its own: this goroutine ends when serve returns,
 	// which ends the stream.
-	r.sessions.Go(func() { ended <- receive(str, in) })
+	t.sessions.Go(func() { ended <- receive(str, in) })
 
 	timeout := time.NewTimer(registerTimeout)
 	defer timeout.Stop()
 	var reg *dispatchpb.Register
 	select {
-	case <-r.done:
-		return str.Send(redirect(r.cfg.Leader()))
+	case <-t.done:
+		return str.Send(redirect(t.cfg.Leader()))
 	case err := <-ended:
 		return err
 	case <-timeout.C:
@@ -84,14 +84,14 @@ func (r *reign) serve(str stream, nodeID string) error {
 			return fmt.Errorf("a session begins with register: %w", errdefs.ErrFailedPrecondition)
 		}
 	}
-	if err := r.register(ctx, nodeID, reg); err != nil {
+	if err := t.register(ctx, nodeID, reg); err != nil {
 		return err
 	}
 
 	s := newSession(nodeID)
-	r.admit(s, callerAddr(ctx))
-	defer r.dismiss(s)
-	r.log.DebugContext(ctx, "node connected", "node", nodeID)
+	t.admit(s, callerAddr(ctx))
+	defer t.dismiss(s)
+	t.log.DebugContext(ctx, "node connected", "node", nodeID)
 	// The reader must not wait for the sender: heartbeats go on arriving while
 	// a slow node takes its time to read.
 	stop, handled := make(chan struct{}), make(chan struct{})
@@ -99,18 +99,18 @@ func (r *reign) serve(str stream, nodeID string) error {
 		close(stop)
 		<-handled // what was received is dealt with before the node is told
 	}()
-	r.sessions.Go(func() {
+	t.sessions.Go(func() {
 		defer close(handled)
 		for {
 			select {
 			case msg := <-in:
-				r.handle(s, msg)
+				t.handle(s, msg)
 			case <-stop:
 				return
 			}
 		}
 	})
-	return r.send(str, s, ended)
+	return t.send(str, s, ended)
 }
 
 // receive passes messages on until the stream ends.
@@ -132,8 +132,8 @@ func receive(str stream, in chan<- *dispatchpb.SessionRequest) error {
 }
 
 // register writes down that the node is ready and what it says of itself.
-func (r *reign) register(ctx context.Context, nodeID string, reg *dispatchpb.Register) error {
-	n, ok := r.cfg.Store.State().Node(nodeID)
+func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Register) error {
+	n, ok := t.cfg.Store.State().Node(nodeID)
 	if !ok {
 		return fmt.Errorf("node %s is not part of the cluster: %w", nodeID, errdefs.ErrPermissionDenied)
 	}
@@ -144,11 +144,11 @@ func (r *reign) register(ctx context.Context, nodeID string, reg *dispatchpb.Reg
 	timeout := time.NewTimer(registerTimeout)
 	defer timeout.Stop()
 	select {
-	case <-r.statuses.putNode(news):
+	case <-t.statuses.putNode(news):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-r.done:
+	case <-t.done:
 		return fmt.Errorf("write down node %s: another manager leads: %w", nodeID, errdefs.ErrUnavailable)
 	case <-timeout.C:
 		return fmt.Errorf("write down node %s: no quorum of managers for %v: %w", nodeID, registerTimeout, errdefs.ErrUnavailable)
@@ -164,49 +164,49 @@ func callerAddr(ctx context.Context) string {
 
 // handle takes one message of the worker. It never waits for the network or
 // for raft, so that heartbeats behind it are seen in time.
-func (r *reign) handle(s *session, msg *dispatchpb.SessionRequest) {
+func (t *term) handle(s *session, msg *dispatchpb.SessionRequest) {
 	// Whatever the node says, it lives.
-	r.heard(s.nodeID)
+	t.heard(s.nodeID)
 	switch k := msg.GetKind().(type) {
 	case *dispatchpb.SessionRequest_Heartbeat:
 		s.post(func(o *outbox) { o.heartbeats++ })
 	case *dispatchpb.SessionRequest_Acknowledge:
-		r.acknowledge(s, k.Acknowledge.GetIndex())
+		t.acknowledge(s, k.Acknowledge.GetIndex())
 	case *dispatchpb.SessionRequest_Statuses:
-		r.statuses.put(s, k.Statuses.GetSequence(), k.Statuses.GetReports())
+		t.statuses.put(s, k.Statuses.GetSequence(), k.Statuses.GetReports())
 	case *dispatchpb.SessionRequest_Images:
-		r.statuses.putNode(images(s.nodeID, k.Images.GetImages()))
+		t.statuses.putNode(images(s.nodeID, k.Images.GetImages()))
 	case *dispatchpb.SessionRequest_Goodbye:
-		r.goodbye(s)
+		t.goodbye(s)
 	case *dispatchpb.SessionRequest_Register:
 		s.kick() // a session has one register; the worker lost track
 	}
 }
 
 // goodbye notes a planned stop, unless the node is back already.
-func (r *reign) goodbye(s *session) {
+func (t *term) goodbye(s *session) {
 	now := time.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.byNode[s.nodeID] == s {
-		r.leases.goodbye(s.nodeID, now)
-		r.statuses.putNode(disconnected(s.nodeID, now))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byNode[s.nodeID] == s {
+		t.leases.goodbye(s.nodeID, now)
+		t.statuses.putNode(disconnected(s.nodeID, now))
 	}
 }
 
-func (r *reign) acknowledge(s *session, index uint64) {
+func (t *term) acknowledge(s *session, index uint64) {
 	s.mu.Lock()
 	s.acked = max(s.acked, index)
 	s.mu.Unlock()
-	r.mu.Lock()
-	r.leases.acknowledge(s.nodeID, index)
-	r.mu.Unlock()
-	wake(r.floorDue)
+	t.mu.Lock()
+	t.leases.acknowledge(s.nodeID, index)
+	t.mu.Unlock()
+	wake(t.lowWaterDue)
 }
 
 // send tells the node what it should be until the session ends.
-func (r *reign) send(str stream, s *session, ended <-chan error) error {
-	period := r.period()
+func (t *term) send(str stream, s *session, ended <-chan error) error {
+	period := t.period()
 	err := str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Registered{Registered: &dispatchpb.Registered{
 		SessionId: id.New(), HeartbeatPeriod: durationpb.New(period),
 	}}})
@@ -214,8 +214,8 @@ func (r *reign) send(str stream, s *session, ended <-chan error) error {
 		return err
 	}
 	select {
-	case <-r.planned:
-	case <-r.done:
+	case <-t.planned:
+	case <-t.done:
 	case err := <-ended:
 		return err
 	}
@@ -223,8 +223,8 @@ func (r *reign) send(str stream, s *session, ended <-chan error) error {
 	wake(s.wake)
 	for {
 		select {
-		case <-r.done:
-			return str.Send(redirect(r.cfg.Leader()))
+		case <-t.done:
+			return str.Send(redirect(t.cfg.Leader()))
 		case err := <-ended:
 			return err
 		case <-s.kicked:
@@ -234,7 +234,7 @@ func (r *reign) send(str stream, s *session, ended <-chan error) error {
 		if err := s.sendOutbox(str); err != nil {
 			return err
 		}
-		if base, err = r.sendAssignments(str, s, base); err != nil {
+		if base, err = t.sendAssignments(str, s, base); err != nil {
 			return err
 		}
 	}

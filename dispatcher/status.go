@@ -142,45 +142,45 @@ func batches(changes []*raftpb.Change) (cut [][]*raftpb.Change) {
 }
 
 // statusLoop writes reports down and tells the workers once they are.
-func (r *reign) statusLoop(ctx context.Context) error {
+func (t *term) statusLoop(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-r.statuses.due:
+		case <-t.statuses.due:
 		}
-		t := r.statuses.take(r.cfg.Store.State())
-		for _, batch := range batches(t.changes) {
-			if !r.record(ctx, batch) {
+		batch := t.statuses.take(t.cfg.Store.State())
+		for _, entry := range batches(batch.changes) {
+			if !t.record(ctx, entry) {
 				return nil
 			}
 		}
-		for s, sequence := range t.upTo {
+		for s, sequence := range batch.upTo {
 			s.post(func(o *outbox) { o.recorded = max(o.recorded, sequence) })
 		}
-		for _, w := range t.waiters {
+		for _, w := range batch.waiters {
 			close(w)
 		}
 	}
 }
 
 // record commits one batch, trying again for as long as this manager leads.
-func (r *reign) record(ctx context.Context, batch []*raftpb.Change) (ok bool) {
+func (t *term) record(ctx context.Context, batch []*raftpb.Change) (ok bool) {
 	retry := newBackOff()
 	for {
 		try, cancel := context.WithTimeout(ctx, registerTimeout)
-		err := r.cfg.Store.Propose(try, batch...)
+		err := t.cfg.Store.Propose(try, batch...)
 		cancel()
 		if err == nil {
 			return true
 		}
 		if ctx.Err() == nil && !errdefs.IsUnavailable(err) {
 			// Refused for good: trying again would hold up everyone's reports.
-			r.log.ErrorContext(ctx, "write statuses down: refused, dropped", "count", len(batch), "err", err)
+			t.log.ErrorContext(ctx, "write statuses down: refused, dropped", "count", len(batch), "err", err)
 			return true
 		}
 		d := retry.NextBackOff()
-		r.log.WarnContext(ctx, "write statuses down: will retry", "count", len(batch), "in", d, "err", err)
+		t.log.WarnContext(ctx, "write statuses down: will retry", "count", len(batch), "in", d, "err", err)
 		select {
 		case <-ctx.Done():
 			return false

@@ -13,7 +13,7 @@ const layers = `
 	proto            < raftstore dispatcher ingress worker manager cli integration
 	raftstore        < dispatcher manager cli/daemon integration
 	dispatcher       < manager cli/daemon integration
-	dispatcher/session dispatcher/mtls dispatcher/rpcerror < worker manager cli/daemon cli/command cli/clitest integration
+	dispatcher/agent dispatcher/mtls dispatcher/rpcerror < worker manager cli/daemon cli/command cli/clitest integration
 	ingress          < worker cli/daemon integration
 	manager          < cli/daemon integration
 	worker           < cli/daemon integration

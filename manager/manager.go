@@ -20,7 +20,7 @@ import (
 	"github.com/muster/muster/manager/ca"
 	"github.com/muster/muster/manager/controlapi"
 	"github.com/muster/muster/manager/forward"
-	"github.com/muster/muster/manager/logs"
+	"github.com/muster/muster/manager/logbroker"
 	"github.com/muster/muster/manager/membership"
 	capb "github.com/muster/muster/proto/ca/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -48,7 +48,7 @@ type Config struct {
 type Manager struct {
 	cfg        Config
 	dispatcher *dispatcher.Server
-	broker     *logs.Broker
+	broker     *logbroker.Broker
 	inside     *inside
 	leader     leaderConn
 }
@@ -62,7 +62,7 @@ func New(cfg Config) (*Manager, error) {
 		Leader:   m.leaderAddr,
 		Log:      cfg.Log.With("part", "dispatcher"),
 	})
-	m.broker = logs.New(logs.Config{Store: cfg.Store, Nodes: m.dispatcher, Log: cfg.Log.With("part", "logs")})
+	m.broker = logbroker.New(logbroker.Config{Store: cfg.Store, Nodes: m.dispatcher, Log: cfg.Log.With("part", "logs")})
 	var err error
 	m.inside, err = newInside(m.register)
 	return m, err

@@ -17,7 +17,7 @@ const imagesTimeout = 3 * time.Second
 // handler is what the worker's session talks for.
 type handler Worker
 
-// Register implements session.Handler.
+// Register implements agent.Handler.
 func (h *handler) Register(ctx context.Context) (*dispatchpb.Register, error) {
 	desc, err := h.cfg.Describe(ctx)
 	if err != nil {
@@ -35,7 +35,7 @@ func (h *handler) Register(ctx context.Context) (*dispatchpb.Register, error) {
 	return &dispatchpb.Register{Description: desc, Images: images}, nil
 }
 
-// Connected implements session.Handler.
+// Connected implements agent.Handler.
 func (h *handler) Connected(ctx context.Context, conn grpc.ClientConnInterface) {
 	h.mu.Lock()
 	h.acked, h.applied = 0, 0
@@ -45,10 +45,10 @@ func (h *handler) Connected(ctx context.Context, conn grpc.ClientConnInterface) 
 	h.logs.connected(ctx, conn)
 }
 
-// Due implements session.Handler.
+// Due implements agent.Handler.
 func (h *handler) Due() <-chan struct{} { return h.due }
 
-// Outgoing implements session.Handler.
+// Outgoing implements agent.Handler.
 func (h *handler) Outgoing() (msgs []*dispatchpb.SessionRequest) {
 	h.mu.Lock()
 	index := h.applied
@@ -71,7 +71,7 @@ func (h *handler) Outgoing() (msgs []*dispatchpb.SessionRequest) {
 	return msgs
 }
 
-// Assignments implements session.Handler.
+// Assignments implements agent.Handler.
 func (h *handler) Assignments(a *dispatchpb.Assignments) error {
 	w := (*Worker)(h)
 	w.mu.Lock()
@@ -88,7 +88,7 @@ func (h *handler) Assignments(a *dispatchpb.Assignments) error {
 	if err := w.cfg.State.Apply(a); err != nil {
 		return fmt.Errorf("remember assignments: %w", err)
 	}
-	w.floor.raise(a.GetFloor())
+	w.lowWater.raise(a.GetLowWaterMark())
 	w.steer(a.GetTasks(), gone)
 	if a.GetFull() {
 		w.restate(a.GetTasks())
@@ -99,10 +99,10 @@ func (h *handler) Assignments(a *dispatchpb.Assignments) error {
 	return nil
 }
 
-// Recorded implements session.Handler.
+// Recorded implements agent.Handler.
 func (h *handler) Recorded(sequence uint64) { h.reports.Recorded(sequence) }
 
-// Logs implements session.Handler.
+// Logs implements agent.Handler.
 func (h *handler) Logs(sub *dispatchpb.LogSubscription) { h.logs.take(sub) }
 
 // images returns what the node holds; empty when it keeps no store.

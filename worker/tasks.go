@@ -66,7 +66,7 @@ func (m taskMesh) Up(ctx context.Context) error {
 	}
 }
 
-func (m taskMesh) Left(ctx context.Context, index uint64) error { return m.w.floor.wait(ctx, index) }
+func (m taskMesh) Left(ctx context.Context, index uint64) error { return m.w.lowWater.wait(ctx, index) }
 
 func (m taskMesh) Connections(ctx context.Context, addr netip.Addr) (int, error) {
 	return m.w.cfg.Plane.Connections(ctx, addr)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
-	"github.com/muster/muster/dispatcher/session"
+	"github.com/muster/muster/dispatcher/agent"
 	"github.com/muster/muster/ingress"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
@@ -69,7 +69,7 @@ type Worker struct {
 	cfg      Config
 	dataAddr string
 	reports  *report.Queue
-	floor    *floor
+	lowWater *lowWaterMark
 
 	due     chan struct{} // the session may have something to say
 	meshDue chan struct{} // the mesh may have to change
@@ -102,7 +102,7 @@ func New(cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{
-		cfg: cfg, floor: newFloor(), held: remembered(saved), tasks: make(map[string]*task.Controller),
+		cfg: cfg, lowWater: newLowWaterMark(), held: remembered(saved), tasks: make(map[string]*task.Controller),
 		chosen: make(map[string][]*clusterpb.Port),
 		due:    make(chan struct{}, 1), meshDue: make(chan struct{}, 1), swept: make(chan struct{}, 1), up: make(chan struct{}),
 		connected: make(chan struct{}),
@@ -145,7 +145,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	g.Go(func() error { return w.imageLoop(ctx) })
 	g.Go(func() error { return w.logs.run(ctx) })
 	g.Go(func() error {
-		return session.Run(ctx, session.Config{
+		return agent.Run(ctx, agent.Config{
 			Managers: w.managers, Local: w.cfg.Local, Dial: w.cfg.Dial, Handler: (*handler)(w), Log: w.cfg.Log,
 		})
 	})

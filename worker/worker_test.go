@@ -306,7 +306,7 @@ func TestPartitionHeals(t *testing.T) {
 		orphan.Status = &clusterpb.TaskStatus{State: lifecycle.Orphaned, At: timestamppb.Now()}
 		m.assign(web("t1", lifecycle.Remove), orphan, web("t4", lifecycle.Running))
 		m.network.Heal("n1")
-		m.manager.RaiseFloor(1000)
+		m.manager.RaiseLowWaterMark(1000)
 		time.Sleep(30 * time.Second)
 		m.wantState("t1", lifecycle.Shutdown)
 		m.wantState("t4", lifecycle.Running)
@@ -335,14 +335,14 @@ func TestDrain(t *testing.T) {
 			t.Error("a draining task lost its network")
 		}
 		time.Sleep(time.Second)
-		m.manager.RaiseFloor(499)
+		m.manager.RaiseLowWaterMark(499)
 		m.plane.SetConnections(addr, 0)
 		time.Sleep(time.Second)
 		if m.fake.Count("Signal", "t1") != 0 {
 			t.Fatal("signalled before every node's mesh let go")
 		}
 		m.plane.SetConnections(addr, 1)
-		m.manager.RaiseFloor(500)
+		m.manager.RaiseLowWaterMark(500)
 		time.Sleep(time.Second)
 		if m.fake.Count("Signal", "t1") != 0 {
 			t.Fatal("signalled with a connection open")

@@ -7,7 +7,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 
-	"github.com/muster/muster/worker/logs"
+	"github.com/muster/muster/worker/tasklog"
 )
 
 // NewCommand returns the daemon command.
@@ -57,7 +57,7 @@ func NewLoggerCommand() *cobra.Command {
 			if err := cfg.Complete(); err != nil {
 				return err
 			}
-			return logs.RunLogger(cmd.Context(), logs.Config{
+			return tasklog.RunLogger(cmd.Context(), tasklog.Config{
 				RunDir: cfg.RunDir, StateDir: cfg.StateDir,
 				MaxSize: int64(cfg.LogMaxSize), MaxFiles: int(cfg.LogMaxFiles),
 				Log: cfg.Logger(),

@@ -21,7 +21,7 @@ import (
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/ingress"
 	"github.com/muster/muster/manager"
-	"github.com/muster/muster/manager/registry"
+	"github.com/muster/muster/manager/resolver"
 	capb "github.com/muster/muster/proto/ca/v1"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
@@ -31,7 +31,7 @@ import (
 	"github.com/muster/muster/worker"
 	"github.com/muster/muster/worker/describe"
 	"github.com/muster/muster/worker/images"
-	"github.com/muster/muster/worker/logs"
+	"github.com/muster/muster/worker/tasklog"
 	"github.com/muster/muster/worker/state"
 )
 
@@ -191,7 +191,7 @@ func (m *member) assembleManager(ctx context.Context) error {
 	m.manager, err = manager.New(manager.Config{
 		Store:  m.store,
 		Dial:   func(addr string) (*grpc.ClientConn, error) { return dialRaw(addr, m.holder.Current, mtls.AnyManager()) },
-		Images: &registry.Resolver{HostsDir: cfg.HostsDir},
+		Images: &resolver.Resolver{HostsDir: cfg.HostsDir},
 		Gossip: m.gossip.view,
 		Log:    m.log,
 	})
@@ -206,7 +206,7 @@ func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader := &logs.Reader{StateDir: d.cfg.StateDir}
+	reader := &tasklog.Reader{StateDir: d.cfg.StateDir}
 	cfg := worker.Config{
 		NodeID:   m.identity().NodeID,
 		Executor: x,
@@ -215,7 +215,7 @@ func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 		Netns:    n.path,
 		Images:   d.runtime.images,
 		ReadLogs: func(ctx context.Context, taskID string, o worker.LogOptions, f func(*logspb.LogMessage) error) error {
-			return reader.Read(ctx, taskID, logs.Options{Tail: o.Tail, Since: o.Since, Until: o.Until, Follow: o.Follow}, f)
+			return reader.Read(ctx, taskID, tasklog.Options{Tail: o.Tail, Since: o.Since, Until: o.Until, Follow: o.Follow}, f)
 		},
 		Managers: m.settings.Managers,
 		Dial: func(_ context.Context, addr string) (*grpc.ClientConn, error) {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/rpcerror"
-	"github.com/muster/muster/dispatcher/session"
+	"github.com/muster/muster/dispatcher/agent"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -73,7 +73,7 @@ func dialWith(addr string, credentials func() *mtls.Credentials, want mtls.Peer,
 	conn, err := grpc.NewClient("passthrough:"+addr, append(opts,
 		grpc.WithTransportCredentials(mtls.ClientCredentials(credentials, want)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
-		session.KeepaliveParams(),
+		agent.KeepaliveParams(),
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", addr, err)

@@ -17,7 +17,7 @@ import (
 	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/executor/containerd"
 	"github.com/muster/muster/worker/images"
-	"github.com/muster/muster/worker/logs"
+	"github.com/muster/muster/worker/tasklog"
 	"github.com/muster/muster/worker/supervise"
 )
 
@@ -136,7 +136,7 @@ func (r *runtime) runLogger(ctx context.Context) error {
 
 // stopIdleLogger stops a logger that no container prints to any more.
 func (r *runtime) stopIdleLogger(ctx context.Context) error {
-	tasks, err := logs.PipeTasks(r.cfg.RunDir)
+	tasks, err := tasklog.PipeTasks(r.cfg.RunDir)
 	if err != nil || len(tasks) > 0 {
 		return err
 	}

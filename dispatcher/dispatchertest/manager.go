@@ -26,7 +26,7 @@ type Manager struct {
 
 	mu       sync.Mutex
 	index    uint64
-	floor    uint64
+	lowWater uint64
 	sets     map[string]*dispatchpb.Assignments
 	sessions map[string]*managerSession
 	statuses map[string][]*clusterpb.TaskStatus
@@ -154,14 +154,14 @@ func (m *Manager) handle(nodeID string, msg *dispatchpb.SessionRequest) *dispatc
 }
 
 // Assign sets what the node should be, which the manager completes with an
-// index and a floor, and sends it if the node is connected. It returns the
+// index and a low-water mark, and sends it if the node is connected. It returns the
 // index.
 func (m *Manager) Assign(nodeID string, a *dispatchpb.Assignments) uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.index++
 	a = proto.CloneOf(a)
-	a.Index, a.Full, a.Floor, a.SourcesSet = m.index, true, m.floor, true
+	a.Index, a.Full, a.LowWaterMark, a.SourcesSet = m.index, true, m.lowWater, true
 	for _, t := range a.GetTasks() {
 		if n := len(m.statuses[t.GetId()]); n > 0 && t.GetStatus() == nil {
 			t.Status = m.statuses[t.GetId()][n-1]
@@ -172,15 +172,15 @@ func (m *Manager) Assign(nodeID string, a *dispatchpb.Assignments) uint64 {
 	return m.index
 }
 
-// RaiseFloor tells every connected node the floor, with a difference that
+// RaiseLowWaterMark tells every connected node the low-water mark, with a difference that
 // changes nothing else.
-func (m *Manager) RaiseFloor(floor uint64) {
+func (m *Manager) RaiseLowWaterMark(lowWater uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.floor = floor
+	m.lowWater = lowWater
 	for nodeID, set := range m.sets {
 		m.push(nodeID, assignments(&dispatchpb.Assignments{
-			Index: set.GetIndex(), Base: set.GetIndex(), Floor: floor, Settings: set.GetSettings(),
+			Index: set.GetIndex(), Base: set.GetIndex(), LowWaterMark: lowWater, Settings: set.GetSettings(),
 		}))
 	}
 }

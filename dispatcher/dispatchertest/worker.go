@@ -21,7 +21,7 @@ type Worker struct {
 	say      []*dispatchpb.SessionRequest
 	hold     bool
 	index    uint64
-	floor    uint64
+	lowWater uint64
 	recorded uint64
 	sessions int
 	tasks    map[string]*clusterpb.Task
@@ -98,7 +98,7 @@ func (w *Worker) Assignments(a *dispatchpb.Assignments) error {
 	for _, id := range a.GetGoneTasks() {
 		delete(w.tasks, id)
 	}
-	w.index, w.floor = a.GetIndex(), a.GetFloor()
+	w.index, w.lowWater = a.GetIndex(), a.GetLowWaterMark()
 	w.messages = append(w.messages, a)
 	hold := w.hold
 	w.mu.Unlock()
@@ -153,18 +153,18 @@ func (w *Worker) Logs(sub *dispatchpb.LogSubscription) {
 
 // View is what a Worker was told so far.
 type View struct {
-	Index, Floor, Recorded uint64
-	Sessions               int
-	Tasks                  map[string]*clusterpb.Task
-	Messages               []*dispatchpb.Assignments
-	Logs                   []*dispatchpb.LogSubscription
+	Index, LowWaterMark, Recorded uint64
+	Sessions                      int
+	Tasks                         map[string]*clusterpb.Task
+	Messages                      []*dispatchpb.Assignments
+	Logs                          []*dispatchpb.LogSubscription
 }
 
 // View returns what the node was told so far.
 func (w *Worker) View() View {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	v := View{Index: w.index, Floor: w.floor, Recorded: w.recorded, Sessions: w.sessions, Tasks: make(map[string]*clusterpb.Task)}
+	v := View{Index: w.index, LowWaterMark: w.lowWater, Recorded: w.recorded, Sessions: w.sessions, Tasks: make(map[string]*clusterpb.Task)}
 	maps.Copy(v.Tasks, w.tasks)
 	v.Messages = append(v.Messages, w.messages...)
 	v.Logs = append(v.Logs, w.logs...)

@@ -38,7 +38,7 @@ func TestSaveThenLoad(t *testing.T) {
 		t.Errorf("mode of %s: %v, %v", files[0].Name(), info.Mode(), err)
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("mode of the folder: %v, %v", info.Mode(), err)
+		t.Errorf("mode of the directory: %v, %v", info.Mode(), err)
 	}
 	if err := mtls.Remove(dir); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/muster/muster/dispatcher/rpcerror"
-	"github.com/muster/muster/dispatcher/session"
+	"github.com/muster/muster/dispatcher/agent"
 	"github.com/muster/muster/manager"
 	"github.com/muster/muster/manager/controlapi"
 	"github.com/muster/muster/manager/forward"
@@ -128,7 +128,7 @@ func (n *Node) manager(ctx context.Context, l *life, log *slog.Logger) (m *manag
 	return manager.New(manager.Config{
 		Store: l.store,
 		Dial: func(addr string) (*grpc.ClientConn, error) {
-			return network.client(n.caller(), addr, session.KeepaliveParams())
+			return network.client(n.caller(), addr, agent.KeepaliveParams())
 		},
 		Images: images{},
 		Gossip: func() map[string]string { return nil },
@@ -151,7 +151,7 @@ func (n *Node) worker(db *state.DB, r *runtime, log *slog.Logger) (*worker.Worke
 		Netns:    func(taskID string) string { return "/run/netns/" + taskID },
 		Managers: n.cluster.managerAddrs(),
 		Dial: func(_ context.Context, addr string) (*grpc.ClientConn, error) {
-			return network.client(n.caller(), addr, append(rpcerror.DialOptions(), session.KeepaliveParams())...)
+			return network.client(n.caller(), addr, append(rpcerror.DialOptions(), agent.KeepaliveParams())...)
 		},
 		Describe: n.describe,
 		Log:      log.With("part", "worker"),

@@ -74,7 +74,7 @@ func (c *Child) Pid() int {
 func (c *Child) Run(ctx context.Context) error {
 	for _, dir := range []string{c.cfg.RunDir, filepath.Dir(c.cfg.LogFile)} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
-			return fmt.Errorf("%s: make folder: %w", c.cfg.Name, err)
+			return fmt.Errorf("%s: make directory: %w", c.cfg.Name, err)
 		}
 	}
 	rotating, stopRotating := context.WithCancel(ctx)

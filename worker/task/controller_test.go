@@ -26,12 +26,12 @@ type node struct {
 	t    *testing.T
 	fake *executortest.Fake
 
-	mu          sync.Mutex
-	reports     []*clusterpb.TaskStatus
-	saved       *clusterpb.TaskStatus
-	floor       uint64
-	floorMoved  chan struct{}
-	connections int
+	mu            sync.Mutex
+	reports       []*clusterpb.TaskStatus
+	saved         *clusterpb.TaskStatus
+	lowWater      uint64
+	lowWaterMoved chan struct{}
+	connections   int
 
 	ctl  *Controller
 	stop func() // the daemon, not the task
@@ -42,7 +42,7 @@ func (n *node) Up(context.Context) error { return nil }
 func (n *node) Left(ctx context.Context, index uint64) error {
 	for {
 		n.mu.Lock()
-		ok, moved := n.floor >= index, n.floorMoved
+		ok, moved := n.lowWater >= index, n.lowWaterMoved
 		n.mu.Unlock()
 		if ok {
 			return nil
@@ -55,12 +55,12 @@ func (n *node) Left(ctx context.Context, index uint64) error {
 	}
 }
 
-func (n *node) raise(floor uint64) {
+func (n *node) raise(lowWater uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.floor = floor
-	close(n.floorMoved)
-	n.floorMoved = make(chan struct{})
+	n.lowWater = lowWater
+	close(n.lowWaterMoved)
+	n.lowWaterMoved = make(chan struct{})
 }
 
 func (n *node) Connections(context.Context, netip.Addr) (int, error) {
@@ -77,7 +77,7 @@ func (n *node) setConnections(k int) {
 
 func newNode(t *testing.T) *node {
 	t.Helper()
-	return &node{t: t, fake: executortest.New(), floorMoved: make(chan struct{})}
+	return &node{t: t, fake: executortest.New(), lowWaterMoved: make(chan struct{})}
 }
 
 // run starts a controller, as the daemon does.

@@ -806,9 +806,9 @@ type Assignments struct {
 	GonePorts []*MeshPort `protobuf:"bytes,9,rep,name=gone_ports,json=gonePorts,proto3" json:"gone_ports,omitempty"`
 	// settings are always set.
 	Settings *Settings `protobuf:"bytes,10,opt,name=settings,proto3" json:"settings,omitempty"`
-	// floor is the lowest index that every live node has acknowledged. A task
-	// that should stop takes no new connections once floor >= desired_index.
-	Floor uint64 `protobuf:"varint,11,opt,name=floor,proto3" json:"floor,omitempty"`
+	// low_water_mark is the lowest index that every live node has acknowledged. A task
+	// that should stop takes no new connections once low_water_mark >= desired_index.
+	LowWaterMark uint64 `protobuf:"varint,11,opt,name=low_water_mark,json=lowWaterMark,proto3" json:"low_water_mark,omitempty"`
 	// sources say where the images of tasks may be fetched from; replaced whole
 	// when sources_set.
 	Sources       []*ImageSource `protobuf:"bytes,12,rep,name=sources,proto3" json:"sources,omitempty"`
@@ -917,9 +917,9 @@ func (x *Assignments) GetSettings() *Settings {
 	return nil
 }
 
-func (x *Assignments) GetFloor() uint64 {
+func (x *Assignments) GetLowWaterMark() uint64 {
 	if x != nil {
-		return x.Floor
+		return x.LowWaterMark
 	}
 	return 0
 }
@@ -1474,7 +1474,7 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\x10StatusesRecorded\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"=\n" +
 	"\fReportImages\x12-\n" +
-	"\x06images\x18\x01 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"\xdb\x03\n" +
+	"\x06images\x18\x01 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"\xeb\x03\n" +
 	"\vAssignments\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x12\x12\n" +
@@ -1489,8 +1489,8 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\n" +
 	"gone_ports\x18\t \x03(\v2\x15.dispatch.v1.MeshPortR\tgonePorts\x121\n" +
 	"\bsettings\x18\n" +
-	" \x01(\v2\x15.dispatch.v1.SettingsR\bsettings\x12\x14\n" +
-	"\x05floor\x18\v \x01(\x04R\x05floor\x122\n" +
+	" \x01(\v2\x15.dispatch.v1.SettingsR\bsettings\x12$\n" +
+	"\x0elow_water_mark\x18\v \x01(\x04R\flowWaterMark\x122\n" +
 	"\asources\x18\f \x03(\v2\x18.dispatch.v1.ImageSourceR\asources\x12\x1f\n" +
 	"\vsources_set\x18\r \x01(\bR\n" +
 	"sourcesSet\"\xc7\x01\n" +

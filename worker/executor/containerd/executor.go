@@ -112,7 +112,7 @@ func New(cfg Config) (*Executor, error) {
 	}
 	for _, dir := range []string{cfg.StateDir, cfg.RunDir} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
-			return nil, fmt.Errorf("make folder of the executor: %w", err)
+			return nil, fmt.Errorf("make directory of the executor: %w", err)
 		}
 	}
 	return &Executor{

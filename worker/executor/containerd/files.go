@@ -24,7 +24,7 @@ const (
 func (x *Executor) writeFiles(t *clusterpb.Task) ([]specs.Mount, error) {
 	dir := x.taskDir(t.GetId())
 	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return nil, fmt.Errorf("make folder of the task: %w", err)
+		return nil, fmt.Errorf("make directory of the task: %w", err)
 	}
 	files := []struct{ name, content string }{
 		{"hostname", hostname(t) + "\n"},

@@ -13,7 +13,7 @@ import (
 	taskpb "github.com/containerd/containerd/api/types/task"
 
 	"github.com/muster/muster/worker/executor"
-	"github.com/muster/muster/worker/logs"
+	"github.com/muster/muster/worker/tasklog"
 )
 
 // List implements executor.Executor. A trace is anything that Release or
@@ -83,11 +83,11 @@ func (x *Executor) networkIDs(context.Context) ([]string, error) {
 // after the snapshot, so a snapshot without files is the rarest of leftovers;
 // making the container again finds and uses it.
 func (x *Executor) fileIDs(context.Context) ([]string, error) {
-	ids, err := logs.Tasks(x.cfg.StateDir)
+	ids, err := tasklog.Tasks(x.cfg.StateDir)
 	if err != nil {
 		return nil, err
 	}
-	piped, err := logs.PipeTasks(x.cfg.RunDir)
+	piped, err := tasklog.PipeTasks(x.cfg.RunDir)
 	if err != nil {
 		return nil, fmt.Errorf("list pipes: %w", err)
 	}

@@ -44,7 +44,7 @@ func NewManaged(cfg ManagedConfig) (*Managed, error) {
 	}
 	for _, dir := range []string{cfg.StateDir, cfg.RunDir} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
-			return nil, fmt.Errorf("make folder of containerd: %w", err)
+			return nil, fmt.Errorf("make directory of containerd: %w", err)
 		}
 	}
 	m := &Managed{cfg: cfg}
@@ -143,7 +143,7 @@ no_prometheus = true
 		m.Address(), m.Address()+".ttrpc", m.shimConfig())
 }
 
-// maxSocketDir is the longest folder, in bytes, that containerd takes for the
+// maxSocketDir is the longest directory, in bytes, that containerd takes for the
 // sockets of shims.
 const maxSocketDir = 42
 

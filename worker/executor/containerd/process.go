@@ -63,7 +63,7 @@ func environment(spec *clusterpb.ContainerSpec, image []string, hostname string)
 	return env
 }
 
-// workdir is where the process begins; runc makes the folder.
+// workdir is where the process begins; runc makes the directory.
 func workdir(spec *clusterpb.ContainerSpec, image string) (string, error) {
 	dir := spec.GetDir()
 	if dir == "" {
@@ -73,7 +73,7 @@ func workdir(spec *clusterpb.ContainerSpec, image string) (string, error) {
 		return "/", nil
 	}
 	if !path.IsAbs(dir) {
-		return "", fmt.Errorf("working folder %q: want an absolute path: %w", dir, errdefs.ErrInvalidArgument)
+		return "", fmt.Errorf("working directory %q: want an absolute path: %w", dir, errdefs.ErrInvalidArgument)
 	}
 	return path.Clean(dir), nil
 }

@@ -26,7 +26,7 @@ import (
 	"github.com/muster/muster/worker/executor/containerd"
 	"github.com/muster/muster/worker/executor/executortest"
 	"github.com/muster/muster/worker/images"
-	"github.com/muster/muster/worker/logs"
+	"github.com/muster/muster/worker/tasklog"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
@@ -71,7 +71,7 @@ func binDir(t testing.TB) string {
 	return ""
 }
 
-// scratch is a folder with a short path: sockets have at most 108 characters.
+// scratch is a directory with a short path: sockets have at most 108 characters.
 func scratch(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "rt-") //nolint:usetesting // the names of t.TempDir are too long for sockets
@@ -327,8 +327,8 @@ func (n *node) logs(t testing.TB, taskID string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	var b strings.Builder
-	r := &logs.Reader{StateDir: filepath.Join(n.dir, "state")}
-	err := r.Read(ctx, taskID, logs.Options{Tail: -1, Follow: true}, func(m *logspb.LogMessage) error {
+	r := &tasklog.Reader{StateDir: filepath.Join(n.dir, "state")}
+	err := r.Read(ctx, taskID, tasklog.Options{Tail: -1, Follow: true}, func(m *logspb.LogMessage) error {
 		_, err := b.Write(m.GetData())
 		return err
 	})
@@ -344,7 +344,7 @@ func (n *node) startLogger(t testing.TB) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- logs.RunLogger(ctx, logs.Config{RunDir: filepath.Join(n.dir, "run"), StateDir: filepath.Join(n.dir, "state")})
+		done <- tasklog.RunLogger(ctx, tasklog.Config{RunDir: filepath.Join(n.dir, "run"), StateDir: filepath.Join(n.dir, "state")})
 	}()
 	stop = sync.OnceFunc(func() {
 		cancel()
@@ -362,8 +362,8 @@ func (n *node) awaitLine(t testing.TB, taskID, line string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	errFound := errors.New("found")
-	r := &logs.Reader{StateDir: filepath.Join(n.dir, "state")}
-	err := r.Read(ctx, taskID, logs.Options{Tail: -1, Follow: true}, func(m *logspb.LogMessage) error {
+	r := &tasklog.Reader{StateDir: filepath.Join(n.dir, "state")}
+	err := r.Read(ctx, taskID, tasklog.Options{Tail: -1, Follow: true}, func(m *logspb.LogMessage) error {
 		if string(m.GetData()) == line {
 			return errFound
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/errdefs"
 
-	"github.com/muster/muster/worker/logs"
+	"github.com/muster/muster/worker/tasklog"
 )
 
 // killTimeout is how long the kernel may take to end a killed process, which
@@ -42,7 +42,7 @@ func (x *Executor) Release(ctx context.Context, taskID string) error {
 	if err := x.cfg.Network.Detach(ctx, taskID); err != nil {
 		return fmt.Errorf("detach network: %w", err)
 	}
-	if err := logs.RemovePipes(x.cfg.RunDir, taskID); err != nil {
+	if err := tasklog.RemovePipes(x.cfg.RunDir, taskID); err != nil {
 		return fmt.Errorf("remove pipes: %w", err)
 	}
 	if err := os.RemoveAll(x.taskDir(taskID)); err != nil {
@@ -95,7 +95,7 @@ func (x *Executor) Remove(ctx context.Context, taskID string) error {
 	if err := x.Release(ctx, taskID); err != nil {
 		return err
 	}
-	return logs.Remove(x.cfg.StateDir, taskID)
+	return tasklog.Remove(x.cfg.StateDir, taskID)
 }
 
 // RemoveCgroups removes the parent cgroup that tasks were put under, in every

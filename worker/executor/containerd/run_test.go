@@ -52,8 +52,8 @@ func TestInside(t *testing.T) {
 			change: container(func(c *clusterpb.ContainerSpec) { c.User, c.Groups = "1234:5", []string{"log"} }),
 			want:   "1234\n5 40\n",
 		},
-		"working folder of the image": {script: "pwd", want: "/tmp\n"},
-		"working folder of the spec, made when missing": {
+		"working directory of the image": {script: "pwd", want: "/tmp\n"},
+		"working directory of the spec, made when missing": {
 			script: "pwd",
 			change: container(func(c *clusterpb.ContainerSpec) { c.Dir = "/srv/app" }),
 			want:   "/srv/app\n",
@@ -254,9 +254,9 @@ func TestBadTasks(t *testing.T) {
 			prepare(func(c *clusterpb.ContainerSpec) { c.CapAdd = []string{"FLY"} }),
 			`capability "FLY" is not known`, errdefs.IsInvalidArgument,
 		},
-		"working folder": {
+		"working directory": {
 			prepare(func(c *clusterpb.ContainerSpec) { c.Dir = "here" }),
-			`working folder "here": want an absolute path`, errdefs.IsInvalidArgument,
+			`working directory "here": want an absolute path`, errdefs.IsInvalidArgument,
 		},
 		"image name": {
 			prepare(func(c *clusterpb.ContainerSpec) { c.Image = "No/Good" }),
@@ -314,7 +314,7 @@ func TestHealth(t *testing.T) {
 		"succeeds":       {"id -u", 0, "33\n"},
 		"fails":          {"echo no >&2; exit 3", 3, "no\n"},
 		"prints a lot":   {"yes | head -c 100000", 0, strings.Repeat("y\n", 2048)},
-		"in its folders": {"cat /etc/hostname", 0, one.GetId()[:12] + "\n"},
+		"in its directories": {"cat /etc/hostname", 0, one.GetId()[:12] + "\n"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

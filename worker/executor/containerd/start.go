@@ -17,7 +17,7 @@ import (
 	"github.com/containerd/typeurl/v2"
 	"github.com/moby/sys/signal"
 
-	"github.com/muster/muster/worker/logs"
+	"github.com/muster/muster/worker/tasklog"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
@@ -55,7 +55,7 @@ func (x *Executor) createTask(ctx context.Context, t *clusterpb.Task) error {
 		return fmt.Errorf("find root file system: %w", err)
 	}
 	tty := t.GetSpec().GetContainer().GetTty()
-	pipes := logs.PipesOf(x.cfg.RunDir, t.GetId(), tty)
+	pipes := tasklog.PipesOf(x.cfg.RunDir, t.GetId(), tty)
 	hold, err := pipes.Create()
 	if err != nil {
 		return err

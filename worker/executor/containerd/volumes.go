@@ -19,7 +19,7 @@ import (
 	"github.com/muster/muster/worker/images"
 )
 
-// volumePaths are the folders that an image declares as volumes, outer before
+// volumePaths are the directories that an image declares as volumes, outer before
 // inner ones.
 func volumePaths(declared map[string]struct{}) []string {
 	var paths []string
@@ -32,7 +32,7 @@ func volumePaths(declared map[string]struct{}) []string {
 	return slices.Compact(paths)
 }
 
-// volumes gives the task a folder of its own for each volume that its image
+// volumes gives the task a directory of its own for each volume that its image
 // declares, as Docker's anonymous volumes: filled with what the image has
 // there, outside of the layered root file system, removed with the task.
 func (x *Executor) volumes(ctx context.Context, taskID string, img *images.Image) ([]specs.Mount, error) {
@@ -47,7 +47,7 @@ func (x *Executor) volumes(ctx context.Context, taskID string, img *images.Image
 		return nil, fmt.Errorf("remove half-made volumes: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return nil, fmt.Errorf("make folder of volumes: %w", err)
+		return nil, fmt.Errorf("make directory of volumes: %w", err)
 	}
 	layers, err := x.snapshots().Mounts(ctx, taskID)
 	if err != nil {
@@ -69,7 +69,7 @@ func (x *Executor) volumes(ctx context.Context, taskID string, img *images.Image
 	return mounts, err
 }
 
-// fillVolume makes the folder volume like the one there is at a path of the image: owner,
+// fillVolume makes the directory volume like the one there is at a path of the image: owner,
 // mode and content.
 func fillVolume(volume, root, at string) error {
 	source, err := continuity.RootPath(root, at)
@@ -83,7 +83,7 @@ func fillVolume(volume, root, at string) error {
 	case err != nil:
 		return err
 	case !stat.IsDir():
-		return fmt.Errorf("it is a file, not a folder: %w", errdefs.ErrInvalidArgument)
+		return fmt.Errorf("it is a file, not a directory: %w", errdefs.ErrInvalidArgument)
 	}
 	// Not every file system keeps every attribute.
 	return continuity.CopyDir(volume, source, continuity.WithAllowXAttrErrors())

@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"sync"
+
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+)
+
+// sender sends in a goroutine of its own: flow control may hold a message
+// back, and reading must go on meanwhile, or both sides would wait for each
+// other. What waits is bounded by what a handler has to say.
+type sender struct {
+	stream client
+	due    chan struct{}
+	quit   chan struct{}
+	done   chan struct{}
+
+	mu    sync.Mutex
+	queue []*dispatchpb.SessionRequest
+	last  bool // nothing follows the queue
+}
+
+func newSender(stream client) *sender {
+	s := &sender{stream: stream, due: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+	go s.run()
+	return s
+}
+
+// put queues messages.
+func (s *sender) put(msgs ...*dispatchpb.SessionRequest) {
+	s.mu.Lock()
+	s.queue = append(s.queue, msgs...)
+	s.mu.Unlock()
+	s.wake()
+}
+
+// closeSend ends this side of the stream behind the queue.
+func (s *sender) closeSend() {
+	s.mu.Lock()
+	s.last = true
+	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *sender) wake() {
+	select {
+	case s.due <- struct{}{}:
+	default:
+	}
+}
+
+// stop ends the goroutine and waits for it. The caller ended the stream, which
+// frees a Send that still waits.
+func (s *sender) stop() {
+	close(s.quit)
+	<-s.done
+}
+
+func (s *sender) run() {
+	defer close(s.done)
+	for {
+		select {
+		case <-s.quit:
+			return
+		case <-s.due:
+		}
+		s.mu.Lock()
+		queue, last := s.queue, s.last
+		s.queue = nil
+		s.mu.Unlock()
+		for _, msg := range queue {
+			if s.stream.Send(msg) != nil {
+				return // the stream ended; the reader learns why
+			}
+		}
+		if last {
+			_ = s.stream.CloseSend()
+			return
+		}
+	}
+}

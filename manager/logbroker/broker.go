@@ -1,0 +1,154 @@
+package logbroker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+
+	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/proto/id"
+	"github.com/muster/muster/raftstore"
+
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	logspb "github.com/muster/muster/proto/logs/v1"
+)
+
+// Store is what the broker needs of the replicated state.
+type Store interface {
+	State() *raftstore.State
+	Subscribe() *raftstore.Subscription
+	IsLeader() bool
+}
+
+// Nodes passes subscriptions to nodes; dispatcher.Server implements it.
+type Nodes interface {
+	// SubscribeLogs is Unavailable when the node is not connected.
+	SubscribeLogs(nodeID string, sub *dispatchpb.LogSubscription) error
+}
+
+// Config is what a Broker needs.
+type Config struct {
+	Store Store
+	Nodes Nodes
+	// Identify returns the id of the node that calls; when nil, it comes from
+	// the node's certificate.
+	Identify func(ctx context.Context) (nodeID string, err error)
+	Log      *slog.Logger
+}
+
+// Broker serves LogsService on the leader.
+type Broker struct {
+	logspb.UnimplementedLogsServiceServer
+
+	cfg Config
+
+	mu   sync.Mutex
+	subs map[string]*subscription
+}
+
+// New returns a broker without subscriptions.
+func New(cfg Config) *Broker {
+	if cfg.Identify == nil {
+		cfg.Identify = fromCertificate
+	}
+	return &Broker{cfg: cfg, subs: make(map[string]*subscription)}
+}
+
+func fromCertificate(ctx context.Context) (string, error) {
+	who, ok := mtls.PeerIdentity(ctx)
+	if !ok {
+		return "", fmt.Errorf("a node certificate is needed: %w", errdefs.ErrPermissionDenied)
+	}
+	return who.NodeID, nil
+}
+
+// SubscribeLogs implements LogsService for clients.
+func (b *Broker) SubscribeLogs(req *logspb.SubscribeLogsRequest, stream grpc.ServerStreamingServer[logspb.SubscribeLogsResponse]) error {
+	// Changes are collected from before the first look at the state.
+	changes := b.cfg.Store.Subscribe()
+	defer changes.Close()
+	if err := check(b.cfg.Store.State(), req); err != nil {
+		return err
+	}
+	s := newSubscription(id.New(), req, b.cfg.Nodes)
+	b.mu.Lock()
+	b.subs[s.id] = s
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		delete(b.subs, s.id)
+		b.mu.Unlock()
+		s.end()
+	}()
+	return s.run(stream.Context(), b.cfg.Store, changes, stream.Send)
+}
+
+// check refuses names that do not exist, and a request for nothing.
+func check(st *raftstore.State, req *logspb.SubscribeLogsRequest) error {
+	for _, svc := range req.GetServiceIds() {
+		if _, ok := st.Service(svc); !ok {
+			return fmt.Errorf("service %s: %w", svc, errdefs.ErrNotFound)
+		}
+	}
+	for _, t := range req.GetTaskIds() {
+		if _, ok := st.Task(t); !ok {
+			return fmt.Errorf("task %s: %w", t, errdefs.ErrNotFound)
+		}
+	}
+	if len(req.GetServiceIds())+len(req.GetTaskIds()) == 0 {
+		return fmt.Errorf("logs of which services or tasks? none were named: %w", errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// PublishLogs implements LogsService for workers.
+func (b *Broker) PublishLogs(stream grpc.ClientStreamingServer[logspb.PublishLogsRequest, logspb.PublishLogsResponse]) error {
+	ctx := stream.Context()
+	nodeID, err := b.cfg.Identify(ctx)
+	if err != nil {
+		return fmt.Errorf("identify node: %w", err)
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	s := b.subs[first.GetSubscriptionId()]
+	b.mu.Unlock()
+	if s == nil {
+		return fmt.Errorf("log subscription %s has ended: %w", first.GetSubscriptionId(), errdefs.ErrNotFound)
+	}
+	opened, ok := s.open(nodeID)
+	if !ok {
+		return fmt.Errorf("node %s was not asked for log subscription %s: %w", nodeID, s.id, errdefs.ErrPermissionDenied)
+	}
+	err = receive(ctx, s, nodeID, first, stream.Recv)
+	s.closed(nodeID, opened, err == nil)
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(&logspb.PublishLogsResponse{})
+}
+
+// receive passes a node's messages on until it has sent all.
+func receive(ctx context.Context, s *subscription, nodeID string, req *logspb.PublishLogsRequest, recv func() (*logspb.PublishLogsRequest, error)) error {
+	for {
+		if err := s.put(ctx, nodeID, req); err != nil {
+			return err
+		}
+		next, err := recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		req = next
+	}
+}

@@ -1,0 +1,336 @@
+package logbroker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+
+	"github.com/muster/muster/dispatcher/dispatchertest"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/lifecycle"
+	logspb "github.com/muster/muster/proto/logs/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/storetest"
+)
+
+// scene is a broker over a real store, with nodes that the test plays.
+type scene struct {
+	t       *testing.T
+	store   *raftstore.Store
+	network *dispatchertest.Network
+	wg      sync.WaitGroup
+
+	mu    sync.Mutex
+	away  map[string]bool
+	asked []string // NODE:TASKS, or NODE:close
+	subs  map[string]*dispatchpb.LogSubscription
+}
+
+func (s *scene) SubscribeLogs(nodeID string, sub *dispatchpb.LogSubscription) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away[nodeID] {
+		return errdefs.ErrUnavailable
+	}
+	what := strings.Join(sub.GetTaskIds(), "+")
+	if sub.GetClose() {
+		what = "close"
+	} else {
+		s.subs[nodeID] = sub
+	}
+	s.asked = append(s.asked, nodeID+":"+what)
+	return nil
+}
+
+func (s *scene) setAway(nodeID string, away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away[nodeID] = away
+}
+
+func (s *scene) sub(nodeID string) *dispatchpb.LogSubscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.subs[nodeID]
+}
+
+// heard returns what nodes were asked so far.
+func (s *scene) heard() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Join(s.asked, " ")
+}
+
+// play calls f with service web: tasks a on n1, b on n2.
+func play(t *testing.T, f func(*scene)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scene{t: t, store: storetest.New(t), network: dispatchertest.NewNetwork(), away: map[string]bool{}, subs: map[string]*dispatchpb.LogSubscription{}}
+		for _, n := range []string{"n1", "n2"} {
+			s.propose(raftstore.PutNode(&clusterpb.Node{Id: n, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
+		}
+		s.propose(raftstore.PutService(&clusterpb.Service{Id: "web", Spec: &clusterpb.ServiceSpec{Name: "web", Task: &clusterpb.TaskSpec{}}}))
+		s.task("a", "n1")
+		s.task("b", "n2")
+
+		broker := New(Config{Store: s.store, Nodes: s, Identify: dispatchertest.Identify, Log: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(context.Background())
+		s.wg.Go(func() {
+			if err := s.network.Serve(ctx, "m1", func(srv *grpc.Server) { logspb.RegisterLogsServiceServer(srv, broker) }); err != nil {
+				t.Error(err)
+			}
+		})
+		defer func() { cancel(); s.wg.Wait() }()
+		synctest.Wait()
+		f(s)
+	})
+}
+
+func (s *scene) propose(changes ...*raftpb.Change) {
+	s.t.Helper()
+	if err := s.store.Propose(s.t.Context(), changes...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *scene) task(id, node string) {
+	s.propose(
+		raftstore.CreateTask(&clusterpb.Task{Id: id, ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}}),
+		raftstore.AssignTask(id, node, nil),
+	)
+}
+
+func (s *scene) client(node string) logspb.LogsServiceClient {
+	conn, err := s.network.Dialer(node)(s.t.Context(), "m1")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	return logspb.NewLogsServiceClient(conn)
+}
+
+// reader is a client and what it was sent.
+type reader struct {
+	mu       sync.Mutex
+	messages []*logspb.LogMessage
+	warnings []string
+	err      error
+	ended    bool
+	stop     func()
+}
+
+func (s *scene) subscribe(req *logspb.SubscribeLogsRequest) *reader {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &reader{}
+	done := make(chan struct{})
+	conn, err := s.network.Dialer("client")(ctx, "m1")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.stop = func() { cancel(); <-done; _ = conn.Close() }
+	s.t.Cleanup(r.stop)
+	s.wg.Go(func() {
+		defer close(done)
+		stream, err := logspb.NewLogsServiceClient(conn).SubscribeLogs(ctx, req)
+		for err == nil {
+			var resp *logspb.SubscribeLogsResponse
+			if resp, err = stream.Recv(); err == nil {
+				r.mu.Lock()
+				r.messages = append(r.messages, resp.GetMessages()...)
+				if resp.GetWarning() != "" {
+					r.warnings = append(r.warnings, resp.GetWarning())
+				}
+				r.mu.Unlock()
+			}
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.ended = true
+		if !errors.Is(err, io.EOF) {
+			r.err = err
+		}
+	})
+	time.Sleep(time.Millisecond)
+	return r
+}
+
+func (r *reader) view() (lines, warnings string, ended bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return text(r.messages), strings.Join(r.warnings, "; "), r.ended, r.err
+}
+
+// publish opens a stream of a node and sends messages on it.
+func (s *scene) publish(node string, messages ...*logspb.LogMessage) logspb.LogsService_PublishLogsClient {
+	s.t.Helper()
+	stream, err := s.client(node).PublishLogs(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := stream.Send(&logspb.PublishLogsRequest{SubscriptionId: s.sub(node).GetId(), Messages: messages}); err != nil {
+		s.t.Fatal(err)
+	}
+	time.Sleep(time.Millisecond)
+	return stream
+}
+
+func finish(t *testing.T, stream logspb.LogsService_PublishLogsClient) {
+	t.Helper()
+	if _, err := stream.CloseAndRecv(); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(time.Millisecond)
+}
+
+func TestReadsAllAndEnds(t *testing.T) {
+	play(t, func(s *scene) {
+		r := s.subscribe(&logspb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Tail: 9})
+		if got := s.heard(); got != "n1:a n2:b" {
+			t.Fatalf("asked %q", got)
+		}
+		if sub := s.sub("n1"); sub.GetTail() != 9 || sub.GetFollow() {
+			t.Errorf("asked for %v", sub)
+		}
+		one := s.publish("n1", line("a", 1), line("a", 3), line("b", 2)) // b is not n1's
+		two := s.publish("n2", line("b", 2), line("b", 4))
+		finish(t, one)
+		if _, _, ended, _ := r.view(); ended {
+			t.Fatal("ended before n2 had sent all")
+		}
+		finish(t, two)
+		lines, warnings, ended, err := r.view()
+		if lines != "a1 b2 a3 b4" || warnings != "" || !ended || err != nil {
+			t.Errorf("read %q, warned %q, ended %v with %v", lines, warnings, ended, err)
+		}
+		if got := s.heard(); got != "n1:a n2:b n1:close n2:close" {
+			t.Errorf("asked %q", got)
+		}
+	})
+}
+
+func TestWarnsOfNodesThatCannotBeAsked(t *testing.T) {
+	play(t, func(s *scene) {
+		s.setAway("n2", true)
+		r := s.subscribe(&logspb.SubscribeLogsRequest{ServiceIds: []string{"web"}})
+		// n1 was asked and never answers.
+		time.Sleep(7 * time.Second)
+		_, warnings, ended, err := r.view()
+		want := "node n2 is not connected: logs of task b are missing; node n1 does not answer: logs of task a are missing"
+		if warnings != want || !ended || err != nil {
+			t.Errorf("warned %q, ended %v with %v", warnings, ended, err)
+		}
+	})
+}
+
+func TestFollowsNewTasks(t *testing.T) {
+	play(t, func(s *scene) {
+		r := s.subscribe(&logspb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Follow: true, Tail: 1})
+		finish(t, s.publish("n1", line("a", 1))) // a ended
+		s.task("c", "n1")
+		time.Sleep(10 * time.Millisecond)
+		if sub := s.sub("n1"); sub.GetTail() != -1 || strings.Join(sub.GetTaskIds(), " ") != "c" {
+			t.Errorf("n1 was asked for %v, want all of c", sub)
+		}
+		s.publish("n1", line("c", 2))
+		time.Sleep(time.Second)
+		lines, warnings, ended, _ := r.view()
+		if lines != "a1 c2" || warnings != "" || ended {
+			t.Errorf("read %q, warned %q, ended %v", lines, warnings, ended)
+		}
+		r.stop()
+		time.Sleep(time.Second)
+		if got := s.heard(); !strings.HasSuffix(got, "n1:close n2:close") {
+			t.Errorf("asked %q, want it closed", got)
+		}
+	})
+}
+
+// TestFollowSurvivesALostNode breaks a stream in the middle: the node is asked
+// again from there, and lines that come twice are left out.
+func TestFollowSurvivesALostNode(t *testing.T) {
+	play(t, func(s *scene) {
+		r := s.subscribe(&logspb.SubscribeLogsRequest{TaskIds: []string{"b"}, Follow: true, Tail: 5})
+		s.publish("n2", line("b", 1), line("b", 2))
+		s.setAway("n2", true)
+		s.network.Break("n2")
+		time.Sleep(10 * time.Second)
+		if _, warnings, _, _ := r.view(); warnings != "node n2 is not connected: logs of task b are missing" {
+			t.Errorf("warned %q", warnings)
+		}
+		s.setAway("n2", false)
+		time.Sleep(2 * time.Second)
+		if since := s.sub("n2").GetSince(); since != 2e9+1 {
+			t.Errorf("asked again since %d, want right after the last line", since)
+		}
+		s.publish("n2", line("b", 2), line("b", 3))
+		time.Sleep(time.Second)
+		if lines, _, ended, _ := r.view(); lines != "b1 b2 b3" || ended {
+			t.Errorf("read %q, ended %v", lines, ended)
+		}
+	})
+}
+
+// TestSlowClientHoldsNodesBack: what nobody takes, nodes do not send.
+func TestSlowClientHoldsNodesBack(t *testing.T) {
+	s := newSubscription("s", &logspb.SubscribeLogsRequest{TaskIds: []string{"a"}}, nil)
+	s.nodeOf["a"] = "n1"
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	sent := 0
+	for s.put(ctx, "n1", &logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{line("a", sent)}}) == nil {
+		sent++
+	}
+	if sent != queue {
+		t.Errorf("%d messages were taken with nobody reading, want %d", sent, queue)
+	}
+	s.end()
+	if err := s.put(t.Context(), "n1", &logspb.PublishLogsRequest{Err: "x"}); !errdefs.IsNotFound(err) {
+		t.Errorf("put after the end: %v", err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	play(t, func(s *scene) {
+		for name, tt := range map[string]struct {
+			req  *logspb.SubscribeLogsRequest
+			want func(error) bool
+		}{
+			"no service": {&logspb.SubscribeLogsRequest{ServiceIds: []string{"db"}}, errdefs.IsNotFound},
+			"no task":    {&logspb.SubscribeLogsRequest{TaskIds: []string{"z"}}, errdefs.IsNotFound},
+			"nothing":    {&logspb.SubscribeLogsRequest{}, errdefs.IsInvalidArgument},
+		} {
+			if _, _, ended, err := s.subscribe(tt.req).view(); !ended || !tt.want(err) {
+				t.Errorf("%s: ended %v with %v", name, ended, err)
+			}
+		}
+		// A node that nobody asked may not publish.
+		r := s.subscribe(&logspb.SubscribeLogsRequest{TaskIds: []string{"a"}, Follow: true})
+		for node, want := range map[string]func(error) bool{"n2": errdefs.IsPermissionDenied} {
+			stream, err := s.client(node).PublishLogs(s.t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = stream.Send(&logspb.PublishLogsRequest{SubscriptionId: s.sub("n1").GetId(), Messages: []*logspb.LogMessage{line("a", 1)}})
+			if _, err := stream.CloseAndRecv(); !want(err) {
+				t.Errorf("%s published: %v", node, err)
+			}
+		}
+		if lines, _, _, _ := r.view(); lines != "" {
+			t.Errorf("read %q", lines)
+		}
+		if s.heard() != "n1:a" {
+			t.Errorf("asked %q", s.heard())
+		}
+	})
+}

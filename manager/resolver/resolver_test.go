@@ -1,0 +1,133 @@
+package resolver
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/storetest"
+)
+
+// serve serves a registry that wants user:secret, and returns its host.
+func serve(t *testing.T) string {
+	t.Helper()
+	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if u, p, _ := r.BasicAuth(); u != "user" || p != "secret" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		images.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// push gives the registry an image of its own and returns its digest.
+func push(t *testing.T, ref string) v1.Hash {
+	t.Helper()
+	image, err := random.Image(100, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.NewTag(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(tag, image, remote.WithAuth(&authn.Basic{Username: "user", Password: "secret"})); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return digest
+}
+
+func login(text string) string { return base64.URLEncoding.EncodeToString([]byte(text)) }
+
+// holds is a state in which node n holds an image.
+func holds(t *testing.T, image string, digest v1.Hash, loaded bool) *raftstore.State {
+	t.Helper()
+	return storetest.State(t,
+		raftstore.PutCluster(&clusterpb.Cluster{Id: "c", IngressSubnets: []string{"10.0.0.0/16"}}),
+		raftstore.PutNode(&clusterpb.Node{Id: "n", Spec: &clusterpb.NodeSpec{}}),
+		raftstore.ObserveNode(&raftpb.ObserveNode{Id: "n", Images: &raftpb.NodeImages{Images: []*clusterpb.NodeImage{
+			{Name: image, Digest: digest.String(), Loaded: loaded},
+		}}}),
+	)
+}
+
+func TestResolve(t *testing.T) {
+	host := serve(t)
+	image := host + "/team/web:1"
+	here := push(t, image)
+	loaded := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("1", 64)}
+	nothing := storetest.State(t)
+	right := login(`{"username": "user", "password": "secret"}`)
+	tests := map[string]struct {
+		state       *raftstore.State
+		image, auth string
+		want        string // the digest, or of the error a part
+		kind        func(error) bool
+	}{
+		"from the registry":          {nothing, image, right, here.String(), nil},
+		"loaded goes first":          {holds(t, image, loaded, true), image, right, loaded.String(), nil},
+		"pulled before comes second": {holds(t, image, loaded, false), image, right, here.String(), nil},
+		"pulled before and no login": {holds(t, image, loaded, false), image, "", loaded.String(), nil},
+		"no login":                   {nothing, image, "", "wants a login", errdefs.IsFailedPrecondition},
+		"a wrong login":              {nothing, image, login(`{"username": "user", "password": "?"}`), "--with-registry-auth", errdefs.IsFailedPrecondition},
+		"no such tag":                {nothing, host + "/team/web:2", right, "does not have it", errdefs.IsNotFound},
+		"nobody there":               {nothing, "127.0.0.1:1/web", "", "127.0.0.1:1 cannot be reached", errdefs.IsFailedPrecondition},
+		"no login at all":            {nothing, image, "?", "registry credential", errdefs.IsFailedPrecondition},
+		"no image name":              {nothing, "UPPER", "", "UPPER", errdefs.IsInvalidArgument},
+	}
+	for what, tt := range tests {
+		t.Run(what, func(t *testing.T) {
+			got, err := (&Resolver{HostsDir: t.TempDir()}).Resolve(t.Context(), tt.state, tt.image, tt.auth)
+			if tt.kind == nil {
+				if want := fmt.Sprintf("%s@%s", image, tt.want); err != nil || got.Image != want {
+					t.Errorf("%q, %v, want %q", got.Image, err, want)
+				}
+				return
+			}
+			if !tt.kind(err) || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), tt.image) {
+				t.Errorf("%v, want %q of another kind", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestRegistryThatSaysNothing is not waited for longer than said.
+func TestRegistryThatSaysNothing(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer s.Close()
+	r := &Resolver{HostsDir: t.TempDir(), Timeout: 50 * time.Millisecond}
+	_, err := r.Resolve(t.Context(), storetest.State(t), strings.TrimPrefix(s.URL, "http://")+"/web", "")
+	if err == nil || !strings.Contains(err.Error(), "no answer in 50ms") {
+		t.Errorf("%v, want to be told that there was no answer", err)
+	}
+}

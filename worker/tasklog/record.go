@@ -1,0 +1,62 @@
+package tasklog
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	logspb "github.com/muster/muster/proto/logs/v1"
+)
+
+// A record is one line of a log file, in the format that Kubernetes' CRI
+// defines, so that it can be read without muster:
+//
+//	2026-11-24T08:15:00.000000000Z stdout F text
+//
+// F ends a line of the task; P is a piece of one that goes on or never ended.
+// All before the text has the same length in every record.
+const (
+	timeFormat = "2006-01-02T15:04:05.000000000Z"
+	flagAt     = len(timeFormat) + len(" stdout ")
+	headLen    = flagAt + len("F ")
+	whole      = 'F'
+	piece      = 'P'
+)
+
+// maxLine is the longest piece of text in a record; longer lines are split.
+const maxLine = 16 << 10
+
+// appendRecord appends a record to b.
+func appendRecord(b []byte, at time.Time, stream logspb.LogMessage_Stream, flag byte, text []byte) []byte {
+	b = at.UTC().AppendFormat(b, timeFormat)
+	if stream == stderr {
+		b = append(b, " stderr "...)
+	} else {
+		b = append(b, " stdout "...)
+	}
+	b = append(b, flag, ' ')
+	b = append(b, text...)
+	return append(b, '\n')
+}
+
+// parseRecord reads a record without its final newline. The message's data
+// ends in a newline where the task's line ended.
+func parseRecord(line []byte) (*logspb.LogMessage, error) {
+	if len(line) < headLen {
+		return nil, fmt.Errorf("record of %d bytes is too short", len(line))
+	}
+	at, err := time.Parse(timeFormat, string(line[:len(timeFormat)]))
+	if err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	m := &logspb.LogMessage{At: timestamppb.New(at), Stream: stdout, Data: bytes.Clone(line[headLen:])}
+	if bytes.HasPrefix(line[len(timeFormat):], []byte(" stderr ")) {
+		m.Stream = stderr
+	}
+	if line[flagAt] == whole {
+		m.Data = append(m.Data, '\n')
+	}
+	return m, nil
+}

@@ -15,39 +15,46 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/render"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
-type listOptions struct {
-	name    string // only this repository, or repository:tag
-	format  string
-	digests bool
-	noTrunc bool
-	quiet   bool
-}
-
 func newListCommand(env *command.Env) *cobra.Command {
-	var opts listOptions
 	cmd := &cobra.Command{
 		Use:               "ls [OPTIONS] [REPOSITORY[:TAG]]",
 		Aliases:           []string{"list"},
 		Short:             "List the images on this node",
 		Args:              command.MaxArgs(1),
 		ValidArgsFunction: command.Complete(env, 1, imageNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 1 {
-				opts.name = args[0]
-			}
-			return runList(cmd.Context(), env, opts)
-		},
 	}
-	fs := cmd.Flags()
-	fs.StringVar(&opts.format, "format", "", `"table", "table TEMPLATE", "json" or a Go template`)
-	flags.On(fs, &opts.digests, "digests", "", "show digests")
-	flags.On(fs, &opts.noTrunc, "no-trunc", "", "shorten nothing")
-	flags.On(fs, &opts.quiet, "quiet", "q", "show ids only")
-	return cmd
+	var digests, noTrunc bool
+	flags.On(cmd.Flags(), &digests, "digests", "", "show digests")
+	flags.On(cmd.Flags(), &noTrunc, "no-trunc", "", "shorten nothing")
+	return noun.List[nodepb.LocalServiceClient, *nodepb.LocalImage]{
+		Connect: env.Local,
+		Table:   func() render.Table { return listTable(digests) },
+		Find:    list,
+		Compare: func(a, b *nodepb.LocalImage) int {
+			return cmp.Or(cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()), cmp.Compare(a.GetName(), b.GetName()))
+		},
+		Rows: noun.Each(func(i *nodepb.LocalImage) render.Row { return listRow(env, i, noTrunc) }),
+	}.Command(env, cmd)
+}
+
+// list finds all images, or those of a REPOSITORY[:TAG].
+func list(ctx context.Context, local nodepb.LocalServiceClient, args []string, _ render.Filters) ([]*nodepb.LocalImage, error) {
+	r, err := local.ListImages(ctx, &nodepb.ListImagesRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	if len(args) == 0 {
+		return r.GetImages(), nil
+	}
+	return slices.DeleteFunc(r.GetImages(), func(i *nodepb.LocalImage) bool {
+		repository, tag := split(i.GetName())
+		return args[0] != repository && args[0] != repository+":"+tag
+	}), nil
 }
 
 func listTable(digests bool) render.Table {
@@ -62,37 +69,6 @@ func listTable(digests bool) render.Table {
 		{Field: "Platforms", Header: "PLATFORMS", Hidden: true},
 		{Field: "CreatedAt", Header: "CREATED AT", Hidden: true},
 	}
-}
-
-func runList(ctx context.Context, env *command.Env, opts listOptions) error {
-	table := listTable(opts.digests)
-	if err := table.Check(opts.format); err != nil {
-		return err
-	}
-	local, err := env.Local()
-	if err != nil {
-		return err
-	}
-	r, err := local.ListImages(ctx, &nodepb.ListImagesRequest{})
-	if err != nil {
-		return fmt.Errorf("list images: %w", err)
-	}
-	images := r.GetImages()
-	slices.SortFunc(images, func(a, b *nodepb.LocalImage) int {
-		return cmp.Or(cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()), cmp.Compare(a.GetName(), b.GetName()))
-	})
-	var rows []render.Row
-	for _, i := range images {
-		row := listRow(env, i, opts.noTrunc)
-		if opts.name == "" || opts.name == row["Repository"] || opts.name == row["Repository"]+":"+row["Tag"] {
-			rows = append(rows, row)
-		}
-	}
-	format := opts.format
-	if opts.quiet {
-		format = "{{.ID}}"
-	}
-	return table.Write(env.Out, format, rows)
 }
 
 func listRow(env *command.Env, i *nodepb.LocalImage, noTrunc bool) render.Row {

@@ -4,40 +4,60 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
-	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/render"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
-type listOptions struct {
-	filters render.Filters
-	format  string
-	quiet   bool
-}
-
 func newListCommand(env *command.Env) *cobra.Command {
-	var opts listOptions
-	cmd := &cobra.Command{
+	self := ""
+	return noun.List[controlpb.ControlServiceClient, *controlpb.NodeView]{
+		Connect: env.Control,
+		Table:   listTable,
+		Filters: listFilters(),
+		Find: func(ctx context.Context, control controlpb.ControlServiceClient, _ []string, _ render.Filters) ([]*controlpb.NodeView, error) {
+			r, err := control.ListNodes(ctx, &controlpb.ListNodesRequest{})
+			if err != nil {
+				return nil, fmt.Errorf("list nodes: %w", err)
+			}
+			self = selfID(ctx, env)
+			return r.GetNodes(), nil
+		},
+		Compare: func(a, b *controlpb.NodeView) int {
+			return cmp.Or(cmp.Compare(hostname(a.GetNode()), hostname(b.GetNode())), cmp.Compare(a.GetNode().GetId(), b.GetNode().GetId()))
+		},
+		Rows: noun.Each(func(v *controlpb.NodeView) render.Row { return listRow(v, self) }),
+	}.Command(env, &cobra.Command{
 		Use:     "ls [OPTIONS]",
 		Aliases: []string{"list"},
 		Short:   "List nodes",
 		Args:    command.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runList(cmd.Context(), env, opts)
-		},
-	}
-	fs := cmd.Flags()
-	opts.filters = render.FilterFlag(fs, "id", "label", "name", "node.label", "role")
-	fs.StringVar(&opts.format, "format", "", `"table", "table TEMPLATE", "json" or a Go template`)
-	flags.On(fs, &opts.quiet, "quiet", "q", "show ids only")
-	return cmd
+	})
 }
+
+func listFilters() []noun.Filter[*controlpb.NodeView] {
+	text := func(of func(*clusterpb.Node) string) func(*controlpb.NodeView) string {
+		return func(v *controlpb.NodeView) string { return of(v.GetNode()) }
+	}
+	labels := func(of func(*clusterpb.Node) map[string]string) func(*controlpb.NodeView) map[string]string {
+		return func(v *controlpb.NodeView) map[string]string { return of(v.GetNode()) }
+	}
+	return []noun.Filter[*controlpb.NodeView]{
+		noun.Prefix("id", text((*clusterpb.Node).GetId)),
+		noun.Labels("label", labels(func(n *clusterpb.Node) map[string]string { return n.GetDescription().GetLabels() })),
+		noun.Prefix("name", text(hostname)),
+		noun.Labels("node.label", labels(func(n *clusterpb.Node) map[string]string { return n.GetSpec().GetLabels() })),
+		noun.Word("role", text(role), "manager", "worker"),
+	}
+}
+
+func hostname(n *clusterpb.Node) string { return n.GetDescription().GetHostname() }
 
 // listTable says what a list shows. REACHABILITY is what the membership
 // gossip knows of the node, beside what the managers do.
@@ -57,42 +77,6 @@ func listTable() render.Table {
 	}
 }
 
-func runList(ctx context.Context, env *command.Env, opts listOptions) error {
-	if err := opts.filters.Check("role", "manager", "worker"); err != nil {
-		return err
-	}
-	if err := listTable().Check(opts.format); err != nil {
-		return err
-	}
-	control, err := env.Control()
-	if err != nil {
-		return err
-	}
-	response, err := control.ListNodes(ctx, &controlpb.ListNodesRequest{})
-	if err != nil {
-		return fmt.Errorf("list nodes: %w", err)
-	}
-	self := selfID(ctx, env)
-	nodes := response.GetNodes()
-	slices.SortFunc(nodes, func(a, b *controlpb.NodeView) int {
-		return cmp.Or(
-			cmp.Compare(a.GetNode().GetDescription().GetHostname(), b.GetNode().GetDescription().GetHostname()),
-			cmp.Compare(a.GetNode().GetId(), b.GetNode().GetId()),
-		)
-	})
-	var rows []render.Row
-	for _, v := range nodes {
-		if selected(v, opts.filters) {
-			rows = append(rows, listRow(v, self))
-		}
-	}
-	format := opts.format
-	if opts.quiet {
-		format = "{{.ID}}"
-	}
-	return listTable().Write(env.Out, format, rows)
-}
-
 // selfID is the id of this node; "" on a machine that is none.
 func selfID(ctx context.Context, env *command.Env) string {
 	local, err := env.Local()
@@ -104,13 +88,6 @@ func selfID(ctx context.Context, env *command.Env) string {
 		return ""
 	}
 	return status.GetNodeId()
-}
-
-func selected(v *controlpb.NodeView, f render.Filters) bool {
-	n := v.GetNode()
-	return f.MatchPrefix("id", n.GetId()) && f.MatchPrefix("name", n.GetDescription().GetHostname()) &&
-		f.Match("role", role(n)) && f.MatchLabels("label", n.GetDescription().GetLabels()) &&
-		f.MatchLabels("node.label", n.GetSpec().GetLabels())
 }
 
 func listRow(v *controlpb.NodeView, self string) render.Row {

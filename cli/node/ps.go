@@ -2,57 +2,41 @@ package node
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/task"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
-type tasksOptions struct {
-	task.Options
-	nodes []string
-}
-
 func newTasksCommand(env *command.Env) *cobra.Command {
-	var opts tasksOptions
 	cmd := &cobra.Command{
 		Use:               "ps [OPTIONS] [NODE...]",
 		Short:             "List the tasks of nodes, by default of this one",
 		ValidArgsFunction: command.Complete(env, 0, command.NodeNamesAndSelf),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if opts.nodes = args; len(args) == 0 {
-				opts.nodes = []string{command.Self}
-			}
-			return runTasks(cmd.Context(), env, opts)
-		},
 	}
-	opts.AddFlags(cmd.Flags())
-	return cmd
+	return task.Command(env, cmd, func(ctx context.Context, _ controlpb.ControlServiceClient, nodes []string) (*controlpb.ListTasksRequest, error) {
+		if len(nodes) == 0 {
+			nodes = []string{command.Self}
+		}
+		return selectTasksOn(ctx, env, nodes)
+	})
 }
 
-func runTasks(ctx context.Context, env *command.Env, opts tasksOptions) error {
-	if err := opts.Check(); err != nil {
-		return err
-	}
-	control, err := env.Control()
-	if err != nil {
-		return err
-	}
-	var request controlpb.ListTasksRequest
-	var errs []error
-	for _, name := range opts.nodes {
+// selectTasksOn selects the tasks on nodes.
+func selectTasksOn(ctx context.Context, env *command.Env, nodes []string) (*controlpb.ListTasksRequest, error) {
+	var ids []string
+	err := noun.ForEach(nodes, func(name string) error {
 		id, err := command.NodeID(ctx, env, name)
-		if err != nil {
-			errs = append(errs, err)
-			continue // show what there is
+		if err == nil {
+			ids = append(ids, id)
 		}
-		request.NodeIds = append(request.NodeIds, id)
+		return err
+	})
+	if len(ids) == 0 {
+		return nil, err
 	}
-	if len(request.GetNodeIds()) > 0 { // none would list all
-		errs = append(errs, task.List(ctx, env, control, &request, opts.Options))
-	}
-	return errors.Join(errs...)
+	return &controlpb.ListTasksRequest{NodeIds: ids}, err
 }

@@ -6,12 +6,12 @@ import (
 	"maps"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/noun"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
@@ -52,10 +52,6 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 	return cmd
 }
 
-// maxConflicts bounds how often a change is made anew because another one
-// came between reading the node and writing it.
-const maxConflicts = 5
-
 func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error {
 	if opts.wait && opts.availability != clusterpb.NodeSpec_AVAILABILITY_DRAIN {
 		return command.Misusef("--wait goes with --availability drain")
@@ -64,27 +60,23 @@ func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error 
 	if err != nil {
 		return err
 	}
-	for tries := 1; ; tries++ {
-		view, err := get(ctx, env, control, opts.node)
-		if err != nil {
+	id := ""
+	err = noun.Update(
+		func() (*controlpb.NodeView, error) { return get(ctx, env, control, opts.node) },
+		func(v *controlpb.NodeView) error {
+			n := v.GetNode()
+			id = n.GetId()
+			_, err := control.UpdateNode(ctx, &controlpb.UpdateNodeRequest{Node: id, Version: n.GetVersion(), Spec: opts.apply(n.GetSpec())})
 			return err
-		}
-		n := view.GetNode()
-		_, err = control.UpdateNode(ctx, &controlpb.UpdateNodeRequest{
-			Node: n.GetId(), Version: n.GetVersion(), Spec: opts.apply(n.GetSpec()),
 		})
-		if errdefs.IsConflict(err) && tries < maxConflicts {
-			continue // the flags mean the same on the newer spec
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(env.Out, opts.node)
-		if !opts.wait {
-			return nil
-		}
-		return waitEmpty(ctx, env, control, n.GetId(), opts.timeout)
+	if err != nil {
+		return err
 	}
+	fmt.Fprintln(env.Out, opts.node)
+	if !opts.wait {
+		return nil
+	}
+	return waitEmpty(ctx, env, control, id, opts.timeout)
 }
 
 // apply returns the spec with the changes.

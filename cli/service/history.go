@@ -10,32 +10,34 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/render"
 	"github.com/muster/muster/cli/service/shape"
 	"github.com/muster/muster/cli/task"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
-type historyOptions struct {
-	service string
-	format  string
-	noTrunc bool
-}
-
 func newHistoryCommand(env *command.Env) *cobra.Command {
-	var opts historyOptions
 	cmd := &cobra.Command{
 		Use:   "history [OPTIONS] SERVICE",
 		Short: "List the specs a service had, newest first",
 		Args:  command.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.service = args[0]
-			return runHistory(cmd.Context(), env, opts)
-		},
 	}
-	cmd.Flags().StringVar(&opts.format, "format", "", `"table", "table TEMPLATE", "json" or a Go template`)
-	flags.On(cmd.Flags(), &opts.noTrunc, "no-trunc", "", "shorten nothing")
-	return cmd
+	var noTrunc bool
+	flags.On(cmd.Flags(), &noTrunc, "no-trunc", "", "shorten nothing")
+	return noun.List[controlpb.ControlServiceClient, *clusterpb.SpecRecord]{
+		Connect: env.Control,
+		Table:   historyTable,
+		Find: func(ctx context.Context, control controlpb.ControlServiceClient, args []string, _ render.Filters) ([]*clusterpb.SpecRecord, error) {
+			svc, err := getService(ctx, control, args[0], 0)
+			if err != nil {
+				return nil, err
+			}
+			return records(svc), nil
+		},
+		Rows: func(list []*clusterpb.SpecRecord) []render.Row { return historyRows(list, noTrunc, env.Now()) },
+	}.Command(env, cmd)
 }
 
 func historyTable() render.Table {
@@ -50,32 +52,20 @@ func historyTable() render.Table {
 	}
 }
 
-func runHistory(ctx context.Context, env *command.Env, opts historyOptions) error {
-	if err := historyTable().Check(opts.format); err != nil {
-		return err
-	}
-	control, err := env.Control()
-	if err != nil {
-		return err
-	}
-	svc, err := getService(ctx, control, opts.service, 0)
-	if err != nil {
-		return err
-	}
-	list := records(svc)
-	var rows []render.Row
+// historyRows are the lines of records, which are the oldest first.
+func historyRows(list []*clusterpb.SpecRecord, noTrunc bool, now time.Time) (rows []render.Row) {
 	for i, r := range slices.Backward(list) {
 		rows = append(rows, render.Row{
 			"Number":    strconv.FormatUint(r.GetNumber(), 10),
 			"Current":   strconv.FormatBool(i == len(list)-1),
-			"Created":   render.Ago(r.GetCreatedAt(), env.Now()),
+			"Created":   render.Ago(r.GetCreatedAt(), now),
 			"CreatedAt": r.GetCreatedAt().AsTime().Format(time.RFC3339),
 			"Outcome":   shape.UpdateState(r.GetOutcome()),
-			"Image":     task.Image(r.GetSpec().GetTask().GetContainer().GetImage(), opts.noTrunc),
+			"Image":     task.Image(r.GetSpec().GetTask().GetContainer().GetImage(), noTrunc),
 			"Replicas":  strconv.FormatUint(uint64(r.GetSpec().GetReplicated().GetReplicas()), 10),
 		})
 	}
-	return historyTable().Write(env.Out, opts.format, rows)
+	return rows
 }
 
 // records are the service's earlier specs, oldest first, and the current one,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/progress"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -49,22 +50,18 @@ func runScale(ctx context.Context, env *command.Env, opts scaleOptions) error {
 		return err
 	}
 	var scaled []*clusterpb.Service
-	var errs []error
-	for _, t := range opts.targets {
+	err = noun.ForEach(opts.targets, func(t scaleTarget) error {
 		response, err := control.ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: t.service, Replicas: t.replicas})
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", t.service, err))
-			continue // one bad name must not strand the others
+			return fmt.Errorf("%s: %w", t.service, err)
 		}
 		fmt.Fprintf(env.Out, "%s scaled to %d\n", t.service, t.replicas)
 		scaled = append(scaled, response.GetService())
-	}
-	for _, svc := range scaled {
-		if err := opts.wait(ctx, env, svc, progress.Goal{Before: svc}); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+		return nil
+	})
+	return errors.Join(err, noun.ForEach(scaled, func(svc *clusterpb.Service) error {
+		return opts.wait(ctx, env, svc, progress.Goal{Before: svc})
+	}))
 }
 
 func parseTargets(args []string) (targets []scaleTarget, err error) {

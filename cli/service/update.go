@@ -10,6 +10,7 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/progress"
 	"github.com/muster/muster/cli/registry"
 	"github.com/muster/muster/cli/service/edit"
@@ -70,10 +71,6 @@ func (o updateOptions) check() error {
 	return o.edits.Check()
 }
 
-// maxConflicts bounds how often a change is made anew because another one
-// came between reading the service and writing it.
-const maxConflicts = 5
-
 func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error {
 	if err := opts.check(); err != nil {
 		return err
@@ -85,29 +82,33 @@ func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error 
 	if err != nil {
 		return err
 	}
-	for tries := 1; ; tries++ {
-		before, err := getService(ctx, control, opts.service, opts.ifVersion)
-		if err != nil {
-			return err
+	var (
+		before   *clusterpb.Service
+		request  *controlpb.UpdateServiceRequest
+		response *controlpb.UpdateServiceResponse
+	)
+	read := func() (*clusterpb.Service, error) { return getService(ctx, control, opts.service, opts.ifVersion) }
+	write := func(svc *clusterpb.Service) (err error) {
+		before = svc
+		if request, err = updateRequest(ctx, env, svc, opts); err == nil {
+			response, err = control.UpdateService(ctx, request)
 		}
-		request, err := updateRequest(ctx, env, before, opts)
-		if err != nil {
-			return err
-		}
-		response, err := control.UpdateService(ctx, request)
-		if errdefs.IsConflict(err) && opts.ifVersion == 0 && tries < maxConflicts {
-			continue // the flags mean the same on the newer spec
-		}
-		if err != nil {
-			return err
-		}
-		warn(env, response.GetWarnings())
-		if opts.plan {
-			return showPlan(ctx, env, before, request.GetSpec(), response)
-		}
-		fmt.Fprintln(env.Out, opts.service)
-		return opts.wait(ctx, env, response.GetService(), progress.Goal{Before: before})
+		return err
 	}
+	if opts.ifVersion != 0 { // who names a version wants no newer one
+		err = noun.Once(read, write)
+	} else {
+		err = noun.Update(read, write)
+	}
+	if err != nil {
+		return err
+	}
+	warn(env, response.GetWarnings())
+	if opts.plan {
+		return showPlan(ctx, env, before, request.GetSpec(), response)
+	}
+	fmt.Fprintln(env.Out, opts.service)
+	return opts.wait(ctx, env, response.GetService(), progress.Goal{Before: before})
 }
 
 // updateRequest applies the flags to the spec of before.

@@ -4,19 +4,15 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/noun"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/spec"
 )
-
-// maxConflicts bounds how often a change is made anew because another one
-// came between reading the settings and writing them.
-const maxConflicts = 5
 
 func newUpdateCommand(env *command.Env) *cobra.Command {
 	var changes settings
@@ -40,25 +36,23 @@ func runUpdate(ctx context.Context, env *command.Env, changes settings) error {
 	if err != nil {
 		return err
 	}
-	for tries := 1; ; tries++ {
-		r, err := control.GetCluster(ctx, &controlpb.GetClusterRequest{})
-		if err != nil {
+	err = noun.Update(
+		func() (*clusterpb.Cluster, error) {
+			r, err := control.GetCluster(ctx, &controlpb.GetClusterRequest{})
+			return r.GetCluster(), err
+		},
+		func(c *clusterpb.Cluster) error {
+			s := new(clusterpb.ClusterSpec)
+			proto.Merge(s, c.GetSpec())
+			changes.apply(s)
+			if err := spec.ValidateCluster(s); err != nil {
+				return err
+			}
+			_, err := control.UpdateCluster(ctx, &controlpb.UpdateClusterRequest{Version: c.GetVersion(), Spec: s})
 			return err
-		}
-		s := new(clusterpb.ClusterSpec)
-		proto.Merge(s, r.GetCluster().GetSpec())
-		changes.apply(s)
-		if err := spec.ValidateCluster(s); err != nil {
-			return err
-		}
-		_, err = control.UpdateCluster(ctx, &controlpb.UpdateClusterRequest{Version: r.GetCluster().GetVersion(), Spec: s})
-		if errdefs.IsConflict(err) && tries < maxConflicts {
-			continue // the flags mean the same on the newer settings
-		}
-		if err != nil {
-			return err
-		}
+		})
+	if err == nil {
 		fmt.Fprintln(env.Out, "The cluster's settings are changed.")
-		return nil
 	}
+	return err
 }

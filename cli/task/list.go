@@ -2,81 +2,98 @@ package task
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/render"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
 )
 
-// Options say how to list tasks.
-type Options struct {
-	Filters   render.Filters
-	Format    string
-	NoResolve bool
-	NoTrunc   bool
-	Quiet     bool
+// Select says which tasks the arguments of a command mean. A request beside an
+// error means those that were found; nil means none.
+type Select func(ctx context.Context, control controlpb.ControlServiceClient, args []string) (*controlpb.ListTasksRequest, error)
+
+// Command completes cmd, which has its names, texts and arguments, to one that
+// lists the tasks that its arguments mean.
+func Command(env *command.Env, cmd *cobra.Command, which Select) *cobra.Command {
+	var (
+		opts      options
+		noResolve bool
+	)
+	flags.On(cmd.Flags(), &noResolve, "no-resolve", "", "show ids, not names")
+	flags.On(cmd.Flags(), &opts.noTrunc, "no-trunc", "", "shorten nothing")
+	return noun.List[controlpb.ControlServiceClient, *clusterpb.Task]{
+		Connect: env.Control,
+		Table:   table,
+		Filters: filters(),
+		Find: func(ctx context.Context, control controlpb.ControlServiceClient, args []string, f render.Filters) ([]*clusterpb.Task, error) {
+			request, errSelect := which(ctx, control, args)
+			if request == nil {
+				return nil, errSelect
+			}
+			tasks, err := find(ctx, env, control, request, f)
+			if err == nil && !noResolve {
+				opts.names, err = Resolve(ctx, control)
+			}
+			if err != nil {
+				return nil, errors.Join(errSelect, err)
+			}
+			return tasks, errSelect
+		},
+		Compare: compare,
+		Rows:    func(tasks []*clusterpb.Task) []render.Row { return rows(tasks, opts, env.Now()) },
+	}.Command(env, cmd)
 }
 
-// AddFlags defines the flags of a list of tasks.
-func (o *Options) AddFlags(fs *pflag.FlagSet) {
-	o.Filters = render.FilterFlag(fs, "id", "name", "node", "label", "desired-state")
-	fs.StringVar(&o.Format, "format", "", `"table", "table TEMPLATE", "json" or a Go template`)
-	flags.On(fs, &o.NoResolve, "no-resolve", "", "show ids, not names")
-	flags.On(fs, &o.NoTrunc, "no-trunc", "", "shorten nothing")
-	flags.On(fs, &o.Quiet, "quiet", "q", "show ids only")
+// options say how tasks are shown. Names is the zero value to show ids.
+type options struct {
+	names   Names
+	noTrunc bool
 }
 
-// Check finds what is wrong with the options before any call.
-func (o *Options) Check() error {
-	for _, state := range o.Filters["desired-state"] {
+// find asks for the tasks of request, on the nodes that the filter names.
+func find(ctx context.Context, env *command.Env, control controlpb.ControlServiceClient, request *controlpb.ListTasksRequest, f render.Filters) ([]*clusterpb.Task, error) {
+	for _, name := range f["node"] {
+		node, err := command.NodeID(ctx, env, name)
+		if err != nil {
+			return nil, err
+		}
+		request.NodeIds = append(request.NodeIds, node)
+	}
+	r, err := control.ListTasks(ctx, request)
+	if err != nil {
+		return nil, fmt.Errorf("list tasks: %w", err)
+	}
+	if r.GetTasks() == nil {
+		return []*clusterpb.Task{}, nil // none, which is shown too
+	}
+	return r.GetTasks(), nil
+}
+
+func filters() []noun.Filter[*clusterpb.Task] {
+	return []noun.Filter[*clusterpb.Task]{
+		noun.Prefix("id", (*clusterpb.Task).GetId),
+		noun.Prefix("name", func(t *clusterpb.Task) string { return fmt.Sprintf("%s.%d", t.GetServiceName(), t.GetSlot()) }),
+		{Key: "node"}, // find asks for no others
+		noun.Labels("label", func(t *clusterpb.Task) map[string]string { return t.GetSpec().GetContainer().GetLabels() }),
+		{Key: "desired-state", Check: checkState, Match: func(f render.Filters, t *clusterpb.Task) bool {
+			return f.Match("desired-state", lifecycle.Name(t.GetDesired()))
+		}},
+	}
+}
+
+func checkState(f render.Filters) error {
+	for _, state := range f["desired-state"] {
 		if _, ok := lifecycle.Parse(state); !ok {
 			return command.Misusef("--filter %q: no task state %q; such as running, shutdown or ready", "desired-state="+state, state)
 		}
 	}
-	return Table().Check(o.Format)
-}
-
-// List shows the tasks that request and options select.
-func List(ctx context.Context, env *command.Env, control controlpb.ControlServiceClient, request *controlpb.ListTasksRequest, opts Options) error {
-	for _, name := range opts.Filters["node"] {
-		node, err := command.NodeID(ctx, env, name)
-		if err != nil {
-			return err
-		}
-		request.NodeIds = append(request.NodeIds, node)
-	}
-	response, err := control.ListTasks(ctx, request)
-	if err != nil {
-		return fmt.Errorf("list tasks: %w", err)
-	}
-	var names Names
-	if !opts.NoResolve {
-		if names, err = Resolve(ctx, control); err != nil {
-			return err
-		}
-	}
-	var tasks []*clusterpb.Task
-	for _, t := range response.GetTasks() {
-		if selected(t, opts.Filters) {
-			tasks = append(tasks, t)
-		}
-	}
-	format := opts.Format
-	if opts.Quiet {
-		format = "{{.ID}}"
-	}
-	return Table().Write(env.Out, format, rows(tasks, names, opts, env.Now()))
-}
-
-func selected(t *clusterpb.Task, f render.Filters) bool {
-	name := fmt.Sprintf("%s.%d", t.GetServiceName(), t.GetSlot())
-	return f.MatchPrefix("id", t.GetId()) && f.MatchPrefix("name", name) &&
-		f.MatchLabels("label", t.GetSpec().GetContainer().GetLabels()) &&
-		f.Match("desired-state", lifecycle.Name(t.GetDesired()))
+	return nil
 }

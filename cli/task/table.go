@@ -3,7 +3,6 @@ package task
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,8 +15,8 @@ import (
 	"github.com/muster/muster/proto/spec"
 )
 
-// Table is what a list of tasks shows.
-func Table() render.Table {
+// table is what a list of tasks shows.
+func table() render.Table {
 	return render.Table{
 		{Field: "ID", Header: "ID"},
 		{Field: "Name", Header: "NAME"},
@@ -33,36 +32,37 @@ func Table() render.Table {
 // errorWidth is how much of an error a list shows.
 const errorWidth = 40
 
-// rows lists tasks by service and slot, the newest of a slot first; older
-// ones are marked as its history.
-func rows(tasks []*clusterpb.Task, names Names, opts Options, now time.Time) []render.Row {
-	tasks = slices.Clone(tasks)
-	slices.SortFunc(tasks, func(a, b *clusterpb.Task) int {
-		return cmp.Or(
-			cmp.Compare(a.GetServiceName(), b.GetServiceName()),
-			cmp.Compare(a.GetServiceId(), b.GetServiceId()),
-			cmp.Compare(a.GetSlot(), b.GetSlot()),
-			b.GetCreatedAt().AsTime().Compare(a.GetCreatedAt().AsTime()),
-			cmp.Compare(a.GetId(), b.GetId()),
-		)
-	})
+// compare orders tasks by service and slot, the newest of a slot first.
+func compare(a, b *clusterpb.Task) int {
+	return cmp.Or(
+		cmp.Compare(a.GetServiceName(), b.GetServiceName()),
+		cmp.Compare(a.GetServiceId(), b.GetServiceId()),
+		cmp.Compare(a.GetSlot(), b.GetSlot()),
+		b.GetCreatedAt().AsTime().Compare(a.GetCreatedAt().AsTime()),
+		cmp.Compare(a.GetId(), b.GetId()),
+	)
+}
+
+// rows are the lines of ordered tasks; the older tasks of a slot are marked as
+// its history.
+func rows(tasks []*clusterpb.Task, opts options, now time.Time) []render.Row {
 	var list []render.Row
 	previous := ""
 	for _, t := range tasks {
-		name := names.Task(t)
+		name := opts.names.Task(t)
 		shown := name
 		if name == previous {
 			shown = ` \_ ` + name
 		}
 		previous = name
 		list = append(list, render.Row{
-			"ID":           render.ID(t.GetId(), opts.NoTrunc),
+			"ID":           render.ID(t.GetId(), opts.noTrunc),
 			"Name":         shown,
-			"Image":        Image(t.GetSpec().GetContainer().GetImage(), opts.NoTrunc),
-			"Node":         names.Node(t.GetNodeId()),
+			"Image":        Image(t.GetSpec().GetContainer().GetImage(), opts.noTrunc),
+			"Node":         opts.names.Node(t.GetNodeId()),
 			"DesiredState": title(lifecycle.Name(t.GetDesired())),
 			"CurrentState": CurrentState(t, now),
-			"Error":        taskError(t, opts.NoTrunc),
+			"Error":        taskError(t, opts.noTrunc),
 			"Ports":        hostPorts(t),
 		})
 	}

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,17 +39,17 @@ func TestTableOfTasks(t *testing.T) {
 	}
 	names := Names{nodes: map[string]string{"n1": "alpha", "n2": "beta"}, resolve: true}
 	tests := map[string]struct {
-		names Names
-		opts  Options
-		want  string
+		opts   options
+		format string
+		want   string
 	}{
-		"default": {names: names, want: `
+		"default": {opts: options{names: names}, want: `
 ID             NAME          IMAGE        NODE           DESIRED STATE   CURRENT STATE                                ERROR                                        PORTS
 cccccccccccc   web.1         nginx:1.29   gone-node-id   Running         Ready about a minute ago, restarts in 9 seconds
 aaaaaaaaaaaa    \_ web.1     nginx:1.29   alpha          Shutdown        Failed about a minute ago                    "the process ended with status 1: a long…"
 bbbbbbbbbbbb   web.2         nginx:1.29   beta           Running         Running (unhealthy) 2 minutes ago                                                         *:40000->80/tcp
 `},
-		"whole, by ids": {opts: Options{NoTrunc: true, Format: "{{.ID}} {{.Name}} {{.Node}} {{.Image}} {{.Error}}"}, want: `
+		"whole, by ids": {opts: options{noTrunc: true}, format: "{{.ID}} {{.Name}} {{.Node}} {{.Image}} {{.Error}}", want: `
 ccccccccccccccccccccccccc svc.1 gone-node-id docker.io/library/nginx:1.29@sha256:` + strings.Repeat("a", 64) + `
 aaaaaaaaaaaaaaaaaaaaaaaaa  \_ svc.1 n1 docker.io/library/nginx:1.29@sha256:` + strings.Repeat("a", 64) + ` "the process ended with status 1: a long tale follows here"
 bbbbbbbbbbbbbbbbbbbbbbbbb svc.2 n2 docker.io/library/nginx:1.29@sha256:` + strings.Repeat("a", 64) + `
@@ -57,7 +58,7 @@ bbbbbbbbbbbbbbbbbbbbbbbbb svc.2 n2 docker.io/library/nginx:1.29@sha256:` + strin
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder
-			if err := Table().Write(&b, tt.opts.Format, rows(tasks, tt.names, tt.opts, now)); err != nil {
+			if err := table().Write(&b, tt.format, rows(slices.SortedFunc(slices.Values(tasks), compare), tt.opts, now)); err != nil {
 				t.Fatal(err)
 			}
 			if got := squeeze(b.String()); got != squeeze(tt.want) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -21,27 +20,6 @@ const (
 	// logQueue is how many lines wait to be sent; then readers wait.
 	logQueue = 256
 )
-
-// LogOptions say which part of a task's logs to read.
-type LogOptions struct {
-	// Follow goes on until the task's logs are deleted or ctx is done.
-	Follow bool
-	// Tail is how many of the last lines come first; negative is all.
-	Tail int64
-	// Since and Until bound the time of lines; zero is unbounded.
-	Since, Until time.Time
-}
-
-func optionsOf(sub *dispatchpb.LogSubscription) LogOptions {
-	o := LogOptions{Follow: sub.GetFollow(), Tail: sub.GetTail()}
-	if ns := sub.GetSince(); ns != 0 {
-		o.Since = time.Unix(0, ns)
-	}
-	if ns := sub.GetUntil(); ns != 0 {
-		o.Until = time.Unix(0, ns)
-	}
-	return o
-}
 
 var errNoLogs = errors.New("this node keeps no logs")
 
@@ -131,7 +109,7 @@ func (p *logPublisher) publish(ctx context.Context, conn grpc.ClientConnInterfac
 	lines := make(chan *logspb.PublishLogsRequest, logQueue)
 	var readers sync.WaitGroup
 	for _, id := range sub.GetTaskIds() {
-		readers.Go(func() { p.read(ctx, id, optionsOf(sub), lines) })
+		readers.Go(func() { p.read(ctx, id, sub.GetOptions(), lines) })
 	}
 	go func() { readers.Wait(); close(lines) }()
 	// Every reader ends with ctx, so draining lines is waiting for them.
@@ -181,7 +159,7 @@ func ended(stream logspb.LogsService_PublishLogsClient, err error) error {
 }
 
 // read passes one task's logs on; it waits when they are not sent as fast.
-func (p *logPublisher) read(ctx context.Context, taskID string, opts LogOptions, lines chan<- *logspb.PublishLogsRequest) {
+func (p *logPublisher) read(ctx context.Context, taskID string, opts *logspb.LogOptions, lines chan<- *logspb.PublishLogsRequest) {
 	put := func(req *logspb.PublishLogsRequest) error {
 		select {
 		case lines <- req:
@@ -191,8 +169,8 @@ func (p *logPublisher) read(ctx context.Context, taskID string, opts LogOptions,
 		}
 	}
 	err := errNoLogs
-	if p.cfg.ReadLogs != nil {
-		err = p.cfg.ReadLogs(ctx, taskID, opts, func(m *logspb.LogMessage) error {
+	if p.cfg.Logs != nil {
+		err = p.cfg.Logs.Read(ctx, taskID, opts, func(m *logspb.LogMessage) error {
 			m.NodeId = p.cfg.NodeID
 			return put(&logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{m}})
 		})

@@ -36,6 +36,13 @@ type Images interface {
 	Changed() <-chan struct{}
 }
 
+// Logs are the logs of the node's tasks; tasklog.Reader implements it.
+type Logs interface {
+	// Read calls emit for each message of a task's log that opts ask for, oldest
+	// first, and returns nil after the last. An error of emit ends the reading.
+	Read(ctx context.Context, taskID string, opts *logspb.LogOptions, emit func(*logspb.LogMessage) error) error
+}
+
 // Config is what a Worker needs. Fields are required unless they say otherwise.
 type Config struct {
 	NodeID   string
@@ -47,8 +54,8 @@ type Config struct {
 	Netns func(taskID string) string
 	// Images may be nil: then the node offers none to others.
 	Images Images
-	// ReadLogs reads a task's logs; nil when the node keeps none.
-	ReadLogs func(ctx context.Context, taskID string, opts LogOptions, f func(*logspb.LogMessage) error) error
+	// Logs are the logs of the node's tasks; nil when it keeps none.
+	Logs Logs
 
 	// Managers are control addresses, HOST:PORT, to try beside those the
 	// cluster told. Local is the one of this node's own manager, or "".

@@ -33,7 +33,7 @@ type machine struct {
 	network *dispatchertest.Network
 	manager *dispatchertest.Manager
 	path    string
-	logs    func(ctx context.Context, taskID string, opts LogOptions, f func(*logspb.LogMessage) error) error
+	logs    Logs
 
 	worker  *Worker // of the daemon that runs
 	wg      sync.WaitGroup
@@ -87,7 +87,7 @@ func (m *machine) start() {
 		w, err := New(Config{
 			NodeID: "n1", Executor: m.fake, State: db, Plane: m.plane, Log: slog.New(slog.DiscardHandler),
 			Netns:    func(id string) string { return "/run/netns/" + id },
-			Managers: []string{"m1"}, Dial: m.network.Dialer("n1"), ReadLogs: m.logs,
+			Managers: []string{"m1"}, Dial: m.network.Dialer("n1"), Logs: m.logs,
 			Describe: func(context.Context) (*clusterpb.NodeDescription, error) {
 				return &clusterpb.NodeDescription{Hostname: "n1", DataAddr: "192.0.2.1"}, nil
 			},
@@ -403,25 +403,32 @@ func TestUnknownContainersAreRemoved(t *testing.T) {
 	})
 }
 
+// logsFunc implements Logs.
+type logsFunc func(ctx context.Context, taskID string, opts *logspb.LogOptions, f func(*logspb.LogMessage) error) error
+
+func (f logsFunc) Read(ctx context.Context, taskID string, opts *logspb.LogOptions, emit func(*logspb.LogMessage) error) error {
+	return f(ctx, taskID, opts, emit)
+}
+
 func TestLogsArePublished(t *testing.T) {
 	on(t, func(m *machine) {
 		m.stop()
-		m.logs = func(ctx context.Context, taskID string, opts LogOptions, f func(*logspb.LogMessage) error) error {
+		m.logs = logsFunc(func(ctx context.Context, taskID string, opts *logspb.LogOptions, f func(*logspb.LogMessage) error) error {
 			if taskID == "t2" {
 				return fmt.Errorf("no logs of it")
 			}
 			for i := range 3 {
-				if err := f(&logspb.LogMessage{TaskId: taskID, Data: fmt.Append(nil, i, opts.Tail)}); err != nil {
+				if err := f(&logspb.LogMessage{TaskId: taskID, Data: fmt.Append(nil, i, opts.GetTail())}); err != nil {
 					return err
 				}
 			}
-			if opts.Follow {
+			if opts.GetFollow() {
 				<-ctx.Done()
 			}
 			return nil
-		}
+		})
 		m.start()
-		if err := m.manager.AskLogs("n1", &dispatchpb.LogSubscription{Id: "s", TaskIds: []string{"t1", "t2"}, Tail: 7}); err != nil {
+		if err := m.manager.AskLogs("n1", &dispatchpb.LogSubscription{Id: "s", TaskIds: []string{"t1", "t2"}, Options: &logspb.LogOptions{Tail: 7}}); err != nil {
 			t.Fatal(err)
 		}
 		m.settle()
@@ -437,7 +444,7 @@ func TestLogsArePublished(t *testing.T) {
 			t.Errorf("%d lines and error %q", lines, failed)
 		}
 		// A subscription that is followed ends when it is closed.
-		for _, sub := range []*dispatchpb.LogSubscription{{Id: "f", TaskIds: []string{"t1"}, Follow: true}, {Id: "f", Close: true}} {
+		for _, sub := range []*dispatchpb.LogSubscription{{Id: "f", TaskIds: []string{"t1"}, Options: &logspb.LogOptions{Follow: true}}, {Id: "f", Close: true}} {
 			if err := m.manager.AskLogs("n1", sub); err != nil {
 				t.Fatal(err)
 			}

@@ -24,15 +24,14 @@ import (
 	"github.com/muster/muster/manager/resolver"
 	capb "github.com/muster/muster/proto/ca/v1"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	logspb "github.com/muster/muster/proto/logs/v1"
 	memberpb "github.com/muster/muster/proto/member/v1"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/transport"
 	"github.com/muster/muster/worker"
 	"github.com/muster/muster/worker/describe"
 	"github.com/muster/muster/worker/images"
-	"github.com/muster/muster/worker/tasklog"
 	"github.com/muster/muster/worker/state"
+	"github.com/muster/muster/worker/tasklog"
 )
 
 // leadTimeout bounds how long the first manager waits for its own election.
@@ -206,7 +205,6 @@ func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader := &tasklog.Reader{StateDir: d.cfg.StateDir}
 	cfg := worker.Config{
 		NodeID:   m.identity().NodeID,
 		Executor: x,
@@ -214,9 +212,7 @@ func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 		Plane:    m.plane,
 		Netns:    n.path,
 		Images:   d.runtime.images,
-		ReadLogs: func(ctx context.Context, taskID string, o worker.LogOptions, f func(*logspb.LogMessage) error) error {
-			return reader.Read(ctx, taskID, tasklog.Options{Tail: o.Tail, Since: o.Since, Until: o.Until, Follow: o.Follow}, f)
-		},
+		Logs:     &tasklog.Reader{StateDir: d.cfg.StateDir},
 		Managers: m.settings.Managers,
 		Dial: func(_ context.Context, addr string) (*grpc.ClientConn, error) {
 			return dial(addr, m.holder.Current, mtls.AnyManager())

@@ -7,9 +7,9 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/muster/muster/dispatcher/agent"
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/rpcerror"
-	"github.com/muster/muster/dispatcher/agent"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 

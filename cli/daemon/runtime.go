@@ -17,8 +17,8 @@ import (
 	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/executor/containerd"
 	"github.com/muster/muster/worker/images"
-	"github.com/muster/muster/worker/tasklog"
 	"github.com/muster/muster/worker/supervise"
+	"github.com/muster/muster/worker/tasklog"
 )
 
 // LoggerCommand is the hidden command under which muster runs its logger.

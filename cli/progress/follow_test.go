@@ -168,7 +168,7 @@ func TestFollowEndsWithTheRollout(t *testing.T) {
 				if s.err.String() != want {
 					t.Errorf("explanation:\n%s\nwant:\n%s", s.err.String(), want)
 				}
-				if s.logs.asked.GetTail() != tailLines || s.logs.asked.GetFollow() {
+				if s.logs.asked.GetOptions().GetTail() != tailLines || s.logs.asked.GetOptions().GetFollow() {
 					t.Errorf("asked for logs by %v", s.logs.asked)
 				}
 				if s.out.Len() > 0 {

@@ -132,7 +132,7 @@ func (f *follower) tail(ctx context.Context, task string) (lines []string, err e
 	if err != nil {
 		return nil, err
 	}
-	stream, err := logs.SubscribeLogs(ctx, &logspb.SubscribeLogsRequest{TaskIds: []string{task}, Tail: tailLines})
+	stream, err := logs.SubscribeLogs(ctx, &logspb.SubscribeLogsRequest{TaskIds: []string{task}, Options: &logspb.LogOptions{Tail: tailLines}})
 	if err != nil {
 		return nil, err
 	}

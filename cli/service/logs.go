@@ -21,15 +21,13 @@ import (
 
 type logsOptions struct {
 	logs.Options
-	target       string
-	follow       bool
-	noResolve    bool
-	tail         int64
-	since, until *timestamppb.Timestamp
+	target    string
+	noResolve bool
+	part      *logspb.LogOptions // of each task's log
 }
 
 func newLogsCommand(env *command.Env) *cobra.Command {
-	opts := logsOptions{tail: -1}
+	opts := logsOptions{part: &logspb.LogOptions{Tail: -1}}
 	cmd := &cobra.Command{
 		Use:   "logs [OPTIONS] SERVICE|TASK",
 		Short: "Show what the tasks of a service print",
@@ -40,20 +38,20 @@ func newLogsCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	flags.On(fs, &opts.follow, "follow", "f", "go on until interrupted")
+	flags.On(fs, &opts.part.Follow, "follow", "f", "go on until interrupted")
 	flags.On(fs, &opts.Timestamps, "timestamps", "t", "show the time of each line")
 	flags.On(fs, &opts.noResolve, "no-resolve", "", "show ids, not names")
 	flags.On(fs, &opts.NoTaskIDs, "no-task-ids", "", "leave the ids of tasks out")
 	flags.On(fs, &opts.NoTrunc, "no-trunc", "", "shorten nothing")
 	flags.On(fs, &opts.Raw, "raw", "", "show the lines as they are, without where they come from")
 	flags.On(fs, &opts.Details, "details", "", "show the ids of the node, service and task of each line")
-	flags.Var(fs, "tail", "n", `lines from the end of each task's log; "all" by default`, tailKind(), flags.Into(&opts.tail))
+	flags.Var(fs, "tail", "n", `lines from the end of each task's log; "all" by default`, tailKind(), flags.Into(&opts.part.Tail))
 	moment := flags.Kind[*timestamppb.Timestamp]{Name: "time", Parse: func(s string) (*timestamppb.Timestamp, error) {
 		t, err := logs.ParseTime(s, env.Now())
 		return timestamppb.New(t), err
 	}}
-	flags.Var(fs, "since", "", "only what came after: a time such as 2026-01-02T15:04:05Z, or how long ago, such as 42m", moment, flags.Into(&opts.since))
-	flags.Var(fs, "until", "", "only what came before, likewise", moment, flags.Into(&opts.until))
+	flags.Var(fs, "since", "", "only what came after: a time such as 2026-01-02T15:04:05Z, or how long ago, such as 42m", moment, flags.Into(&opts.part.Since))
+	flags.Var(fs, "until", "", "only what came before, likewise", moment, flags.Into(&opts.part.Until))
 	return cmd
 }
 
@@ -75,7 +73,7 @@ func runLogs(ctx context.Context, env *command.Env, opts logsOptions) error {
 	if err != nil {
 		return err
 	}
-	request := &logspb.SubscribeLogsRequest{Follow: opts.follow, Tail: opts.tail, Since: opts.since, Until: opts.until}
+	request := &logspb.SubscribeLogsRequest{Options: opts.part}
 	tasks, err := selectTasks(ctx, control, opts.target, request)
 	if err != nil {
 		return err
@@ -118,11 +116,11 @@ func copyLogs(ctx context.Context, client logspb.LogsServiceClient, printer *log
 		if err == nil {
 			err = printer.Copy(ctx, stream)
 		}
-		if !errdefs.IsUnavailable(err) || !request.GetFollow() {
+		if !errdefs.IsUnavailable(err) || !request.GetOptions().GetFollow() {
 			return err
 		}
 		if printer.Last.After(last) {
-			request.Since, request.Tail = timestamppb.New(printer.Last.Add(1)), -1
+			request.Options.Since, request.Options.Tail = timestamppb.New(printer.Last.Add(1)), -1
 			lost = time.Now()
 		}
 		if time.Since(lost) > logsRetry {

@@ -375,10 +375,10 @@ func TestLogs(t *testing.T) {
 			asked = append(asked, m)
 		}
 	}
-	if len(asked) != 2 || asked[0].GetTail() != 5 || len(asked[0].GetServiceIds()) != 1 || !asked[0].GetSince().AsTime().Equal(clitest.Now().Add(-42*60e9)) {
+	if len(asked) != 2 || asked[0].GetOptions().GetTail() != 5 || len(asked[0].GetServiceIds()) != 1 || !asked[0].GetOptions().GetSince().AsTime().Equal(clitest.Now().Add(-42*60e9)) {
 		t.Errorf("asked for %v", asked)
 	}
-	if len(asked) == 2 && (asked[1].GetTail() != -1 || asked[1].GetTaskIds()[0] != "000000000011task000000001") {
+	if len(asked) == 2 && (asked[1].GetOptions().GetTail() != -1 || asked[1].GetTaskIds()[0] != "000000000011task000000001") {
 		t.Errorf("asked for %v", asked[1])
 	}
 	if r := c.Run(t, words("service logs nope")...); r.Err != "muster: no service or task is called nope: not found\n" {

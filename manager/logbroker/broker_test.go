@@ -195,11 +195,11 @@ func finish(t *testing.T, stream logspb.LogsService_PublishLogsClient) {
 
 func TestReadsAllAndEnds(t *testing.T) {
 	play(t, func(s *scene) {
-		r := s.subscribe(&logspb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Tail: 9})
+		r := s.subscribe(&logspb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Options: &logspb.LogOptions{Tail: 9}})
 		if got := s.heard(); got != "n1:a n2:b" {
 			t.Fatalf("asked %q", got)
 		}
-		if sub := s.sub("n1"); sub.GetTail() != 9 || sub.GetFollow() {
+		if sub := s.sub("n1"); sub.GetOptions().GetTail() != 9 || sub.GetOptions().GetFollow() {
 			t.Errorf("asked for %v", sub)
 		}
 		one := s.publish("n1", line("a", 1), line("a", 3), line("b", 2)) // b is not n1's
@@ -235,11 +235,11 @@ func TestWarnsOfNodesThatCannotBeAsked(t *testing.T) {
 
 func TestFollowsNewTasks(t *testing.T) {
 	play(t, func(s *scene) {
-		r := s.subscribe(&logspb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Follow: true, Tail: 1})
+		r := s.subscribe(&logspb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Options: &logspb.LogOptions{Follow: true, Tail: 1}})
 		finish(t, s.publish("n1", line("a", 1))) // a ended
 		s.task("c", "n1")
 		time.Sleep(10 * time.Millisecond)
-		if sub := s.sub("n1"); sub.GetTail() != -1 || strings.Join(sub.GetTaskIds(), " ") != "c" {
+		if sub := s.sub("n1"); sub.GetOptions().GetTail() != -1 || strings.Join(sub.GetTaskIds(), " ") != "c" {
 			t.Errorf("n1 was asked for %v, want all of c", sub)
 		}
 		s.publish("n1", line("c", 2))
@@ -260,7 +260,7 @@ func TestFollowsNewTasks(t *testing.T) {
 // again from there, and lines that come twice are left out.
 func TestFollowSurvivesALostNode(t *testing.T) {
 	play(t, func(s *scene) {
-		r := s.subscribe(&logspb.SubscribeLogsRequest{TaskIds: []string{"b"}, Follow: true, Tail: 5})
+		r := s.subscribe(&logspb.SubscribeLogsRequest{TaskIds: []string{"b"}, Options: &logspb.LogOptions{Follow: true, Tail: 5}})
 		s.publish("n2", line("b", 1), line("b", 2))
 		s.setAway("n2", true)
 		s.network.Break("n2")
@@ -270,8 +270,8 @@ func TestFollowSurvivesALostNode(t *testing.T) {
 		}
 		s.setAway("n2", false)
 		time.Sleep(2 * time.Second)
-		if since := s.sub("n2").GetSince(); since != 2e9+1 {
-			t.Errorf("asked again since %d, want right after the last line", since)
+		if since := s.sub("n2").GetOptions().GetSince().AsTime(); !since.Equal(time.Unix(2, 1)) {
+			t.Errorf("asked again since %v, want right after the last line", since)
 		}
 		s.publish("n2", line("b", 2), line("b", 3))
 		time.Sleep(time.Second)
@@ -315,7 +315,7 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 		// A node that nobody asked may not publish.
-		r := s.subscribe(&logspb.SubscribeLogsRequest{TaskIds: []string{"a"}, Follow: true})
+		r := s.subscribe(&logspb.SubscribeLogsRequest{TaskIds: []string{"a"}, Options: &logspb.LogOptions{Follow: true}})
 		for node, want := range map[string]func(error) bool{"n2": errdefs.IsPermissionDenied} {
 			stream, err := s.client(node).PublishLogs(s.t.Context())
 			if err != nil {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/raftstore"
 
@@ -51,7 +53,7 @@ func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.
 			flush.Reset(window.wait(time.Now()))
 		case <-changes.C:
 			changes.Take()
-			if s.req.GetFollow() {
+			if s.req.GetOptions().GetFollow() {
 				s.add(store.State(), true)
 			}
 		case <-s.moved:
@@ -98,7 +100,7 @@ func emit(send func(*logspb.SubscribeLogsResponse) error, messages []*logspb.Log
 // finished reports whether nothing more can come: nobody follows, and every
 // node that was asked has answered in full.
 func (s *subscription) finished() bool {
-	if s.req.GetFollow() {
+	if s.req.GetOptions().GetFollow() {
 		return false
 	}
 	s.mu.Lock()
@@ -122,7 +124,7 @@ func (s *subscription) ask(now time.Time, st *raftstore.State) (warnings []strin
 			silent := slices.Concat(a.pending...)
 			a.pending = nil
 			warnings = append(warnings, fmt.Sprintf("node %s does not answer: logs of %s are missing", name(st, nodeID), count(silent)))
-			if s.req.GetFollow() {
+			if s.req.GetOptions().GetFollow() {
 				a.later, a.warned = append(a.later, silent...), true
 			}
 		}
@@ -143,7 +145,7 @@ func (s *subscription) send(nodeID string, a *ask, list *[]string, later bool, n
 	}
 	tasks := *list
 	if err := s.nodes.SubscribeLogs(nodeID, s.message(tasks, later)); err != nil {
-		if !s.req.GetFollow() {
+		if !s.req.GetOptions().GetFollow() {
 			*list = nil
 		}
 		return tasks
@@ -155,29 +157,31 @@ func (s *subscription) send(nodeID string, a *ask, list *[]string, later bool, n
 
 // message asks a node for tasks.
 func (s *subscription) message(tasks []string, later bool) *dispatchpb.LogSubscription {
-	m := &dispatchpb.LogSubscription{Id: s.id, TaskIds: slices.Clone(tasks), Follow: s.req.GetFollow(), Tail: s.req.GetTail()}
-	if t := s.req.GetSince(); t != nil {
-		m.Since = t.AsTime().UnixNano()
-	}
-	if t := s.req.GetUntil(); t != nil {
-		m.Until = t.AsTime().UnixNano()
-	}
-	if !later {
-		return m
-	}
-	m.Tail = -1
-	var seen int64 // the earliest end of what the client has of these tasks
-	for i, id := range tasks {
-		at, ok := s.last[id]
-		if !ok {
-			return m // one of them from its beginning; put drops what is known
-		}
-		if ns := at.UnixNano() + 1; i == 0 || ns < seen {
-			seen = ns
+	m := &dispatchpb.LogSubscription{Id: s.id, TaskIds: slices.Clone(tasks), Options: s.req.GetOptions()}
+	if later {
+		m.Options = proto.CloneOf(m.GetOptions())
+		m.Options.Tail = -1
+		if since, ok := s.resume(tasks); ok && since.After(m.GetOptions().GetSince().AsTime()) {
+			m.Options.Since = timestamppb.New(since)
 		}
 	}
-	m.Since = max(m.Since, seen)
 	return m
+}
+
+// resume returns the time from which the client lacks lines of tasks; not ok
+// when it has none of one of them: then all are read from their beginning, and
+// put drops what is known.
+func (s *subscription) resume(tasks []string) (since time.Time, ok bool) {
+	for i, id := range tasks {
+		at, seen := s.last[id]
+		if !seen {
+			return time.Time{}, false
+		}
+		if at = at.Add(1); i == 0 || at.Before(since) {
+			since = at
+		}
+	}
+	return since, len(tasks) > 0
 }
 
 func name(st *raftstore.State, nodeID string) string {

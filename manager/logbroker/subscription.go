@@ -93,13 +93,13 @@ func (s *subscription) open(nodeID string) (stream int, ok bool) {
 // closed notes that a stream ended. One that broke is asked for again while
 // following.
 func (s *subscription) closed(nodeID string, stream int, whole bool) {
-	if !whole && !s.req.GetFollow() {
+	if !whole && !s.req.GetOptions().GetFollow() {
 		// Before the stream counts as closed: afterwards nobody may be reading.
 		s.warn(fmt.Sprintf("node %s was lost while it sent logs: they may be incomplete", nodeID))
 	}
 	s.mu.Lock()
 	a := s.asks[nodeID]
-	if !whole && s.req.GetFollow() {
+	if !whole && s.req.GetOptions().GetFollow() {
 		a.later, a.warned = append(a.later, a.open[stream]...), false
 		for _, id := range a.open[stream] {
 			s.known[id] = s.last[id]

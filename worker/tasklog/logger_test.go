@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	logspb "github.com/muster/muster/proto/logs/v1"
 )
@@ -86,7 +87,7 @@ func (w *writers) print(t *testing.T, format string, args ...any) {
 }
 
 // read returns the text of a task's logs; it waits for their end with Follow.
-func (p *place) read(t *testing.T, id string, o Options) string {
+func (p *place) read(t *testing.T, id string, o *logspb.LogOptions) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -112,7 +113,7 @@ func (p *place) read(t *testing.T, id string, o Options) string {
 }
 
 // all follows the logs from their beginning to their end.
-func all() Options { return Options{Tail: -1, Follow: true} }
+func all() *logspb.LogOptions { return &logspb.LogOptions{Tail: -1, Follow: true} }
 
 func TestLogsOfATask(t *testing.T) {
 	p := newPlace(t)
@@ -206,9 +207,9 @@ func TestRestart(t *testing.T) {
 func (p *place) eventually(t *testing.T, id, want string) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
-	for p.read(t, id, Options{Tail: -1}) != want {
+	for p.read(t, id, &logspb.LogOptions{Tail: -1}) != want {
 		if time.Now().After(deadline) {
-			t.Fatalf("logs of %s are %q, want %q", id, p.read(t, id, Options{Tail: -1}), want)
+			t.Fatalf("logs of %s are %q, want %q", id, p.read(t, id, &logspb.LogOptions{Tail: -1}), want)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -252,7 +253,7 @@ func TestRotation(t *testing.T) {
 	}
 	for _, n := range []int{0, 1, 60, 99, 100, kept, 10000} {
 		want := min(n, kept)
-		tail := p.read(t, "t1", Options{Tail: int64(n)})
+		tail := p.read(t, "t1", &logspb.LogOptions{Tail: int64(n)})
 		if got := strings.Count(tail, "\n"); got != want {
 			t.Errorf("tail %d has %d lines, want %d", n, got, want)
 		}
@@ -297,15 +298,15 @@ func TestSinceAndUntil(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := map[string]struct {
-		o    Options
+		o    *logspb.LogOptions
 		want string
 	}{
-		"all":          {Options{Tail: -1}, "0\n1\n2\n3\n4\n"},
-		"since":        {Options{Tail: -1, Since: time.Unix(3, 0)}, "3\n4\n"},
-		"until":        {Options{Tail: -1, Until: time.Unix(1, 0)}, "0\n1\n"},
-		"between":      {Options{Tail: -1, Since: time.Unix(1, 1), Until: time.Unix(3, 0)}, "2\n3\n"},
-		"tail, since":  {Options{Tail: 3, Since: time.Unix(1, 0)}, "2\n3\n4\n"},
-		"until, there": {Options{Tail: -1, Until: time.Unix(2, 0), Follow: true}, "0\n1\n2\n"},
+		"all":          {&logspb.LogOptions{Tail: -1}, "0\n1\n2\n3\n4\n"},
+		"since":        {&logspb.LogOptions{Tail: -1, Since: timestamppb.New(time.Unix(3, 0))}, "3\n4\n"},
+		"until":        {&logspb.LogOptions{Tail: -1, Until: timestamppb.New(time.Unix(1, 0))}, "0\n1\n"},
+		"between":      {&logspb.LogOptions{Tail: -1, Since: timestamppb.New(time.Unix(1, 1)), Until: timestamppb.New(time.Unix(3, 0))}, "2\n3\n"},
+		"tail, since":  {&logspb.LogOptions{Tail: 3, Since: timestamppb.New(time.Unix(1, 0))}, "2\n3\n4\n"},
+		"until, there": {&logspb.LogOptions{Tail: -1, Until: timestamppb.New(time.Unix(2, 0)), Follow: true}, "0\n1\n2\n"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -366,7 +367,7 @@ func TestMemory(t *testing.T) {
 		writers[i].print(t, " line\n")
 		id := fmt.Sprintf("t%d", i)
 		deadline := time.Now().Add(20 * time.Second)
-		for !strings.HasSuffix(p.read(t, id, Options{Tail: 1}), "beginning of another line\n") {
+		for !strings.HasSuffix(p.read(t, id, &logspb.LogOptions{Tail: 1}), "beginning of another line\n") {
 			if time.Now().After(deadline) {
 				t.Fatalf("logs of %s are not there", id)
 			}

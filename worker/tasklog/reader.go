@@ -8,22 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	logspb "github.com/muster/muster/proto/logs/v1"
 )
-
-// Options say which part of a task's logs is read.
-type Options struct {
-	// Tail is how many of the last lines come first; negative is all.
-	Tail int64
-	// Since and Until bound the time of the lines; zero is no bound.
-	Since, Until time.Time
-	// Follow waits for more until the task has ended.
-	Follow bool
-}
 
 // Reader reads the logs of tasks.
 type Reader struct {
@@ -33,16 +22,16 @@ type Reader struct {
 
 // Read calls emit for each message of a task's logs, oldest first, with task
 // id, time, stream and data set. It returns nil after the last one: when all is
-// read, or with Follow when the task has ended, its logs are deleted, or ctx
-// is done. A task without logs has no messages; with Follow they are waited
-// for. An error of emit ends the reading and is returned.
-func (r *Reader) Read(ctx context.Context, taskID string, o Options, emit func(*logspb.LogMessage) error) error {
-	if !o.Until.IsZero() && o.Follow {
+// read, or when following once the task has ended, its logs are deleted, or ctx
+// is done. A task without logs has no messages; when following they are
+// waited for. An error of emit ends the reading and is returned.
+func (r *Reader) Read(ctx context.Context, taskID string, o *logspb.LogOptions, emit func(*logspb.LogMessage) error) error {
+	if o.GetUntil() != nil && o.GetFollow() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, o.Until)
+		ctx, cancel = context.WithDeadline(ctx, o.GetUntil().AsTime())
 		defer cancel()
 	}
-	if o.Follow {
+	if o.GetFollow() {
 		if ok, err := awaitDir(ctx, Dir(r.StateDir), taskID); !ok {
 			return err
 		}
@@ -92,7 +81,7 @@ func awaitDir(ctx context.Context, parent, name string) (bool, error) {
 type follower struct {
 	dir    string
 	taskID string
-	o      Options
+	o      *logspb.LogOptions
 	emit   func(*logspb.LogMessage) error
 
 	watch  *watch
@@ -104,7 +93,7 @@ type follower struct {
 }
 
 func (f *follower) run(ctx context.Context) error {
-	if f.o.Follow {
+	if f.o.GetFollow() {
 		// Watching begins before reading, so that nothing falls between.
 		var err error
 		f.watch, err = newWatch(f.dir, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_DELETE_SELF)
@@ -115,7 +104,7 @@ func (f *follower) run(ctx context.Context) error {
 			return err
 		}
 	}
-	number, offset, err := seekTail(f.dir, f.o.Tail)
+	number, offset, err := seekTail(f.dir, f.o.GetTail())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -133,7 +122,7 @@ func (f *follower) run(ctx context.Context) error {
 		if err := f.readAll(); err != nil {
 			return err
 		}
-		if ended || !f.o.Follow || ctx.Err() != nil || !exists(f.dir) {
+		if ended || !f.o.GetFollow() || ctx.Err() != nil || !exists(f.dir) {
 			return nil
 		}
 		if err := f.watch.wait(ctx); err != nil {
@@ -229,10 +218,10 @@ func (f *follower) record(line []byte) error {
 		return nil
 	}
 	at := m.GetAt().AsTime()
-	if !f.o.Since.IsZero() && at.Before(f.o.Since) {
+	if f.o.GetSince() != nil && at.Before(f.o.GetSince().AsTime()) {
 		return nil
 	}
-	if !f.o.Until.IsZero() && at.After(f.o.Until) {
+	if f.o.GetUntil() != nil && at.After(f.o.GetUntil().AsTime()) {
 		return errUntil
 	}
 	m.TaskId = f.taskID

@@ -8,6 +8,7 @@ package dispatchv1
 
 import (
 	v1 "github.com/muster/muster/proto/cluster/v1"
+	v11 "github.com/muster/muster/proto/logs/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -1335,14 +1336,9 @@ type LogSubscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// close ends the subscription of that id.
-	Close   bool     `protobuf:"varint,2,opt,name=close,proto3" json:"close,omitempty"`
-	TaskIds []string `protobuf:"bytes,3,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
-	Follow  bool     `protobuf:"varint,4,opt,name=follow,proto3" json:"follow,omitempty"`
-	// tail is how many of the last lines to send first; negative is all.
-	Tail int64 `protobuf:"varint,5,opt,name=tail,proto3" json:"tail,omitempty"`
-	// since and until are Unix nanoseconds; 0 is unset.
-	Since         int64 `protobuf:"varint,6,opt,name=since,proto3" json:"since,omitempty"`
-	Until         int64 `protobuf:"varint,7,opt,name=until,proto3" json:"until,omitempty"`
+	Close         bool            `protobuf:"varint,2,opt,name=close,proto3" json:"close,omitempty"`
+	TaskIds       []string        `protobuf:"bytes,3,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
+	Options       *v11.LogOptions `protobuf:"bytes,4,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1398,39 +1394,18 @@ func (x *LogSubscription) GetTaskIds() []string {
 	return nil
 }
 
-func (x *LogSubscription) GetFollow() bool {
+func (x *LogSubscription) GetOptions() *v11.LogOptions {
 	if x != nil {
-		return x.Follow
+		return x.Options
 	}
-	return false
-}
-
-func (x *LogSubscription) GetTail() int64 {
-	if x != nil {
-		return x.Tail
-	}
-	return 0
-}
-
-func (x *LogSubscription) GetSince() int64 {
-	if x != nil {
-		return x.Since
-	}
-	return 0
-}
-
-func (x *LogSubscription) GetUntil() int64 {
-	if x != nil {
-		return x.Until
-	}
-	return 0
+	return nil
 }
 
 var File_dispatch_v1_dispatch_proto protoreflect.FileDescriptor
 
 const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\n" +
-	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe5\x02\n" +
+	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"\xe5\x02\n" +
 	"\x0eSessionRequest\x123\n" +
 	"\bregister\x18\x01 \x01(\v2\x15.dispatch.v1.RegisterH\x00R\bregister\x126\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x16.dispatch.v1.HeartbeatH\x00R\theartbeat\x12<\n" +
@@ -1528,15 +1503,12 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\vImageSource\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x14\n" +
-	"\x05addrs\x18\x03 \x03(\tR\x05addrs\"\xaa\x01\n" +
+	"\x05addrs\x18\x03 \x03(\tR\x05addrs\"\x81\x01\n" +
 	"\x0fLogSubscription\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05close\x18\x02 \x01(\bR\x05close\x12\x19\n" +
-	"\btask_ids\x18\x03 \x03(\tR\ataskIds\x12\x16\n" +
-	"\x06follow\x18\x04 \x01(\bR\x06follow\x12\x12\n" +
-	"\x04tail\x18\x05 \x01(\x03R\x04tail\x12\x14\n" +
-	"\x05since\x18\x06 \x01(\x03R\x05since\x12\x14\n" +
-	"\x05until\x18\a \x01(\x03R\x05until2]\n" +
+	"\btask_ids\x18\x03 \x03(\tR\ataskIds\x12-\n" +
+	"\aoptions\x18\x04 \x01(\v2\x13.logs.v1.LogOptionsR\aoptions2]\n" +
 	"\x11DispatcherService\x12H\n" +
 	"\aSession\x12\x1b.dispatch.v1.SessionRequest\x1a\x1c.dispatch.v1.SessionResponse(\x010\x01B\xa4\x01\n" +
 	"\x0fcom.dispatch.v1B\rDispatchProtoP\x01Z5github.com/muster/muster/proto/dispatch/v1;dispatchv1\xa2\x02\x03DXX\xaa\x02\vDispatch.V1\xca\x02\vDispatch\\V1\xe2\x02\x17Dispatch\\V1\\GPBMetadata\xea\x02\fDispatch::V1b\x06proto3"
@@ -1580,6 +1552,7 @@ var file_dispatch_v1_dispatch_proto_goTypes = []any{
 	(*v1.TaskStatus)(nil),       // 22: cluster.v1.TaskStatus
 	(*v1.Task)(nil),             // 23: cluster.v1.Task
 	(v1.Port_Protocol)(0),       // 24: cluster.v1.Port.Protocol
+	(*v11.LogOptions)(nil),      // 25: logs.v1.LogOptions
 }
 var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	2,  // 0: dispatch.v1.SessionRequest.register:type_name -> dispatch.v1.Register
@@ -1609,13 +1582,14 @@ var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	24, // 24: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
 	15, // 25: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
 	21, // 26: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
-	0,  // 27: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
-	1,  // 28: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
-	28, // [28:29] is the sub-list for method output_type
-	27, // [27:28] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	25, // 27: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
+	0,  // 28: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
+	1,  // 29: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
+	29, // [29:30] is the sub-list for method output_type
+	28, // [28:29] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_dispatch_v1_dispatch_proto_init() }

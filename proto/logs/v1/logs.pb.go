@@ -68,19 +68,15 @@ func (x LogMessage_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogMessage_Stream.Descriptor instead.
 func (LogMessage_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{2, 0}
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{3, 0}
 }
 
 type SubscribeLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// service_ids and task_ids select tasks: the union.
-	ServiceIds []string `protobuf:"bytes,1,rep,name=service_ids,json=serviceIds,proto3" json:"service_ids,omitempty"`
-	TaskIds    []string `protobuf:"bytes,2,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
-	Follow     bool     `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"`
-	// tail is how many of the last lines of each task come first; negative is all.
-	Tail          int64                  `protobuf:"varint,4,opt,name=tail,proto3" json:"tail,omitempty"`
-	Since         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	ServiceIds    []string    `protobuf:"bytes,1,rep,name=service_ids,json=serviceIds,proto3" json:"service_ids,omitempty"`
+	TaskIds       []string    `protobuf:"bytes,2,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
+	Options       *LogOptions `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -129,28 +125,81 @@ func (x *SubscribeLogsRequest) GetTaskIds() []string {
 	return nil
 }
 
-func (x *SubscribeLogsRequest) GetFollow() bool {
+func (x *SubscribeLogsRequest) GetOptions() *LogOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// LogOptions say which part of each task's log is wanted. They go from the
+// client's command to the node that reads the log as they are.
+type LogOptions struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// follow goes on until the task has ended and all it printed is read.
+	Follow bool `protobuf:"varint,1,opt,name=follow,proto3" json:"follow,omitempty"`
+	// tail is how many of the last lines come first; negative is all.
+	Tail int64 `protobuf:"varint,2,opt,name=tail,proto3" json:"tail,omitempty"`
+	// since and until bound the time of the lines, both included; unset is
+	// unbounded.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogOptions) Reset() {
+	*x = LogOptions{}
+	mi := &file_logs_v1_logs_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogOptions) ProtoMessage() {}
+
+func (x *LogOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_logs_v1_logs_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogOptions.ProtoReflect.Descriptor instead.
+func (*LogOptions) Descriptor() ([]byte, []int) {
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *LogOptions) GetFollow() bool {
 	if x != nil {
 		return x.Follow
 	}
 	return false
 }
 
-func (x *SubscribeLogsRequest) GetTail() int64 {
+func (x *LogOptions) GetTail() int64 {
 	if x != nil {
 		return x.Tail
 	}
 	return 0
 }
 
-func (x *SubscribeLogsRequest) GetSince() *timestamppb.Timestamp {
+func (x *LogOptions) GetSince() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Since
 	}
 	return nil
 }
 
-func (x *SubscribeLogsRequest) GetUntil() *timestamppb.Timestamp {
+func (x *LogOptions) GetUntil() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Until
 	}
@@ -168,7 +217,7 @@ type SubscribeLogsResponse struct {
 
 func (x *SubscribeLogsResponse) Reset() {
 	*x = SubscribeLogsResponse{}
-	mi := &file_logs_v1_logs_proto_msgTypes[1]
+	mi := &file_logs_v1_logs_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -180,7 +229,7 @@ func (x *SubscribeLogsResponse) String() string {
 func (*SubscribeLogsResponse) ProtoMessage() {}
 
 func (x *SubscribeLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_logs_v1_logs_proto_msgTypes[1]
+	mi := &file_logs_v1_logs_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -193,7 +242,7 @@ func (x *SubscribeLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeLogsResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeLogsResponse) Descriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{1}
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SubscribeLogsResponse) GetMessages() []*LogMessage {
@@ -225,7 +274,7 @@ type LogMessage struct {
 
 func (x *LogMessage) Reset() {
 	*x = LogMessage{}
-	mi := &file_logs_v1_logs_proto_msgTypes[2]
+	mi := &file_logs_v1_logs_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -237,7 +286,7 @@ func (x *LogMessage) String() string {
 func (*LogMessage) ProtoMessage() {}
 
 func (x *LogMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_logs_v1_logs_proto_msgTypes[2]
+	mi := &file_logs_v1_logs_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -250,7 +299,7 @@ func (x *LogMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogMessage.ProtoReflect.Descriptor instead.
 func (*LogMessage) Descriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{2}
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *LogMessage) GetTaskId() string {
@@ -307,7 +356,7 @@ type PublishLogsRequest struct {
 
 func (x *PublishLogsRequest) Reset() {
 	*x = PublishLogsRequest{}
-	mi := &file_logs_v1_logs_proto_msgTypes[3]
+	mi := &file_logs_v1_logs_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -319,7 +368,7 @@ func (x *PublishLogsRequest) String() string {
 func (*PublishLogsRequest) ProtoMessage() {}
 
 func (x *PublishLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_logs_v1_logs_proto_msgTypes[3]
+	mi := &file_logs_v1_logs_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -332,7 +381,7 @@ func (x *PublishLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishLogsRequest.ProtoReflect.Descriptor instead.
 func (*PublishLogsRequest) Descriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{3}
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PublishLogsRequest) GetSubscriptionId() string {
@@ -364,7 +413,7 @@ type PublishLogsResponse struct {
 
 func (x *PublishLogsResponse) Reset() {
 	*x = PublishLogsResponse{}
-	mi := &file_logs_v1_logs_proto_msgTypes[4]
+	mi := &file_logs_v1_logs_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -376,7 +425,7 @@ func (x *PublishLogsResponse) String() string {
 func (*PublishLogsResponse) ProtoMessage() {}
 
 func (x *PublishLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_logs_v1_logs_proto_msgTypes[4]
+	mi := &file_logs_v1_logs_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -389,22 +438,25 @@ func (x *PublishLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishLogsResponse.ProtoReflect.Descriptor instead.
 func (*PublishLogsResponse) Descriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{4}
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{5}
 }
 
 var File_logs_v1_logs_proto protoreflect.FileDescriptor
 
 const file_logs_v1_logs_proto_rawDesc = "" +
 	"\n" +
-	"\x12logs/v1/logs.proto\x12\alogs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x01\n" +
+	"\x12logs/v1/logs.proto\x12\alogs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x01\n" +
 	"\x14SubscribeLogsRequest\x12\x1f\n" +
 	"\vservice_ids\x18\x01 \x03(\tR\n" +
 	"serviceIds\x12\x19\n" +
-	"\btask_ids\x18\x02 \x03(\tR\ataskIds\x12\x16\n" +
-	"\x06follow\x18\x03 \x01(\bR\x06follow\x12\x12\n" +
-	"\x04tail\x18\x04 \x01(\x03R\x04tail\x120\n" +
-	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"b\n" +
+	"\btask_ids\x18\x02 \x03(\tR\ataskIds\x12-\n" +
+	"\aoptions\x18\x03 \x01(\v2\x13.logs.v1.LogOptionsR\aoptions\"\x9c\x01\n" +
+	"\n" +
+	"LogOptions\x12\x16\n" +
+	"\x06follow\x18\x01 \x01(\bR\x06follow\x12\x12\n" +
+	"\x04tail\x18\x02 \x01(\x03R\x04tail\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"b\n" +
 	"\x15SubscribeLogsResponse\x12/\n" +
 	"\bmessages\x18\x01 \x03(\v2\x13.logs.v1.LogMessageR\bmessages\x12\x18\n" +
 	"\awarning\x18\x02 \x01(\tR\awarning\"\x99\x02\n" +
@@ -444,32 +496,34 @@ func file_logs_v1_logs_proto_rawDescGZIP() []byte {
 }
 
 var file_logs_v1_logs_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_logs_v1_logs_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_logs_v1_logs_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_logs_v1_logs_proto_goTypes = []any{
 	(LogMessage_Stream)(0),        // 0: logs.v1.LogMessage.Stream
 	(*SubscribeLogsRequest)(nil),  // 1: logs.v1.SubscribeLogsRequest
-	(*SubscribeLogsResponse)(nil), // 2: logs.v1.SubscribeLogsResponse
-	(*LogMessage)(nil),            // 3: logs.v1.LogMessage
-	(*PublishLogsRequest)(nil),    // 4: logs.v1.PublishLogsRequest
-	(*PublishLogsResponse)(nil),   // 5: logs.v1.PublishLogsResponse
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*LogOptions)(nil),            // 2: logs.v1.LogOptions
+	(*SubscribeLogsResponse)(nil), // 3: logs.v1.SubscribeLogsResponse
+	(*LogMessage)(nil),            // 4: logs.v1.LogMessage
+	(*PublishLogsRequest)(nil),    // 5: logs.v1.PublishLogsRequest
+	(*PublishLogsResponse)(nil),   // 6: logs.v1.PublishLogsResponse
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_logs_v1_logs_proto_depIdxs = []int32{
-	6, // 0: logs.v1.SubscribeLogsRequest.since:type_name -> google.protobuf.Timestamp
-	6, // 1: logs.v1.SubscribeLogsRequest.until:type_name -> google.protobuf.Timestamp
-	3, // 2: logs.v1.SubscribeLogsResponse.messages:type_name -> logs.v1.LogMessage
-	6, // 3: logs.v1.LogMessage.at:type_name -> google.protobuf.Timestamp
-	0, // 4: logs.v1.LogMessage.stream:type_name -> logs.v1.LogMessage.Stream
-	3, // 5: logs.v1.PublishLogsRequest.messages:type_name -> logs.v1.LogMessage
-	1, // 6: logs.v1.LogsService.SubscribeLogs:input_type -> logs.v1.SubscribeLogsRequest
-	4, // 7: logs.v1.LogsService.PublishLogs:input_type -> logs.v1.PublishLogsRequest
-	2, // 8: logs.v1.LogsService.SubscribeLogs:output_type -> logs.v1.SubscribeLogsResponse
-	5, // 9: logs.v1.LogsService.PublishLogs:output_type -> logs.v1.PublishLogsResponse
-	8, // [8:10] is the sub-list for method output_type
-	6, // [6:8] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	2, // 0: logs.v1.SubscribeLogsRequest.options:type_name -> logs.v1.LogOptions
+	7, // 1: logs.v1.LogOptions.since:type_name -> google.protobuf.Timestamp
+	7, // 2: logs.v1.LogOptions.until:type_name -> google.protobuf.Timestamp
+	4, // 3: logs.v1.SubscribeLogsResponse.messages:type_name -> logs.v1.LogMessage
+	7, // 4: logs.v1.LogMessage.at:type_name -> google.protobuf.Timestamp
+	0, // 5: logs.v1.LogMessage.stream:type_name -> logs.v1.LogMessage.Stream
+	4, // 6: logs.v1.PublishLogsRequest.messages:type_name -> logs.v1.LogMessage
+	1, // 7: logs.v1.LogsService.SubscribeLogs:input_type -> logs.v1.SubscribeLogsRequest
+	5, // 8: logs.v1.LogsService.PublishLogs:input_type -> logs.v1.PublishLogsRequest
+	3, // 9: logs.v1.LogsService.SubscribeLogs:output_type -> logs.v1.SubscribeLogsResponse
+	6, // 10: logs.v1.LogsService.PublishLogs:output_type -> logs.v1.PublishLogsResponse
+	9, // [9:11] is the sub-list for method output_type
+	7, // [7:9] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_logs_v1_logs_proto_init() }
@@ -483,7 +537,7 @@ func file_logs_v1_logs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_logs_v1_logs_proto_rawDesc), len(file_logs_v1_logs_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -328,7 +328,7 @@ func (n *node) logs(t testing.TB, taskID string) string {
 	defer cancel()
 	var b strings.Builder
 	r := &tasklog.Reader{StateDir: filepath.Join(n.dir, "state")}
-	err := r.Read(ctx, taskID, tasklog.Options{Tail: -1, Follow: true}, func(m *logspb.LogMessage) error {
+	err := r.Read(ctx, taskID, &logspb.LogOptions{Tail: -1, Follow: true}, func(m *logspb.LogMessage) error {
 		_, err := b.Write(m.GetData())
 		return err
 	})
@@ -363,7 +363,7 @@ func (n *node) awaitLine(t testing.TB, taskID, line string) {
 	defer cancel()
 	errFound := errors.New("found")
 	r := &tasklog.Reader{StateDir: filepath.Join(n.dir, "state")}
-	err := r.Read(ctx, taskID, tasklog.Options{Tail: -1, Follow: true}, func(m *logspb.LogMessage) error {
+	err := r.Read(ctx, taskID, &logspb.LogOptions{Tail: -1, Follow: true}, func(m *logspb.LogMessage) error {
 		if string(m.GetData()) == line {
 			return errFound
 		}

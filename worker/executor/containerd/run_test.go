@@ -311,9 +311,9 @@ func TestHealth(t *testing.T) {
 		code   int32
 		output string
 	}{
-		"succeeds":       {"id -u", 0, "33\n"},
-		"fails":          {"echo no >&2; exit 3", 3, "no\n"},
-		"prints a lot":   {"yes | head -c 100000", 0, strings.Repeat("y\n", 2048)},
+		"succeeds":           {"id -u", 0, "33\n"},
+		"fails":              {"echo no >&2; exit 3", 3, "no\n"},
+		"prints a lot":       {"yes | head -c 100000", 0, strings.Repeat("y\n", 2048)},
 		"in its directories": {"cat /etc/hostname", 0, one.GetId()[:12] + "\n"},
 	}
 	for name, tt := range tests {

@@ -1,0 +1,64 @@
+package image_test
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"testing"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/proto/image"
+)
+
+func TestRefusal(t *testing.T) {
+	status := errors.New("unexpected status from HEAD request to https://r.example.com/v2/a: 403 Forbidden")
+	tests := map[string]struct {
+		refusal image.Refusal
+		want    string
+		kind    func(error) bool
+	}{
+		"not there": {
+			image.Refusal{Err: fmt.Errorf("r.example.com/a: %w", errdefs.ErrNotFound)},
+			"does not have it; check the name", errdefs.IsNotFound,
+		},
+		"no login": {
+			image.Refusal{Err: errors.New("pull access denied: authorization failed"), Unauthorized: true},
+			"does not have it or wants a login; check the name, hand on the login of this shell by --with-registry-auth", errdefs.IsPermissionDenied,
+		},
+		"no login, by kind": {
+			image.Refusal{Err: errdefs.ErrUnauthenticated},
+			"does not have it or wants a login; check the name, hand on the login of this shell by --with-registry-auth", errdefs.IsPermissionDenied,
+		},
+		"another login": {
+			image.Refusal{Err: status, StatusCode: 403},
+			"refuses the login given by --with-registry-auth (403 Forbidden); log in again", errdefs.IsPermissionDenied,
+		},
+		"a fault of its own": {
+			image.Refusal{Err: errors.New("unexpected status: 502 Bad Gateway"), StatusCode: 502},
+			"cannot be asked: unexpected status: 502 Bad Gateway; check the name", errdefs.IsUnavailable,
+		},
+		"no TLS": {
+			image.Refusal{Err: &url.Error{Op: "Head", URL: "https://r.example.com", Err: errors.New("http: server gave HTTP response to HTTPS client")}},
+			`speaks HTTP, not HTTPS; to allow that name it as server = "http://…" in its hosts.toml, see --registry-dir of the daemon`, errdefs.IsUnavailable,
+		},
+		"nobody there": {
+			image.Refusal{Err: fmt.Errorf("resolve: %w", &url.Error{Op: "Head", URL: "https://r.example.com", Err: errors.New("dial tcp: no such host")})},
+			"cannot be reached: dial tcp: no such host; check the name", errdefs.IsUnavailable,
+		},
+		"no answer": {
+			image.Refusal{Err: errors.New("no answer in 10s")}, "cannot be asked: no answer in 10s; check the name", errdefs.IsUnavailable,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.refusal.Registry = "r.example.com"
+			if got, want := tt.refusal.Error(), "registry r.example.com "+tt.want; got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+			if err := error(&tt.refusal); !tt.kind(err) {
+				t.Errorf("%v is of another kind", errors.Unwrap(err))
+			}
+		})
+	}
+}

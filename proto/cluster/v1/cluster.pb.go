@@ -381,13 +381,13 @@ const file_cluster_v1_cluster_proto_rawDesc = "" +
 	"\vRemovedNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xf9\x01\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x8d\x02\n" +
 	"\x0eClusterSecrets\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1e\n" +
-	"\vroot_ca_key\x18\x02 \x01(\fR\trootCaKey\x12#\n" +
-	"\rworker_secret\x18\x03 \x01(\tR\fworkerSecret\x12%\n" +
-	"\x0emanager_secret\x18\x04 \x01(\tR\rmanagerSecret\x12\x1f\n" +
-	"\vgossip_keys\x18\x05 \x03(\fR\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12#\n" +
+	"\vroot_ca_key\x18\x02 \x01(\fB\x03\x80\x01\x01R\trootCaKey\x12(\n" +
+	"\rworker_secret\x18\x03 \x01(\tB\x03\x80\x01\x01R\fworkerSecret\x12*\n" +
+	"\x0emanager_secret\x18\x04 \x01(\tB\x03\x80\x01\x01R\rmanagerSecret\x12$\n" +
+	"\vgossip_keys\x18\x05 \x03(\fB\x03\x80\x01\x01R\n" +
 	"gossipKeys\x12@\n" +
 	"\x0egossip_keys_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fgossipKeysAtB\x9c\x01\n" +
 	"\x0ecom.cluster.v1B\fClusterProtoP\x01Z3github.com/muster/muster/proto/cluster/v1;clusterv1\xa2\x02\x03CXX\xaa\x02\n" +

@@ -2011,7 +2011,7 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\freservations\x18\x03 \x01(\v2\x15.cluster.v1.ResourcesR\freservations\x123\n" +
 	"\arestart\x18\x04 \x01(\v2\x19.cluster.v1.RestartPolicyR\arestart\x123\n" +
 	"\tplacement\x18\x05 \x01(\v2\x15.cluster.v1.PlacementR\tplacement\x12!\n" +
-	"\fforce_update\x18\x06 \x01(\x04R\vforceUpdate\"\xa9\a\n" +
+	"\fforce_update\x18\x06 \x01(\x04R\vforceUpdate\"\xae\a\n" +
 	"\rContainerSpec\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x18\n" +
 	"\acommand\x18\x02 \x03(\tR\acommand\x12\x12\n" +
@@ -2036,8 +2036,8 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\bcap_drop\x18\x13 \x03(\tR\acapDrop\x12@\n" +
 	"\asysctls\x18\x14 \x03(\v2&.cluster.v1.ContainerSpec.SysctlsEntryR\asysctls\x12,\n" +
 	"\aulimits\x18\x15 \x03(\v2\x12.cluster.v1.UlimitR\aulimits\x12\"\n" +
-	"\room_score_adj\x18\x16 \x01(\x05R\voomScoreAdj\x12#\n" +
-	"\rregistry_auth\x18\x17 \x01(\tR\fregistryAuth\x1a9\n" +
+	"\room_score_adj\x18\x16 \x01(\x05R\voomScoreAdj\x12(\n" +
+	"\rregistry_auth\x18\x17 \x01(\tB\x03\x80\x01\x01R\fregistryAuth\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +

@@ -1405,10 +1405,10 @@ const file_node_v1_local_proto_rawDesc = "" +
 	"done_bytes\x18\x02 \x01(\x03R\tdoneBytes\x12\x1f\n" +
 	"\vtotal_bytes\x18\x03 \x01(\x03R\n" +
 	"totalBytes\x12-\n" +
-	"\x06images\x18\x04 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"M\n" +
+	"\x06images\x18\x04 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"R\n" +
 	"\x10PullImageRequest\x12\x14\n" +
-	"\x05image\x18\x01 \x01(\tR\x05image\x12#\n" +
-	"\rregistry_auth\x18\x02 \x01(\tR\fregistryAuth\"G\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12(\n" +
+	"\rregistry_auth\x18\x02 \x01(\tB\x03\x80\x01\x01R\fregistryAuth\"G\n" +
 	"\x11LoadImageResponse\x122\n" +
 	"\bprogress\x18\x01 \x01(\v2\x16.node.v1.ImageProgressR\bprogress\"G\n" +
 	"\x11PullImageResponse\x122\n" +

@@ -18,13 +18,13 @@ import (
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // world is a state and the plan that follows it, change by change.
 type world struct {
 	t    testing.TB
-	st   *raftstore.State
+	st   *state.State
 	plan *plan
 	held map[string]*node // what nodes were sent
 }
@@ -40,8 +40,8 @@ type node struct {
 
 func newWorld(t testing.TB, changes ...*raftpb.Change) *world {
 	t.Helper()
-	w := &world{t: t, st: raftstore.NewState(), held: map[string]*node{}}
-	w.apply(raftstore.PutCluster(&clusterpb.Cluster{
+	w := &world{t: t, st: state.NewState(), held: map[string]*node{}}
+	w.apply(state.PutCluster(&clusterpb.Cluster{
 		Id: "c", Spec: &clusterpb.ClusterSpec{}, IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789,
 	}))
 	w.apply(changes...)
@@ -59,7 +59,7 @@ func (w *world) try(changes ...*raftpb.Change) bool {
 	before := w.st
 	w.st = next
 	if w.plan != nil {
-		refs := map[raftstore.Ref]struct{}{}
+		refs := map[state.Ref]struct{}{}
 		for _, r := range out.Touched {
 			refs[r] = struct{}{}
 		}
@@ -123,13 +123,13 @@ func (n *node) take(a *dispatchpb.Assignments) {
 
 func addNode(id string) []*raftpb.Change {
 	return []*raftpb.Change{
-		raftstore.PutNode(&clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}),
+		state.PutNode(&clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}),
 		nodeIs(id, clusterpb.NodeStatus_STATE_READY),
 	}
 }
 
 func nodeIs(id string, s clusterpb.NodeStatus_State) *raftpb.Change {
-	return raftstore.ObserveNode(&raftpb.ObserveNode{
+	return state.ObserveNode(&raftpb.ObserveNode{
 		Id: id, Status: &clusterpb.NodeStatus{State: s},
 		Description: &clusterpb.NodeDescription{Hostname: id, DataAddr: "192.0.2.1", ControlAddr: id + ":2377"},
 	})
@@ -137,13 +137,13 @@ func nodeIs(id string, s clusterpb.NodeStatus_State) *raftpb.Change {
 
 func addService(id string, port uint32) *raftpb.Change {
 	ports := []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: port, Target: 80, Mode: clusterpb.Port_MODE_INGRESS}}
-	return raftstore.PutService(&clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
+	return state.PutService(&clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
 		Name: id, Ports: ports, Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "web"}},
 	}, Ports: ports})
 }
 
 func addTask(id, service string, port uint32) *raftpb.Change {
-	return raftstore.CreateTask(&clusterpb.Task{
+	return state.CreateTask(&clusterpb.Task{
 		Id: id, ServiceId: service, Desired: lifecycle.Running,
 		Spec:  &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "web"}},
 		Ports: []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: port, Target: 80}},
@@ -151,7 +151,7 @@ func addTask(id, service string, port uint32) *raftpb.Change {
 }
 
 func taskIs(id string, s clusterpb.TaskState) *raftpb.Change {
-	return raftstore.ObserveTask(id, &clusterpb.TaskStatus{State: s})
+	return state.ObserveTask(id, &clusterpb.TaskStatus{State: s})
 }
 
 // text writes assignments as TASKS | PEERS | PORTS, with - before what goes.
@@ -196,22 +196,22 @@ func TestAssignments(t *testing.T) {
 		{"at first everything", nil, " | n2[] n3[] | "},
 		{"a service without tasks has its port", []*raftpb.Change{addService("web", 8111)}, " |  | 8111="},
 		{"an unassigned task is no news", []*raftpb.Change{addTask("a", "web", 8111), addTask("b", "web", 8111)}, "nothing"},
-		{"an own task", []*raftpb.Change{raftstore.AssignTask("a", "n1", []string{"10.0.0.1"})}, "a:running |  | "},
-		{"another's task is an address", []*raftpb.Change{raftstore.AssignTask("b", "n2", []string{"10.0.0.2"})}, " | n2[10.0.0.2] | "},
+		{"an own task", []*raftpb.Change{state.AssignTask("a", "n1", []string{"10.0.0.1"})}, "a:running |  | "},
+		{"another's task is an address", []*raftpb.Change{state.AssignTask("b", "n2", []string{"10.0.0.2"})}, " | n2[10.0.0.2] | "},
 		{"own reports come back to nobody", []*raftpb.Change{taskIs("a", lifecycle.Starting)}, "nothing"},
 		{"running tasks take connections", []*raftpb.Change{taskIs("a", lifecycle.Running), taskIs("b", lifecycle.Running)}, " |  | 8111=a+b"},
-		{"unhealthy ones do not", []*raftpb.Change{raftstore.ObserveTask("b", &clusterpb.TaskStatus{
+		{"unhealthy ones do not", []*raftpb.Change{state.ObserveTask("b", &clusterpb.TaskStatus{
 			State: lifecycle.Running, Health: &clusterpb.HealthStatus{State: clusterpb.HealthStatus_STATE_UNHEALTHY},
 		})}, " |  | 8111=a"},
 		{"healthy again", []*raftpb.Change{taskIs("b", lifecycle.Running)}, " |  | 8111=a+b"},
-		{"to stop is to leave the mesh", []*raftpb.Change{raftstore.SetDesired("a", lifecycle.Shutdown)}, "a:shutdown |  | 8111=b"},
+		{"to stop is to leave the mesh", []*raftpb.Change{state.SetDesired("a", lifecycle.Shutdown)}, "a:shutdown |  | 8111=b"},
 		{"an ended task stays listed", []*raftpb.Change{taskIs("a", lifecycle.Shutdown)}, "nothing"},
-		{"until it is deleted", []*raftpb.Change{raftstore.DeleteTask("a")}, "-a |  | "},
+		{"until it is deleted", []*raftpb.Change{state.DeleteTask("a")}, "-a |  | "},
 		{"a node that is down", []*raftpb.Change{nodeIs("n2", clusterpb.NodeStatus_STATE_DOWN)}, " | -n2 | 8111="},
 		{"and back", []*raftpb.Change{nodeIs("n2", clusterpb.NodeStatus_STATE_READY)}, " | n2[10.0.0.2] | 8111=b"},
 		{"disconnected is not down", []*raftpb.Change{nodeIs("n2", clusterpb.NodeStatus_STATE_DISCONNECTED)}, "nothing"},
-		{"a removed service keeps its running tasks' port", []*raftpb.Change{raftstore.DeleteService("web")}, "nothing"},
-		{"a removed node", []*raftpb.Change{raftstore.DeleteNode("n2", nil)}, " | -n2 | -8111"},
+		{"a removed service keeps its running tasks' port", []*raftpb.Change{state.DeleteService("web")}, "nothing"},
+		{"a removed node", []*raftpb.Change{state.DeleteNode("n2", nil)}, " | -n2 | -8111"},
 	}
 	for _, s := range steps {
 		if s.changes != nil {
@@ -225,14 +225,14 @@ func TestAssignments(t *testing.T) {
 
 func TestPortChangesHands(t *testing.T) {
 	w := newWorld(t, slices.Concat(addNode("n1"), []*raftpb.Change{
-		addService("a-old", 80), addTask("a", "a-old", 80), raftstore.AssignTask("a", "n1", []string{"10.0.0.1"}), taskIs("a", lifecycle.Running),
+		addService("a-old", 80), addTask("a", "a-old", 80), state.AssignTask("a", "n1", []string{"10.0.0.1"}), taskIs("a", lifecycle.Running),
 	})...)
 	w.send("n1")
-	w.apply(raftstore.DeleteService("a-old"), addService("b-new", 80))
+	w.apply(state.DeleteService("a-old"), addService("b-new", 80))
 	if got := text(w.send("n1")); got != " |  | 80=" {
 		t.Errorf("sent %q, want the new service to have the port, without tasks", got)
 	}
-	w.apply(raftstore.DeleteService("b-new"))
+	w.apply(state.DeleteService("b-new"))
 	if got := text(w.send("n1")); got != " |  | 80=a" {
 		t.Errorf("sent %q, want the old tasks to answer again", got)
 	}
@@ -242,13 +242,13 @@ func TestSettingsAndSources(t *testing.T) {
 	w := newWorld(t, slices.Concat(addNode("n1"), addNode("n2"), addNode("n3"))...)
 	w.send("n1")
 	holds := func(id, digest string) *raftpb.Change {
-		return raftstore.ObserveNode(images(id, []*clusterpb.NodeImage{{Name: "docker.io/library/web:latest", Digest: digest}}))
+		return state.ObserveNode(images(id, []*clusterpb.NodeImage{{Name: "docker.io/library/web:latest", Digest: digest}}))
 	}
 	w.apply(holds("n1", "sha256:1"), holds("n2", "sha256:1"), holds("n3", "sha256:2"))
 	if got := text(w.send("n1")); got != "nothing" {
 		t.Errorf("sent %q, want nothing: no task needs the image", got)
 	}
-	w.apply(addService("web", 80), addTask("a", "web", 80), raftstore.AssignTask("a", "n1", nil))
+	w.apply(addService("web", 80), addTask("a", "web", 80), state.AssignTask("a", "n1", nil))
 	want := []*dispatchpb.ImageSource{{Image: "web", Digest: "sha256:1", Addrs: []string{"n2:2377"}}}
 	if d := cmp.Diff(want, w.send("n1").GetSources(), protocmp.Transform()); d != "" {
 		t.Errorf("sources (-want +got):\n%s", d)
@@ -258,7 +258,7 @@ func TestSettingsAndSources(t *testing.T) {
 		t.Errorf("sent %v, want the sources gone once the task is prepared", a)
 	}
 
-	w.apply(raftstore.PutClusterSecrets(&clusterpb.ClusterSecrets{GossipKeys: [][]byte{{1}}}))
+	w.apply(state.PutClusterSecrets(&clusterpb.ClusterSecrets{GossipKeys: [][]byte{{1}}}))
 	a := w.send("n1")
 	n1, _ := w.st.Node("n1")
 	wantSettings := &dispatchpb.Settings{
@@ -290,22 +290,22 @@ func TestDiffsAddUp(t *testing.T) {
 		port := func(rt *rapid.T) uint32 { return uint32(rapid.IntRange(80, 82).Draw(rt, "port")) }
 		rt.Repeat(map[string]func(*rapid.T){
 			"put service":    func(rt *rapid.T) { w.try(addService(service(rt), port(rt))) },
-			"delete service": func(rt *rapid.T) { w.try(raftstore.DeleteService(service(rt))) },
+			"delete service": func(rt *rapid.T) { w.try(state.DeleteService(service(rt))) },
 			"create task": func(rt *rapid.T) {
 				tasks++
 				w.try(addTask(fmt.Sprint("t", tasks), service(rt), port(rt)))
 			},
 			"assign": func(rt *rapid.T) {
 				addrs++
-				w.try(raftstore.AssignTask(task(rt), node(rt), []string{fmt.Sprintf("10.0.%d.%d", addrs/250, addrs%250+1)}))
+				w.try(state.AssignTask(task(rt), node(rt), []string{fmt.Sprintf("10.0.%d.%d", addrs/250, addrs%250+1)}))
 			},
 			"observe": func(rt *rapid.T) { w.try(taskIs(task(rt), rapid.SampledFrom(states).Draw(rt, "state"))) },
 			"desire": func(rt *rapid.T) {
-				w.try(raftstore.SetDesired(task(rt), rapid.SampledFrom([]clusterpb.TaskState{lifecycle.Shutdown, lifecycle.Remove}).Draw(rt, "desired")))
+				w.try(state.SetDesired(task(rt), rapid.SampledFrom([]clusterpb.TaskState{lifecycle.Shutdown, lifecycle.Remove}).Draw(rt, "desired")))
 			},
-			"delete task": func(rt *rapid.T) { w.try(raftstore.DeleteTask(task(rt))) },
+			"delete task": func(rt *rapid.T) { w.try(state.DeleteTask(task(rt))) },
 			"node state":  func(rt *rapid.T) { w.try(nodeIs(node(rt), rapid.SampledFrom(nodeStates).Draw(rt, "state"))) },
-			"remove node": func(rt *rapid.T) { w.try(raftstore.DeleteNode(node(rt), nil)) },
+			"remove node": func(rt *rapid.T) { w.try(state.DeleteNode(node(rt), nil)) },
 			"add node":    func(rt *rapid.T) { w.try(addNode(node(rt))...) },
 			"send":        func(rt *rapid.T) { w.send(node(rt)) },
 			"": func(rt *rapid.T) {

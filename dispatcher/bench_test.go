@@ -7,7 +7,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 const benchNodes, benchTasks, benchServices = 1000, 30, 300
@@ -27,7 +27,7 @@ func benchWorld(b *testing.B) *world {
 			i := n*benchTasks + k
 			t, s := fmt.Sprintf("t%05d", i), i%benchServices
 			changes = append(changes, addTask(t, fmt.Sprint("s", s), uint32(10000+s)),
-				raftstore.AssignTask(t, id, []string{fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)}), taskIs(t, lifecycle.Running))
+				state.AssignTask(t, id, []string{fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)}), taskIs(t, lifecycle.Running))
 		}
 		w.apply(changes...)
 	}
@@ -44,8 +44,8 @@ func BenchmarkFanOut(b *testing.B) {
 		bases[i] = w.plan.set(fmt.Sprintf("n%04d", i))
 	}
 	sick := []*raftpb.Change{
-		raftstore.ObserveTask("t00000", &clusterpb.TaskStatus{State: lifecycle.Running, Health: &clusterpb.HealthStatus{State: clusterpb.HealthStatus_STATE_UNHEALTHY}}),
-		raftstore.ObserveTask("t00000", &clusterpb.TaskStatus{State: lifecycle.Running}),
+		state.ObserveTask("t00000", &clusterpb.TaskStatus{State: lifecycle.Running, Health: &clusterpb.HealthStatus{State: clusterpb.HealthStatus_STATE_UNHEALTHY}}),
+		state.ObserveTask("t00000", &clusterpb.TaskStatus{State: lifecycle.Running}),
 	}
 	b.ResetTimer()
 	for i := range b.N {
@@ -70,7 +70,7 @@ func BenchmarkQuietReport(b *testing.B) {
 	w := benchWorld(b)
 	b.ResetTimer()
 	for i := range b.N {
-		w.apply(raftstore.ObserveTask("t00000", &clusterpb.TaskStatus{State: lifecycle.Running, Message: fmt.Sprint(i)}))
+		w.apply(state.ObserveTask("t00000", &clusterpb.TaskStatus{State: lifecycle.Running, Message: fmt.Sprint(i)}))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // TestCanaries: some of the replicas share the traffic; all of them get none
@@ -20,11 +20,11 @@ func TestCanaries(t *testing.T) {
 	promotion := func(svc *clusterpb.Service) *raftpb.Change {
 		u := proto.CloneOf(svc.GetUpdate())
 		u.Promoted = true
-		return raftstore.SetUpdateStatus("web", svc.GetSpecVersion(), u)
+		return state.SetUpdateStatus("web", svc.GetSpecVersion(), u)
 	}
 	back := func(svc *clusterpb.Service) *raftpb.Change {
 		u := &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED}
-		return raftstore.RollBack("web", svc.GetSpecVersion(), u, svc.GetHistory()[0].GetSpec())
+		return state.RollBack("web", svc.GetSpecVersion(), u, svc.GetHistory()[0].GetSpec())
 	}
 	scaled := func(svc *clusterpb.Service) *raftpb.Change {
 		return edited(svc, func(s *clusterpb.ServiceSpec) {
@@ -75,11 +75,11 @@ func canaryWorld(t *testing.T, canaries uint32) *world {
 	run := func(name string, slot uint32) {
 		svc, _ := w.st.Service("web")
 		id := fmt.Sprint(name, slot)
-		w.apply(raftstore.CreateTask(&clusterpb.Task{
+		w.apply(state.CreateTask(&clusterpb.Task{
 			Id: id, ServiceId: "web", Slot: slot, Canary: name == "new", Desired: lifecycle.Running,
 			Spec: svc.GetSpec().GetTask(), SpecVersion: svc.GetSpecVersion(), Ports: svc.GetPorts(),
 		}))
-		w.apply(raftstore.AssignTask(id, "n1", []string{fmt.Sprint("10.0.0.", w.st.Index)}), taskIs(id, lifecycle.Running))
+		w.apply(state.AssignTask(id, "n1", []string{fmt.Sprint("10.0.0.", w.st.Index)}), taskIs(id, lifecycle.Running))
 	}
 	run("old", 1)
 	run("old", 2)
@@ -87,7 +87,7 @@ func canaryWorld(t *testing.T, canaries uint32) *world {
 	w.apply(edited(svc, func(s *clusterpb.ServiceSpec) {
 		s.Task.Container.Image, s.Update = "web:2", &clusterpb.UpdateConfig{Canary: canaries}
 	}))
-	w.apply(raftstore.SetUpdateStatus("web", w.st.Index, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING, Slots: 2}))
+	w.apply(state.SetUpdateStatus("web", w.st.Index, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING, Slots: 2}))
 	for i := range min(canaries, 2) {
 		run("new", i+1)
 	}
@@ -98,5 +98,5 @@ func canaryWorld(t *testing.T, canaries uint32) *world {
 func edited(svc *clusterpb.Service, edit func(*clusterpb.ServiceSpec)) *raftpb.Change {
 	svc = proto.CloneOf(svc)
 	edit(svc.GetSpec())
-	return raftstore.PutService(svc)
+	return state.PutService(svc)
 }

@@ -11,7 +11,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // TestLeases says when a node is lost, in seconds of silence after a story.
@@ -77,9 +77,9 @@ func TestNewReign(t *testing.T) {
 		"ready": clusterpb.NodeStatus_STATE_READY, "down": clusterpb.NodeStatus_STATE_DOWN,
 		"away": clusterpb.NodeStatus_STATE_DISCONNECTED, "never": clusterpb.NodeStatus_STATE_UNSPECIFIED,
 	} {
-		changes = append(changes, raftstore.PutNode(&clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
+		changes = append(changes, state.PutNode(&clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
 		if s != clusterpb.NodeStatus_STATE_UNSPECIFIED {
-			changes = append(changes, raftstore.ObserveNode(&raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
+			changes = append(changes, state.ObserveNode(&raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
 				State: s, Since: timestamppb.New(now.Add(-10 * time.Second)),
 			}}))
 		}

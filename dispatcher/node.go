@@ -11,7 +11,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // registered returns what a node's registration changes, or nil.
@@ -52,7 +52,7 @@ func disconnected(id string, now time.Time) *raftpb.ObserveNode {
 
 // lost says that the node's lease has ended.
 func lost(id string, silence time.Duration, now time.Time) *raftpb.Change {
-	return raftstore.ObserveNode(&raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
+	return state.ObserveNode(&raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
 		State:   clusterpb.NodeStatus_STATE_DOWN,
 		Since:   timestamppb.New(now),
 		Message: fmt.Sprintf("no heartbeat for %v", silence),

@@ -6,7 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // maxPause bounds how long news are held back under load.
@@ -66,7 +66,7 @@ func pause(ctx context.Context, d time.Duration) (goOn bool) {
 }
 
 // firstPlan returns the plan of a state of which nothing is known yet.
-func firstPlan(st *raftstore.State) *plan {
+func firstPlan(st *state.State) *plan {
 	all := dirty{nodes: map[string]struct{}{}, services: map[string]struct{}{}, images: true, settings: true}
 	for n := range st.Nodes() {
 		all.nodes[n.GetId()] = struct{}{}
@@ -108,18 +108,18 @@ func (p *plan) next(v view, index uint64, d dirty) step {
 }
 
 // dirtyOf maps changed objects to what they concern.
-func dirtyOf(refs map[raftstore.Ref]struct{}, before, now view) dirty {
+func dirtyOf(refs map[state.Ref]struct{}, before, now view) dirty {
 	d := dirty{nodes: map[string]struct{}{}, services: map[string]struct{}{}}
 	for ref := range refs {
 		switch ref.Kind {
-		case raftstore.KindTask:
+		case state.KindTask:
 			d.nodes[ref.Node] = struct{}{}
 			d.services[ref.Owner] = struct{}{}
-		case raftstore.KindService:
+		case state.KindService:
 			d.services[ref.ID] = struct{}{}
-		case raftstore.KindNode:
+		case state.KindNode:
 			d.node(ref.ID, before, now)
-		case raftstore.KindCluster, raftstore.KindSecrets:
+		case state.KindCluster, state.KindSecrets:
 			d.settings = true
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -49,7 +50,7 @@ func run(t *testing.T, f func(*cluster)) {
 			c.depose()
 			c.wg.Wait()
 		}()
-		c.propose(raftstore.PutCluster(&clusterpb.Cluster{Id: "c", Spec: &clusterpb.ClusterSpec{}}))
+		c.propose(state.PutCluster(&clusterpb.Cluster{Id: "c", Spec: &clusterpb.ClusterSpec{}}))
 		for _, addr := range []string{"m1", "m2"} {
 			srv := dispatcher.New(dispatcher.Config{
 				Store: c.store, Identify: dispatchertest.Identify, Log: slog.New(slog.DiscardHandler),
@@ -103,7 +104,7 @@ func (c *cluster) propose(changes ...*raftpb.Change) {
 
 // join adds a node and runs its session; stop is the end of its daemon.
 func (c *cluster) join(id string) (w *dispatchertest.Worker, stop func()) {
-	c.propose(raftstore.PutNode(&clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
+	c.propose(state.PutNode(&clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
 	return c.start(id)
 }
 
@@ -144,12 +145,12 @@ func (c *cluster) down(id string) func() bool {
 // runs makes a task that runs on the node.
 func (c *cluster) runs(id, node string) {
 	c.propose(
-		raftstore.CreateTask(&clusterpb.Task{
+		state.CreateTask(&clusterpb.Task{
 			Id: id, ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{},
 			Ports: []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 80, Target: 80}},
 		}),
-		raftstore.AssignTask(id, node, []string{fmt.Sprintf("10.0.0.%d", len(id)+int(id[len(id)-1]))}),
-		raftstore.ObserveTask(id, &clusterpb.TaskStatus{State: lifecycle.Running}),
+		state.AssignTask(id, node, []string{fmt.Sprintf("10.0.0.%d", len(id)+int(id[len(id)-1]))}),
+		state.ObserveTask(id, &clusterpb.TaskStatus{State: lifecycle.Running}),
 	)
 	time.Sleep(10 * time.Millisecond)
 }
@@ -282,7 +283,7 @@ func TestLeadershipMovesAtOnce(t *testing.T) {
 func TestRemovedNodeIsTurnedAway(t *testing.T) {
 	run(t, func(c *cluster) {
 		w, _ := c.join("n1")
-		c.propose(raftstore.DeleteNode("n1", nil))
+		c.propose(state.DeleteNode("n1", nil))
 		time.Sleep(30 * time.Second)
 		if n := w.View().Sessions; n != 1 {
 			t.Errorf("%d sessions, want none after the node was removed", n)
@@ -295,8 +296,8 @@ func TestStatusesAreRecordedOnceCommitted(t *testing.T) {
 		w1, _ := c.join("n1")
 		w2, _ := c.join("n2")
 		c.propose(
-			raftstore.CreateTask(&clusterpb.Task{Id: "a", ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}}),
-			raftstore.AssignTask("a", "n1", nil),
+			state.CreateTask(&clusterpb.Task{Id: "a", ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}}),
+			state.AssignTask("a", "n1", nil),
 		)
 		w2.Report(1, "a", lifecycle.Failed) // not its task
 		w1.Report(7, "a", lifecycle.Preparing)
@@ -321,11 +322,11 @@ func TestLowWaterMarkHandshake(t *testing.T) {
 	run(t, func(c *cluster) {
 		w1, _ := c.join("n1")
 		w2, _ := c.join("n2")
-		c.propose(raftstore.PutService(&clusterpb.Service{Id: "web", Spec: &clusterpb.ServiceSpec{Name: "web", Task: &clusterpb.TaskSpec{}}}))
+		c.propose(state.PutService(&clusterpb.Service{Id: "web", Spec: &clusterpb.ServiceSpec{Name: "web", Task: &clusterpb.TaskSpec{}}}))
 		c.runs("a1", "n1")
 
 		w2.Hold(true)
-		c.propose(raftstore.SetDesired("a1", lifecycle.Shutdown))
+		c.propose(state.SetDesired("a1", lifecycle.Shutdown))
 		task, _ := c.store.State().Task("a1")
 		time.Sleep(2 * time.Second)
 		if f := w1.View().LowWaterMark; f >= task.GetDesiredIndex() {
@@ -352,12 +353,12 @@ func TestLowWaterMarkPassesQuietNodes(t *testing.T) {
 		w1, _ := c.join("n1")
 		w2, _ := c.join("n2")
 		c.propose(
-			raftstore.CreateTask(&clusterpb.Task{Id: "a", ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}}),
-			raftstore.AssignTask("a", "n1", nil), raftstore.ObserveTask("a", &clusterpb.TaskStatus{State: lifecycle.Running}),
+			state.CreateTask(&clusterpb.Task{Id: "a", ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}}),
+			state.AssignTask("a", "n1", nil), state.ObserveTask("a", &clusterpb.TaskStatus{State: lifecycle.Running}),
 		)
 		time.Sleep(time.Second)
 		before := len(w2.View().Messages)
-		c.propose(raftstore.SetDesired("a", lifecycle.Shutdown))
+		c.propose(state.SetDesired("a", lifecycle.Shutdown))
 		task, _ := c.store.State().Task("a")
 		c.until("the low-water mark", func() bool { return w1.View().LowWaterMark >= task.GetDesiredIndex() })
 		if n := len(w2.View().Messages); n != before {
@@ -372,7 +373,7 @@ func TestDeadNodeHoldsTheLowWaterMarkForItsLeaseOnly(t *testing.T) {
 		c.join("n2")
 		c.runs("a1", "n1")
 		c.network.Stall("n2")
-		c.propose(raftstore.SetDesired("a1", lifecycle.Shutdown))
+		c.propose(state.SetDesired("a1", lifecycle.Shutdown))
 		task, _ := c.store.State().Task("a1")
 		d := c.until("the low-water mark", func() bool { return w1.View().LowWaterMark >= task.GetDesiredIndex() })
 		if d < time.Second || d > 3*time.Second+100*time.Millisecond {
@@ -391,10 +392,10 @@ func TestSlowNodeDelaysOnlyItself(t *testing.T) {
 		slowBefore, before := len(w2.View().Messages), len(w1.View().Messages)
 		for i := range 50 {
 			c.propose(
-				raftstore.CreateTask(&clusterpb.Task{Id: fmt.Sprint("x", i), ServiceId: "s", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{
+				state.CreateTask(&clusterpb.Task{Id: fmt.Sprint("x", i), ServiceId: "s", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{
 					Container: &clusterpb.ContainerSpec{Env: []string{string(make([]byte, 8<<10))}},
 				}}),
-				raftstore.AssignTask(fmt.Sprint("x", i), []string{"n1", "n2"}[i%2], []string{fmt.Sprintf("10.1.0.%d", i+1)}),
+				state.AssignTask(fmt.Sprint("x", i), []string{"n1", "n2"}[i%2], []string{fmt.Sprintf("10.1.0.%d", i+1)}),
 			)
 			d := c.until("n1 to hear", func() bool { return w1.View().Index >= c.store.State().Index })
 			if d > 20*time.Millisecond {

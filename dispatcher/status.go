@@ -12,7 +12,7 @@ import (
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 const (
@@ -108,11 +108,11 @@ func (q *statusQueue) take(v view) taken {
 	t := taken{upTo: q.upTo, waiters: q.waiters}
 	for key, status := range q.tasks {
 		if task, ok := v.Task(key.taskID); ok && news(task, key.nodeID, status) {
-			t.changes = append(t.changes, raftstore.ObserveTask(key.taskID, status))
+			t.changes = append(t.changes, state.ObserveTask(key.taskID, status))
 		}
 	}
 	for _, o := range q.nodes {
-		t.changes = append(t.changes, raftstore.ObserveNode(o))
+		t.changes = append(t.changes, state.ObserveNode(o))
 	}
 	q.reset()
 	return t

@@ -10,7 +10,7 @@ import (
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // TestTake puts reports, written NODE/TASK:STATE, and reads what of them is to
@@ -18,7 +18,7 @@ import (
 func TestTake(t *testing.T) {
 	w := newWorld(t, slices.Concat(addNode("n1"), addNode("n2"), []*raftpb.Change{
 		addTask("a", "web", 80), addTask("b", "web", 80),
-		raftstore.AssignTask("a", "n1", nil), taskIs("a", lifecycle.Running), raftstore.AssignTask("b", "n2", nil),
+		state.AssignTask("a", "n1", nil), taskIs("a", lifecycle.Running), state.AssignTask("b", "n2", nil),
 	})...)
 	tests := map[string]struct{ reports, want string }{
 		"each its own":                     {"n1/a:failed n2/b:ready", "a:failed b:ready"},
@@ -36,11 +36,11 @@ func TestTake(t *testing.T) {
 			for i, r := range strings.Fields(tt.reports) {
 				nodeID, rest, _ := strings.Cut(r, "/")
 				id, text, _ := strings.Cut(rest, ":")
-				state, ok := lifecycle.Parse(text)
+				observed, ok := lifecycle.Parse(text)
 				if !ok {
 					t.Fatalf("no state %q", text)
 				}
-				q.put(newSession(nodeID), uint64(i), []*dispatchpb.TaskReport{{TaskId: id, Status: &clusterpb.TaskStatus{State: state}}})
+				q.put(newSession(nodeID), uint64(i), []*dispatchpb.TaskReport{{TaskId: id, Status: &clusterpb.TaskStatus{State: observed}}})
 			}
 			var got []string
 			for _, c := range q.take(w.st).changes {
@@ -60,7 +60,7 @@ func TestTake(t *testing.T) {
 
 func TestBatches(t *testing.T) {
 	small := taskIs("a", lifecycle.Running)
-	big := raftstore.ObserveTask("a", &clusterpb.TaskStatus{State: lifecycle.Running, Message: strings.Repeat("x", maxBatchBytes/2+1)})
+	big := state.ObserveTask("a", &clusterpb.TaskStatus{State: lifecycle.Running, Message: strings.Repeat("x", maxBatchBytes/2+1)})
 	tests := map[string]struct {
 		changes []*raftpb.Change
 		want    string
@@ -68,7 +68,7 @@ func TestBatches(t *testing.T) {
 		"none":                {nil, "[]"},
 		"by number":           {slices.Repeat([]*raftpb.Change{small}, 2*maxBatch+1), "[500 500 1]"},
 		"by size":             {[]*raftpb.Change{big, big, small}, "[1 2]"},
-		"one too big is sent": {[]*raftpb.Change{raftstore.ObserveTask("a", &clusterpb.TaskStatus{Message: strings.Repeat("x", 2*maxBatchBytes)})}, "[1]"},
+		"one too big is sent": {[]*raftpb.Change{state.ObserveTask("a", &clusterpb.TaskStatus{Message: strings.Repeat("x", 2*maxBatchBytes)})}, "[1]"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // caState shows the replicated state to the certificate service.
@@ -18,8 +19,8 @@ var _ ca.State = caState{}
 
 // Cluster implements ca.State.
 func (s caState) Cluster() (ca.Cluster, bool) {
-	state := s.store.State()
-	c, secrets := state.Cluster(), state.Secrets()
+	st := s.store.State()
+	c, secrets := st.Cluster(), st.Secrets()
 	if c == nil || secrets == nil {
 		return ca.Cluster{}, false
 	}
@@ -60,5 +61,5 @@ func (s caState) RegisterNode(ctx context.Context, nodeID string, role clusterpb
 		n = proto.CloneOf(have)
 	}
 	n.Role = role
-	return s.store.Propose(ctx, raftstore.PutNode(n))
+	return s.store.Propose(ctx, state.PutNode(n))
 }

@@ -15,6 +15,8 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/muster/muster/raftstore/state"
 )
 
 const (
@@ -131,7 +133,7 @@ func (d *disk) checkSnapshots() error {
 	for _, m := range metas {
 		_, from, err := d.snapshots.Open(m.ID)
 		if err == nil {
-			_, err = ReadSnapshot(from)
+			_, err = state.ReadSnapshot(from)
 			err = errors.Join(err, from.Close())
 		}
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 // restart stops a member and starts it on the folder it has.
@@ -37,9 +38,9 @@ func TestRestartKeepsEverything(t *testing.T) {
 		for i := range 20 {
 			propose(t, m, node(fmt.Sprintf("n%d", i)))
 		}
-		want := content(t, m.State())
+		want := storetest.Content(t, m.State())
 		restart(t, m)
-		if got := content(t, m.State()); got != want {
+		if got := storetest.Content(t, m.State()); got != want {
 			t.Errorf("after the restart:\n%s\nwant\n%s", got, want)
 		}
 		propose(t, m, node("more"))
@@ -54,10 +55,10 @@ func TestRequestsAreKnownAfterRestartAndSnapshot(t *testing.T) {
 				m := ms[0]
 				m.config.SnapshotThreshold, m.config.SnapshotInterval, m.config.TrailingLogs = threshold, time.Second, 1
 				restart(t, m)
-				if _, err := m.ProposeRequest(t.Context(), "r1", service("s1", "web")); err != nil {
+				if _, err := m.ProposeRequest(t.Context(), "r1", service("s1")); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := m.ProposeRequest(t.Context(), "r2", service("s2", "web")); !errdefs.IsAlreadyExists(err) {
+				if _, err := m.ProposeRequest(t.Context(), "r2", service("s2")); !errdefs.IsAlreadyExists(err) {
 					t.Fatal(err)
 				}
 				for i := range 20 {
@@ -69,10 +70,10 @@ func TestRequestsAreKnownAfterRestartAndSnapshot(t *testing.T) {
 					t.Fatalf("snapshots %v, %v", found, err)
 				}
 				restart(t, m)
-				if id, err := m.ProposeRequest(t.Context(), "r1", service("s1", "web")); err != nil || id != "s1" {
+				if id, err := m.ProposeRequest(t.Context(), "r1", service("s1")); err != nil || id != "s1" {
 					t.Errorf("r1 again: %q, %v", id, err)
 				}
-				if _, err := m.ProposeRequest(t.Context(), "r2", service("s2", "web")); err == nil ||
+				if _, err := m.ProposeRequest(t.Context(), "r2", service("s2")); err == nil ||
 					err.Error() != `a service named "web" exists already` {
 					t.Errorf("r2 again: %v", err)
 				}
@@ -102,7 +103,7 @@ func TestKilledBetweenAppendAndApply(t *testing.T) {
 		if err := log.GetLog(last, &prev); err != nil {
 			t.Fatal(err)
 		}
-		data, err := proto.Marshal(&raftpb.Command{ProposedAt: timestamppb.Now(), RequestId: "r1", Changes: changes(service("s1", "web"))})
+		data, err := proto.Marshal(&raftpb.Command{ProposedAt: timestamppb.Now(), RequestId: "r1", Changes: []*raftpb.Change{service("s1")}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +119,7 @@ func TestKilledBetweenAppendAndApply(t *testing.T) {
 		if _, ok := m.State().Service("s1"); !ok || !has(m, "a") {
 			t.Error("an entry of the log was not applied")
 		}
-		if id, err := m.ProposeRequest(t.Context(), "r1", service("s1", "web")); err != nil || id != "s1" {
+		if id, err := m.ProposeRequest(t.Context(), "r1", service("s1")); err != nil || id != "s1" {
 			t.Errorf("retry: %q, %v", id, err)
 		}
 	})
@@ -209,7 +210,7 @@ func TestLogWithAHoleIsRefused(t *testing.T) {
 
 // withSnapshot returns the files of the only snapshot, the log before which is
 // gone.
-func withSnapshot(t *testing.T, m *member) (state, meta string) {
+func withSnapshot(t *testing.T, m *member) (file, meta string) {
 	t.Helper()
 	m.config.SnapshotThreshold, m.config.SnapshotInterval, m.config.TrailingLogs = 30, time.Second, 1
 	restart(t, m)
@@ -229,8 +230,8 @@ func TestDamagedSnapshotOnDiskIsRefused(t *testing.T) {
 	run(t, 1, func(b *bubble) {
 		t, ms := b.T, b.members
 		m := ms[0]
-		state, meta := withSnapshot(t, m)
-		whole, err := os.ReadFile(state)
+		file, meta := withSnapshot(t, m)
+		whole, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -240,10 +241,10 @@ func TestDamagedSnapshotOnDiskIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		id := filepath.Base(filepath.Dir(state))
-		damage(state, whole[:len(whole)-1])
+		id := filepath.Base(filepath.Dir(file))
+		damage(file, whole[:len(whole)-1])
 		refused(t, m, "snapshot "+id, "CRC mismatch")
-		damage(state, whole)
+		damage(file, whole)
 		m.start()
 		if err := m.AwaitLeadership(t.Context()); err != nil || !has(m, "n49") {
 			t.Fatalf("the whole snapshot: %v", err)

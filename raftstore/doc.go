@@ -1,11 +1,7 @@
-// Package raftstore keeps the replicated state of the cluster.
+// Package raftstore replicates the state of the cluster between managers.
 //
 // A change goes one way only: [Store.Propose] turns typed changes into one
-// log entry, raft commits it, and [State.Apply] folds it into the next
-// [State]. Everyone else reads immutable States and waits on a
+// log entry, raft commits it, and package state folds it into the next
+// [state.State]. Everyone else reads immutable States and waits on a
 // [Subscription].
-//
-// What is in a State must follow from the log alone: the state machine reads
-// no clock but the command's, draws no random number, and orders nothing by
-// map iteration. DESIGN.md tells why and what follows from it.
 package raftstore

@@ -1,6 +1,7 @@
 package raftstore_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -34,12 +36,12 @@ func TestBatchWakesOnce(t *testing.T) {
 		entry(t, 3, node("n1"), task("t1", "s1")),
 		{Index: 4, Type: raft.LogConfiguration},
 		entry(t, 5, node("n1")), // refused
-		entry(t, 6, raftstore.AssignTask("t1", "n1", nil)),
+		entry(t, 6, state.AssignTask("t1", "n1", nil)),
 	})
 	if len(answers) != 4 || answers[1] != nil {
 		t.Fatalf("answers %v", answers)
 	}
-	if err := answers[2].(raftstore.Outcome).Err; err == nil || answers[3].(raftstore.Outcome).Err != nil {
+	if err := answers[2].(state.Outcome).Err; err == nil || answers[3].(state.Outcome).Err != nil {
 		t.Errorf("answers %v", answers)
 	}
 	if got := f.State().Index; got != 6 {
@@ -49,10 +51,10 @@ func TestBatchWakesOnce(t *testing.T) {
 		t.Errorf("time %v, want %v", f.State().Time, want)
 	}
 	<-sub.C
-	want := map[raftstore.Ref]struct{}{
-		{Kind: raftstore.KindNode, ID: "n1"}:                          {},
-		{Kind: raftstore.KindTask, ID: "t1", Owner: "s1"}:             {},
-		{Kind: raftstore.KindTask, ID: "t1", Owner: "s1", Node: "n1"}: {},
+	want := map[state.Ref]struct{}{
+		{Kind: state.KindNode, ID: "n1"}:                          {},
+		{Kind: state.KindTask, ID: "t1", Owner: "s1"}:             {},
+		{Kind: state.KindTask, ID: "t1", Owner: "s1", Node: "n1"}: {},
 	}
 	if d := cmp.Diff(want, sub.Take()); d != "" {
 		t.Errorf("taken (-want +got):\n%s", d)
@@ -66,10 +68,10 @@ func TestBatchWakesOnce(t *testing.T) {
 
 func TestSubscriptionIsBoundedAndLosesNothing(t *testing.T) {
 	f := raftstore.NewFSM()
-	all, nodes := f.Subscribe(), f.SubscribeTo(func(r raftstore.Ref) bool { return r.Kind == raftstore.KindNode })
-	f.Apply(entry(t, 1, node("n1"), task("t1", "s1"), raftstore.AssignTask("t1", "n1", nil)))
+	all, nodes := f.Subscribe(), f.SubscribeTo(func(r state.Ref) bool { return r.Kind == state.KindNode })
+	f.Apply(entry(t, 1, node("n1"), task("t1", "s1"), state.AssignTask("t1", "n1", nil)))
 	for i := uint64(2); i < 1000; i++ {
-		f.Apply(entry(t, i, raftstore.ObserveTask("t1", statusMessage(i))))
+		f.Apply(entry(t, i, observe("t1", lifecycle.Preparing, fmt.Sprint(i))))
 	}
 	if got := len(all.Take()); got != 3 {
 		t.Errorf("%d refs of a node and a task, want 3", got)
@@ -78,13 +80,13 @@ func TestSubscriptionIsBoundedAndLosesNothing(t *testing.T) {
 		t.Errorf("%d refs of a node, want 1", got)
 	}
 	<-nodes.C
-	f.Apply(entry(t, 1000, raftstore.DeleteTask("t1")))
+	f.Apply(entry(t, 1000, state.DeleteTask("t1")))
 	select {
 	case <-nodes.C:
 		t.Error("woken for what does not match")
 	default:
 	}
-	want := map[raftstore.Ref]struct{}{{Kind: raftstore.KindTask, ID: "t1", Owner: "s1", Node: "n1"}: {}}
+	want := map[state.Ref]struct{}{{Kind: state.KindTask, ID: "t1", Owner: "s1", Node: "n1"}: {}}
 	if d := cmp.Diff(want, all.Take()); d != "" {
 		t.Errorf("deleted (-want +got):\n%s", d)
 	}
@@ -116,10 +118,10 @@ func TestOldStatesStay(t *testing.T) {
 	f := raftstore.NewFSM()
 	f.Apply(entry(t, 1, node("n1"), task("t1", "s1")))
 	old := f.State()
-	was := content(t, old)
-	f.Apply(entry(t, 2, raftstore.AssignTask("t1", "n1", []string{"10.0.0.1"}), observe("t1", lifecycle.Running), node("n2")))
-	f.Apply(entry(t, 3, raftstore.DeleteTask("t1"), raftstore.DeleteNode("n1", nil)))
-	if now := content(t, old); now != was {
+	was := storetest.Content(t, old)
+	f.Apply(entry(t, 2, state.AssignTask("t1", "n1", []string{"10.0.0.1"}), observe("t1", lifecycle.Running, ""), node("n2")))
+	f.Apply(entry(t, 3, state.DeleteTask("t1"), state.DeleteNode("n1", nil)))
+	if now := storetest.Content(t, old); now != was {
 		t.Errorf("an old state changed from\n%s\nto\n%s", was, now)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/raftstore/state"
 )
 
 // leadership is what this member knows of its own.
@@ -128,7 +130,7 @@ func (s *Store) VerifyLeader(ctx context.Context) error {
 
 // Read returns a state that holds every change that was acknowledged before
 // Read was called. Only the leader can tell; others answer Unavailable.
-func (s *Store) Read(ctx context.Context) (*State, error) {
+func (s *Store) Read(ctx context.Context) (*state.State, error) {
 	// The leader acknowledges what it has applied, and begins its term when it
 	// has applied what earlier ones acknowledged. So its state is right as long
 	// as the term is the same.

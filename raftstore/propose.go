@@ -12,16 +12,12 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore/state"
 )
 
-const (
-	// maxProposal is how long one log entry may be, in bytes: followers get
-	// entries whole, and a long one holds up heartbeats and memory.
-	maxProposal = 3 << 19 // 1.5 MiB
-	// callTimeout bounds a call into raft whose context has no deadline. Raft
-	// answers within its lease, unless the disk hangs.
-	callTimeout = 30 * time.Second
-)
+// callTimeout bounds a call into raft whose context has no deadline. Raft
+// answers within its lease, unless the disk hangs.
+const callTimeout = 30 * time.Second
 
 // Propose commits changes as one log entry and returns once this member has
 // applied it: after nil, State shows the result. It works on the leader only.
@@ -56,17 +52,17 @@ func (s *Store) ProposeRequest(ctx context.Context, requestID string, changes ..
 	if err != nil {
 		return "", fmt.Errorf("encode command: %w", err)
 	}
-	if len(data) > maxProposal {
+	if len(data) > state.MaxCommand {
 		return "", fmt.Errorf("the change takes %.1f MiB, but at most %.1f MiB fit one log entry: %w",
-			mebibytes(len(data)), mebibytes(maxProposal), errdefs.ErrInvalidArgument)
+			mebibytes(len(data)), mebibytes(state.MaxCommand), errdefs.ErrInvalidArgument)
 	}
-	var out Outcome
+	var out state.Outcome
 	err = s.call(ctx, "propose", func(timeout time.Duration) error {
 		f := s.raft.Apply(data, timeout)
 		if err := f.Error(); err != nil {
 			return err
 		}
-		out, _ = f.Response().(Outcome)
+		out, _ = f.Response().(state.Outcome)
 		return nil
 	})
 	if err != nil {

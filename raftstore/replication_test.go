@@ -13,16 +13,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 func TestFollowersFollow(t *testing.T) {
 	run(t, 3, func(b *bubble) {
 		t, ms := b.T, b.members
-		propose(t, ms[0], node("a"), service("s1", "web"))
+		propose(t, ms[0], node("a"), service("s1"))
 		eventually(t, "copy on every member", func() bool { return has(ms[1], "a") && has(ms[2], "a") })
-		want := snapshot(t, ms[0].State())
+		want := storetest.Snapshot(t, ms[0].State())
 		for _, m := range ms[1:] {
-			if !bytes.Equal(want, snapshot(t, m.State())) {
+			if !bytes.Equal(want, storetest.Snapshot(t, m.State())) {
 				t.Errorf("%s differs", m.config.ID)
 			}
 			err := m.Propose(t.Context(), node("b"))
@@ -87,7 +88,7 @@ func TestUnansweredWriteAppliesOnce(t *testing.T) {
 		// replicated, and the leader never learns that.
 		done := make(chan error, 1)
 		go func() {
-			_, err := old.ProposeRequest(t.Context(), "r1", service("s1", "web"))
+			_, err := old.ProposeRequest(t.Context(), "r1", service("s1"))
 			done <- err
 		}()
 		isolate(old, ms[1:])
@@ -97,7 +98,7 @@ func TestUnansweredWriteAppliesOnce(t *testing.T) {
 		next := leader(t, ms[1:])
 		heal(ms)
 		for range 3 {
-			id, err := next.ProposeRequest(t.Context(), "r1", service("s1", "web"))
+			id, err := next.ProposeRequest(t.Context(), "r1", service("s1"))
 			if err != nil || id != "s1" {
 				t.Fatalf("retry: %q, %v", id, err)
 			}
@@ -341,7 +342,7 @@ func TestNewMemberGetsASnapshot(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "state on the new member", func() bool { return has(m2, "last") })
-		if !bytes.Equal(snapshot(t, ms[0].State()), snapshot(t, m2.State())) {
+		if !bytes.Equal(storetest.Snapshot(t, ms[0].State()), storetest.Snapshot(t, m2.State())) {
 			t.Error("the new member differs")
 		}
 		<-sub.C

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/muster/muster/raftstore/state"
 )
 
 // Bounds of a stop: what takes longer is cut off.
@@ -71,7 +73,7 @@ func startRaft(rc *raft.Config, fsm *FSM, d *disk, l *link) (r *raft.Raft, err e
 }
 
 // State returns the latest state that this member applied. It never blocks.
-func (s *Store) State() *State { return s.fsm.State() }
+func (s *Store) State() *state.State { return s.fsm.State() }
 
 // Subscribe starts collecting every change. Subscribe before reading the
 // first State, and Close when done.
@@ -79,7 +81,9 @@ func (s *Store) Subscribe() *Subscription { return s.fsm.Subscribe() }
 
 // SubscribeTo is Subscribe for the changes that match. The function is called
 // while the state machine waits, so it must be quick and must not block.
-func (s *Store) SubscribeTo(match func(Ref) bool) *Subscription { return s.fsm.SubscribeTo(match) }
+func (s *Store) SubscribeTo(match func(state.Ref) bool) *Subscription {
+	return s.fsm.SubscribeTo(match)
+}
 
 // Run tells of leadership until ctx is done, then hands it over, and closes
 // the store.

@@ -1,29 +1,10 @@
 package raftstore
 
-import "sync"
+import (
+	"sync"
 
-// Kind names a table.
-type Kind string
-
-// The kinds of object a State holds.
-const (
-	KindCluster Kind = "cluster"
-	KindSecrets Kind = "secrets"
-	KindNode    Kind = "node"
-	KindService Kind = "service"
-	KindTask    Kind = "task"
+	"github.com/muster/muster/raftstore/state"
 )
-
-// Ref names one object that changed. It carries no value: look it up in the
-// State you hold, where it may have changed again or be gone.
-type Ref struct {
-	Kind Kind
-	// ID is empty for the cluster and its secrets, of which there is one.
-	ID string
-	// Owner is the service a task belongs to, Node the node it is assigned
-	// to. Both are empty for other kinds, and Node before the assignment.
-	Owner, Node string
-}
 
 // Subscription collects the Refs changed since the last Take. It coalesces,
 // so a slow reader costs at most two entries per object (a task before and
@@ -34,21 +15,21 @@ type Subscription struct {
 
 	c     chan struct{}
 	fsm   *FSM
-	match func(Ref) bool
+	match func(state.Ref) bool
 
 	mu    sync.Mutex
-	dirty map[Ref]struct{}
+	dirty map[state.Ref]struct{}
 }
 
 // Subscribe is Store.Subscribe.
 func (f *FSM) Subscribe() *Subscription {
-	return f.SubscribeTo(func(Ref) bool { return true })
+	return f.SubscribeTo(func(state.Ref) bool { return true })
 }
 
 // SubscribeTo is Store.SubscribeTo.
-func (f *FSM) SubscribeTo(match func(Ref) bool) *Subscription {
+func (f *FSM) SubscribeTo(match func(state.Ref) bool) *Subscription {
 	c := make(chan struct{}, 1)
-	s := &Subscription{C: c, c: c, fsm: f, match: match, dirty: make(map[Ref]struct{})}
+	s := &Subscription{C: c, c: c, fsm: f, match: match, dirty: make(map[state.Ref]struct{})}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.subs[s] = struct{}{}
@@ -56,11 +37,11 @@ func (f *FSM) SubscribeTo(match func(Ref) bool) *Subscription {
 }
 
 // Take returns what changed. A State read afterwards includes those changes.
-func (s *Subscription) Take() map[Ref]struct{} {
+func (s *Subscription) Take() map[state.Ref]struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dirty := s.dirty
-	s.dirty = make(map[Ref]struct{})
+	s.dirty = make(map[state.Ref]struct{})
 	return dirty
 }
 
@@ -71,7 +52,7 @@ func (s *Subscription) Close() {
 	delete(s.fsm.subs, s)
 }
 
-func (f *FSM) publish(refs []Ref) {
+func (f *FSM) publish(refs []state.Ref) {
 	if len(refs) == 0 {
 		return
 	}
@@ -82,7 +63,7 @@ func (f *FSM) publish(refs []Ref) {
 	}
 }
 
-func (s *Subscription) add(refs []Ref) {
+func (s *Subscription) add(refs []state.Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range refs {

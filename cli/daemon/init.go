@@ -20,7 +20,7 @@ import (
 	nodepb "github.com/muster/muster/proto/node/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // founding is everything that a new cluster begins with.
@@ -35,7 +35,7 @@ type founding struct {
 // changes put the cluster into an empty state.
 func (f *founding) changes() []*raftpb.Change {
 	return []*raftpb.Change{
-		raftstore.PutCluster(f.cluster), raftstore.PutClusterSecrets(f.secrets), raftstore.PutNode(f.node),
+		state.PutCluster(f.cluster), state.PutClusterSecrets(f.secrets), state.PutNode(f.node),
 	}
 }
 

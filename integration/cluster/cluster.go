@@ -15,6 +15,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/worker/executor/executortest"
 )
 
@@ -121,10 +122,10 @@ func (c *Cluster) found() {
 	c.must(store.Bootstrap(ctx))
 	c.must(store.AwaitLeadership(ctx))
 	c.must(store.Propose(ctx, append([]*raftpb.Change{
-		raftstore.PutCluster(&clusterpb.Cluster{
+		state.PutCluster(&clusterpb.Cluster{
 			Id: clusterID, Spec: &clusterpb.ClusterSpec{}, IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789,
 		}),
-		raftstore.PutClusterSecrets(&clusterpb.ClusterSecrets{WorkerSecret: "w", ManagerSecret: "m", GossipKeys: [][]byte{make([]byte, 32)}}),
+		state.PutClusterSecrets(&clusterpb.ClusterSecrets{WorkerSecret: "w", ManagerSecret: "m", GossipKeys: [][]byte{make([]byte, 32)}}),
 	}, c.nodes()...)...))
 	for i := range c.cfg.Managers {
 		n := c.Nodes[fmt.Sprintf("m%d", i+1)]
@@ -132,7 +133,7 @@ func (c *Cluster) found() {
 			c.must(n.start())
 			c.must(store.AddVoter(ctx, n.ID, addrOf(n.ID)))
 		}
-		c.must(store.Propose(ctx, raftstore.ObserveNode(&raftpb.ObserveNode{Id: n.ID, RaftAddr: addrOf(n.ID)})))
+		c.must(store.Propose(ctx, state.ObserveNode(&raftpb.ObserveNode{Id: n.ID, RaftAddr: addrOf(n.ID)})))
 	}
 	for i := range c.cfg.Workers {
 		c.must(c.Nodes[fmt.Sprintf("w%d", i+1)].start())
@@ -154,7 +155,7 @@ func (c *Cluster) nodes() (changes []*raftpb.Change) {
 		if n.manages() && !c.cfg.Mixed {
 			spec.Availability = clusterpb.NodeSpec_AVAILABILITY_DRAIN
 		}
-		changes = append(changes, raftstore.PutNode(&clusterpb.Node{Id: n.ID, Role: n.role, Spec: spec}))
+		changes = append(changes, state.PutNode(&clusterpb.Node{Id: n.ID, Role: n.role, Spec: spec}))
 	}
 	return changes
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // History replays what the cluster has committed, and yields every state that
 // it ever was in, oldest first.
-func (c *Cluster) History() iter.Seq[*raftstore.State] { return c.witness().history() }
+func (c *Cluster) History() iter.Seq[*state.State] { return c.witness().history() }
 
 // witness is the log of the manager that has applied most.
 type witness struct {
@@ -24,9 +25,9 @@ type witness struct {
 	upTo uint64 // what is known to be committed
 }
 
-func (n witness) history() iter.Seq[*raftstore.State] {
-	return func(yield func(*raftstore.State) bool) {
-		state := raftstore.NewState()
+func (n witness) history() iter.Seq[*state.State] {
+	return func(yield func(*state.State) bool) {
+		s := state.NewState()
 		_ = eachEntry(n.disk, func(l *raft.Log) error {
 			if l.Type != raft.LogCommand || l.Index > n.upTo {
 				return nil
@@ -35,8 +36,8 @@ func (n witness) history() iter.Seq[*raftstore.State] {
 			if err := proto.Unmarshal(l.Data, cmd); err != nil {
 				return err
 			}
-			state, _ = state.Apply(l.Index, cmd)
-			if !yield(state) {
+			s, _ = s.Apply(l.Index, cmd)
+			if !yield(s) {
 				return errStop
 			}
 			return nil
@@ -63,7 +64,7 @@ func (c *Cluster) witness() (w witness) {
 // check looks for what must hold in every state.
 func (c *Cluster) check(w witness) {
 	c.t.Helper()
-	checked := checker{before: raftstore.NewState(), drained: make(map[string]bool)}
+	checked := checker{before: state.NewState(), drained: make(map[string]bool)}
 	for s := range w.history() {
 		problems := checked.next(s)
 		for _, problem := range problems {
@@ -77,14 +78,14 @@ func (c *Cluster) check(w witness) {
 
 // checker looks at one state after the other.
 type checker struct {
-	before *raftstore.State
+	before *state.State
 	// drained are the nodes that were ever drained: what moved off them ran
 	// beside its replacement.
 	drained map[string]bool
 }
 
 // next returns what is wrong with the next state.
-func (c *checker) next(now *raftstore.State) (problems []string) {
+func (c *checker) next(now *state.State) (problems []string) {
 	before := c.before
 	c.before = now
 	for n := range now.Nodes() {
@@ -120,7 +121,7 @@ func (c *checker) next(now *raftstore.State) (problems []string) {
 }
 
 // ports returns published ports that two services have.
-func ports(s *raftstore.State) (problems []string) {
+func ports(s *state.State) (problems []string) {
 	published := make(map[string]string)
 	for svc := range s.Services() {
 		for _, p := range svc.GetPorts() {

@@ -19,9 +19,10 @@ import (
 	"github.com/muster/muster/manager/forward"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/worker"
 	"github.com/muster/muster/worker/executor/executortest"
-	"github.com/muster/muster/worker/state"
+	workerstate "github.com/muster/muster/worker/state"
 )
 
 // serveGrace is how long calls under way may take once a server stops, as in
@@ -98,7 +99,7 @@ func (n *Node) assemble(ctx context.Context, l *life, log *slog.Logger) (run fun
 			return nil, err
 		}
 	}
-	db, err := state.Open(filepath.Join(n.dir, "tasks.db"))
+	db, err := workerstate.Open(filepath.Join(n.dir, "tasks.db"))
 	if err != nil {
 		return nil, err
 	}
@@ -140,11 +141,11 @@ func (n *Node) manager(ctx context.Context, l *life, log *slog.Logger) (m *manag
 type images struct{}
 
 // Resolve implements controlapi.Images.
-func (images) Resolve(_ context.Context, _ *raftstore.State, image, _ string) (controlapi.Resolved, error) {
+func (images) Resolve(_ context.Context, _ *state.State, image, _ string) (controlapi.Resolved, error) {
 	return controlapi.Resolved{Image: image}, nil
 }
 
-func (n *Node) worker(db *state.DB, r *runtime, log *slog.Logger) (*worker.Worker, error) {
+func (n *Node) worker(db *workerstate.DB, r *runtime, log *slog.Logger) (*worker.Worker, error) {
 	network := n.cluster.network
 	cfg := worker.Config{
 		NodeID: n.ID, Executor: r, State: db, Plane: n.Kernel,

@@ -8,7 +8,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/worker/executor/executortest"
 )
 
@@ -87,8 +87,8 @@ func (c *Cluster) Others(n *Node) (others []*Node) {
 func (c *Cluster) Managers() []*Node { return c.Others(nil) }
 
 // State returns the newest state that a manager which is up holds.
-func (c *Cluster) State() *raftstore.State {
-	newest := raftstore.NewState()
+func (c *Cluster) State() *state.State {
+	newest := state.NewState()
 	for _, n := range c.Nodes {
 		if s := c.StateOn(n); s != nil && s.Index >= newest.Index {
 			newest = s
@@ -98,7 +98,7 @@ func (c *Cluster) State() *raftstore.State {
 }
 
 // StateOn returns the state that one manager holds, or nil when it is down.
-func (c *Cluster) StateOn(n *Node) *raftstore.State {
+func (c *Cluster) StateOn(n *Node) *state.State {
 	if l := c.lifeOf(n); l != nil && l.store != nil {
 		return l.store.State()
 	}

@@ -7,11 +7,12 @@ import (
 
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // Store is what a controller needs of the replicated store.
 type Store interface {
-	State() *raftstore.State
+	State() *state.State
 	Subscribe() *raftstore.Subscription
 	Propose(ctx context.Context, changes ...*raftpb.Change) error
 }
@@ -21,14 +22,14 @@ type Controller struct {
 	Name string
 
 	// Keys returns every key of a state, to start from.
-	Keys func(*raftstore.State) []string
+	Keys func(*state.State) []string
 
 	// KeysOf maps a changed object to the keys it concerns.
-	KeysOf func(*raftstore.State, raftstore.Ref) []string
+	KeysOf func(*state.State, state.Ref) []string
 
 	// Plan decides, and only decides: no I/O, no clock but now. It may ask to
 	// be called again after a delay even if nothing changes.
-	Plan func(s *raftstore.State, key string, now time.Time) (changes []*raftpb.Change, again time.Duration)
+	Plan func(s *state.State, key string, now time.Time) (changes []*raftpb.Change, again time.Duration)
 }
 
 // Run runs the controller alone. See the function Run.
@@ -75,10 +76,10 @@ func Run(ctx context.Context, store Store, log *slog.Logger, controllers ...*Con
 // notice puts the keys that a change concerns on the agendas.
 func notice(loops []*loop, store Store, sub *raftstore.Subscription) {
 	refs := sub.Take()
-	state := store.State()
+	st := store.State()
 	for ref := range refs {
 		for _, l := range loops {
-			for _, k := range l.KeysOf(state, ref) {
+			for _, k := range l.KeysOf(st, ref) {
 				l.agenda.add(k, time.Time{})
 			}
 		}

@@ -18,7 +18,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
@@ -38,7 +38,7 @@ func run(t *testing.T, store control.Store, f func(), controllers ...*control.Co
 }
 
 func putService(id string, replicas uint32) *raftpb.Change {
-	return raftstore.PutService(&clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
+	return state.PutService(&clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
 		Name: id, Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: replicas}},
 	}})
 }
@@ -47,14 +47,14 @@ func putService(id string, replicas uint32) *raftpb.Change {
 func filler(name string) *control.Controller {
 	return &control.Controller{
 		Name: name, Keys: control.ServiceKeys, KeysOf: control.ServicesOf,
-		Plan: func(s *raftstore.State, key string, _ time.Time) (changes []*raftpb.Change, _ time.Duration) {
+		Plan: func(s *state.State, key string, _ time.Time) (changes []*raftpb.Change, _ time.Duration) {
 			svc, _ := s.Service(key)
 			have := uint32(0)
 			for range s.TasksOf(key) {
 				have++
 			}
 			for n := have; n < svc.GetSpec().GetReplicated().GetReplicas(); n++ {
-				changes = append(changes, raftstore.CreateTask(&clusterpb.Task{
+				changes = append(changes, state.CreateTask(&clusterpb.Task{
 					Id: fmt.Sprint(key, "/", name, n), ServiceId: key, Slot: n, Desired: lifecycle.Running,
 				}))
 			}
@@ -120,7 +120,7 @@ func TestChangesWakeTheirKeys(t *testing.T) {
 		var planned []string
 		c := filler("fill")
 		plan := c.Plan
-		c.Plan = func(s *raftstore.State, key string, now time.Time) ([]*raftpb.Change, time.Duration) {
+		c.Plan = func(s *state.State, key string, now time.Time) ([]*raftpb.Change, time.Duration) {
 			planned = append(planned, key)
 			return plan(s, key, now)
 		}
@@ -159,7 +159,7 @@ func TestPlanIsCalledAgain(t *testing.T) {
 		began := time.Now()
 		var at []time.Duration
 		c := filler("fill")
-		c.Plan = func(_ *raftstore.State, _ string, now time.Time) ([]*raftpb.Change, time.Duration) {
+		c.Plan = func(_ *state.State, _ string, now time.Time) ([]*raftpb.Change, time.Duration) {
 			at = append(at, now.Sub(began))
 			return nil, 90 * time.Minute // longer than the loop ever sleeps
 		}
@@ -233,7 +233,7 @@ func TestPanicEndsTheRun(t *testing.T) {
 		store := controltest.NewStore()
 		propose(t, store, putService("web", 1))
 		c := filler("fill")
-		c.Plan = func(*raftstore.State, string, time.Time) ([]*raftpb.Change, time.Duration) {
+		c.Plan = func(*state.State, string, time.Time) ([]*raftpb.Change, time.Duration) {
 			panic(errors.New("index out of range"))
 		}
 		err := run(t, store, func() {}, c)

@@ -4,12 +4,12 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // ServiceKeys returns the ID of every service and of every removed service
 // that still has tasks.
-func ServiceKeys(s *raftstore.State) []string {
+func ServiceKeys(s *state.State) []string {
 	ids := make(map[string]struct{})
 	for svc := range s.Services() {
 		ids[svc.GetId()] = struct{}{}
@@ -22,19 +22,19 @@ func ServiceKeys(s *raftstore.State) []string {
 
 // ServicesOf maps a changed object to services: itself, the task's, or those
 // with tasks on the node.
-func ServicesOf(s *raftstore.State, ref raftstore.Ref) []string {
+func ServicesOf(s *state.State, ref state.Ref) []string {
 	switch ref.Kind {
-	case raftstore.KindService:
+	case state.KindService:
 		return []string{ref.ID}
-	case raftstore.KindTask:
+	case state.KindTask:
 		return []string{ref.Owner}
-	case raftstore.KindNode:
+	case state.KindNode:
 		ids := make(map[string]struct{})
 		for t := range s.TasksOn(ref.ID) {
 			ids[t.GetServiceId()] = struct{}{}
 		}
 		return slices.Sorted(maps.Keys(ids))
-	case raftstore.KindCluster, raftstore.KindSecrets:
+	case state.KindCluster, state.KindSecrets:
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/jointoken"
 	"github.com/muster/muster/proto/spec"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // GetCluster returns the cluster without its secrets.
@@ -33,7 +33,7 @@ func (s *Server) UpdateCluster(ctx context.Context, r *controlpb.UpdateClusterRe
 	if r.GetVersion() != 0 {
 		next.Version = r.GetVersion()
 	}
-	if _, err := s.Store.ProposeRequest(ctx, request, raftstore.PutCluster(next)); err != nil {
+	if _, err := s.Store.ProposeRequest(ctx, request, state.PutCluster(next)); err != nil {
 		return nil, err
 	}
 	return &controlpb.UpdateClusterResponse{Cluster: s.Store.State().Cluster()}, nil
@@ -47,16 +47,16 @@ func (s *Server) GetJoinToken(ctx context.Context, r *controlpb.GetJoinTokenRequ
 		if secret := secretOf(next, r.GetRole()); secret != nil {
 			*secret = jointoken.NewSecret()
 		}
-		if _, err := s.Store.ProposeRequest(ctx, request, raftstore.PutClusterSecrets(next)); err != nil {
+		if _, err := s.Store.ProposeRequest(ctx, request, state.PutClusterSecrets(next)); err != nil {
 			return nil, err
 		}
 	}
-	state := s.Store.State()
-	secret := secretOf(state.Secrets(), r.GetRole())
+	st := s.Store.State()
+	secret := secretOf(st.Secrets(), r.GetRole())
 	if secret == nil {
 		return nil, fmt.Errorf("role %s: use worker or manager: %w", r.GetRole(), errdefs.ErrInvalidArgument)
 	}
-	token, err := jointoken.Make(state.Cluster().GetRootCa(), *secret)
+	token, err := jointoken.Make(st.Cluster().GetRootCa(), *secret)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	controlpb "github.com/muster/muster/proto/control/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // FollowService sends a service and its tasks now and after every change,
@@ -38,20 +38,20 @@ func (s *Server) FollowService(r *controlpb.FollowServiceRequest, stream grpc.Se
 }
 
 func (s *Server) follow(serviceID string) (resp *controlpb.FollowServiceResponse, gone bool) {
-	state := s.Store.State()
+	st := s.Store.State()
 	resp = &controlpb.FollowServiceResponse{}
-	svc, err := findService(state, serviceID)
+	svc, err := findService(st, serviceID)
 	if errdefs.IsNotFound(err) {
 		return resp, true
 	}
 	resp.Service = redact(svc)
-	for t := range state.TasksOf(serviceID) {
+	for t := range st.TasksOf(serviceID) {
 		resp.Tasks = append(resp.Tasks, redactTask(t))
 	}
 	return resp, false
 }
 
-func concerns(refs map[raftstore.Ref]struct{}, serviceID string) bool {
+func concerns(refs map[state.Ref]struct{}, serviceID string) bool {
 	for ref := range refs {
 		if ref.ID == serviceID || ref.Owner == serviceID {
 			return true

@@ -8,7 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // find returns the one object that ref names: by id, by one of its names, or
@@ -38,17 +38,17 @@ func find[T any](kind, ref string, all iter.Seq[T], id func(T) string, name func
 	return none, fmt.Errorf("no %s %q: %w", kind, ref, errdefs.ErrNotFound)
 }
 
-func findService(s *raftstore.State, ref string) (*clusterpb.Service, error) {
+func findService(s *state.State, ref string) (*clusterpb.Service, error) {
 	return find("service", ref, s.Services(), (*clusterpb.Service).GetId,
 		func(o *clusterpb.Service) string { return o.GetSpec().GetName() })
 }
 
-func findNode(s *raftstore.State, ref string) (*clusterpb.Node, error) {
+func findNode(s *state.State, ref string) (*clusterpb.Node, error) {
 	return find("node", ref, s.Nodes(), (*clusterpb.Node).GetId,
 		func(o *clusterpb.Node) string { return o.GetDescription().GetHostname() })
 }
 
-func findTask(s *raftstore.State, ref string) (*clusterpb.Task, error) {
+func findTask(s *state.State, ref string) (*clusterpb.Task, error) {
 	return find("task", ref, s.Tasks(), (*clusterpb.Task).GetId,
 		func(o *clusterpb.Task) string {
 			return fmt.Sprintf("%s.%d.%s", o.GetServiceName(), o.GetSlot(), o.GetId())

@@ -12,7 +12,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/spec"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // ListNodes returns every node as the leader sees it.
@@ -72,7 +72,7 @@ func (s *Server) UpdateNode(ctx context.Context, r *controlpb.UpdateNodeRequest)
 	if r.GetVersion() != 0 {
 		next.Version = r.GetVersion()
 	}
-	if _, err := s.Store.ProposeRequest(ctx, request, raftstore.PutNode(next)); err != nil {
+	if _, err := s.Store.ProposeRequest(ctx, request, state.PutNode(next)); err != nil {
 		return nil, err
 	}
 	n, err = findNode(s.Store.State(), n.GetId())
@@ -115,6 +115,6 @@ func (s *Server) Forget(ctx context.Context, request string, n *clusterpb.Node) 
 	cluster := s.Store.State().Cluster()
 	// A certificate is back-dated by an hour and may have been renewed just now.
 	expires := time.Now().Add(spec.CertExpiry(cluster.GetSpec()))
-	_, err := s.Store.ProposeRequest(ctx, request, raftstore.DeleteNode(n.GetId(), timestamppb.New(expires)))
+	_, err := s.Store.ProposeRequest(ctx, request, state.DeleteNode(n.GetId(), timestamppb.New(expires)))
 	return err
 }

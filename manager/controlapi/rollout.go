@@ -13,7 +13,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // ControlRollout pauses, resumes, promotes or restarts.
@@ -33,7 +33,7 @@ func (s *Server) ControlRollout(ctx context.Context, r *controlpb.ControlRollout
 		if err != nil {
 			return nil, err
 		}
-		return raftstore.SetUpdateStatus(svc.GetId(), svc.GetSpecVersion(), status), nil
+		return state.SetUpdateStatus(svc.GetId(), svc.GetSpecVersion(), status), nil
 	})
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // store is the state machine alone, with another writer who is faster.
@@ -23,19 +23,19 @@ type store struct {
 	controlapi.Store
 
 	t     *testing.T
-	state *raftstore.State
+	state *state.State
 	// races are changes that another commits before the next proposals.
-	races []func(*raftstore.State) *raftpb.Change
+	races []func(*state.State) *raftpb.Change
 }
 
 func newStore(t *testing.T, spec *clusterpb.ServiceSpec) *store {
 	t.Helper()
-	s := &store{t: t, state: raftstore.NewState()}
-	s.commit(raftstore.PutService(&clusterpb.Service{Id: "s1", Spec: spec}))
+	s := &store{t: t, state: state.NewState()}
+	s.commit(state.PutService(&clusterpb.Service{Id: "s1", Spec: spec}))
 	return s
 }
 
-func (s *store) State() *raftstore.State { return s.state }
+func (s *store) State() *state.State { return s.state }
 
 func (s *store) ProposeRequest(_ context.Context, id string, changes ...*raftpb.Change) (string, error) {
 	if len(s.races) > 0 {
@@ -70,8 +70,8 @@ func (s *store) rollout(u *clusterpb.UpdateStatus) {
 	s.t.Helper()
 	svc := proto.CloneOf(s.service())
 	svc.Spec.Task.Container.Image = "nginx:2"
-	s.commit(raftstore.PutService(svc))
-	s.commit(raftstore.SetUpdateStatus("s1", s.service().GetSpecVersion(), u))
+	s.commit(state.PutService(svc))
+	s.commit(state.SetUpdateStatus("s1", s.service().GetSpecVersion(), u))
 }
 
 func web() *clusterpb.ServiceSpec {
@@ -82,19 +82,19 @@ func web() *clusterpb.ServiceSpec {
 }
 
 // progresses is what the updater commits all the time.
-func progresses(state *raftstore.State) *raftpb.Change {
-	svc, _ := state.Service("s1")
+func progresses(st *state.State) *raftpb.Change {
+	svc, _ := st.Service("s1")
 	u := proto.CloneOf(svc.GetUpdate())
-	u.Message = fmt.Sprint("step ", state.Index)
-	return raftstore.SetUpdateStatus("s1", svc.GetSpecVersion(), u)
+	u.Message = fmt.Sprint("step ", st.Index)
+	return state.SetUpdateStatus("s1", svc.GetSpecVersion(), u)
 }
 
 // scales is what another user does.
-func scales(state *raftstore.State) *raftpb.Change {
-	svc, _ := state.Service("s1")
+func scales(st *state.State) *raftpb.Change {
+	svc, _ := st.Service("s1")
 	svc = proto.CloneOf(svc)
 	svc.GetSpec().GetReplicated().Replicas++
-	return raftstore.PutService(svc)
+	return state.PutService(svc)
 }
 
 // The states of a rollout, and the actions, under short names.
@@ -233,7 +233,7 @@ func TestRollbackTarget(t *testing.T) {
 			if tt.auto {
 				svc := s.service()
 				u := &clusterpb.UpdateStatus{State: rollbackStarted}
-				s.commit(raftstore.RollBack("s1", svc.GetSpecVersion(), u, svc.GetHistory()[0].GetSpec()))
+				s.commit(state.RollBack("s1", svc.GetSpecVersion(), u, svc.GetHistory()[0].GetSpec()))
 			}
 			r := &controlpb.RollbackServiceRequest{Service: "web", To: tt.to}
 			_, err := (&controlapi.Server{Store: s}).RollbackService(t.Context(), r)

@@ -10,6 +10,7 @@ import (
 	"github.com/muster/muster/proto/id"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // RequestIDKey is the metadata key of a user's request id.
@@ -17,7 +18,7 @@ const RequestIDKey = "muster-request-id"
 
 // Store is what the API needs of the replicated state.
 type Store interface {
-	State() *raftstore.State
+	State() *state.State
 	Subscribe() *raftstore.Subscription
 	ProposeRequest(ctx context.Context, requestID string, changes ...*raftpb.Change) (objectID string, err error)
 }
@@ -34,7 +35,7 @@ type Members interface {
 
 // Images finds out which content an image reference stands for.
 type Images interface {
-	Resolve(ctx context.Context, s *raftstore.State, image, auth string) (Resolved, error)
+	Resolve(ctx context.Context, s *state.State, image, auth string) (Resolved, error)
 }
 
 // Resolved is an image pinned to its content.
@@ -70,10 +71,10 @@ func requestID(ctx context.Context) string {
 
 // answered returns what an earlier request with this id was answered, so that
 // a retried create does not trip over its own name.
-func (s *Server) answered(requestID string) (earlier raftstore.Outcome, ok bool) {
+func (s *Server) answered(requestID string) (earlier state.Outcome, ok bool) {
 	applied, ok := s.Store.State().Applied(requestID)
 	if !ok {
 		return earlier, false
 	}
-	return raftstore.Outcome{ObjectID: applied.GetObjectId(), Err: raftstore.AppliedError(applied)}, true
+	return state.Outcome{ObjectID: applied.GetObjectId(), Err: state.AppliedError(applied)}, true
 }

@@ -12,16 +12,16 @@ import (
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/spec"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // ListServices returns every service with how many of its tasks run.
 func (s *Server) ListServices(context.Context, *controlpb.ListServicesRequest) (*controlpb.ListServicesResponse, error) {
-	state := s.Store.State()
+	st := s.Store.State()
 	resp := &controlpb.ListServicesResponse{}
-	for svc := range state.Services() {
+	for svc := range st.Services() {
 		view := &controlpb.ServiceView{Service: redact(svc), Desired: svc.GetSpec().GetReplicated().GetReplicas()}
-		for t := range state.TasksOf(svc.GetId()) {
+		for t := range st.TasksOf(svc.GetId()) {
 			if lifecycle.Serving(t) && !t.GetCanary() {
 				view.Running++
 			}
@@ -80,7 +80,7 @@ func (s *Server) RemoveService(ctx context.Context, r *controlpb.RemoveServiceRe
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.Store.ProposeRequest(ctx, request, raftstore.DeleteService(svc.GetId())); err != nil {
+	if _, err := s.Store.ProposeRequest(ctx, request, state.DeleteService(svc.GetId())); err != nil {
 		return nil, err
 	}
 	return &controlpb.RemoveServiceResponse{Id: svc.GetId()}, nil
@@ -88,7 +88,7 @@ func (s *Server) RemoveService(ctx context.Context, r *controlpb.RemoveServiceRe
 
 // put stores the service; the state machine gives it its published ports.
 func (s *Server) put(ctx context.Context, request string, svc *clusterpb.Service) (*clusterpb.Service, error) {
-	if _, err := s.Store.ProposeRequest(ctx, request, raftstore.PutService(svc)); err != nil {
+	if _, err := s.Store.ProposeRequest(ctx, request, state.PutService(svc)); err != nil {
 		return nil, err
 	}
 	stored, ok := s.Store.State().Service(svc.GetId())

@@ -9,7 +9,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // ListTasks returns the tasks of services, of nodes, or all.
@@ -23,7 +23,7 @@ func (s *Server) ListTasks(_ context.Context, r *controlpb.ListTasksRequest) (*c
 	return resp, nil
 }
 
-func selectTasks(s *raftstore.State, serviceIDs []string) iter.Seq[*clusterpb.Task] {
+func selectTasks(s *state.State, serviceIDs []string) iter.Seq[*clusterpb.Task] {
 	if len(serviceIDs) == 0 {
 		return s.Tasks()
 	}

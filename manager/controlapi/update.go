@@ -13,7 +13,7 @@ import (
 	controlpb "github.com/muster/muster/proto/control/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // UpdateService replaces a service's spec; tasks that differ are rolled.
@@ -22,8 +22,8 @@ func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRe
 	if svc, ok, err := s.answeredService(request); ok {
 		return &controlpb.UpdateServiceResponse{Service: redact(svc)}, err
 	}
-	state := s.Store.State()
-	svc, err := findService(state, r.GetService())
+	st := s.Store.State()
+	svc, err := findService(st, r.GetService())
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRe
 	next.Spec = want
 	if r.GetPlan() {
 		resp.Service = redact(next)
-		resp.Plan = update.Preview(svc, next, slices.Collect(state.TasksOf(svc.GetId())), state.Node)
+		resp.Plan = update.Preview(svc, next, slices.Collect(st.TasksOf(svc.GetId())), st.Node)
 		return resp, nil
 	}
 	stored, err := s.put(ctx, request, next)
@@ -139,7 +139,7 @@ func (s *Server) change(ctx context.Context, ref string, edit func(*clusterpb.Se
 		if err := spec.ValidateService(next.GetSpec()); err != nil {
 			return nil, err
 		}
-		return raftstore.PutService(next), nil
+		return state.PutService(next), nil
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/muster/muster/manager/control"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 const (
@@ -39,14 +39,14 @@ func Controller() *control.Controller { return controller(newKey) }
 func controller(newKey func() []byte) *control.Controller {
 	return &control.Controller{
 		Name: "gossip keys",
-		Keys: func(*raftstore.State) []string { return []string{agenda} },
-		KeysOf: func(_ *raftstore.State, ref raftstore.Ref) []string {
-			if ref.Kind == raftstore.KindSecrets {
+		Keys: func(*state.State) []string { return []string{agenda} },
+		KeysOf: func(_ *state.State, ref state.Ref) []string {
+			if ref.Kind == state.KindSecrets {
 				return []string{agenda}
 			}
 			return nil
 		},
-		Plan: func(s *raftstore.State, _ string, now time.Time) ([]*raftpb.Change, time.Duration) {
+		Plan: func(s *state.State, _ string, now time.Time) ([]*raftpb.Change, time.Duration) {
 			return plan(s.Secrets(), now, newKey)
 		},
 	}
@@ -70,5 +70,5 @@ func plan(secrets *clusterpb.ClusterSecrets, now time.Time, newKey func() []byte
 		next.GossipKeys = [][]byte{keys[1], newKey(), keys[0]}
 	}
 	next.GossipKeysAt = timestamppb.New(now)
-	return []*raftpb.Change{raftstore.PutClusterSecrets(next)}, period
+	return []*raftpb.Change{state.PutClusterSecrets(next)}, period
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/muster/muster/manager/control/controltest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // counter makes keys "1", "2", ….
@@ -35,7 +35,7 @@ func TestRotation(t *testing.T) {
 	if w.Turn(c); join(w) != "" {
 		t.Fatalf("keys %q without a cluster", join(w))
 	}
-	w.Apply(raftstore.PutClusterSecrets(&clusterpb.ClusterSecrets{
+	w.Apply(state.PutClusterSecrets(&clusterpb.ClusterSecrets{
 		WorkerSecret: "w", GossipKeys: [][]byte{[]byte("a"), []byte("b")}, GossipKeysAt: timestamppb.New(w.Now),
 	}))
 	for _, tt := range []struct {
@@ -65,7 +65,7 @@ func TestRotation(t *testing.T) {
 
 func TestOneKeyGetsASecond(t *testing.T) {
 	w := controltest.New(t)
-	w.Apply(raftstore.PutClusterSecrets(&clusterpb.ClusterSecrets{GossipKeys: [][]byte{[]byte("a")}}))
+	w.Apply(state.PutClusterSecrets(&clusterpb.ClusterSecrets{GossipKeys: [][]byte{[]byte("a")}}))
 	w.Turn(controller(counter()))
 	if got := join(w); got != "a 1" {
 		t.Errorf("keys %q, want the second only announced", got)

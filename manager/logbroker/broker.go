@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
@@ -21,7 +22,7 @@ import (
 
 // Store is what the broker needs of the replicated state.
 type Store interface {
-	State() *raftstore.State
+	State() *state.State
 	Subscribe() *raftstore.Subscription
 	IsLeader() bool
 }
@@ -90,7 +91,7 @@ func (b *Broker) SubscribeLogs(req *logspb.SubscribeLogsRequest, stream grpc.Ser
 }
 
 // check refuses names that do not exist, and a request for nothing.
-func check(st *raftstore.State, req *logspb.SubscribeLogsRequest) error {
+func check(st *state.State, req *logspb.SubscribeLogsRequest) error {
 	for _, svc := range req.GetServiceIds() {
 		if _, ok := st.Service(svc); !ok {
 			return fmt.Errorf("service %s: %w", svc, errdefs.ErrNotFound)

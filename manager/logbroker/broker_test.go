@@ -21,6 +21,7 @@ import (
 	logspb "github.com/muster/muster/proto/logs/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -78,9 +79,9 @@ func play(t *testing.T, f func(*scene)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scene{t: t, store: storetest.New(t), network: dispatchertest.NewNetwork(), away: map[string]bool{}, subs: map[string]*dispatchpb.LogSubscription{}}
 		for _, n := range []string{"n1", "n2"} {
-			s.propose(raftstore.PutNode(&clusterpb.Node{Id: n, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
+			s.propose(state.PutNode(&clusterpb.Node{Id: n, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
 		}
-		s.propose(raftstore.PutService(&clusterpb.Service{Id: "web", Spec: &clusterpb.ServiceSpec{Name: "web", Task: &clusterpb.TaskSpec{}}}))
+		s.propose(state.PutService(&clusterpb.Service{Id: "web", Spec: &clusterpb.ServiceSpec{Name: "web", Task: &clusterpb.TaskSpec{}}}))
 		s.task("a", "n1")
 		s.task("b", "n2")
 
@@ -106,8 +107,8 @@ func (s *scene) propose(changes ...*raftpb.Change) {
 
 func (s *scene) task(id, node string) {
 	s.propose(
-		raftstore.CreateTask(&clusterpb.Task{Id: id, ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}}),
-		raftstore.AssignTask(id, node, nil),
+		state.CreateTask(&clusterpb.Task{Id: id, ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}}),
+		state.AssignTask(id, node, nil),
 	)
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
@@ -115,7 +116,7 @@ func (s *subscription) finished() bool {
 
 // ask sends the nodes what is waiting for them, and returns warnings about
 // those that cannot be asked or do not answer.
-func (s *subscription) ask(now time.Time, st *raftstore.State) (warnings []string) {
+func (s *subscription) ask(now time.Time, st *state.State) (warnings []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, nodeID := range slices.Sorted(maps.Keys(s.asks)) {
@@ -184,7 +185,7 @@ func (s *subscription) resume(tasks []string) (since time.Time, ok bool) {
 	return since, len(tasks) > 0
 }
 
-func name(st *raftstore.State, nodeID string) string {
+func name(st *state.State, nodeID string) string {
 	if n, ok := st.Node(nodeID); ok && n.GetDescription().GetHostname() != "" {
 		return n.GetDescription().GetHostname()
 	}

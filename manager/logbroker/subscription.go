@@ -8,7 +8,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
@@ -160,7 +160,7 @@ func (s *subscription) put(ctx context.Context, nodeID string, req *logspb.Publi
 
 // add takes up tasks that are asked for and run somewhere. Those found while
 // following are new: all they print is wanted.
-func (s *subscription) add(st *raftstore.State, following bool) {
+func (s *subscription) add(st *state.State, following bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	take := func(t *clusterpb.Task) {

@@ -16,12 +16,12 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 	memberpb "github.com/muster/muster/proto/member/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // Store is what membership needs of the replicated state.
 type Store interface {
-	State() *raftstore.State
+	State() *state.State
 	Propose(ctx context.Context, changes ...*raftpb.Change) error
 	AddVoter(ctx context.Context, nodeID, addr string) error
 }
@@ -61,7 +61,7 @@ func (s *Server) AddManager(ctx context.Context, r *memberpb.AddManagerRequest) 
 	if err := s.Store.AddVoter(ctx, n.GetId(), r.GetAddr()); err != nil {
 		return nil, err
 	}
-	change := raftstore.ObserveNode(&raftpb.ObserveNode{Id: n.GetId(), RaftAddr: r.GetAddr()})
+	change := state.ObserveNode(&raftpb.ObserveNode{Id: n.GetId(), RaftAddr: r.GetAddr()})
 	if err := s.Store.Propose(ctx, change); err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (s *Server) makeAvailable(ctx context.Context, n *clusterpb.Node, to cluste
 		next.Spec = &clusterpb.NodeSpec{}
 	}
 	next.Spec.Availability = to
-	return s.Store.Propose(ctx, raftstore.PutNode(next))
+	return s.Store.Propose(ctx, state.PutNode(next))
 }
 
 // Leave forgets the caller.

@@ -9,18 +9,18 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	memberpb "github.com/muster/muster/proto/member/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
 // fakeStore applies changes without raft and remembers voters.
 type fakeStore struct {
 	t      *testing.T
-	state  *raftstore.State
+	state  *state.State
 	voters map[string]string
 }
 
-func (s *fakeStore) State() *raftstore.State { return s.state }
+func (s *fakeStore) State() *state.State { return s.state }
 
 func (s *fakeStore) Propose(_ context.Context, changes ...*raftpb.Change) error {
 	s.state = storetest.Apply(s.t, s.state, changes...)
@@ -36,12 +36,12 @@ func (s *fakeStore) AddVoter(_ context.Context, nodeID, addr string) error {
 func serverFor(t *testing.T, role clusterpb.NodeRole) (*Server, *fakeStore) {
 	t.Helper()
 	store := &fakeStore{t: t, voters: make(map[string]string), state: storetest.State(t,
-		raftstore.PutCluster(&clusterpb.Cluster{Id: "c"}), raftstore.PutNode(&clusterpb.Node{Id: "n1", Role: role}))}
+		state.PutCluster(&clusterpb.Cluster{Id: "c"}), state.PutNode(&clusterpb.Node{Id: "n1", Role: role}))}
 	return &Server{
 		Store:    store,
 		Identify: func(context.Context) (string, error) { return "n1", nil },
 		Forget: func(ctx context.Context, _ string, n *clusterpb.Node) error {
-			return store.Propose(ctx, raftstore.DeleteNode(n.GetId(), nil))
+			return store.Propose(ctx, state.DeleteNode(n.GetId(), nil))
 		},
 	}, store
 }

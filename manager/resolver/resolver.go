@@ -23,7 +23,7 @@ import (
 
 	"github.com/muster/muster/manager/controlapi"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // DefaultTimeout bounds asking a registry.
@@ -47,7 +47,7 @@ var _ controlapi.Images = (*Resolver)(nil)
 // Resolve pins image to its content. NotFound means that neither a node nor
 // the registry has it, FailedPrecondition that no node has it and the registry
 // could not be asked.
-func (r *Resolver) Resolve(ctx context.Context, s *raftstore.State, image, auth string) (controlapi.Resolved, error) {
+func (r *Resolver) Resolve(ctx context.Context, s *state.State, image, auth string) (controlapi.Resolved, error) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
 		return controlapi.Resolved{}, fmt.Errorf("image %q: %w: %w", image, err, errdefs.ErrInvalidArgument)
@@ -73,7 +73,7 @@ type holders struct{ loaded, pulled string }
 // holding looks at what nodes hold. Where they differ about the name, the one
 // that was named last counts; the digest decides a tie, so that every manager
 // says the same.
-func holding(s *raftstore.State, name string) (h holders) {
+func holding(s *state.State, name string) (h holders) {
 	var loaded, pulled *clusterpb.NodeImage
 	for n := range s.Nodes() {
 		if n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_DOWN {

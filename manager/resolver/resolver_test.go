@@ -22,7 +22,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -70,12 +70,12 @@ func push(t *testing.T, ref string) v1.Hash {
 func login(text string) string { return base64.URLEncoding.EncodeToString([]byte(text)) }
 
 // holds is a state in which node n holds an image.
-func holds(t *testing.T, image string, digest v1.Hash, loaded bool) *raftstore.State {
+func holds(t *testing.T, image string, digest v1.Hash, loaded bool) *state.State {
 	t.Helper()
 	return storetest.State(t,
-		raftstore.PutCluster(&clusterpb.Cluster{Id: "c", IngressSubnets: []string{"10.0.0.0/16"}}),
-		raftstore.PutNode(&clusterpb.Node{Id: "n", Spec: &clusterpb.NodeSpec{}}),
-		raftstore.ObserveNode(&raftpb.ObserveNode{Id: "n", Images: &raftpb.NodeImages{Images: []*clusterpb.NodeImage{
+		state.PutCluster(&clusterpb.Cluster{Id: "c", IngressSubnets: []string{"10.0.0.0/16"}}),
+		state.PutNode(&clusterpb.Node{Id: "n", Spec: &clusterpb.NodeSpec{}}),
+		state.ObserveNode(&raftpb.ObserveNode{Id: "n", Images: &raftpb.NodeImages{Images: []*clusterpb.NodeImage{
 			{Name: image, Digest: digest.String(), Loaded: loaded},
 		}}}),
 	)
@@ -89,7 +89,7 @@ func TestResolve(t *testing.T) {
 	nothing := storetest.State(t)
 	right := login(`{"username": "user", "password": "secret"}`)
 	tests := map[string]struct {
-		state       *raftstore.State
+		state       *state.State
 		image, auth string
 		want        string // the digest, or of the error a part
 		kind        func(error) bool

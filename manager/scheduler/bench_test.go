@@ -10,7 +10,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // BenchmarkPlan is SwarmKit's benchmark: from tasks without a node to an
@@ -45,12 +45,12 @@ func BenchmarkPlan(b *testing.B) {
 	}
 }
 
-func populate(b *testing.B, nodes, services, tasks int, constraint string) *raftstore.State {
+func populate(b *testing.B, nodes, services, tasks int, constraint string) *state.State {
 	b.Helper()
-	s := apply(b, raftstore.NewState(), []*raftpb.Change{raftstore.PutCluster(&clusterpb.Cluster{Id: "c", IngressSubnets: []string{"10.0.0.0/8"}})})
+	s := apply(b, state.NewState(), []*raftpb.Change{state.PutCluster(&clusterpb.Cluster{Id: "c", IngressSubnets: []string{"10.0.0.0/8"}})})
 	var changes []*raftpb.Change
 	for i := range min(nodes, 32254) { // as many as a cluster can have
-		changes = append(changes, raftstore.PutNode(&clusterpb.Node{
+		changes = append(changes, state.PutNode(&clusterpb.Node{
 			Id:     fmt.Sprintf("n%05d", i),
 			Spec:   &clusterpb.NodeSpec{Labels: map[string]string{"group": fmt.Sprint(i % 3)}},
 			Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY},
@@ -61,7 +61,7 @@ func populate(b *testing.B, nodes, services, tasks int, constraint string) *raft
 		spec.Placement.Constraints = []string{constraint}
 	}
 	for i := range tasks {
-		changes = append(changes, raftstore.CreateTask(&clusterpb.Task{
+		changes = append(changes, state.CreateTask(&clusterpb.Task{
 			Id: fmt.Sprintf("t%06d", i), ServiceId: fmt.Sprintf("s%04d", i%services), Slot: uint32(i/services + 1), //nolint:gosec // small
 			Spec: spec, SpecVersion: 1, Desired: lifecycle.Running,
 		}))
@@ -69,7 +69,7 @@ func populate(b *testing.B, nodes, services, tasks int, constraint string) *raft
 	return apply(b, s, changes)
 }
 
-func apply(b *testing.B, s *raftstore.State, changes []*raftpb.Change) *raftstore.State {
+func apply(b *testing.B, s *state.State, changes []*raftpb.Change) *state.State {
 	b.Helper()
 	for len(changes) > 0 {
 		n := min(200, len(changes))

@@ -9,7 +9,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/spec"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // failureWindow is how long a failure speaks against a node, and failureLimit
@@ -44,7 +44,7 @@ type hostPort struct {
 }
 
 // survey looks at every node and task once.
-func survey(s *raftstore.State, groups []*group, now time.Time) (*cluster, error) {
+func survey(s *state.State, groups []*group, now time.Time) (*cluster, error) {
 	c := &cluster{byID: make(map[string]*host), task: s.Task, failureLimit: failureLimit}
 	if kept := int(spec.HistoryLimit(s.Cluster().GetSpec())); kept > 0 {
 		c.failureLimit = max(1, min(c.failureLimit, kept-1))
@@ -82,8 +82,8 @@ func survey(s *raftstore.State, groups []*group, now time.Time) (*cluster, error
 
 // count adds a task to what its node and the groups of its service know.
 func (c *cluster) count(t *clusterpb.Task, h *host, groups []*group, now time.Time) {
-	state := t.GetStatus().GetState()
-	if !lifecycle.Ended(state) {
+	observed := t.GetStatus().GetState()
+	if !lifecycle.Ended(observed) {
 		h.hold(t)
 		if t.GetDesired() <= lifecycle.Running {
 			h.tasks++
@@ -93,7 +93,7 @@ func (c *cluster) count(t *clusterpb.Task, h *host, groups []*group, now time.Ti
 		}
 		return
 	}
-	if state != lifecycle.Failed && state != lifecycle.Rejected || lifecycle.Asked(t) ||
+	if observed != lifecycle.Failed && observed != lifecycle.Rejected || lifecycle.Asked(t) ||
 		now.Sub(t.GetStatus().GetAppliedAt().AsTime()) > failureWindow {
 		return
 	}

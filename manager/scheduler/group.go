@@ -7,7 +7,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/constraint"
 	"github.com/muster/muster/proto/spec"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // group is the waiting tasks of one service and spec_version: all alike.
@@ -38,7 +38,7 @@ type groupKey struct {
 
 // waiting returns the tasks without a node in groups, the group with the
 // oldest task first.
-func waiting(s *raftstore.State) []*group {
+func waiting(s *state.State) []*group {
 	byKey := make(map[groupKey]*group)
 	copies := make(map[string]map[*host]int)
 	var groups []*group

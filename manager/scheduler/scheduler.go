@@ -11,7 +11,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // everything is the scheduler's only key: placements depend on each other.
@@ -25,9 +25,9 @@ const settle = 5 * time.Second
 func Controller() *control.Controller {
 	return &control.Controller{
 		Name:   "scheduler",
-		Keys:   func(*raftstore.State) []string { return []string{everything} },
+		Keys:   func(*state.State) []string { return []string{everything} },
 		KeysOf: keysOf,
-		Plan: func(s *raftstore.State, _ string, now time.Time) ([]*raftpb.Change, time.Duration) {
+		Plan: func(s *state.State, _ string, now time.Time) ([]*raftpb.Change, time.Duration) {
 			return plan(s, now)
 		},
 	}
@@ -35,8 +35,8 @@ func Controller() *control.Controller {
 
 // keysOf wakes the scheduler when tasks wait and the change may matter to
 // them: a new task, one that gave back what it held, or a node.
-func keysOf(s *raftstore.State, ref raftstore.Ref) []string {
-	if ref.Kind == raftstore.KindTask {
+func keysOf(s *state.State, ref state.Ref) []string {
+	if ref.Kind == state.KindTask {
 		t, ok := s.Task(ref.ID)
 		if ok && t.GetNodeId() != "" && t.GetDesired() <= lifecycle.Running && !lifecycle.Ended(t.GetStatus().GetState()) {
 			return nil
@@ -49,7 +49,7 @@ func keysOf(s *raftstore.State, ref raftstore.Ref) []string {
 }
 
 // plan places every task that waits for a node.
-func plan(s *raftstore.State, now time.Time) (changes []*raftpb.Change, again time.Duration) {
+func plan(s *state.State, now time.Time) (changes []*raftpb.Change, again time.Duration) {
 	groups := waiting(s)
 	if len(groups) == 0 {
 		return nil, 0
@@ -85,7 +85,7 @@ func (c *cluster) place(g *group, now time.Time) (changes []*raftpb.Change) {
 		}
 		h.take(t)
 		g.placed(h)
-		changes = append(changes, raftstore.AssignTask(t.GetId(), h.node.GetId(), addrs))
+		changes = append(changes, state.AssignTask(t.GetId(), h.node.GetId(), addrs))
 	}
 	if len(left) > 0 {
 		changes = append(changes, g.postpone(left, g.explain(), now)...)
@@ -124,7 +124,7 @@ func (g *group) postpone(tasks []*clusterpb.Task, reason string, now time.Time) 
 			next = new(clusterpb.TaskStatus)
 		}
 		next.State, next.Err, next.At = lifecycle.Pending, reason, timestamppb.New(now)
-		changes = append(changes, raftstore.ObserveTask(t.GetId(), next))
+		changes = append(changes, state.ObserveTask(t.GetId(), next))
 	}
 	return changes
 }

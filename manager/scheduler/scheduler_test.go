@@ -12,7 +12,7 @@ import (
 	"github.com/muster/muster/manager/control/controltest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // addNodes reads nodes as "ID[,key=value…]": mem and cpu in units, zone and
@@ -67,9 +67,9 @@ func addTasks(t *testing.T, w *controltest.World, service, text string, spec *cl
 			task := &clusterpb.Task{
 				Id: w.ID(), ServiceId: service, Slot: slot, Spec: spec, SpecVersion: 1, Ports: ports, Desired: lifecycle.Running,
 			}
-			w.Apply(raftstore.CreateTask(task))
+			w.Apply(state.CreateTask(task))
 			if placed {
-				w.Apply(raftstore.AssignTask(task.GetId(), node, nil))
+				w.Apply(state.AssignTask(task.GetId(), node, nil))
 				w.Observe(task, lifecycle.Running)
 			}
 		}
@@ -200,7 +200,7 @@ func TestReturningNodeIsAsGoodAsAny(t *testing.T) {
 	addTasks(t, w, "other", "9@b", nil)
 	addTasks(t, w, "web", "4@a", nil)
 	for task := range w.State.TasksOf("web") {
-		w.Apply(raftstore.SetDesired(task.GetId(), lifecycle.Shutdown))
+		w.Apply(state.SetDesired(task.GetId(), lifecycle.Shutdown))
 	}
 	w.Now = w.Now.Add(time.Second)
 	for task := range w.State.TasksOf("web") {
@@ -247,7 +247,7 @@ func TestHeldTaskMayHaveWhatItsPredecessorHolds(t *testing.T) {
 		Id: w.ID(), ServiceId: "web", Slot: 1, Spec: old.GetSpec(), SpecVersion: 2, Ports: old.GetPorts(),
 		Desired: lifecycle.Ready, Predecessor: old.GetId(), Hold: true,
 	}
-	w.Apply(raftstore.SetDesired(old.GetId(), lifecycle.Shutdown), raftstore.CreateTask(next))
+	w.Apply(state.SetDesired(old.GetId(), lifecycle.Shutdown), state.CreateTask(next))
 	addTasks(t, w, "greedy", "1", reserve(10, 0))
 	w.Turn(Controller())
 	if got := placement(w, "web"); got != "1@a" {
@@ -260,7 +260,7 @@ func TestHeldTaskMayHaveWhatItsPredecessorHolds(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	w := controltest.New(t)
-	w.Apply(raftstore.PutCluster(&clusterpb.Cluster{Id: "c", IngressSubnets: []string{"10.0.0.0/29", "fd00::/64"}}))
+	w.Apply(state.PutCluster(&clusterpb.Cluster{Id: "c", IngressSubnets: []string{"10.0.0.0/29", "fd00::/64"}}))
 	addNodes(t, w, "a b")
 	addTasks(t, w, "web", "3", nil)
 	w.Turn(Controller())
@@ -271,7 +271,7 @@ func TestAddresses(t *testing.T) {
 
 	// One that came free is left alone while there are others.
 	first := slices.Collect(w.State.TasksOf("web"))[0]
-	w.Apply(raftstore.SetDesired(first.GetId(), lifecycle.Shutdown))
+	w.Apply(state.SetDesired(first.GetId(), lifecycle.Shutdown))
 	w.Observe(first, lifecycle.Shutdown)
 	addTasks(t, w, "more", "2", nil)
 	w.Turn(Controller())
@@ -300,9 +300,9 @@ func TestKeysOf(t *testing.T) {
 	addNodes(t, w, "a,mem=1")
 	addTasks(t, w, "web", "1@a", nil)
 	running := slices.Collect(w.State.TasksOf("web"))[0]
-	node := raftstore.Ref{Kind: raftstore.KindNode, ID: "a"}
-	task := raftstore.Ref{Kind: raftstore.KindTask, ID: running.GetId()}
-	check := func(what string, ref raftstore.Ref, want bool) {
+	node := state.Ref{Kind: state.KindNode, ID: "a"}
+	task := state.Ref{Kind: state.KindTask, ID: running.GetId()}
+	check := func(what string, ref state.Ref, want bool) {
 		t.Helper()
 		if got := len(keysOf(w.State, ref)) > 0; got != want {
 			t.Errorf("%s wakes the scheduler: %v, want %v", what, got, want)

@@ -13,6 +13,7 @@ import (
 
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // New returns a store of one member in memory, which leads, with the timeouts
@@ -51,7 +52,7 @@ func Start() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 // Apply returns the state after one command with these changes, proposed a
 // second after the last one. It needs no raft and no goroutine. The test fails
 // when the command is refused.
-func Apply(t testing.TB, s *raftstore.State, changes ...*raftpb.Change) *raftstore.State {
+func Apply(t testing.TB, s *state.State, changes ...*raftpb.Change) *state.State {
 	t.Helper()
 	now := s.Time.Add(time.Second)
 	if s.Index == 0 {
@@ -61,7 +62,7 @@ func Apply(t testing.TB, s *raftstore.State, changes ...*raftpb.Change) *raftsto
 }
 
 // ApplyAt is Apply with the time of the proposal.
-func ApplyAt(t testing.TB, s *raftstore.State, now time.Time, changes ...*raftpb.Change) *raftstore.State {
+func ApplyAt(t testing.TB, s *state.State, now time.Time, changes ...*raftpb.Change) *state.State {
 	t.Helper()
 	next, err := TryAt(s, now, changes...)
 	if err != nil {
@@ -72,7 +73,7 @@ func ApplyAt(t testing.TB, s *raftstore.State, now time.Time, changes ...*raftpb
 
 // TryAt returns the state after one command, and why it was refused if it was.
 // The changes stay the caller's.
-func TryAt(s *raftstore.State, now time.Time, changes ...*raftpb.Change) (*raftstore.State, error) {
+func TryAt(s *state.State, now time.Time, changes ...*raftpb.Change) (*state.State, error) {
 	cmd := proto.CloneOf(&raftpb.Command{ProposedAt: timestamppb.New(now), Changes: changes})
 	next, out := s.Apply(s.Index+1, cmd)
 	return next, out.Err
@@ -80,7 +81,7 @@ func TryAt(s *raftstore.State, now time.Time, changes ...*raftpb.Change) (*rafts
 
 // State returns the state after one command with these changes on an empty
 // cluster.
-func State(t testing.TB, changes ...*raftpb.Change) *raftstore.State {
+func State(t testing.TB, changes ...*raftpb.Change) *state.State {
 	t.Helper()
-	return Apply(t, raftstore.NewState(), changes...)
+	return Apply(t, state.NewState(), changes...)
 }

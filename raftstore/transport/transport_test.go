@@ -14,6 +14,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/transport"
 )
 
@@ -94,7 +95,7 @@ func TestMembersOverConnections(t *testing.T) {
 			t.Errorf("m1 is known at %q", got)
 		}
 		for i := range 100 {
-			if err := ms[0].Propose(t.Context(), raftstore.PutNode(node(fmt.Sprintf("n%d", i)))); err != nil {
+			if err := ms[0].Propose(t.Context(), state.PutNode(node(fmt.Sprintf("n%d", i)))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -114,7 +115,7 @@ func TestMembersOverConnections(t *testing.T) {
 			t.Error("an acknowledged write is lost")
 		}
 		wire.unplug("")
-		if err := next.Propose(t.Context(), raftstore.PutNode(node("after"))); err != nil {
+		if err := next.Propose(t.Context(), state.PutNode(node("after"))); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second)

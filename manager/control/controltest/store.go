@@ -11,6 +11,7 @@ import (
 
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // Store is a state machine without raft: every proposal commits at once.
@@ -43,7 +44,7 @@ func (s *Store) Propose(_ context.Context, changes ...*raftpb.Change) error {
 		return fmt.Errorf("encode command: %w", err)
 	}
 	s.index++
-	out, _ := s.Apply(&raft.Log{Index: s.index, Type: raft.LogCommand, Data: data}).(raftstore.Outcome)
+	out, _ := s.Apply(&raft.Log{Index: s.index, Type: raft.LogCommand, Data: data}).(state.Outcome)
 	return out.Err
 }
 

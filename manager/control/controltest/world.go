@@ -14,12 +14,12 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // World is a cluster's state at a time.
 type World struct {
-	State *raftstore.State
+	State *state.State
 	Now   time.Time
 	// Changes counts what was applied.
 	Changes int
@@ -41,7 +41,7 @@ var _ TB = (*testing.T)(nil)
 // New returns the empty cluster on a day long ago.
 func New(t TB) *World {
 	return &World{
-		State: raftstore.NewState(), t: t, again: make(map[string]time.Time),
+		State: state.NewState(), t: t, again: make(map[string]time.Time),
 		Now: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 }
@@ -133,14 +133,14 @@ func (w *World) AddNode(id string, change ...func(*clusterpb.Node)) {
 	for _, f := range change {
 		f(n)
 	}
-	w.Apply(raftstore.PutNode(n))
-	w.Apply(raftstore.ObserveNode(&raftpb.ObserveNode{Id: id, Description: n.GetDescription(), Status: n.GetStatus()}))
+	w.Apply(state.PutNode(n))
+	w.Apply(state.ObserveNode(&raftpb.ObserveNode{Id: id, Description: n.GetDescription(), Status: n.GetStatus()}))
 }
 
 // SetNode says what is observed of a node.
-func (w *World) SetNode(id string, state clusterpb.NodeStatus_State) {
+func (w *World) SetNode(id string, to clusterpb.NodeStatus_State) {
 	w.t.Helper()
-	w.Apply(raftstore.ObserveNode(&raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{State: state}}))
+	w.Apply(state.ObserveNode(&raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{State: to}}))
 }
 
 // EditNode changes a node's spec.
@@ -149,7 +149,7 @@ func (w *World) EditNode(id string, change func(*clusterpb.NodeSpec)) {
 	old, _ := w.State.Node(id)
 	n := proto.CloneOf(old)
 	change(n.Spec)
-	w.Apply(raftstore.PutNode(n))
+	w.Apply(state.PutNode(n))
 }
 
 // Put creates or replaces a service as the control API does: by its present version.
@@ -163,7 +163,7 @@ func (w *World) Put(id string, change func(*clusterpb.ServiceSpec)) {
 		svc = proto.CloneOf(old)
 	}
 	change(svc.Spec)
-	w.Apply(raftstore.PutService(svc))
+	w.Apply(state.PutService(svc))
 }
 
 // Service returns a service that must exist.
@@ -177,10 +177,10 @@ func (w *World) Service(id string) *clusterpb.Service {
 }
 
 // Observe reports a task's state as its worker would, with an error for those that need one.
-func (w *World) Observe(t *clusterpb.Task, state clusterpb.TaskState) {
+func (w *World) Observe(t *clusterpb.Task, to clusterpb.TaskState) {
 	w.t.Helper()
-	status := &clusterpb.TaskStatus{State: state, At: timestamppb.New(w.Now)}
-	switch state {
+	status := &clusterpb.TaskStatus{State: to, At: timestamppb.New(w.Now)}
+	switch to {
 	case lifecycle.Failed:
 		status.Container = &clusterpb.ContainerStatus{ExitCode: 1}
 	case lifecycle.Rejected:
@@ -189,7 +189,7 @@ func (w *World) Observe(t *clusterpb.Task, state clusterpb.TaskState) {
 		lifecycle.Starting, lifecycle.Running, lifecycle.Complete, lifecycle.Shutdown, lifecycle.Remove, lifecycle.Orphaned,
 		clusterpb.TaskState_TASK_STATE_UNSPECIFIED:
 	}
-	w.Apply(raftstore.ObserveTask(t.GetId(), status))
+	w.Apply(state.ObserveTask(t.GetId(), status))
 }
 
 // Work lets perfect workers bring every assigned task to where it should be.
@@ -207,15 +207,15 @@ func (w *World) Work() (busy bool) {
 
 // Next is the state that a perfect worker reports for a task, in one step.
 func Next(t *clusterpb.Task, nodes func(string) (*clusterpb.Node, bool)) clusterpb.TaskState {
-	state := t.GetStatus().GetState()
+	observed := t.GetStatus().GetState()
 	n, ok := nodes(t.GetNodeId())
 	switch {
-	case !ok || n.GetStatus().GetState() != clusterpb.NodeStatus_STATE_READY || lifecycle.Ended(state):
-		return state
+	case !ok || n.GetStatus().GetState() != clusterpb.NodeStatus_STATE_READY || lifecycle.Ended(observed):
+		return observed
 	case t.GetDesired() >= lifecycle.Shutdown:
 		return lifecycle.Shutdown
-	case state < t.GetDesired():
+	case observed < t.GetDesired():
 		return t.GetDesired()
 	}
-	return state
+	return observed
 }

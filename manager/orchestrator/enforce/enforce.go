@@ -10,7 +10,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // Controller returns the enforcer. Its keys are nodes; id names new tasks.
@@ -19,7 +19,7 @@ func Controller(id func() string) *control.Controller {
 		Name:   "enforce",
 		Keys:   nodeIDs,
 		KeysOf: keysOf,
-		Plan: func(s *raftstore.State, key string, now time.Time) ([]*raftpb.Change, time.Duration) {
+		Plan: func(s *state.State, key string, now time.Time) ([]*raftpb.Change, time.Duration) {
 			n, ok := s.Node(key)
 			if !ok || !active(n) {
 				return nil, 0
@@ -29,7 +29,7 @@ func Controller(id func() string) *control.Controller {
 	}
 }
 
-func nodeIDs(s *raftstore.State) (ids []string) {
+func nodeIDs(s *state.State) (ids []string) {
 	for n := range s.Nodes() {
 		ids = append(ids, n.GetId())
 	}
@@ -38,15 +38,15 @@ func nodeIDs(s *raftstore.State) (ids []string) {
 
 // keysOf looks at a node when it changed, and when a task came to it: the
 // scheduler may have chosen it before it changed.
-func keysOf(s *raftstore.State, ref raftstore.Ref) []string {
+func keysOf(s *state.State, ref state.Ref) []string {
 	switch ref.Kind {
-	case raftstore.KindNode:
+	case state.KindNode:
 		return []string{ref.ID}
-	case raftstore.KindTask:
+	case state.KindTask:
 		if t, ok := s.Task(ref.ID); ok && t.GetStatus().GetState() == lifecycle.Assigned {
 			return []string{t.GetNodeId()}
 		}
-	case raftstore.KindCluster, raftstore.KindSecrets, raftstore.KindService:
+	case state.KindCluster, state.KindSecrets, state.KindService:
 	}
 	return nil
 }
@@ -59,7 +59,7 @@ func active(n *clusterpb.Node) bool {
 
 // enforcer looks at one node.
 type enforcer struct {
-	state *raftstore.State
+	state *state.State
 	node  *clusterpb.Node
 	id    func() string
 	now   time.Time

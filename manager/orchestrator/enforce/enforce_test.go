@@ -16,7 +16,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 func labels(zone string) func(*clusterpb.Node) {
@@ -103,7 +103,7 @@ func TestConstraints(t *testing.T) {
 		next := proto.CloneOf(old)
 		w.Now = w.Now.Add(time.Second)
 		next.Id, next.NodeId, next.CreatedAt, next.SpecVersion = w.ID(), "", nil, 99
-		w.Apply(raftstore.CreateTask(next))
+		w.Apply(state.CreateTask(next))
 		relabel(w, "b", "x")
 		relabel(w, "a", "z")
 		settle()
@@ -116,7 +116,7 @@ func TestConstraints(t *testing.T) {
 func TestResources(t *testing.T) {
 	w := controltest.New(t)
 	memory := func(n int64) { // what node a has
-		w.Apply(raftstore.ObserveNode(&raftpb.ObserveNode{Id: "a", Description: &clusterpb.NodeDescription{
+		w.Apply(state.ObserveNode(&raftpb.ObserveNode{Id: "a", Description: &clusterpb.NodeDescription{
 			Resources: &clusterpb.Resources{MemoryBytes: n},
 		}}))
 	}

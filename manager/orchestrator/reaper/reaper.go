@@ -12,7 +12,7 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // orphanAfter is how long a node may be down before its tasks are given up.
@@ -24,7 +24,7 @@ func Controller() *control.Controller {
 		Name:   "reaper",
 		Keys:   control.ServiceKeys,
 		KeysOf: keysOf,
-		Plan: func(s *raftstore.State, id string, now time.Time) ([]*raftpb.Change, time.Duration) {
+		Plan: func(s *state.State, id string, now time.Time) ([]*raftpb.Change, time.Duration) {
 			svc, _ := s.Service(id)
 			r := reaper{limit: limit(s.Cluster(), svc), nodes: s.Node, now: now}
 			var again time.Duration
@@ -46,8 +46,8 @@ func Controller() *control.Controller {
 	}
 }
 
-func keysOf(s *raftstore.State, ref raftstore.Ref) []string {
-	if ref.Kind == raftstore.KindCluster { // the limit may have changed
+func keysOf(s *state.State, ref state.Ref) []string {
+	if ref.Kind == state.KindCluster { // the limit may have changed
 		return control.ServiceKeys(s)
 	}
 	return control.ServicesOf(s, ref)
@@ -80,7 +80,7 @@ func (r reaper) end(t *clusterpb.Task) (*raftpb.Change, time.Duration) {
 		if stopped {
 			// Should its node come back, the full set of assignments, which
 			// lacks the task, tells it to stop the task.
-			return raftstore.DeleteTask(t.GetId()), 0
+			return state.DeleteTask(t.GetId()), 0
 		}
 		return nil, 0
 	}
@@ -103,13 +103,13 @@ func (r reaper) end(t *clusterpb.Task) (*raftpb.Change, time.Duration) {
 	return r.observe(t, lifecycle.Orphaned, "its node was down for "+orphanAfter.String()), 0
 }
 
-func (r reaper) observe(t *clusterpb.Task, state clusterpb.TaskState, err string) *raftpb.Change {
+func (r reaper) observe(t *clusterpb.Task, to clusterpb.TaskState, err string) *raftpb.Change {
 	status := proto.CloneOf(t.GetStatus())
 	if status == nil {
 		status = new(clusterpb.TaskStatus)
 	}
-	status.State, status.Message, status.Err, status.At = state, "", err, timestamppb.New(r.now)
-	return raftstore.ObserveTask(t.GetId(), status)
+	status.State, status.Message, status.Err, status.At = to, "", err, timestamppb.New(r.now)
+	return state.ObserveTask(t.GetId(), status)
 }
 
 // forget deletes the tasks of a slot that are beyond the limit and ended.
@@ -119,7 +119,7 @@ func (r reaper) forget(s slot.Slot) (changes []*raftpb.Change) {
 	}
 	for i, t := range s.Tasks {
 		if i >= r.limit && lifecycle.Ended(t.GetStatus().GetState()) {
-			changes = append(changes, raftstore.DeleteTask(t.GetId()))
+			changes = append(changes, state.DeleteTask(t.GetId()))
 		}
 	}
 	return changes

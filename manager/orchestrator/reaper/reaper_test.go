@@ -12,7 +12,7 @@ import (
 	"github.com/muster/muster/manager/control/controltest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // addTasks reads tasks, the oldest first, as SLOT:STATE[@NODE], with ! when
@@ -29,19 +29,19 @@ func addTasks(t *testing.T, w *controltest.World, text string) {
 		}
 		f, node, _ := strings.Cut(f, "@")
 		number, name, _ := strings.Cut(f, ":")
-		state, ok := lifecycle.Parse(name)
+		observed, ok := lifecycle.Parse(name)
 		if !ok {
 			t.Fatalf("task %q: no state %q", f, name)
 		}
 		task := &clusterpb.Task{
 			Id: fmt.Sprintf("t%d", i+1), ServiceId: "web", NodeId: node, Desired: desired,
 			CreatedAt: timestamppb.New(w.Now.Add(time.Duration(i) * time.Second)),
-			Status:    &clusterpb.TaskStatus{State: state},
+			Status:    &clusterpb.TaskStatus{State: observed},
 		}
 		if _, err := fmt.Sscan(number, &task.Slot); err != nil {
 			t.Fatalf("task %q: %v", f, err)
 		}
-		w.Apply(raftstore.CreateTask(task))
+		w.Apply(state.CreateTask(task))
 	}
 }
 
@@ -87,7 +87,7 @@ func TestReap(t *testing.T) {
 			w := controltest.New(t)
 			w.AddNode("a")
 			w.AddNode("down", func(n *clusterpb.Node) { n.Status.State = clusterpb.NodeStatus_STATE_DOWN })
-			w.Apply(raftstore.PutCluster(&clusterpb.Cluster{Id: "c", Spec: &clusterpb.ClusterSpec{TaskHistoryLimit: tt.limit}}))
+			w.Apply(state.PutCluster(&clusterpb.Cluster{Id: "c", Spec: &clusterpb.ClusterSpec{TaskHistoryLimit: tt.limit}}))
 			w.Put("web", func(s *clusterpb.ServiceSpec) {
 				s.Task.Restart = &clusterpb.RestartPolicy{MaxAttempts: tt.attempts}
 			})

@@ -9,7 +9,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // Controller returns the orchestrator. Its keys are services; id names new tasks.
@@ -18,7 +18,7 @@ func Controller(id func() string) *control.Controller {
 		Name:   "replicated",
 		Keys:   control.ServiceKeys,
 		KeysOf: control.ServicesOf,
-		Plan: func(s *raftstore.State, key string, now time.Time) ([]*raftpb.Change, time.Duration) {
+		Plan: func(s *state.State, key string, now time.Time) ([]*raftpb.Change, time.Duration) {
 			svc, ok := s.Service(key)
 			if !ok {
 				return removeAll(slices.Collect(s.TasksOf(key)), "its service was removed"), 0

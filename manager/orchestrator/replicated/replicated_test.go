@@ -15,7 +15,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // TestPlan writes tasks, the oldest of a slot first, as SLOT:STATE[@NODE],
@@ -133,12 +133,12 @@ func addTasks(t *testing.T, w *controltest.World, text string) {
 		}
 		f, task.NodeId, _ = strings.Cut(f, "@")
 		number, name, _ := strings.Cut(f, ":")
-		state, ok := lifecycle.Parse(name)
+		observed, ok := lifecycle.Parse(name)
 		if _, err := fmt.Sscan(number, &task.Slot); err != nil || !ok {
 			t.Fatalf("task %q: %v", f, err)
 		}
-		task.Status = &clusterpb.TaskStatus{State: state}
-		w.Apply(raftstore.CreateTask(task))
+		task.Status = &clusterpb.TaskStatus{State: observed}
+		w.Apply(state.CreateTask(task))
 	}
 }
 
@@ -166,7 +166,7 @@ func TestRemovedService(t *testing.T) {
 	w := world(t)
 	w.Put("web", func(*clusterpb.ServiceSpec) {})
 	addTasks(t, w, "1:running@a 2:failed@b 3:new")
-	w.Apply(raftstore.DeleteService("web"))
+	w.Apply(state.DeleteService("web"))
 	c := Controller(w.ID)
 	if !slices.Contains(c.Keys(w.State), "web") {
 		t.Fatal("a removed service with tasks is not a key")
@@ -201,9 +201,9 @@ func TestReplacementKeepsItsSpecWhileTheRolloutIsHeld(t *testing.T) {
 			first := w.Service("web").GetSpecVersion()
 			w.Put("web", func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "v2" })
 			svc := w.Service("web")
-			w.Apply(raftstore.SetUpdateStatus("web", svc.GetSpecVersion(), tt.status))
+			w.Apply(state.SetUpdateStatus("web", svc.GetSpecVersion(), tt.status))
 			old := slices.Collect(w.State.TasksOf("web"))[0]
-			w.Apply(raftstore.AssignTask(old.GetId(), "a", nil))
+			w.Apply(state.AssignTask(old.GetId(), "a", nil))
 			w.Observe(old, lifecycle.Failed)
 			w.Turn(c)
 			for task := range w.State.TasksOf("web") {

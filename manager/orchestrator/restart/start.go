@@ -10,7 +10,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // Controller starts held tasks when their time has come. Its keys are services.
@@ -19,7 +19,7 @@ func Controller() *control.Controller {
 		Name:   "start",
 		Keys:   control.ServiceKeys,
 		KeysOf: control.ServicesOf,
-		Plan: func(s *raftstore.State, id string, now time.Time) ([]*raftpb.Change, time.Duration) {
+		Plan: func(s *state.State, id string, now time.Time) ([]*raftpb.Change, time.Duration) {
 			var changes []*raftpb.Change
 			var again time.Duration
 			for t := range s.TasksOf(id) {
@@ -36,15 +36,15 @@ func Controller() *control.Controller {
 	}
 }
 
-// state is what start looks up.
-type state interface {
+// lookup is what start looks up.
+type lookup interface {
 	Task(id string) (*clusterpb.Task, bool)
 	Node(id string) (*clusterpb.Node, bool)
 }
 
 // start returns the change that a held task is due for, or how long its delay
 // still lasts.
-func start(t *clusterpb.Task, s state, now time.Time) (*raftpb.Change, time.Duration) {
+func start(t *clusterpb.Task, s lookup, now time.Time) (*raftpb.Change, time.Duration) {
 	if t.GetDesired() != lifecycle.Ready || lifecycle.Ended(t.GetStatus().GetState()) {
 		return nil, 0
 	}
@@ -67,5 +67,5 @@ func explain(t *clusterpb.Task) *raftpb.Change {
 	}
 	status := proto.CloneOf(t.GetStatus())
 	status.Err = t.GetDesiredReason()
-	return raftstore.ObserveTask(t.GetId(), status)
+	return state.ObserveTask(t.GetId(), status)
 }

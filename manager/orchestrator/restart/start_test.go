@@ -9,7 +9,7 @@ import (
 	"github.com/muster/muster/manager/control/controltest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 func TestStart(t *testing.T) {
@@ -41,10 +41,10 @@ func TestStart(t *testing.T) {
 			if tt.wait {
 				next.StartAfter = timestamppb.New(w.Now.Add(delay))
 			}
-			w.Apply(raftstore.CreateTask(next))
-			if state, ok := lifecycle.Parse(tt.old); ok {
-				w.Apply(raftstore.CreateTask(&clusterpb.Task{
-					Id: "old", ServiceId: "web", NodeId: tt.node, Desired: lifecycle.Shutdown, Status: &clusterpb.TaskStatus{State: state},
+			w.Apply(state.CreateTask(next))
+			if observed, ok := lifecycle.Parse(tt.old); ok {
+				w.Apply(state.CreateTask(&clusterpb.Task{
+					Id: "old", ServiceId: "web", NodeId: tt.node, Desired: lifecycle.Shutdown, Status: &clusterpb.TaskStatus{State: observed},
 				}))
 			}
 			w.Turn(Controller())
@@ -76,7 +76,7 @@ func TestStart(t *testing.T) {
 func TestPreparedTaskSaysWhatItWaitsFor(t *testing.T) {
 	w := controltest.New(t)
 	w.AddNode("a")
-	w.Apply(raftstore.CreateTask(&clusterpb.Task{
+	w.Apply(state.CreateTask(&clusterpb.Task{
 		Id: "t", ServiceId: "web", NodeId: "a", Desired: lifecycle.Ready, DesiredReason: "restarting in 30s",
 		StartAfter: timestamppb.New(w.Now.Add(30 * time.Second)),
 	}))

@@ -8,7 +8,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // Template is what new tasks of a slot are made from.
@@ -82,7 +82,7 @@ func HoldBack(t *clusterpb.Task) *clusterpb.Task {
 
 // Create is the change that adds a task.
 func Create(t *clusterpb.Task) *raftpb.Change {
-	return raftstore.CreateTask(t)
+	return state.CreateTask(t)
 }
 
 // Desire is the change that raises what is desired of a task; reason is shown to people.

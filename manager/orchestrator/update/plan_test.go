@@ -15,7 +15,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // TestPlan writes tasks, the oldest of a slot first, as SLOT:STATE, with a
@@ -127,7 +127,7 @@ func TestPlan(t *testing.T) {
 			if status.GetState() == 0 {
 				status.State = updating
 			}
-			w.Apply(raftstore.SetUpdateStatus("web", svc.GetSpecVersion(), status))
+			w.Apply(state.SetUpdateStatus("web", svc.GetSpecVersion(), status))
 			changes, _ := Controller(w.ID, time.Time{}).Plan(w.State, "web", w.Now)
 			w.Apply(changes...)
 			if got := strings.TrimSpace(format(changes)) + "; " + formatStatus(w.Service("web").GetUpdate()); got != tt.want {
@@ -170,12 +170,12 @@ func addTasks(t *testing.T, w *controltest.World, svc *clusterpb.Service, old ui
 			f, task.Desired, task.Hold = rest, lifecycle.Ready, true
 		}
 		number, name, _ := strings.Cut(f, ":")
-		state, ok := lifecycle.Parse(name)
+		observed, ok := lifecycle.Parse(name)
 		if _, err := fmt.Sscan(number, &task.Slot); err != nil || !ok {
 			t.Fatalf("task %q: %v", f, err)
 		}
-		task.Status = &clusterpb.TaskStatus{State: state, AppliedAt: timestamppb.New(w.Now)}
-		w.Apply(raftstore.CreateTask(task))
+		task.Status = &clusterpb.TaskStatus{State: observed, AppliedAt: timestamppb.New(w.Now)}
+		w.Apply(state.CreateTask(task))
 	}
 }
 

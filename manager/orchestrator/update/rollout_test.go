@@ -9,7 +9,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 func TestStopFirst(t *testing.T) {
@@ -273,7 +273,7 @@ func TestRollback(t *testing.T) {
 		history := svc.GetHistory()
 		svc.Spec = history[len(history)-1].GetSpec()
 		svc.Update = &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED}
-		s.Apply(raftstore.PutService(svc))
+		s.Apply(state.PutService(svc))
 		s.run()
 		s.expect(rollbackCompleted, "3 v1", "rollback completed")
 	})
@@ -409,8 +409,8 @@ func TestWhatDoesNotRoll(t *testing.T) {
 					t.Errorf("task %s was replaced", id)
 				}
 			}
-			if state := s.status().GetState(); state != completed && state != clusterpb.UpdateStatus_STATE_UNSPECIFIED {
-				t.Errorf("the rollout is %s", state)
+			if got := s.status().GetState(); got != completed && got != clusterpb.UpdateStatus_STATE_UNSPECIFIED {
+				t.Errorf("the rollout is %s", got)
 			}
 		})
 	}

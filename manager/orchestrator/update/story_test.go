@@ -20,7 +20,7 @@ import (
 	"github.com/muster/muster/manager/scheduler"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // story is a cluster of three nodes with one service and all controllers, on a
@@ -162,7 +162,7 @@ func (s *story) image(image string) {
 func (s *story) status() *clusterpb.UpdateStatus { return s.Service("web").GetUpdate() }
 
 // expect compares the state of the rollout, what serves, and the message.
-func (s *story) expect(state clusterpb.UpdateStatus_State, serving, message string) {
+func (s *story) expect(want clusterpb.UpdateStatus_State, serving, message string) {
 	s.t.Helper()
 	images := make(map[string]int)
 	for t := range s.State.TasksOf("web") {
@@ -175,8 +175,8 @@ func (s *story) expect(state clusterpb.UpdateStatus_State, serving, message stri
 		got = append(got, fmt.Sprintf("%d %s", n, image))
 	}
 	slices.SortFunc(got, func(a, b string) int { return strings.Compare(a[strings.Index(a, " "):], b[strings.Index(b, " "):]) })
-	if s.status().GetState() != state {
-		s.t.Errorf("rollout is %s (%s), want %s", s.status().GetState(), s.status().GetMessage(), state)
+	if s.status().GetState() != want {
+		s.t.Errorf("rollout is %s (%s), want %s", s.status().GetState(), s.status().GetMessage(), want)
 	}
 	if strings.Join(got, ", ") != serving {
 		s.t.Errorf("serving %s, want %s", strings.Join(got, ", "), serving)
@@ -203,7 +203,7 @@ func (s *story) steer(change func(*clusterpb.UpdateStatus)) {
 	s.t.Helper()
 	status := proto.CloneOf(s.status())
 	change(status)
-	s.Apply(raftstore.SetUpdateStatus("web", s.Service("web").GetSpecVersion(), status))
+	s.Apply(state.SetUpdateStatus("web", s.Service("web").GetSpecVersion(), status))
 }
 
 func resume(u *clusterpb.UpdateStatus) {

@@ -11,7 +11,7 @@ import (
 	"github.com/muster/muster/manager/orchestrator/slot"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // The states of a rollout under short names, to keep the rules readable.
@@ -37,7 +37,7 @@ func Controller(id func() string, since time.Time) *control.Controller {
 		Name:   "update",
 		Keys:   control.ServiceKeys,
 		KeysOf: control.ServicesOf,
-		Plan: func(s *raftstore.State, key string, now time.Time) ([]*raftpb.Change, time.Duration) {
+		Plan: func(s *state.State, key string, now time.Time) ([]*raftpb.Change, time.Duration) {
 			svc, ok := s.Service(key)
 			if !ok || svc.GetUpdate() == nil {
 				return nil, 0
@@ -154,9 +154,9 @@ func (p *planner) open() {
 func (p *planner) result() ([]*raftpb.Change, time.Duration) {
 	switch {
 	case p.back != nil:
-		return []*raftpb.Change{raftstore.RollBack(p.svc.GetId(), p.svc.GetSpecVersion(), p.status, p.back)}, p.again
+		return []*raftpb.Change{state.RollBack(p.svc.GetId(), p.svc.GetSpecVersion(), p.status, p.back)}, p.again
 	case !proto.Equal(p.status, p.svc.GetUpdate()):
-		status := raftstore.SetUpdateStatus(p.svc.GetId(), p.svc.GetSpecVersion(), p.status)
+		status := state.SetUpdateStatus(p.svc.GetId(), p.svc.GetSpecVersion(), p.status)
 		return append([]*raftpb.Change{status}, p.changes...), p.again
 	}
 	return p.changes, p.again

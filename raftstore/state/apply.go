@@ -1,4 +1,4 @@
-package raftstore
+package state
 
 import (
 	"fmt"
@@ -87,7 +87,7 @@ func (tx *tx) apply(c *raftpb.Change) error {
 		return tx.deleteNode(k.DeleteNode.GetId(), k.DeleteNode.GetExpiresAt())
 	default:
 		// A newer leader wrote this. Stop rather than drift; see DESIGN.md.
-		panic(fmt.Sprintf("raftstore: entry %d: unknown change %T", tx.index, k))
+		panic(fmt.Sprintf("raft entry %d: unknown change %T", tx.index, k))
 	}
 }
 

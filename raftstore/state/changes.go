@@ -1,4 +1,4 @@
-package raftstore
+package state
 
 import (
 	"google.golang.org/protobuf/types/known/timestamppb"

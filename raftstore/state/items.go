@@ -1,4 +1,4 @@
-package raftstore
+package state
 
 import (
 	"errors"
@@ -81,8 +81,8 @@ func restoreRow[T any](x *tableTx[T], what string, v T) error {
 	return nil
 }
 
-// refs names every object.
-func (s *State) refs() []Ref {
+// Refs names every object.
+func (s *State) Refs() []Ref {
 	var refs []Ref
 	if s.cluster != nil {
 		refs = append(refs, Ref{Kind: KindCluster})

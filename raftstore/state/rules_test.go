@@ -1,4 +1,4 @@
-package raftstore_test
+package state_test
 
 import (
 	"testing"
@@ -10,18 +10,18 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
 // Constructors that keep the tables of these tests readable.
 
 func cluster() *raftpb.Change {
-	return raftstore.PutCluster(&clusterpb.Cluster{Id: "c1", DataPathPort: 4789})
+	return state.PutCluster(&clusterpb.Cluster{Id: "c1", DataPathPort: 4789})
 }
 
 func node(id string) *raftpb.Change {
-	return raftstore.PutNode(&clusterpb.Node{Id: id, Role: clusterpb.NodeRole_NODE_ROLE_WORKER})
+	return state.PutNode(&clusterpb.Node{Id: id, Role: clusterpb.NodeRole_NODE_ROLE_WORKER})
 }
 
 func service(id, name string, ports ...*clusterpb.Port) *raftpb.Change {
@@ -29,7 +29,7 @@ func service(id, name string, ports ...*clusterpb.Port) *raftpb.Change {
 }
 
 func serviceAt(id, name string, version uint64, ports ...*clusterpb.Port) *raftpb.Change {
-	return raftstore.PutService(&clusterpb.Service{Id: id, Version: version, Spec: &clusterpb.ServiceSpec{
+	return state.PutService(&clusterpb.Service{Id: id, Version: version, Spec: &clusterpb.ServiceSpec{
 		Name:  name,
 		Task:  &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "nginx"}},
 		Ports: ports,
@@ -55,11 +55,11 @@ func target(n uint32, p *clusterpb.Port) *clusterpb.Port {
 }
 
 func task(id, serviceID string) *raftpb.Change {
-	return raftstore.CreateTask(&clusterpb.Task{Id: id, ServiceId: serviceID, Slot: 1, Desired: lifecycle.Running})
+	return state.CreateTask(&clusterpb.Task{Id: id, ServiceId: serviceID, Slot: 1, Desired: lifecycle.Running})
 }
 
-func observe(id string, state clusterpb.TaskState) *raftpb.Change {
-	return raftstore.ObserveTask(id, &clusterpb.TaskStatus{State: state})
+func observe(id string, to clusterpb.TaskState) *raftpb.Change {
+	return state.ObserveTask(id, &clusterpb.TaskStatus{State: to})
 }
 
 func changes(c ...*raftpb.Change) []*raftpb.Change { return c }
@@ -78,11 +78,11 @@ func TestRefusals(t *testing.T) {
 			errdefs.IsAlreadyExists, "the cluster exists already",
 		},
 		"cluster changed meanwhile": {
-			changes(cluster()), raftstore.PutCluster(&clusterpb.Cluster{Version: 7}),
+			changes(cluster()), state.PutCluster(&clusterpb.Cluster{Version: 7}),
 			errdefs.IsConflict, "the cluster was changed meanwhile: its version is 1, not 7",
 		},
 		"secrets changed before they were made": {
-			nil, raftstore.PutClusterSecrets(&clusterpb.ClusterSecrets{Version: 7}),
+			nil, state.PutClusterSecrets(&clusterpb.ClusterSecrets{Version: 7}),
 			errdefs.IsNotFound, "the secrets of the cluster is gone",
 		},
 		"service without a name": {
@@ -110,7 +110,7 @@ func TestRefusals(t *testing.T) {
 			errdefs.IsNotFound, "service web is gone",
 		},
 		"service removed twice": {
-			nil, raftstore.DeleteService("s1"),
+			nil, state.DeleteService("s1"),
 			errdefs.IsNotFound, "service s1 is gone",
 		},
 		"port taken": {
@@ -142,17 +142,17 @@ func TestRefusals(t *testing.T) {
 			errdefs.IsInvalidArgument, "a task needs an id",
 		},
 		"address in use": {
-			changes(node("n1"), task("t1", "s1"), task("t2", "s1"), raftstore.AssignTask("t1", "n1", []string{"10.0.0.2"})),
-			raftstore.AssignTask("t2", "n1", []string{"10.0.0.2"}),
+			changes(node("n1"), task("t1", "s1"), task("t2", "s1"), state.AssignTask("t1", "n1", []string{"10.0.0.2"})),
+			state.AssignTask("t2", "n1", []string{"10.0.0.2"}),
 			errdefs.IsConflict, "address 10.0.0.2 is in use by task t1",
 		},
 		"address in use, in another form": {
-			changes(node("n1"), task("t1", "s1"), task("t2", "s1"), raftstore.AssignTask("t1", "n1", []string{"fd00::2"})),
-			raftstore.AssignTask("t2", "n1", []string{"fd00:0::0:2"}),
+			changes(node("n1"), task("t1", "s1"), task("t2", "s1"), state.AssignTask("t1", "n1", []string{"fd00::2"})),
+			state.AssignTask("t2", "n1", []string{"fd00:0::0:2"}),
 			errdefs.IsConflict, "address fd00::2 is in use by task t1",
 		},
 		"address that is none": {
-			changes(node("n1"), task("t1", "s1")), raftstore.AssignTask("t1", "n1", []string{"10.0.0.2/24"}),
+			changes(node("n1"), task("t1", "s1")), state.AssignTask("t1", "n1", []string{"10.0.0.2/24"}),
 			errdefs.IsInvalidArgument, `task t1: "10.0.0.2/24" is not an IP address`,
 		},
 		"node without an id": {
@@ -164,22 +164,22 @@ func TestRefusals(t *testing.T) {
 			errdefs.IsAlreadyExists, "node n1 exists already",
 		},
 		"node gone": {
-			nil, raftstore.DeleteNode("n1", expiry),
+			nil, state.DeleteNode("n1", expiry),
 			errdefs.IsNotFound, "node n1 is gone",
 		},
 		"removed node comes back": {
-			changes(cluster(), node("n1"), raftstore.DeleteNode("n1", expiry)), node("n1"),
+			changes(cluster(), node("n1"), state.DeleteNode("n1", expiry)), node("n1"),
 			errdefs.IsFailedPrecondition, "node n1 was removed from the cluster: it can only join anew",
 		},
 		"progress of a rollout made from an older one": {
 			changes(service("s1", "web")),
-			raftstore.SetUpdateStatus("s1", 1, &clusterpb.UpdateStatus{Version: 5}),
+			state.SetUpdateStatus("s1", 1, &clusterpb.UpdateStatus{Version: 5}),
 			errdefs.IsConflict, "the rollout of service web moved on meanwhile",
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := raftstore.NewState()
+			s := state.NewState()
 			if len(tt.before) > 0 {
 				s = storetest.Apply(t, s, tt.before...)
 			}
@@ -201,43 +201,43 @@ func TestRefusals(t *testing.T) {
 // TestOvertaken holds the statements that are skipped: nothing may change and
 // nobody may be woken.
 func TestOvertaken(t *testing.T) {
-	running := changes(node("n1"), task("t1", "s1"), raftstore.AssignTask("t1", "n1", nil), observe("t1", lifecycle.Running))
+	running := changes(node("n1"), task("t1", "s1"), state.AssignTask("t1", "n1", nil), observe("t1", lifecycle.Running))
 	tests := map[string]struct {
 		before []*raftpb.Change
 		change *raftpb.Change
 	}{
 		"task exists":                   {running, task("t1", "s1")},
-		"assign a task that is gone":    {changes(node("n1")), raftstore.AssignTask("t1", "n1", nil)},
-		"assign twice":                  {running, raftstore.AssignTask("t1", "n1", nil)},
-		"assign to a node that is gone": {changes(task("t1", "s1")), raftstore.AssignTask("t1", "n1", nil)},
+		"assign a task that is gone":    {changes(node("n1")), state.AssignTask("t1", "n1", nil)},
+		"assign twice":                  {running, state.AssignTask("t1", "n1", nil)},
+		"assign to a node that is gone": {changes(task("t1", "s1")), state.AssignTask("t1", "n1", nil)},
 		"assign what is not wanted": {
-			changes(node("n1"), task("t1", "s1"), raftstore.SetDesired("t1", lifecycle.Shutdown)),
-			raftstore.AssignTask("t1", "n1", nil),
+			changes(node("n1"), task("t1", "s1"), state.SetDesired("t1", lifecycle.Shutdown)),
+			state.AssignTask("t1", "n1", nil),
 		},
-		"desired as high already":        {running, raftstore.SetDesired("t1", lifecycle.Running)},
-		"desired lower":                  {running, raftstore.SetDesired("t1", lifecycle.Ready)},
-		"desired of a task that is gone": {nil, raftstore.SetDesired("t1", lifecycle.Ready)},
+		"desired as high already":        {running, state.SetDesired("t1", lifecycle.Running)},
+		"desired lower":                  {running, state.SetDesired("t1", lifecycle.Ready)},
+		"desired of a task that is gone": {nil, state.SetDesired("t1", lifecycle.Ready)},
 		"observed before":                {running, observe("t1", lifecycle.Starting)},
 		"observed as known":              {running, observe("t1", lifecycle.Running)},
 		"observed after the end":         {append(running, observe("t1", lifecycle.Failed)), observe("t1", lifecycle.Orphaned)},
 		"observed no state":              {running, observe("t1", 0)},
 		"observed a task that is gone":   {nil, observe("t1", lifecycle.Running)},
-		"task is gone":                   {nil, raftstore.DeleteTask("t1")},
+		"task is gone":                   {nil, state.DeleteTask("t1")},
 		"rollout of a service that is gone": {
-			nil, raftstore.SetUpdateStatus("s1", 1, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED}),
+			nil, state.SetUpdateStatus("s1", 1, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED}),
 		},
 		"rollout of another spec": {
-			changes(service("s1", "web")), raftstore.SetUpdateStatus("s1", 9, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED}),
+			changes(service("s1", "web")), state.SetUpdateStatus("s1", 9, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED}),
 		},
-		"observed a node that is gone": {nil, raftstore.ObserveNode(&raftpb.ObserveNode{Id: "n1", RaftAddr: "x"})},
+		"observed a node that is gone": {nil, state.ObserveNode(&raftpb.ObserveNode{Id: "n1", RaftAddr: "x"})},
 		"observed nothing new of a node": {
-			changes(raftstore.PutNode(&clusterpb.Node{Id: "n1", RaftAddr: "x"})),
-			raftstore.ObserveNode(&raftpb.ObserveNode{Id: "n1", RaftAddr: "x"}),
+			changes(state.PutNode(&clusterpb.Node{Id: "n1", RaftAddr: "x"})),
+			state.ObserveNode(&raftpb.ObserveNode{Id: "n1", RaftAddr: "x"}),
 		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := raftstore.NewState()
+			s := state.NewState()
 			if len(tt.before) > 0 {
 				s = storetest.Apply(t, s, tt.before...)
 			}
@@ -248,7 +248,7 @@ func TestOvertaken(t *testing.T) {
 			if out.Err != nil || len(out.Touched) != 0 {
 				t.Errorf("err %v, touched %v", out.Err, out.Touched)
 			}
-			if a, b := content(t, s), content(t, next); a != b {
+			if a, b := storetest.Content(t, s), storetest.Content(t, next); a != b {
 				t.Errorf("state changed from\n%s\nto\n%s", a, b)
 			}
 		})

@@ -1,4 +1,4 @@
-package raftstore_test
+package storetest
 
 import (
 	"bytes"
@@ -8,23 +8,23 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
-// snapshot returns the state's snapshot.
-func snapshot(t testing.TB, s *raftstore.State) []byte {
+// Snapshot returns the state's snapshot.
+func Snapshot(t testing.TB, s *state.State) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := raftstore.WriteSnapshot(&b, s); err != nil {
+	if err := state.WriteSnapshot(&b, s); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
 }
 
-// content writes every object of a state as text; index and time are left out.
-func content(t testing.TB, s *raftstore.State) string {
+// Content writes every object of a state as text; index and time are left out.
+func Content(t testing.TB, s *state.State) string {
 	t.Helper()
-	r := bytes.NewReader(snapshot(t, s))
+	r := bytes.NewReader(Snapshot(t, s))
 	var header raftpb.SnapshotHeader
 	if err := protodelim.UnmarshalFrom(r, &header); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package raftstore_test
+package state_test
 
 import (
 	"fmt"
@@ -13,21 +13,21 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
 // edit proposes a change of the spec of service s1 as a user would: read, change,
 // write with the version read.
-func edit(t *testing.T, s *raftstore.State, f func(*clusterpb.Service)) *raftstore.State {
+func edit(t *testing.T, s *state.State, f func(*clusterpb.Service)) *state.State {
 	t.Helper()
 	svc := proto.CloneOf(get(t, s))
 	f(svc)
-	return storetest.Apply(t, s, raftstore.PutService(svc))
+	return storetest.Apply(t, s, state.PutService(svc))
 }
 
 // get returns service s1.
-func get(t *testing.T, s *raftstore.State) *clusterpb.Service {
+func get(t *testing.T, s *state.State) *clusterpb.Service {
 	t.Helper()
 	svc, ok := s.Service("s1")
 	if !ok {
@@ -118,29 +118,29 @@ func TestWriterMayCallAnUpdateARollback(t *testing.T) {
 	}
 }
 
-func status(state clusterpb.UpdateStatus_State, version uint64) *clusterpb.UpdateStatus {
-	return &clusterpb.UpdateStatus{State: state, Version: version}
+func status(s clusterpb.UpdateStatus_State, version uint64) *clusterpb.UpdateStatus {
+	return &clusterpb.UpdateStatus{State: s, Version: version}
 }
 
 func TestProgressDoesNotDisturbWhoEditsTheSpec(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"))
 	s = edit(t, s, setImage("nginx:2"))
 	read := proto.CloneOf(get(t, s))
-	s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)))
+	s = storetest.Apply(t, s, state.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)))
 	if got := get(t, s); got.GetVersion() != read.GetVersion() || got.GetUpdate().GetVersion() != 3 {
 		t.Errorf("version %d, update version %d; want %d and 3", got.GetVersion(), got.GetUpdate().GetVersion(), read.GetVersion())
 	}
 	setReplicas(5)(read)
-	storetest.Apply(t, s, raftstore.PutService(read))
+	storetest.Apply(t, s, state.PutService(read))
 }
 
 func TestPauseIsNotOverwrittenByOlderProgress(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"), task("t1", "s1"))
 	s = edit(t, s, setImage("nginx:2"))
-	s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_PAUSED, 2)))
+	s = storetest.Apply(t, s, state.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_PAUSED, 2)))
 	next, err := storetest.TryAt(s, s.Time,
-		raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)),
-		raftstore.DeleteTask("t1"))
+		state.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)),
+		state.DeleteTask("t1"))
 	if err == nil {
 		t.Error("older progress was taken")
 	}
@@ -148,7 +148,7 @@ func TestPauseIsNotOverwrittenByOlderProgress(t *testing.T) {
 		t.Error("the step that went with older progress was taken")
 	}
 	// Version 0 is for who means it whatever is there.
-	s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 0)))
+	s = storetest.Apply(t, s, state.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 0)))
 	if got := get(t, s).GetUpdate().GetState(); got != clusterpb.UpdateStatus_STATE_UPDATING {
 		t.Errorf("state %v", got)
 	}
@@ -158,7 +158,7 @@ func TestRollBack(t *testing.T) {
 	s := storetest.State(t, service("s1", "web", ingress(0)))
 	s = edit(t, s, setImage("nginx:2"))
 	first := get(t, s).GetHistory()[0].GetSpec()
-	s = storetest.Apply(t, s, raftstore.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))
+	s = storetest.Apply(t, s, state.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))
 	svc := get(t, s)
 	if svc.GetSpecVersion() != 3 || svc.GetVersion() != 3 || svc.GetSpec().GetTask().GetContainer().GetImage() != "nginx" {
 		t.Errorf("got %v", svc)
@@ -179,7 +179,7 @@ func TestRollBackToAPortGivenAwayPauses(t *testing.T) {
 	first := get(t, s).GetSpec()
 	s = edit(t, s, func(svc *clusterpb.Service) { svc.Spec.Ports = nil })
 	s = storetest.Apply(t, s, service("s2", "db", ingress(8111)))
-	s = storetest.Apply(t, s, raftstore.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))
+	s = storetest.Apply(t, s, state.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))
 	svc := get(t, s)
 	if svc.GetSpecVersion() != 2 || len(svc.GetSpec().GetPorts()) != 0 {
 		t.Errorf("the spec was replaced: %v", svc)
@@ -222,16 +222,16 @@ func TestPromotion(t *testing.T) {
 				if f, next.Canary = strings.CutPrefix(f, "c"); next.GetCanary() {
 					next.SpecVersion = get(t, s).GetSpecVersion()
 				}
-				number, state, _ := strings.Cut(f, ":")
+				number, name, _ := strings.Cut(f, ":")
 				if _, err := fmt.Sscan(number, &next.Slot); err != nil {
 					t.Fatal(err)
 				}
-				observed, _ := lifecycle.Parse(state)
+				observed, _ := lifecycle.Parse(name)
 				next.Status = &clusterpb.TaskStatus{State: observed}
-				s = storetest.Apply(t, s, raftstore.CreateTask(next))
+				s = storetest.Apply(t, s, state.CreateTask(next))
 			}
-			s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, &clusterpb.UpdateStatus{Slots: 2}))
-			s = storetest.Apply(t, s, raftstore.SetUpdateStatus("s1", 2, &clusterpb.UpdateStatus{Slots: 2, Promoted: true}))
+			s = storetest.Apply(t, s, state.SetUpdateStatus("s1", 2, &clusterpb.UpdateStatus{Slots: 2}))
+			s = storetest.Apply(t, s, state.SetUpdateStatus("s1", 2, &clusterpb.UpdateStatus{Slots: 2, Promoted: true}))
 			var got []string
 			for task := range s.Tasks() {
 				got = append(got, fmt.Sprintf("%d:%s", task.GetSlot(), lifecycle.Name(task.GetDesired())))
@@ -307,7 +307,7 @@ func TestPublishedPorts(t *testing.T) {
 
 func TestPublishedPortsStay(t *testing.T) {
 	s := storetest.State(t, service("s2", "a", ingress(0)), service("s1", "web", ingress(0)))
-	s = storetest.Apply(t, s, raftstore.DeleteService("s2")) // frees 30000
+	s = storetest.Apply(t, s, state.DeleteService("s2")) // frees 30000
 	s = edit(t, s, setReplicas(3))
 	if got := get(t, s).GetPorts()[0].GetPublished(); got != 30001 {
 		t.Errorf("published on %d, want 30001 as before", got)
@@ -330,7 +330,7 @@ func TestPublishedBy(t *testing.T) {
 	if svc, ok := s.PublishedBy(clusterpb.Port_PROTOCOL_TCP, 9100); ok {
 		t.Errorf("9100/tcp, of mode host, is published by %v", svc)
 	}
-	s = storetest.Apply(t, s, raftstore.DeleteService("s1"))
+	s = storetest.Apply(t, s, state.DeleteService("s1"))
 	if svc, ok := s.PublishedBy(clusterpb.Port_PROTOCOL_TCP, 80); ok {
 		t.Errorf("80/tcp of a removed service is published by %v", svc)
 	}

@@ -1,4 +1,4 @@
-package raftstore_test
+package state_test
 
 import (
 	"fmt"
@@ -9,28 +9,28 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
 // request applies changes as a user's request.
-func request(s *raftstore.State, id string, now time.Time, c ...*raftpb.Change) (*raftstore.State, raftstore.Outcome) {
+func request(s *state.State, id string, now time.Time, c ...*raftpb.Change) (*state.State, state.Outcome) {
 	return s.Apply(s.Index+1, &raftpb.Command{ProposedAt: timestamppb.New(now), RequestId: id, Changes: c})
 }
 
 func TestRepeatedRequestIsAnsweredAlike(t *testing.T) {
-	s := raftstore.NewState()
+	s := state.NewState()
 	now := storetest.Start()
 	s, out := request(s, "r1", now, service("s1", "web"))
 	if out.Err != nil || out.ObjectID != "s1" {
 		t.Fatalf("first: %+v", out)
 	}
-	before := content(t, s)
+	before := storetest.Content(t, s)
 	s, out = request(s, "r1", now.Add(time.Minute), service("s1", "web"))
 	if out.Err != nil || out.ObjectID != "s1" || len(out.Touched) != 0 {
 		t.Errorf("again: %+v", out)
 	}
-	if after := content(t, s); after != before || s.Index != 2 {
+	if after := storetest.Content(t, s); after != before || s.Index != 2 {
 		t.Errorf("index %d, state\n%s\nwant\n%s", s.Index, after, before)
 	}
 	// Without an id, or with another, it is a second request.
@@ -49,15 +49,15 @@ func TestRefusedRequestStaysRefused(t *testing.T) {
 		t.Fatalf("first: %v", first.Err)
 	}
 	// The name is free now, but the user was told that it was not.
-	s = storetest.Apply(t, s, raftstore.DeleteService("s1"))
+	s = storetest.Apply(t, s, state.DeleteService("s1"))
 	s, again := request(s, "r1", now, node("n1"), service("s2", "web"))
 	if !errdefs.IsAlreadyExists(again.Err) || again.Err.Error() != first.Err.Error() {
 		t.Errorf("again: %v", again.Err)
 	}
-	if r, ok := s.Applied("r1"); !ok || !errdefs.IsAlreadyExists(raftstore.AppliedError(r)) {
+	if r, ok := s.Applied("r1"); !ok || !errdefs.IsAlreadyExists(state.AppliedError(r)) {
 		t.Errorf("applied: %v", r)
 	}
-	if got := content(t, s); got == "" {
+	if got := storetest.Content(t, s); got == "" {
 		t.Error("the request was not kept")
 	}
 	if _, ok := s.Node("n1"); ok {
@@ -66,17 +66,17 @@ func TestRefusedRequestStaysRefused(t *testing.T) {
 }
 
 func TestOutcomeNamesTheFirstServiceOrNode(t *testing.T) {
-	_, out := request(raftstore.NewState(), "r1", storetest.Start(), task("t1", "s1"), node("n1"), service("s1", "web"))
+	_, out := request(state.NewState(), "r1", storetest.Start(), task("t1", "s1"), node("n1"), service("s1", "web"))
 	if out.ObjectID != "n1" {
 		t.Errorf("object %q, want n1", out.ObjectID)
 	}
 }
 
 func TestRequestsAreForgottenByNumberAndTime(t *testing.T) {
-	s := raftstore.NewState()
+	s := state.NewState()
 	now := storetest.Start()
 	do := func(n int, at time.Time) {
-		s, _ = request(s, fmt.Sprintf("r%d", n), at, raftstore.DeleteTask("none"))
+		s, _ = request(s, fmt.Sprintf("r%d", n), at, state.DeleteTask("none"))
 	}
 	known := func(n int) bool {
 		_, ok := s.Applied(fmt.Sprintf("r%d", n))

@@ -1,7 +1,6 @@
-package raftstore_test
+package state_test
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -12,7 +11,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -36,23 +35,23 @@ func TestTaskLife(t *testing.T) {
 	}
 	check(want)
 
-	s = storetest.Apply(t, s, raftstore.AssignTask("t1", "n1", []string{"10.0.0.2", "fd00::2"}))
+	s = storetest.Apply(t, s, state.AssignTask("t1", "n1", []string{"10.0.0.2", "fd00::2"}))
 	want.Version, want.NodeId, want.Addresses = 2, "n1", []string{"10.0.0.2", "fd00::2"}
 	want.Status = &clusterpb.TaskStatus{State: lifecycle.Assigned, At: at(1), AppliedAt: at(1)}
 	check(want)
 
 	// The worker's clock is not the leader's; a state keeps the time it began.
-	s = storetest.Apply(t, s, raftstore.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Preparing, At: at(500), Message: "pulling"}))
-	s = storetest.Apply(t, s, raftstore.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Preparing, At: at(501), Message: "42 %"}))
+	s = storetest.Apply(t, s, state.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Preparing, At: at(500), Message: "pulling"}))
+	s = storetest.Apply(t, s, state.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Preparing, At: at(501), Message: "42 %"}))
 	want.Version = 4
 	want.Status = &clusterpb.TaskStatus{State: lifecycle.Preparing, At: at(501), AppliedAt: at(2), Message: "42 %"}
 	check(want)
 
-	s = storetest.Apply(t, s, raftstore.SetDesired("t1", lifecycle.Shutdown))
+	s = storetest.Apply(t, s, state.SetDesired("t1", lifecycle.Shutdown))
 	want.Version, want.Desired, want.DesiredIndex, want.DesiredAt = 5, lifecycle.Shutdown, 5, at(4)
 	check(want)
 
-	s = storetest.Apply(t, s, raftstore.DeleteTask("t1"))
+	s = storetest.Apply(t, s, state.DeleteTask("t1"))
 	if _, ok := s.Task("t1"); ok {
 		t.Error("the task is still there")
 	}
@@ -61,11 +60,11 @@ func TestTaskLife(t *testing.T) {
 func TestTaskIndexes(t *testing.T) {
 	s := storetest.State(t, node("n1"), node("n2"),
 		task("t1", "s1"), task("t2", "s1"), task("t3", "s2"), task("t4", "s2"), task("t5", "s2"),
-		raftstore.AssignTask("t1", "n1", []string{"10.0.0.1"}),
-		raftstore.AssignTask("t2", "n2", []string{"10.0.0.2"}),
-		raftstore.AssignTask("t3", "n1", []string{"10.0.0.3"}),
+		state.AssignTask("t1", "n1", []string{"10.0.0.1"}),
+		state.AssignTask("t2", "n2", []string{"10.0.0.2"}),
+		state.AssignTask("t3", "n1", []string{"10.0.0.3"}),
 		observe("t3", lifecycle.Failed),
-		raftstore.SetDesired("t4", lifecycle.Remove),
+		state.SetDesired("t4", lifecycle.Remove),
 	)
 	ids := func(tasks func(func(*clusterpb.Task) bool)) (ids []string) {
 		for t := range tasks {
@@ -90,7 +89,7 @@ func TestTaskIndexes(t *testing.T) {
 		t.Error("AddressUsed does not agree with Addresses")
 	}
 	// Free again once its task has ended.
-	s = storetest.Apply(t, s, raftstore.AssignTask("t5", "n2", []string{"10.0.0.3"}))
+	s = storetest.Apply(t, s, state.AssignTask("t5", "n2", []string{"10.0.0.3"}))
 	check("addresses", []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, slices.Collect(s.Addresses()))
 }
 
@@ -98,8 +97,8 @@ func TestTasksShareTheSpecOfTheirService(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"))
 	spec := &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "nginx"}}
 	s = storetest.Apply(t, s,
-		raftstore.CreateTask(&clusterpb.Task{Id: "t1", ServiceId: "s1", Spec: spec}),
-		raftstore.CreateTask(&clusterpb.Task{Id: "t2", ServiceId: "s1", Spec: &clusterpb.TaskSpec{ForceUpdate: 1}}))
+		state.CreateTask(&clusterpb.Task{Id: "t1", ServiceId: "s1", Spec: spec}),
+		state.CreateTask(&clusterpb.Task{Id: "t2", ServiceId: "s1", Spec: &clusterpb.TaskSpec{ForceUpdate: 1}}))
 	s = storetest.Apply(t, s, observe("t1", lifecycle.Pending))
 	t1, _ := s.Task("t1")
 	if t1.GetSpec() != get(t, s).GetSpec().GetTask() {
@@ -108,8 +107,4 @@ func TestTasksShareTheSpecOfTheirService(t *testing.T) {
 	if t2, _ := s.Task("t2"); t2.GetSpec().GetForceUpdate() != 1 {
 		t.Error("a task lost its own spec")
 	}
-}
-
-func statusMessage(n uint64) *clusterpb.TaskStatus {
-	return &clusterpb.TaskStatus{State: lifecycle.Preparing, Message: fmt.Sprint(n)}
 }

@@ -1,4 +1,4 @@
-package raftstore_test
+package state_test
 
 import (
 	"fmt"
@@ -13,11 +13,11 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
-func index(t *testing.T, s *raftstore.State, id string) uint32 {
+func index(t *testing.T, s *state.State, id string) uint32 {
 	t.Helper()
 	n, ok := s.Node(id)
 	if !ok {
@@ -29,7 +29,7 @@ func index(t *testing.T, s *raftstore.State, id string) uint32 {
 func TestNodeIndexIsNotGivenAgainSoon(t *testing.T) {
 	never := timestamppb.New(storetest.Start())
 	s := storetest.State(t, cluster(), node("a"), node("b"))
-	s = storetest.Apply(t, s, raftstore.DeleteNode("a", never), node("c"))
+	s = storetest.Apply(t, s, state.DeleteNode("a", never), node("c"))
 	if got := index(t, s, "c"); got != 3 {
 		t.Errorf("index %d, want 3", got)
 	}
@@ -49,7 +49,7 @@ func TestNodeIndexWraps(t *testing.T) {
 	if !errdefs.IsResourceExhausted(err) {
 		t.Errorf("one too many: %v", err)
 	}
-	s = storetest.Apply(t, s, raftstore.DeleteNode("n7", nil), raftstore.DeleteNode("n5", nil))
+	s = storetest.Apply(t, s, state.DeleteNode("n7", nil), state.DeleteNode("n5", nil))
 	s = storetest.Apply(t, s, node("more"))
 	if got := index(t, s, "more"); got != 5 {
 		t.Errorf("index %d, want the lowest free, 5", got)
@@ -62,7 +62,7 @@ func TestNodeIndexWraps(t *testing.T) {
 
 func TestPutNodeAndObserveNodeMindTheirOwn(t *testing.T) {
 	s := storetest.State(t, cluster(), node("n1"))
-	s = storetest.Apply(t, s, raftstore.ObserveNode(&raftpb.ObserveNode{
+	s = storetest.Apply(t, s, state.ObserveNode(&raftpb.ObserveNode{
 		Id:          "n1",
 		Description: &clusterpb.NodeDescription{Hostname: "h1"},
 		Status:      &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY},
@@ -70,11 +70,11 @@ func TestPutNodeAndObserveNodeMindTheirOwn(t *testing.T) {
 	}))
 	ready := timestamppb.New(s.Time)
 	spec := &clusterpb.NodeSpec{Availability: clusterpb.NodeSpec_AVAILABILITY_DRAIN}
-	s = storetest.Apply(t, s, raftstore.PutNode(&clusterpb.Node{
+	s = storetest.Apply(t, s, state.PutNode(&clusterpb.Node{
 		Id: "n1", Version: 1, Spec: spec, Role: clusterpb.NodeRole_NODE_ROLE_MANAGER, RaftAddr: "10.0.0.1:2377",
 		Description: &clusterpb.NodeDescription{Hostname: "forged"}, Index: 99,
 	}))
-	s = storetest.Apply(t, s, raftstore.ObserveNode(&raftpb.ObserveNode{
+	s = storetest.Apply(t, s, state.ObserveNode(&raftpb.ObserveNode{
 		Id:     "n1",
 		Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY, Message: "still"},
 		Images: &raftpb.NodeImages{},
@@ -95,14 +95,14 @@ func TestPutNodeAndObserveNodeMindTheirOwn(t *testing.T) {
 func TestDeleteNodeOrphansItsTasks(t *testing.T) {
 	s := storetest.State(t, cluster(), node("n1"), node("n2"),
 		task("t1", "s1"), task("t2", "s1"), task("t3", "s1"),
-		raftstore.AssignTask("t1", "n1", []string{"10.0.0.1"}),
-		raftstore.AssignTask("t2", "n1", nil),
-		raftstore.AssignTask("t3", "n2", nil),
-		raftstore.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Running, Container: &clusterpb.ContainerStatus{Id: "c1"}}),
+		state.AssignTask("t1", "n1", []string{"10.0.0.1"}),
+		state.AssignTask("t2", "n1", nil),
+		state.AssignTask("t3", "n2", nil),
+		state.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Running, Container: &clusterpb.ContainerStatus{Id: "c1"}}),
 		observe("t2", lifecycle.Complete),
-		raftstore.ObserveNode(&raftpb.ObserveNode{Id: "n1", Description: &clusterpb.NodeDescription{Hostname: "h1"}}),
+		state.ObserveNode(&raftpb.ObserveNode{Id: "n1", Description: &clusterpb.NodeDescription{Hostname: "h1"}}),
 	)
-	s = storetest.Apply(t, s, raftstore.DeleteNode("n1", timestamppb.New(storetest.Start())))
+	s = storetest.Apply(t, s, state.DeleteNode("n1", timestamppb.New(storetest.Start())))
 	now := timestamppb.New(s.Time)
 	t1, _ := s.Task("t1")
 	want := &clusterpb.TaskStatus{
@@ -124,8 +124,8 @@ func TestDeleteNodeOrphansItsTasks(t *testing.T) {
 func TestRemovedNodesAreForgottenOnceExpired(t *testing.T) {
 	s := storetest.State(t, cluster(), node("a"), node("b"))
 	soon, late := storetest.Start().Add(time.Minute), storetest.Start().Add(time.Hour)
-	s = storetest.Apply(t, s, raftstore.DeleteNode("a", timestamppb.New(soon)))
-	s = storetest.ApplyAt(t, s, soon.Add(time.Second), raftstore.DeleteNode("b", timestamppb.New(late)))
+	s = storetest.Apply(t, s, state.DeleteNode("a", timestamppb.New(soon)))
+	s = storetest.ApplyAt(t, s, soon.Add(time.Second), state.DeleteNode("b", timestamppb.New(late)))
 	want := []*clusterpb.RemovedNode{{Id: "b", ExpiresAt: timestamppb.New(late)}}
 	if d := cmp.Diff(want, s.Cluster().GetRemovedNodes(), protocmp.Transform()); d != "" {
 		t.Errorf("removed (-want +got):\n%s", d)
@@ -138,8 +138,8 @@ func TestRemovedNodesAreForgottenOnceExpired(t *testing.T) {
 
 func TestPutClusterKeepsWhatIsFixed(t *testing.T) {
 	s := storetest.State(t, cluster(), node("a"), node("b"))
-	s = storetest.Apply(t, s, raftstore.DeleteNode("a", timestamppb.New(storetest.Start().Add(time.Hour))))
-	s = storetest.Apply(t, s, raftstore.PutCluster(&clusterpb.Cluster{
+	s = storetest.Apply(t, s, state.DeleteNode("a", timestamppb.New(storetest.Start().Add(time.Hour))))
+	s = storetest.Apply(t, s, state.PutCluster(&clusterpb.Cluster{
 		Id: "c2", Version: 1, DataPathPort: 1, RootCa: []byte("ca"), LastNodeIndex: 9,
 	}))
 	got := s.Cluster()

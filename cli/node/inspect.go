@@ -8,6 +8,7 @@ import (
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/noun"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/docker"
 )
 
 func newInspectCommand(env *command.Env) *cobra.Command {
@@ -16,7 +17,7 @@ func newInspectCommand(env *command.Env) *cobra.Command {
 		Get: func(ctx context.Context, control controlpb.ControlServiceClient, name string) (*controlpb.NodeView, error) {
 			return get(ctx, env, control, name)
 		},
-		Shape:  func(v *controlpb.NodeView) any { return convert(v) },
+		Shape:  func(v *controlpb.NodeView) any { return docker.NodeOf(v) },
 		Pretty: pretty,
 	}.Command(env, &cobra.Command{
 		Use:               "inspect [OPTIONS] self|NODE [NODE...]",

@@ -12,6 +12,7 @@ import (
 	"github.com/muster/muster/cli/render"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/docker"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -53,7 +54,7 @@ func listFilters() []noun.Filter[*controlpb.NodeView] {
 		noun.Labels("label", labels(func(n *clusterpb.Node) map[string]string { return n.GetDescription().GetLabels() })),
 		noun.Prefix("name", text(hostname)),
 		noun.Labels("node.label", labels(func(n *clusterpb.Node) map[string]string { return n.GetSpec().GetLabels() })),
-		noun.Word("role", text(role), "manager", "worker"),
+		noun.Word("role", text(func(n *clusterpb.Node) string { return string(docker.Role(n.GetRole())) }), "manager", "worker"),
 	}
 }
 
@@ -91,18 +92,18 @@ func selfID(ctx context.Context, env *command.Env) string {
 }
 
 func listRow(v *controlpb.NodeView, self string) render.Row {
-	n := v.GetNode()
+	n := docker.NodeOf(v)
 	return render.Row{
-		"ID":            n.GetId(),
-		"Self":          fmt.Sprint(n.GetId() == self),
-		"Hostname":      n.GetDescription().GetHostname(),
-		"Status":        title(state(n)),
-		"Availability":  title(availability(n)),
-		"ManagerStatus": managerStatus(v),
-		"Reachability":  v.GetGossip(),
-		"EngineVersion": n.GetDescription().GetVersion(),
-		"Role":          role(n),
-		"Address":       n.GetStatus().GetAddr(),
-		"Message":       n.GetStatus().GetMessage(),
+		"ID":            n.ID,
+		"Self":          fmt.Sprint(n.ID == self),
+		"Hostname":      n.Description.Hostname,
+		"Status":        title(string(n.Status.State)),
+		"Availability":  title(string(n.Spec.Availability)),
+		"ManagerStatus": managerStatus(n.ManagerStatus),
+		"Reachability":  n.Status.Gossip,
+		"EngineVersion": n.Description.Engine.EngineVersion,
+		"Role":          string(n.Spec.Role),
+		"Address":       n.Status.Addr,
+		"Message":       n.Status.Message,
 	}
 }

@@ -9,11 +9,12 @@ import (
 
 	"github.com/muster/muster/cli/render"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/docker"
 )
 
 // pretty writes a node for people.
 func pretty(w io.Writer, v *controlpb.NodeView, now time.Time) {
-	n := convert(v)
+	n := docker.NodeOf(v)
 	line := func(key string, value any) {
 		if text := fmt.Sprint(value); text != "" {
 			fmt.Fprintf(w, "%-20s%s\n", key+":", text)
@@ -34,16 +35,16 @@ func pretty(w io.Writer, v *controlpb.NodeView, now time.Time) {
 	line("Joined", render.Ago(v.GetNode().GetCreatedAt(), now))
 	line("Role", n.Spec.Role)
 	fmt.Fprintln(w, "Status:")
-	line(" State", title(n.Status.State))
+	line(" State", title(string(n.Status.State)))
 	line(" Since", render.Ago(v.GetNode().GetStatus().GetSince(), now))
 	line(" Message", n.Status.Message)
-	line(" Availability", title(n.Spec.Availability))
+	line(" Availability", title(string(n.Spec.Availability)))
 	line(" Address", n.Status.Addr)
 	line(" Gossip", n.Status.Gossip)
 	if m := n.ManagerStatus; m != nil {
 		fmt.Fprintln(w, "Manager Status:")
 		line(" Address", m.Addr)
-		line(" Reachability", title(m.Reachability))
+		line(" Reachability", title(string(m.Reachability)))
 		leader := "No"
 		if m.Leader {
 			leader = "Yes"

@@ -3,9 +3,10 @@ package node
 import (
 	"strings"
 
+	"github.com/moby/moby/api/types/swarm"
+
 	"github.com/muster/muster/cli/flags"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 // Availability is the kind of --availability.
@@ -20,37 +21,15 @@ func Availability() flags.Kind[clusterpb.NodeSpec_Availability] {
 // Availabilities are the words of Availability.
 func Availabilities() []string { return []string{"active", "pause", "drain"} }
 
-func availability(n *clusterpb.Node) string {
-	return word(n.GetSpec().GetAvailability().String(), "AVAILABILITY_", "active")
-}
-
-func state(n *clusterpb.Node) string {
-	return word(n.GetStatus().GetState().String(), "STATE_", "unknown")
-}
-
-func role(n *clusterpb.Node) string {
-	return word(n.GetRole().String(), "NODE_ROLE_", "worker")
-}
-
 // managerStatus is Leader, Reachable or Unreachable; "" for a worker.
-func managerStatus(v *controlpb.NodeView) string {
+func managerStatus(m *swarm.ManagerStatus) string {
 	switch {
-	case v.GetLeader():
+	case m == nil, m.Reachability == swarm.ReachabilityUnknown && !m.Leader:
+		return ""
+	case m.Leader:
 		return "Leader"
-	case v.GetManager() == controlpb.NodeView_REACHABILITY_REACHABLE:
-		return "Reachable"
-	case v.GetManager() == controlpb.NodeView_REACHABILITY_UNREACHABLE:
-		return "Unreachable"
 	}
-	return ""
-}
-
-// word is the name of an enum value as people write it.
-func word(s, prefix, unset string) string {
-	if s = strings.TrimPrefix(s, prefix); s == "UNSPECIFIED" {
-		return unset
-	}
-	return strings.ToLower(s)
+	return title(string(m.Reachability))
 }
 
 func title(s string) string {

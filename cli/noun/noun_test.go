@@ -38,13 +38,13 @@ func connect() (orchard, error) {
 }
 
 // run runs a command line and returns what it wrote.
-func run(t *testing.T, command *cobra.Command, env *command.Env, args ...string) (string, error) {
+func run(t *testing.T, cmd *cobra.Command, env *command.Env, args ...string) (string, error) {
 	t.Helper()
 	out := new(bytes.Buffer)
 	env.Out, env.Now = out, time.Now
-	command.SetArgs(args)
-	command.SilenceErrors, command.SilenceUsage = true, true
-	err := command.ExecuteContext(t.Context())
+	cmd.SetArgs(args)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err := cmd.ExecuteContext(t.Context())
 	return out.String(), err
 }
 

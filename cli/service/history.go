@@ -12,10 +12,10 @@ import (
 	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/render"
-	"github.com/muster/muster/cli/service/shape"
 	"github.com/muster/muster/cli/task"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/docker"
 )
 
 func newHistoryCommand(env *command.Env) *cobra.Command {
@@ -60,7 +60,7 @@ func historyRows(list []*clusterpb.SpecRecord, noTrunc bool, now time.Time) (row
 			"Current":   strconv.FormatBool(i == len(list)-1),
 			"Created":   render.Ago(r.GetCreatedAt(), now),
 			"CreatedAt": r.GetCreatedAt().AsTime().Format(time.RFC3339),
-			"Outcome":   shape.UpdateState(r.GetOutcome()),
+			"Outcome":   string(docker.UpdateState(r.GetOutcome())),
 			"Image":     task.Image(r.GetSpec().GetTask().GetContainer().GetImage(), noTrunc),
 			"Replicas":  strconv.FormatUint(uint64(r.GetSpec().GetReplicated().GetReplicas()), 10),
 		})

@@ -7,9 +7,10 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/noun"
-	"github.com/muster/muster/cli/service/shape"
+	"github.com/muster/muster/cli/service/text"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/docker"
 )
 
 func newInspectCommand(env *command.Env) *cobra.Command {
@@ -18,8 +19,8 @@ func newInspectCommand(env *command.Env) *cobra.Command {
 		Get: func(ctx context.Context, control controlpb.ControlServiceClient, name string) (*clusterpb.Service, error) {
 			return getService(ctx, control, name, 0)
 		},
-		Shape:  func(s *clusterpb.Service) any { return shape.Of(s) },
-		Pretty: shape.Pretty,
+		Shape:  func(s *clusterpb.Service) any { return docker.ServiceOf(s) },
+		Pretty: text.Pretty,
 	}.Command(env, &cobra.Command{
 		Use:   "inspect [OPTIONS] SERVICE [SERVICE...]",
 		Short: "Show all about services",

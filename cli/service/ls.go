@@ -10,9 +10,10 @@ import (
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/render"
-	"github.com/muster/muster/cli/service/shape"
+	"github.com/muster/muster/cli/service/text"
 	"github.com/muster/muster/cli/task"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/docker"
 )
 
 func newListCommand(env *command.Env) *cobra.Command {
@@ -71,8 +72,8 @@ func listRow(env *command.Env, v *controlpb.ServiceView) render.Row {
 		"Mode":        "replicated",
 		"Replicas":    replicas,
 		"Image":       task.Image(svc.GetSpec().GetTask().GetContainer().GetImage(), false),
-		"Ports":       shape.Ports(svc.GetPorts()),
-		"UpdateState": shape.UpdateState(svc.GetUpdate().GetState()),
+		"Ports":       text.Ports(svc.GetPorts()),
+		"UpdateState": string(docker.UpdateState(svc.GetUpdate().GetState())),
 		"CreatedAt":   render.Ago(svc.GetCreatedAt(), env.Now()),
 	}
 }

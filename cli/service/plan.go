@@ -7,7 +7,7 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/render"
-	"github.com/muster/muster/cli/service/shape"
+	"github.com/muster/muster/cli/service/text"
 	"github.com/muster/muster/cli/task"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -21,7 +21,7 @@ func showPlan(ctx context.Context, env *command.Env, before *clusterpb.Service, 
 	if s := response.GetService().GetSpec(); s != nil {
 		after = s // with the image as the managers resolved it
 	}
-	changes := shape.Diff(before.GetSpec(), after)
+	changes := text.Diff(before.GetSpec(), after)
 	if len(changes) == 0 {
 		fmt.Fprintln(env.Out, "No field would change.")
 	} else {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/service/edit"
-	"github.com/muster/muster/cli/service/shape"
+	"github.com/muster/muster/cli/service/text"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
@@ -46,7 +46,7 @@ func base() *clusterpb.ServiceSpec {
 // changes lists what the arguments change, one "Field: from -> to" a line.
 func changes(from, to *clusterpb.ServiceSpec) []string {
 	var list []string
-	for _, c := range shape.Diff(from, to) {
+	for _, c := range text.Diff(from, to) {
 		list = append(list, fmt.Sprintf("%s: %s -> %s", strings.TrimPrefix(c.Field, "TaskTemplate."), c.From, c.To))
 	}
 	return list
@@ -83,7 +83,7 @@ func TestCreate(t *testing.T) {
 		"security": {"--cap-add net_admin --cap-drop ALL --sysctl net.core.somaxconn=1024 --ulimit nofile=10:20 --oom-score-adj -5", []string{
 			`ContainerSpec.CapabilityAdd:  -> ["CAP_NET_ADMIN"]`, `ContainerSpec.CapabilityDrop:  -> ["ALL"]`,
 			"ContainerSpec.OomScoreAdj:  -> -5", `ContainerSpec.Sysctls.net.core.somaxconn:  -> "1024"`,
-			"ContainerSpec.Ulimits:  -> [{Name:nofile Hard:20 Soft:10}]",
+			"ContainerSpec.Ulimits:  -> [nofile=10:20]",
 		}},
 		"dropped, then added": {"--cap-drop CHOWN --cap-add CHOWN", []string{`ContainerSpec.CapabilityAdd:  -> ["CAP_CHOWN"]`}},
 		"resolver": {"--dns 192.0.2.1 --dns-search example.com --dns-option ndots:2 --host db:192.0.2.9", []string{
@@ -108,7 +108,7 @@ func TestCreate(t *testing.T) {
 		}},
 		"placement": {"--constraint node.role==worker --placement-pref spread=node.labels.zone --replicas-max-per-node 2", []string{
 			`Placement.Constraints:  -> ["node.role==worker"]`, "Placement.MaxReplicas:  -> 2",
-			"Placement.Preferences:  -> [{Spread:{SpreadDescriptor:node.labels.zone}}]",
+			"Placement.Preferences:  -> [spread=node.labels.zone]",
 		}},
 		"update": {"--update-parallelism 0 --update-delay 1s --update-monitor 0s --update-max-failure-ratio 0.5 --update-order start-first --update-failure-action rollback --update-progress-deadline 1m --update-canary 1 --update-promote auto", []string{
 			"UpdateConfig.Canary:  -> 1", "UpdateConfig.Delay:  -> 1s", "UpdateConfig.FailureAction:  -> rollback",
@@ -165,11 +165,11 @@ func TestUpdate(t *testing.T) {
 		"remove host":       {"--host-rm db:192.0.2.1", []string{`ContainerSpec.Hosts: ["192.0.2.1 db" "192.0.2.2 db"] -> ["192.0.2.2 db"]`}},
 		"remove all hosts":  {"--host-rm db", []string{`ContainerSpec.Hosts: ["192.0.2.1 db" "192.0.2.2 db"] -> `}},
 		"remove constraint": {"--constraint-rm node.role==worker", []string{`Placement.Constraints: ["node.role==worker"] -> `}},
-		"remove pref":       {"--placement-pref-rm spread=node.labels.zone", []string{"Placement.Preferences: [{Spread:{SpreadDescriptor:node.labels.zone}}] -> "}},
+		"remove pref":       {"--placement-pref-rm spread=node.labels.zone", []string{"Placement.Preferences: [spread=node.labels.zone] -> "}},
 		"remove the rest": {"--group-rm g --sysctl-rm k --ulimit-rm nofile --dns-rm 192.0.2.1 --dns-search-rm s --dns-option-rm o", []string{
 			`ContainerSpec.DNSConfig.Nameservers: ["192.0.2.1"] -> `, `ContainerSpec.DNSConfig.Options: ["o"] -> `,
 			`ContainerSpec.DNSConfig.Search: ["s"] -> `, `ContainerSpec.Groups: ["g"] -> `, `ContainerSpec.Sysctls.k: "1" -> `,
-			"ContainerSpec.Ulimits: [{Name:nofile Hard:1 Soft:1}] -> ",
+			"ContainerSpec.Ulimits: [nofile=1:1] -> ",
 		}},
 		"another check": {"--health-tcp 80", []string{`ContainerSpec.Healthcheck.TCP:  -> 80`, `ContainerSpec.Healthcheck.Test: ["CMD-SHELL" "true"] -> `}},
 		"no check": {"--no-healthcheck", []string{

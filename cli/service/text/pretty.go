@@ -1,4 +1,4 @@
-package shape
+package text
 
 import (
 	"fmt"
@@ -8,22 +8,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/moby/api/types/swarm"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/cli/render"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/docker"
 )
 
 // Pretty writes s for people.
 func Pretty(w io.Writer, s *clusterpb.Service, now time.Time) {
 	p := layout{w}
-	v := Of(s)
+	v := docker.ServiceOf(s)
 	p.line(0, "ID", v.ID)
 	p.line(0, "Name", v.Spec.Name)
 	p.pairs(0, "Labels", v.Spec.Labels)
 	if r := v.Spec.Mode.Replicated; r != nil {
 		p.line(0, "Service Mode", "Replicated")
-		p.line(1, "Replicas", r.Replicas)
+		p.line(1, "Replicas", *r.Replicas)
 	}
 	p.updateStatus(s.GetUpdate(), now)
 	p.placement(v.Spec.TaskTemplate.Placement)
@@ -61,8 +63,15 @@ func (p layout) span(key string, d *time.Duration) {
 	}
 }
 
+// lasting writes a duration unless it is 0, which is unset.
+func (p layout) lasting(key string, d time.Duration) {
+	if d != 0 {
+		p.line(1, key, d)
+	}
+}
+
 // number writes a number unless it is 0.
-func number[T uint32 | int64 | int32 | float64](p layout, key string, n T) {
+func number[T int | uint32 | uint64 | int64 | float64](p layout, key string, n T) {
 	if n != 0 {
 		p.line(1, key, n)
 	}
@@ -90,7 +99,7 @@ func (p layout) updateStatus(u *clusterpb.UpdateStatus, now time.Time) {
 		return
 	}
 	p.section("UpdateStatus")
-	p.line(1, "State", UpdateState(u.GetState()))
+	p.line(1, "State", docker.UpdateState(u.GetState()))
 	p.when("Started", u.GetStartedAt(), now)
 	p.when("Completed", u.GetCompletedAt(), now)
 	p.line(1, "Message", u.GetMessage())
@@ -101,7 +110,7 @@ func (p layout) updateStatus(u *clusterpb.UpdateStatus, now time.Time) {
 	}
 }
 
-func (p layout) placement(v *Placement) {
+func (p layout) placement(v *swarm.Placement) {
 	if v == nil || len(v.Constraints)+len(v.Preferences) == 0 && v.MaxReplicas == 0 {
 		return
 	}
@@ -113,7 +122,7 @@ func (p layout) placement(v *Placement) {
 	number(p, "Max replicas/node", v.MaxReplicas)
 }
 
-func (p layout) updateConfig(name string, u *UpdateConfig) {
+func (p layout) updateConfig(name string, u *docker.UpdateConfig) {
 	if u == nil {
 		return
 	}
@@ -123,7 +132,7 @@ func (p layout) updateConfig(name string, u *UpdateConfig) {
 	} else {
 		p.line(1, "Parallelism", u.Parallelism)
 	}
-	p.span("Delay", u.Delay)
+	p.lasting("Delay", u.Delay)
 	p.line(1, "On failure", u.FailureAction)
 	p.span("Monitor", u.Monitor)
 	p.line(1, "Max failure ratio", u.MaxFailureRatio)
@@ -133,7 +142,7 @@ func (p layout) updateConfig(name string, u *UpdateConfig) {
 	p.line(1, "Promote", u.Promote)
 }
 
-func (p layout) restart(r *RestartPolicy) {
+func (p layout) restart(r *docker.RestartPolicy) {
 	if r == nil {
 		return
 	}
@@ -141,11 +150,11 @@ func (p layout) restart(r *RestartPolicy) {
 	p.line(1, "Condition", r.Condition)
 	p.span("Delay", r.Delay)
 	p.span("Max delay", r.MaxDelay)
-	number(p, "Max attempts", r.MaxAttempts)
+	number(p, "Max attempts", *r.MaxAttempts)
 	p.span("Window", r.Window)
 }
 
-func (p layout) container(c ContainerSpec) {
+func (p layout) container(c docker.ContainerSpec) {
 	p.section("ContainerSpec")
 	p.line(1, "Image", c.Image)
 	p.words("Command", c.Command)
@@ -166,7 +175,7 @@ func (p layout) container(c ContainerSpec) {
 	p.span("Drain timeout", c.DrainTimeout)
 	p.line(1, "Hosts", strings.Join(c.Hosts, ", "))
 	if d := c.DNSConfig; d != nil {
-		p.words("DNS", d.Nameservers)
+		p.line(1, "DNS", strings.Trim(fmt.Sprint(d.Nameservers), "[]"))
 		p.words("DNS search", d.Search)
 		p.words("DNS options", d.Options)
 	}
@@ -180,7 +189,7 @@ func (p layout) container(c ContainerSpec) {
 	p.pairs(1, "Labels", c.Labels)
 }
 
-func (p layout) health(h *Healthcheck) {
+func (p layout) health(h *docker.Healthcheck) {
 	if h == nil {
 		return
 	}
@@ -188,38 +197,42 @@ func (p layout) health(h *Healthcheck) {
 	p.words("Test", h.Test)
 	p.line(1, "HTTP", h.HTTP)
 	number(p, "TCP", h.TCP)
-	p.span("Interval", h.Interval)
-	p.span("Timeout", h.Timeout)
-	p.span("Start period", h.StartPeriod)
-	p.span("Start interval", h.StartInterval)
+	p.lasting("Interval", h.Interval)
+	p.lasting("Timeout", h.Timeout)
+	p.lasting("Start period", h.StartPeriod)
+	p.lasting("Start interval", h.StartInterval)
 	number(p, "Retries", h.Retries)
 }
 
-func (p layout) resources(r *Requirements) {
+func (p layout) resources(r *swarm.ResourceRequirements) {
 	if r == nil {
 		return
 	}
-	amounts := func(name string, a *Resources) {
-		if a == nil || *a == (Resources{}) {
+	amounts := func(name string, cpus, memory, pids int64) {
+		if cpus == 0 && memory == 0 && pids == 0 {
 			return
 		}
 		p.section(name)
-		number(p, "CPU", float64(a.NanoCPUs)/1e9)
-		if a.MemoryBytes != 0 {
-			p.line(1, "Memory", render.Memory(a.MemoryBytes))
+		number(p, "CPU", float64(cpus)/1e9)
+		if memory != 0 {
+			p.line(1, "Memory", render.Memory(memory))
 		}
-		number(p, "Processes", a.Pids)
+		number(p, "Processes", pids)
 	}
-	amounts("Reservations", r.Reservations)
-	amounts("Limits", r.Limits)
+	if a := r.Reservations; a != nil {
+		amounts("Reservations", a.NanoCPUs, a.MemoryBytes, 0)
+	}
+	if a := r.Limits; a != nil {
+		amounts("Limits", a.NanoCPUs, a.MemoryBytes, a.Pids)
+	}
 }
 
-func (p layout) ports(list []Port) {
+func (p layout) ports(list []swarm.PortConfig) {
 	if len(list) == 0 {
 		return
 	}
 	p.section("Ports")
 	for _, port := range list {
-		fmt.Fprintf(p.w, " %s\n", port)
+		fmt.Fprintf(p.w, " %s\n", portText(port))
 	}
 }

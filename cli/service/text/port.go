@@ -1,20 +1,23 @@
-package shape
+package text
 
 import (
 	"fmt"
 	"strings"
 
+	"github.com/moby/moby/api/types/swarm"
+
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/docker"
 )
 
-// String is the port as lists show it: "*:8111->80/tcp", with a mode other
+// portText is the port as lists show it: "*:8111->80/tcp", with a mode other
 // than ingress behind it.
-func (p Port) String() string {
+func portText(p swarm.PortConfig) string {
 	s := fmt.Sprintf("%d/%s", p.TargetPort, p.Protocol)
 	if p.PublishedPort != 0 {
 		s = fmt.Sprintf("*:%d->%s", p.PublishedPort, s)
 	}
-	if p.PublishMode == "host" {
+	if p.PublishMode == swarm.PortConfigPublishModeHost {
 		s += " (host)"
 	}
 	return s
@@ -23,13 +26,13 @@ func (p Port) String() string {
 // Ports is the text of a PORTS column. Runs of ports that were published
 // together are shown as a range.
 func Ports(list []*clusterpb.Port) string {
-	converted := ports(list)
+	converted := docker.PortsOf(list)
 	var texts []string
 	for i := 0; i < len(converted); {
 		n := run(converted[i:])
 		first, last := converted[i], converted[i+n-1]
 		if n == 1 {
-			texts = append(texts, first.String())
+			texts = append(texts, portText(first))
 		} else {
 			texts = append(texts, fmt.Sprintf("*:%d-%d->%d-%d/%s", first.PublishedPort, last.PublishedPort, first.TargetPort, last.TargetPort, first.Protocol))
 		}
@@ -39,9 +42,9 @@ func Ports(list []*clusterpb.Port) string {
 }
 
 // run is how many ports from the start follow each other.
-func run(list []Port) int {
+func run(list []swarm.PortConfig) int {
 	n := 1
-	for n < len(list) && list[0].PublishMode == "ingress" && list[0].PublishedPort != 0 {
+	for n < len(list) && list[0].PublishMode == swarm.PortConfigPublishModeIngress && list[0].PublishedPort != 0 {
 		next := list[0]
 		next.PublishedPort += uint32(n)
 		next.TargetPort += uint32(n)

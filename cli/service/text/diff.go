@@ -1,14 +1,18 @@
-package shape
+package text
 
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/moby/moby/api/types/swarm"
+
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/docker"
 )
 
 // Change is one field that differs. An empty From means that it is added, an
@@ -21,7 +25,7 @@ type Change struct {
 
 // Diff lists what differs between two specs, by path.
 func Diff(from, to *clusterpb.ServiceSpec) []Change {
-	a, b := flatten(OfSpec(from)), flatten(OfSpec(to))
+	a, b := flatten(docker.ServiceSpecOf(from)), flatten(docker.ServiceSpecOf(to))
 	paths := slices.Sorted(maps.Keys(a))
 	for p := range b {
 		if _, ok := a[p]; !ok {
@@ -40,7 +44,7 @@ func Diff(from, to *clusterpb.ServiceSpec) []Change {
 
 // flatten maps the path of every field that is set to its text. Lists are
 // taken whole: their elements have no names.
-func flatten(s Spec) map[string]string {
+func flatten(s docker.ServiceSpec) map[string]string {
 	leaves := make(map[string]string)
 	var visit func(path string, v reflect.Value)
 	visit = func(path string, v reflect.Value) {
@@ -53,14 +57,18 @@ func flatten(s Spec) map[string]string {
 		}
 		switch v.Kind() {
 		case reflect.Pointer:
-			if d, ok := reflect.TypeAssert[*time.Duration](v); ok {
-				leaves[path] = d.String() // a zero that was asked for
-				return
+			if v.Elem().Kind() == reflect.Struct {
+				visit(path, v.Elem())
+			} else {
+				leaves[path] = fmt.Sprint(v.Elem().Interface()) // also a zero that was asked for
 			}
-			visit(path, v.Elem())
 		case reflect.Struct:
 			for i := range v.NumField() {
-				visit(strings.TrimPrefix(path+"."+v.Type().Field(i).Name, "."), v.Field(i))
+				name := "." + v.Type().Field(i).Name
+				if v.Type().Field(i).Anonymous {
+					name = "" // its fields are those of the struct
+				}
+				visit(strings.TrimPrefix(path+name, "."), v.Field(i))
 			}
 		case reflect.Map:
 			for _, k := range v.MapKeys() {
@@ -85,10 +93,12 @@ func list(v reflect.Value) string {
 	texts := make([]string, v.Len())
 	for i := range texts {
 		switch e := v.Index(i).Interface().(type) {
-		case string:
+		case string, netip.Addr:
 			texts[i] = fmt.Sprintf("%q", e)
-		case Port:
-			texts[i] = e.String()
+		case swarm.PortConfig:
+			texts[i] = portText(e)
+		case swarm.PlacementPreference:
+			texts[i] = "spread=" + e.Spread.SpreadDescriptor
 		default:
 			texts[i] = fmt.Sprintf("%+v", e)
 		}

@@ -1,0 +1,98 @@
+package text
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/docker/dockertest"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got; -update accepts it):\n%s", path, diff)
+	}
+}
+
+func TestPretty(t *testing.T) {
+	for name, svc := range map[string]*clusterpb.Service{"small": dockertest.Small(), "everything": dockertest.Everything()} {
+		t.Run(name, func(t *testing.T) {
+			var b strings.Builder
+			Pretty(&b, svc, dockertest.Now())
+			golden(t, name+".pretty", b.String())
+		})
+	}
+}
+
+func TestRegistryAuthIsNotShown(t *testing.T) {
+	var b strings.Builder
+	Pretty(&b, dockertest.Everything(), dockertest.Now())
+	if strings.Contains(b.String(), "never shown") {
+		t.Error("a registry login is shown")
+	}
+}
+
+func TestDiff(t *testing.T) {
+	if got := Diff(dockertest.Everything().GetSpec(), dockertest.Everything().GetSpec()); len(got) > 0 {
+		t.Errorf("Diff of the same = %+v", got)
+	}
+	next := dockertest.Everything().GetSpec()
+	next.Labels = map[string]string{"a": "9"}
+	next.Task.Container.StopGracePeriod = nil
+	next.Task.Container.Args = []string{"x"}
+	next.Ports = next.Ports[:1]
+	want := []Change{
+		{"EndpointSpec.Ports", "[80/tcp *:53->53/udp (host)]", "[80/tcp]"},
+		{"Labels.a", `"1"`, `"9"`},
+		{"Labels.b", `"2"`, ""},
+		{"TaskTemplate.ContainerSpec.Args", `["-c" "a && b"]`, `["x"]`},
+		{"TaskTemplate.ContainerSpec.StopGracePeriod", "1s", ""},
+	}
+	if diff := cmp.Diff(want, Diff(dockertest.Everything().GetSpec(), next)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
+
+func TestPorts(t *testing.T) {
+	port := func(published, target uint32) *clusterpb.Port {
+		return &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Target: target, Published: published, Mode: clusterpb.Port_MODE_INGRESS}
+	}
+	host := port(80, 80)
+	host.Mode = clusterpb.Port_MODE_HOST
+	tests := map[string]struct {
+		ports []*clusterpb.Port
+		want  string
+	}{
+		"none":          {nil, ""},
+		"one":           {[]*clusterpb.Port{port(8111, 80)}, "*:8111->80/tcp"},
+		"run":           {[]*clusterpb.Port{port(8000, 80), port(8001, 81), port(8002, 82)}, "*:8000-8002->80-82/tcp"},
+		"run and other": {[]*clusterpb.Port{port(8000, 80), port(8001, 81), port(9000, 82)}, "*:8000-8001->80-81/tcp, *:9000->82/tcp"},
+		"host":          {[]*clusterpb.Port{host}, "*:80->80/tcp (host)"},
+		"not given yet": {[]*clusterpb.Port{port(0, 80), port(0, 81)}, "80/tcp, 81/tcp"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := Ports(tt.ports); got != tt.want {
+				t.Errorf("Ports = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,94 @@
+package docker
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/swarm"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// ContainerSpec is what runs. DrainTimeout is how long open connections may go
+// on before the stop signal. A registry's credential is never part of it.
+type ContainerSpec struct {
+	swarm.ContainerSpec
+	DrainTimeout *time.Duration `json:",omitempty"`
+	Healthcheck  *Healthcheck   `json:",omitempty"`
+}
+
+// Healthcheck is how a task is found fit to serve: Test, HTTP (PORT[/PATH]) or
+// TCP (a port) is set.
+type Healthcheck struct {
+	container.HealthConfig
+	HTTP string `json:",omitempty"`
+	TCP  uint32 `json:",omitempty"`
+}
+
+func containerSpec(c *clusterpb.ContainerSpec) ContainerSpec {
+	return ContainerSpec{
+		ContainerSpec: swarm.ContainerSpec{
+			Image:           c.GetImage(),
+			Labels:          c.GetLabels(),
+			Command:         c.GetCommand(),
+			Args:            c.GetArgs(),
+			Hostname:        c.GetHostname(),
+			Env:             c.GetEnv(),
+			Dir:             c.GetDir(),
+			User:            c.GetUser(),
+			Groups:          c.GetGroups(),
+			TTY:             c.GetTty(),
+			ReadOnly:        c.GetReadOnly(),
+			StopSignal:      c.GetStopSignal(),
+			StopGracePeriod: duration(c.GetStopGracePeriod()),
+			Hosts:           c.GetHosts(),
+			DNSConfig:       dnsConfig(c.GetDns()),
+			CapabilityAdd:   c.GetCapAdd(),
+			CapabilityDrop:  c.GetCapDrop(),
+			Sysctls:         c.GetSysctls(),
+			Ulimits:         ulimits(c.GetUlimits()),
+			OomScoreAdj:     int64(c.GetOomScoreAdj()),
+		},
+		DrainTimeout: duration(c.GetDrainTimeout()),
+		Healthcheck:  healthcheck(c.GetHealth()),
+	}
+}
+
+func healthcheck(h *clusterpb.HealthCheck) *Healthcheck {
+	if h == nil {
+		return nil
+	}
+	return &Healthcheck{
+		HealthConfig: container.HealthConfig{
+			Test:          h.GetTest(),
+			Interval:      h.GetInterval().AsDuration(),
+			Timeout:       h.GetTimeout().AsDuration(),
+			StartPeriod:   h.GetStartPeriod().AsDuration(),
+			StartInterval: h.GetStartInterval().AsDuration(),
+			Retries:       int(h.GetRetries()),
+		},
+		HTTP: h.GetHttp(),
+		TCP:  h.GetTcp(),
+	}
+}
+
+func dnsConfig(d *clusterpb.DNSConfig) *swarm.DNSConfig {
+	if d == nil {
+		return nil
+	}
+	out := &swarm.DNSConfig{Search: d.GetSearch(), Options: d.GetOptions()}
+	for _, server := range d.GetServers() {
+		if addr, err := netip.ParseAddr(server); err == nil { // proto/spec took no other
+			out.Nameservers = append(out.Nameservers, addr)
+		}
+	}
+	return out
+}
+
+func ulimits(list []*clusterpb.Ulimit) (out []*container.Ulimit) {
+	for _, u := range list {
+		out = append(out, &container.Ulimit{Name: u.GetName(), Soft: u.GetSoft(), Hard: u.GetHard()})
+	}
+	return out
+}

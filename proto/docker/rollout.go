@@ -1,0 +1,78 @@
+package docker
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/spec"
+)
+
+// UpdateConfig is how a change is rolled out.
+type UpdateConfig struct {
+	swarm.UpdateConfig
+	// Monitor tells 0 from unset, which means another time.
+	Monitor          *time.Duration `json:",omitempty"`
+	ProgressDeadline *time.Duration `json:",omitempty"`
+	Canary           uint32         `json:",omitempty"`
+	Promote          string         `json:",omitempty"`
+}
+
+func updateConfig(u *clusterpb.UpdateConfig) *UpdateConfig {
+	if u == nil {
+		return nil
+	}
+	out := &UpdateConfig{
+		UpdateConfig: swarm.UpdateConfig{
+			Parallelism:     uint64(spec.Parallelism(u)),
+			Delay:           u.GetDelay().AsDuration(),
+			FailureAction:   cmp.Or(word[swarm.FailureAction](u.GetFailureAction(), "FAILURE_ACTION_"), swarm.UpdateFailureActionPause),
+			MaxFailureRatio: float32(u.GetMaxFailureRatio()),
+			Order:           cmp.Or(word[swarm.UpdateOrder](u.GetOrder(), "ORDER_"), swarm.UpdateOrderStopFirst),
+		},
+		Monitor:          duration(u.GetMonitor()),
+		ProgressDeadline: duration(u.GetProgressDeadline()),
+		Canary:           u.GetCanary(),
+	}
+	if out.Canary > 0 {
+		out.Promote = cmp.Or(word[string](u.GetPromote(), "PROMOTE_"), "manual")
+	}
+	return out
+}
+
+func updateStatus(u *clusterpb.UpdateStatus) *swarm.UpdateStatus {
+	if u.GetState() == clusterpb.UpdateStatus_STATE_UNSPECIFIED {
+		return nil
+	}
+	return &swarm.UpdateStatus{
+		State:       UpdateState(u.GetState()),
+		StartedAt:   at(u.GetStartedAt()),
+		CompletedAt: at(u.GetCompletedAt()),
+		Message:     u.GetMessage(),
+	}
+}
+
+// UpdateState is the name of a rollout's state; "" when there was none. "canary"
+// is muster's own.
+func UpdateState(s clusterpb.UpdateStatus_State) swarm.UpdateState {
+	switch s {
+	case clusterpb.UpdateStatus_STATE_UPDATING:
+		return swarm.UpdateStateUpdating
+	case clusterpb.UpdateStatus_STATE_PAUSED:
+		return swarm.UpdateStatePaused
+	case clusterpb.UpdateStatus_STATE_COMPLETED:
+		return swarm.UpdateStateCompleted
+	case clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED:
+		return swarm.UpdateStateRollbackStarted
+	case clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED:
+		return swarm.UpdateStateRollbackPaused
+	case clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
+		return swarm.UpdateStateRollbackCompleted
+	case clusterpb.UpdateStatus_STATE_CANARY:
+		return "canary"
+	case clusterpb.UpdateStatus_STATE_UNSPECIFIED:
+	}
+	return ""
+}

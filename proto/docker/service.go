@@ -1,0 +1,64 @@
+package docker
+
+import (
+	"github.com/moby/moby/api/types/swarm"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// Service is a service. Version.Index is what an update must name.
+type Service struct {
+	ID string
+	swarm.Meta
+	Spec         ServiceSpec
+	PreviousSpec *ServiceSpec `json:",omitempty"`
+	Endpoint     swarm.Endpoint
+	UpdateStatus *swarm.UpdateStatus `json:",omitempty"`
+}
+
+// ServiceSpec is what the user asked for.
+type ServiceSpec struct {
+	swarm.Annotations
+	TaskTemplate   TaskSpec
+	Mode           swarm.ServiceMode
+	UpdateConfig   *UpdateConfig `json:",omitempty"`
+	RollbackConfig *UpdateConfig `json:",omitempty"`
+	EndpointSpec   swarm.EndpointSpec
+}
+
+// ServiceOf returns s in Docker's shape.
+func ServiceOf(s *clusterpb.Service) Service {
+	out := Service{
+		ID:           s.GetId(),
+		Meta:         meta(s),
+		Spec:         ServiceSpecOf(s.GetSpec()),
+		Endpoint:     swarm.Endpoint{Spec: endpointSpec(s.GetSpec()), Ports: PortsOf(s.GetPorts())},
+		UpdateStatus: updateStatus(s.GetUpdate()),
+	}
+	if h := s.GetHistory(); len(h) > 0 {
+		previous := ServiceSpecOf(h[len(h)-1].GetSpec())
+		out.PreviousSpec = &previous
+	}
+	return out
+}
+
+// ServiceSpecOf returns s in Docker's shape. What is unset and has a default
+// that Docker shows is shown with it.
+func ServiceSpecOf(s *clusterpb.ServiceSpec) ServiceSpec {
+	out := ServiceSpec{
+		Annotations:    swarm.Annotations{Name: s.GetName(), Labels: labels(s.GetLabels())},
+		TaskTemplate:   taskSpec(s.GetTask()),
+		UpdateConfig:   updateConfig(s.GetUpdate()),
+		RollbackConfig: updateConfig(s.GetRollback()),
+		EndpointSpec:   endpointSpec(s),
+	}
+	if r := s.GetReplicated(); r != nil {
+		n := uint64(r.GetReplicas())
+		out.Mode.Replicated = &swarm.ReplicatedService{Replicas: &n}
+	}
+	return out
+}
+
+func endpointSpec(s *clusterpb.ServiceSpec) swarm.EndpointSpec {
+	return swarm.EndpointSpec{Ports: PortsOf(s.GetPorts())}
+}

@@ -1,0 +1,89 @@
+package docker
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// TaskSpec is what each task is made from.
+type TaskSpec struct {
+	ContainerSpec ContainerSpec
+	Resources     *swarm.ResourceRequirements `json:",omitempty"`
+	RestartPolicy *RestartPolicy              `json:",omitempty"`
+	Placement     *swarm.Placement            `json:",omitempty"`
+	ForceUpdate   uint64
+}
+
+// RestartPolicy is what happens when a task ends by itself. MaxDelay caps the
+// delay, which doubles.
+type RestartPolicy struct {
+	swarm.RestartPolicy
+	MaxDelay *time.Duration `json:",omitempty"`
+}
+
+func taskSpec(t *clusterpb.TaskSpec) TaskSpec {
+	return TaskSpec{
+		ContainerSpec: containerSpec(t.GetContainer()),
+		Resources:     requirements(t.GetLimits(), t.GetReservations()),
+		RestartPolicy: restartPolicy(t.GetRestart()),
+		Placement:     placement(t.GetPlacement()),
+		ForceUpdate:   t.GetForceUpdate(),
+	}
+}
+
+func restartPolicy(r *clusterpb.RestartPolicy) *RestartPolicy {
+	if r == nil {
+		return nil
+	}
+	attempts := uint64(r.GetMaxAttempts())
+	return &RestartPolicy{
+		RestartPolicy: swarm.RestartPolicy{
+			Condition:   cmp.Or(word[swarm.RestartPolicyCondition](r.GetCondition(), "CONDITION_"), swarm.RestartPolicyConditionAny),
+			Delay:       duration(r.GetDelay()),
+			MaxAttempts: &attempts,
+			Window:      duration(r.GetWindow()),
+		},
+		MaxDelay: duration(r.GetMaxDelay()),
+	}
+}
+
+func requirements(limits, reservations *clusterpb.Resources) *swarm.ResourceRequirements {
+	if limits == nil && reservations == nil {
+		return nil
+	}
+	out := new(swarm.ResourceRequirements)
+	if limits != nil {
+		out.Limits = &swarm.Limit{NanoCPUs: limits.GetNanoCpus(), MemoryBytes: limits.GetMemoryBytes(), Pids: limits.GetPids()}
+	}
+	if reservations != nil {
+		r := resources(reservations)
+		out.Reservations = &r
+	}
+	return out
+}
+
+func resources(r *clusterpb.Resources) swarm.Resources {
+	return swarm.Resources{NanoCPUs: r.GetNanoCpus(), MemoryBytes: r.GetMemoryBytes()}
+}
+
+func placement(p *clusterpb.Placement) *swarm.Placement {
+	if p == nil {
+		return nil
+	}
+	out := &swarm.Placement{Constraints: p.GetConstraints(), MaxReplicas: uint64(p.GetMaxPerNode())}
+	for _, label := range p.GetSpread() {
+		out.Preferences = append(out.Preferences, swarm.PlacementPreference{Spread: &swarm.SpreadOver{SpreadDescriptor: label}})
+	}
+	for _, platform := range p.GetPlatforms() {
+		out.Platforms = append(out.Platforms, platformOf(platform))
+	}
+	return out
+}
+
+func platformOf(p *clusterpb.Platform) swarm.Platform {
+	return swarm.Platform{Architecture: p.GetArchitecture(), OS: p.GetOs()}
+}

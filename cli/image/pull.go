@@ -8,7 +8,7 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
-	"github.com/muster/muster/cli/registry"
+	"github.com/muster/muster/cli/login"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -38,7 +38,7 @@ func runPull(ctx context.Context, env *command.Env, opts pullOptions) error {
 	if err != nil {
 		return command.Misusef("image %q: %w", opts.image, err)
 	}
-	auth, err := registry.Credential(ctx, env.Getenv, image)
+	auth, err := login.For(ctx, env.Getenv, image)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/login"
 	"github.com/muster/muster/cli/progress"
-	"github.com/muster/muster/cli/registry"
 	"github.com/muster/muster/cli/service/edit"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -94,7 +94,7 @@ func newSpec(ctx context.Context, env *command.Env, opts createOptions) (*cluste
 		return nil, err
 	}
 	if opts.registryAuth {
-		if s.Task.Container.RegistryAuth, err = registry.Credential(ctx, env.Getenv, image); err != nil {
+		if s.Task.Container.RegistryAuth, err = login.For(ctx, env.Getenv, image); err != nil {
 			return nil, err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
-	"github.com/muster/muster/cli/logs"
+	"github.com/muster/muster/cli/logprint"
 	"github.com/muster/muster/cli/task"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -20,7 +20,7 @@ import (
 )
 
 type logsOptions struct {
-	logs.Options
+	logprint.Options
 	target    string
 	noResolve bool
 	part      *logspb.LogOptions // of each task's log
@@ -47,7 +47,7 @@ func newLogsCommand(env *command.Env) *cobra.Command {
 	flags.On(fs, &opts.Details, "details", "", "show the ids of the node, service and task of each line")
 	flags.Var(fs, "tail", "n", `lines from the end of each task's log; "all" by default`, tailKind(), flags.Into(&opts.part.Tail))
 	moment := flags.Kind[*timestamppb.Timestamp]{Name: "time", Parse: func(s string) (*timestamppb.Timestamp, error) {
-		t, err := logs.ParseTime(s, env.Now())
+		t, err := logprint.ParseTime(s, env.Now())
 		return timestamppb.New(t), err
 	}}
 	flags.Var(fs, "since", "", "only what came after: a time such as 2026-01-02T15:04:05Z, or how long ago, such as 42m", moment, flags.Into(&opts.part.Since))
@@ -78,7 +78,7 @@ func runLogs(ctx context.Context, env *command.Env, opts logsOptions) error {
 	if err != nil {
 		return err
 	}
-	printer := &logs.Printer{
+	printer := &logprint.Printer{
 		Out: env.Out, Err: env.Err, Options: opts.Options, Tasks: tasks,
 		Lookup: func(ctx context.Context, id string) (*clusterpb.Task, error) {
 			r, err := control.GetTask(ctx, &controlpb.GetTaskRequest{Task: id})
@@ -109,7 +109,7 @@ const logsRetry = 30 * time.Second
 
 // copyLogs prints the logs; when following, it goes on at another manager
 // where one that went away stopped.
-func copyLogs(ctx context.Context, client logspb.LogsServiceClient, printer *logs.Printer, request *logspb.SubscribeLogsRequest) error {
+func copyLogs(ctx context.Context, client logspb.LogsServiceClient, printer *logprint.Printer, request *logspb.SubscribeLogsRequest) error {
 	for lost := time.Now(); ; {
 		last := printer.Last
 		stream, err := client.SubscribeLogs(ctx, request)

@@ -10,9 +10,9 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/login"
 	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/progress"
-	"github.com/muster/muster/cli/registry"
 	"github.com/muster/muster/cli/service/edit"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -122,7 +122,7 @@ func updateRequest(ctx context.Context, env *command.Env, before *clusterpb.Serv
 		return nil, err
 	}
 	if opts.registryAuth {
-		auth, err := registry.Credential(ctx, env.Getenv, s.GetTask().GetContainer().GetImage())
+		auth, err := login.For(ctx, env.Getenv, s.GetTask().GetContainer().GetImage())
 		if err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-// Package registry finds the login that "docker login" and its like left on
+// Package login finds the login that "docker login" and its like left on
 // the client for an image's registry, in Docker's own config file, so that
 // nobody has to log in twice.
-package registry
+package login

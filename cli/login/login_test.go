@@ -1,4 +1,4 @@
-package registry
+package login
 
 import (
 	"encoding/base64"
@@ -22,7 +22,7 @@ broken.example.com) echo 'no keychain'; exit 2 ;;
 esac
 `
 
-func TestCredential(t *testing.T) {
+func TestFor(t *testing.T) {
 	dir := t.TempDir()
 	login := base64.StdEncoding.EncodeToString([]byte("ann:p:w"))
 	config := `{
@@ -57,7 +57,7 @@ func TestCredential(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Credential(t.Context(), func(string) string { return dir }, tt.image)
+			got, err := For(t.Context(), func(string) string { return dir }, tt.image)
 			if tt.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
 					t.Errorf("error = %v, want %q", err, tt.wantErr)
@@ -87,14 +87,14 @@ func TestCredential(t *testing.T) {
 func TestNoConfigIsNoLogin(t *testing.T) {
 	home := t.TempDir()
 	getenv := func(name string) string { return map[string]string{"HOME": home}[name] }
-	if got, err := Credential(t.Context(), getenv, "nginx"); got != "" || err != nil {
-		t.Errorf("Credential = %q, %v, want none", got, err)
+	if got, err := For(t.Context(), getenv, "nginx"); got != "" || err != nil {
+		t.Errorf("For = %q, %v, want none", got, err)
 	}
 	if err := os.Mkdir(filepath.Join(home, ".docker"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(home, ".docker", "config.json"), "{", 0o600)
-	if _, err := Credential(t.Context(), getenv, "nginx"); err == nil {
+	if _, err := For(t.Context(), getenv, "nginx"); err == nil {
 		t.Error("a broken config was read")
 	}
 }

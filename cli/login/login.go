@@ -1,4 +1,4 @@
-package registry
+package login
 
 import (
 	"bytes"
@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/distribution/reference"
+
+	"github.com/muster/muster/proto/credential"
 )
 
 // helperTimeout bounds a credential helper, which may ask a keychain.
@@ -31,18 +33,16 @@ type config struct {
 	CredsStore  string            `json:"credsStore"`
 }
 
-// auth is a login. Auth is base64 of USERNAME:PASSWORD.
+// auth is a login in config.json. Auth is base64 of USERNAME:PASSWORD.
 type auth struct {
-	Auth          string `json:"auth"`
-	Username      string `json:"username"`
-	Password      string `json:"password"`
-	IdentityToken string `json:"identitytoken"`
+	Auth string `json:"auth"`
+	credential.Login
 }
 
-// Credential returns the login for the registry of image, in the form of
-// Docker's X-Registry-Auth header; "" when there is none. Getenv reads
-// DOCKER_CONFIG, the folder of config.json, and HOME.
-func Credential(ctx context.Context, getenv func(string) string, image string) (string, error) {
+// For returns the login for the registry of image, in the form of Docker's
+// X-Registry-Auth header; "" when there is none. Getenv reads DOCKER_CONFIG,
+// the directory of config.json, and HOME.
+func For(ctx context.Context, getenv func(string) string, image string) (string, error) {
 	ref, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
 		return "", fmt.Errorf("image %q: %w", image, err)
@@ -65,7 +65,7 @@ func Credential(ctx context.Context, getenv func(string) string, image string) (
 	if err != nil || a == nil {
 		return "", err
 	}
-	return a.encode(host)
+	return a.header(host)
 }
 
 // find returns the login for a registry, or nil. Docker asks in this order:
@@ -113,25 +113,21 @@ func ask(ctx context.Context, helper, key string) (*auth, error) {
 		return nil, fmt.Errorf("read the answer of docker-credential-%s: %w", helper, err)
 	}
 	if answer.Username == "<token>" {
-		return &auth{IdentityToken: answer.Secret}, nil
+		return &auth{Login: credential.Login{IdentityToken: answer.Secret}}, nil
 	}
-	return &auth{Username: answer.Username, Password: answer.Secret}, nil
+	return &auth{Login: credential.Login{Username: answer.Username, Password: answer.Secret}}, nil
 }
 
-// encode returns the form that managers and nodes pass on.
-func (a auth) encode(host string) (string, error) {
+// header returns the form that managers and nodes pass on.
+func (a auth) header(host string) (string, error) {
+	l := a.Login
+	l.ServerAddress = host
 	if a.Auth != "" {
 		plain, err := base64.StdEncoding.DecodeString(a.Auth)
 		if err != nil {
 			return "", fmt.Errorf("the login of %s is not base64: %w", host, err)
 		}
-		a.Username, a.Password, _ = strings.Cut(strings.TrimRight(string(plain), "\x00"), ":")
+		l.Username, l.Password, _ = strings.Cut(strings.TrimRight(string(plain), "\x00"), ":")
 	}
-	b, err := json.Marshal(map[string]string{
-		"username": a.Username, "password": a.Password, "identitytoken": a.IdentityToken, "serveraddress": host,
-	})
-	if err != nil {
-		return "", fmt.Errorf("encode the login of %s: %w", host, err)
-	}
-	return base64.URLEncoding.EncodeToString(b), nil
+	return l.Header(), nil
 }

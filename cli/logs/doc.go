@@ -1,3 +1,0 @@
-// Package logs prints what tasks print, line by line with where each comes
-// from, as "service logs" does.
-package logs

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 
@@ -26,11 +27,13 @@ type plan struct {
 
 // set is what one node should be.
 type set struct {
-	index   uint64
-	nodeID  string
-	mesh    *mesh
-	tasks   *ownTasks
-	sources []*dispatchpb.ImageSource
+	index  uint64
+	nodeID string
+	mesh   *mesh
+	tasks  *ownTasks
+	// sources are where the images of tasks that still need them may be fetched
+	// from, by task.
+	sources map[string][]*dispatchpb.ImageSource
 
 	settings *dispatchpb.Settings
 }
@@ -98,18 +101,17 @@ func full(s *set) *dispatchpb.Assignments {
 	d := s.mesh.since(emptyMesh())
 	return &dispatchpb.Assignments{
 		Index: s.index, Full: true, Settings: s.settings,
-		Tasks:   inOrder(s.tasks.byID),
-		Peers:   others(d.peers, s.nodeID),
-		Ports:   d.ports,
-		Sources: s.sources, SourcesSet: true,
+		Tasks: s.assignments(maps.Keys(s.tasks.byID)),
+		Peers: others(d.peers, s.nodeID),
+		Ports: d.ports,
 	}
 }
 
 // diff returns what leads from old to next, and whether that is anything.
 func diff(old, next *set) (a *dispatchpb.Assignments, changed bool) {
 	a = &dispatchpb.Assignments{Index: next.index, Base: old.index, Settings: next.settings}
-	if old.tasks != next.tasks {
-		diffTasks(a, old.tasks.byID, next.tasks.byID)
+	if old.tasks != next.tasks || old.tasks.unprepared {
+		a.Tasks, a.GoneTasks = diffTasks(old, next)
 	}
 
 	d := next.mesh.since(old.mesh)
@@ -119,35 +121,38 @@ func diff(old, next *set) (a *dispatchpb.Assignments, changed bool) {
 	}
 	a.Ports, a.GonePorts = d.ports, d.gonePorts
 
-	if !slices.EqualFunc(old.sources, next.sources, func(a, b *dispatchpb.ImageSource) bool { return proto.Equal(a, b) }) {
-		a.Sources, a.SourcesSet = next.sources, true
-	}
 	changed = len(a.GetTasks())+len(a.GetGoneTasks())+len(a.GetPeers())+len(a.GetGonePeers())+
-		len(a.GetPorts())+len(a.GetGonePorts()) > 0 || a.GetSourcesSet() ||
+		len(a.GetPorts())+len(a.GetGonePorts()) > 0 ||
 		(old.settings != next.settings && !proto.Equal(old.settings, next.settings))
 	return a, changed
 }
 
-func diffTasks(a *dispatchpb.Assignments, old, next map[string]*clusterpb.Task) {
-	for id, t := range next {
-		if o := old[id]; o == nil || !sameOrders(o, t) {
-			a.Tasks = append(a.Tasks, t)
+// diffTasks returns the tasks that next tells otherwise than old, and those
+// that are gone, in order of ids.
+func diffTasks(old, next *set) (news []*dispatchpb.TaskAssignment, gone []string) {
+	var ids []string
+	for id, t := range next.tasks.byID {
+		o := old.tasks.byID[id]
+		if o == nil || !sameOrders(o, t) || (unprepared(t) && !sameSources(old.sources[id], next.sources[id])) {
+			ids = append(ids, id)
 		}
 	}
-	for id := range old {
-		if next[id] == nil {
-			a.GoneTasks = append(a.GoneTasks, id)
+	for id := range old.tasks.byID {
+		if next.tasks.byID[id] == nil {
+			gone = append(gone, id)
 		}
 	}
-	slices.SortFunc(a.GetTasks(), compareTasks)
-	slices.Sort(a.GetGoneTasks())
+	slices.Sort(gone)
+	return next.assignments(slices.Values(ids)), gone
 }
 
-func inOrder(tasks map[string]*clusterpb.Task) []*clusterpb.Task {
-	return slices.SortedFunc(maps.Values(tasks), compareTasks)
+// assignments returns the tasks called ids as they are sent, in order of ids.
+func (s *set) assignments(ids iter.Seq[string]) (list []*dispatchpb.TaskAssignment) {
+	for _, id := range slices.Sorted(ids) {
+		list = append(list, &dispatchpb.TaskAssignment{Task: s.tasks.byID[id], Sources: s.sources[id]})
+	}
+	return list
 }
-
-func compareTasks(a, b *clusterpb.Task) int { return cmp.Compare(a.GetId(), b.GetId()) }
 
 // sameOrders reports whether a and b tell a node the same. What the node
 // itself reported is no news to it, but that managers gave a task up is.

@@ -102,7 +102,7 @@ func (n *node) take(a *dispatchpb.Assignments) {
 		n.tasks, n.peers, n.ports = map[string]*clusterpb.Task{}, map[string]*dispatchpb.Peer{}, map[portKey]*dispatchpb.MeshPort{}
 	}
 	for _, t := range a.GetTasks() {
-		n.tasks[t.GetId()] = t
+		n.tasks[t.GetTask().GetId()] = t.GetTask()
 	}
 	for _, id := range a.GetGoneTasks() {
 		delete(n.tasks, id)
@@ -161,7 +161,7 @@ func text(a *dispatchpb.Assignments) string {
 	}
 	var tasks, peers, ports []string
 	for _, t := range a.GetTasks() {
-		tasks = append(tasks, t.GetId()+":"+lifecycle.Name(t.GetDesired()))
+		tasks = append(tasks, t.GetTask().GetId()+":"+lifecycle.Name(t.GetTask().GetDesired()))
 	}
 	for _, id := range a.GetGoneTasks() {
 		tasks = append(tasks, "-"+id)
@@ -250,12 +250,29 @@ func TestSettingsAndSources(t *testing.T) {
 	}
 	w.apply(addService("web", 80), addTask("a", "web", 80), state.AssignTask("a", "n1", nil))
 	want := []*dispatchpb.ImageSource{{Image: "web", Digest: "sha256:1", Addrs: []string{"n2:2377"}}}
-	if d := cmp.Diff(want, w.send("n1").GetSources(), protocmp.Transform()); d != "" {
+	sources := func(a *dispatchpb.Assignments) []*dispatchpb.ImageSource {
+		if len(a.GetTasks()) != 1 || a.GetTasks()[0].GetTask().GetId() != "a" {
+			t.Fatalf("sent %q, want task a", text(a))
+		}
+		return a.GetTasks()[0].GetSources()
+	}
+	if d := cmp.Diff(want, sources(w.send("n1")), protocmp.Transform()); d != "" {
 		t.Errorf("sources (-want +got):\n%s", d)
 	}
-	w.apply(taskIs("a", lifecycle.Ready))
-	if a := w.send("n1"); !a.GetSourcesSet() || len(a.GetSources()) != 0 {
-		t.Errorf("sent %v, want the sources gone once the task is prepared", a)
+	w.apply(holds("n3", "sha256:1"))
+	if got := sources(w.send("n1")); len(got) != 1 || len(got[0].GetAddrs()) != 2 {
+		t.Errorf("sources %v, want another node to be told of", got)
+	}
+	w.apply(holds("n2", "sha256:2"), holds("n3", "sha256:2"), addTask("b", "web", 80), state.AssignTask("b", "n2", nil))
+	if got := sources(w.send("n1")); len(got) != 1 || got[0].GetDigest() != "sha256:2" {
+		t.Errorf("sources %v, want what nodes hold now", got)
+	}
+	w.apply(holds("n2", "sha256:3"), taskIs("a", lifecycle.Ready))
+	if got := text(w.send("n1")); got != "nothing" {
+		t.Errorf("sent %q, want nothing: the task has its image", got)
+	}
+	if got := sources(full(w.plan.set("n1"))); len(got) != 0 {
+		t.Errorf("sources %v of a task that has its image", got)
 	}
 
 	w.apply(state.PutClusterSecrets(&clusterpb.ClusterSecrets{GossipKeys: [][]byte{{1}}}))

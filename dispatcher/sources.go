@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/distribution/reference"
+	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
@@ -43,24 +44,29 @@ func newSources(nodes iter.Seq[*clusterpb.Node]) *sources {
 }
 
 // of returns where a node can fetch the images of its tasks that are not
-// prepared yet.
-func (s *sources) of(nodeID string, tasks map[string]*clusterpb.Task) []*dispatchpb.ImageSource {
-	found := make(map[string]*dispatchpb.ImageSource)
-	for _, t := range tasks {
-		image := t.GetSpec().GetContainer().GetImage()
-		if !unprepared(t) || found[image] != nil {
+// prepared yet, by task. Tasks without any are not in it.
+func (s *sources) of(nodeID string, tasks map[string]*clusterpb.Task) map[string][]*dispatchpb.ImageSource {
+	byImage := make(map[string]*dispatchpb.ImageSource)
+	byTask := make(map[string][]*dispatchpb.ImageSource)
+	for id, t := range tasks {
+		if !unprepared(t) {
 			continue
 		}
-		if src := s.lookup(nodeID, image); src != nil {
-			found[image] = src
+		image := t.GetSpec().GetContainer().GetImage()
+		src, known := byImage[image]
+		if !known {
+			src = s.lookup(nodeID, image)
+			byImage[image] = src
+		}
+		if src != nil {
+			byTask[id] = []*dispatchpb.ImageSource{src}
 		}
 	}
-	list := make([]*dispatchpb.ImageSource, 0, len(found))
-	for _, src := range found {
-		list = append(list, src)
-	}
-	slices.SortFunc(list, func(a, b *dispatchpb.ImageSource) int { return cmp.Compare(a.GetImage(), b.GetImage()) })
-	return list
+	return byTask
+}
+
+func sameSources(a, b []*dispatchpb.ImageSource) bool {
+	return slices.EqualFunc(a, b, func(a, b *dispatchpb.ImageSource) bool { return a == b || proto.Equal(a, b) })
 }
 
 // unprepared reports whether t still needs its image.

@@ -27,11 +27,10 @@ func keyOf(p *dispatchpb.MeshPort) portKey {
 type held struct {
 	// index is 0 until a manager of this life of the daemon has spoken.
 	index    uint64
-	tasks    map[string]*clusterpb.Task
+	tasks    map[string]*dispatchpb.TaskAssignment
 	peers    map[string]*dispatchpb.Peer
 	ports    map[portKey]*dispatchpb.MeshPort
 	settings *dispatchpb.Settings // nil before the first contact ever
-	sources  []*dispatchpb.ImageSource
 }
 
 // remembered returns what an earlier life of the daemon was told.
@@ -52,20 +51,17 @@ func remembered(s *state.Saved) *held {
 // apply returns what is held after a, and the tasks that are gone with it.
 // FailedPrecondition when a is a difference to something else than h.
 func (h *held) apply(a *dispatchpb.Assignments) (next *held, gone []string, err error) {
-	next = &held{index: a.GetIndex(), settings: a.GetSettings(), sources: h.sources}
-	if a.GetSourcesSet() {
-		next.sources = a.GetSources()
-	}
+	next = &held{index: a.GetIndex(), settings: a.GetSettings()}
 	switch {
 	case a.GetFull():
-		next.tasks, next.peers, next.ports = map[string]*clusterpb.Task{}, map[string]*dispatchpb.Peer{}, map[portKey]*dispatchpb.MeshPort{}
+		next.tasks, next.peers, next.ports = map[string]*dispatchpb.TaskAssignment{}, map[string]*dispatchpb.Peer{}, map[portKey]*dispatchpb.MeshPort{}
 	case a.GetBase() != h.index:
 		return nil, nil, fmt.Errorf("a difference to index %d, but this node holds %d: %w", a.GetBase(), h.index, errdefs.ErrFailedPrecondition)
 	default:
 		next.tasks, next.peers, next.ports = maps.Clone(h.tasks), maps.Clone(h.peers), maps.Clone(h.ports)
 	}
 	for _, t := range a.GetTasks() {
-		next.tasks[t.GetId()] = t
+		next.tasks[t.GetTask().GetId()] = t
 	}
 	for _, id := range a.GetGoneTasks() {
 		delete(next.tasks, id)

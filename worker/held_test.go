@@ -20,29 +20,26 @@ import (
 
 func TestApply(t *testing.T) {
 	first := &dispatchpb.Assignments{
-		Index: 5, Full: true, Tasks: []*clusterpb.Task{{Id: "a"}, {Id: "b"}},
+		Index: 5, Full: true, Tasks: assigned("a", "b"),
 		Peers: []*dispatchpb.Peer{{Id: "n2"}}, Ports: []*dispatchpb.MeshPort{{Protocol: 1, Published: 80}},
-		Sources: []*dispatchpb.ImageSource{{Image: "web"}}, SourcesSet: true,
 	}
 	tests := map[string]struct {
 		message *dispatchpb.Assignments
 		tasks   string
 		gone    string
 		peers   string
-		sources int
 		refused bool
 	}{
 		"difference": {
-			&dispatchpb.Assignments{Index: 7, Base: 5, Tasks: []*clusterpb.Task{{Id: "c"}}, GoneTasks: []string{"a"}, Peers: []*dispatchpb.Peer{{Id: "n3"}}},
-			"b c", "a", "n2 n3", 1, false,
+			&dispatchpb.Assignments{Index: 7, Base: 5, Tasks: assigned("c"), GoneTasks: []string{"a"}, Peers: []*dispatchpb.Peer{{Id: "n3"}}},
+			"b c", "a", "n2 n3", false,
 		},
-		"full again":         {&dispatchpb.Assignments{Index: 3, Full: true, Tasks: []*clusterpb.Task{{Id: "b"}}}, "b", "a", "", 1, false},
-		"sources replaced":   {&dispatchpb.Assignments{Index: 7, Base: 5, SourcesSet: true}, "a b", "", "n2", 0, false},
-		"difference to what": {&dispatchpb.Assignments{Index: 7, Base: 6}, "", "", "", 0, true},
+		"full again":         {&dispatchpb.Assignments{Index: 3, Full: true, Tasks: assigned("b")}, "b", "a", "", false},
+		"difference to what": {&dispatchpb.Assignments{Index: 7, Base: 6}, "", "", "", true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			h, _, err := remembered(&state.Saved{Tasks: map[string]*clusterpb.Task{}}).apply(first)
+			h, _, err := remembered(&state.Saved{Tasks: map[string]*dispatchpb.TaskAssignment{}}).apply(first)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,18 +53,27 @@ func TestApply(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			keys := func(m map[string]*clusterpb.Task) string { return strings.Join(slices.Sorted(maps.Keys(m)), " ") }
+			keys := func(m map[string]*dispatchpb.TaskAssignment) string {
+				return strings.Join(slices.Sorted(maps.Keys(m)), " ")
+			}
 			if got := keys(next.tasks); got != tt.tasks || strings.Join(gone, " ") != tt.gone {
 				t.Errorf("tasks %q, gone %q, want %q and %q", got, gone, tt.tasks, tt.gone)
 			}
-			if got := strings.Join(slices.Sorted(maps.Keys(next.peers)), " "); got != tt.peers || len(next.sources) != tt.sources {
-				t.Errorf("peers %q and %d sources, want %q and %d", got, len(next.sources), tt.peers, tt.sources)
+			if got := strings.Join(slices.Sorted(maps.Keys(next.peers)), " "); got != tt.peers {
+				t.Errorf("peers %q, want %q", got, tt.peers)
 			}
 			if keys(h.tasks) != "a b" || len(h.peers) != 1 {
 				t.Error("the one before was changed")
 			}
 		})
 	}
+}
+
+func assigned(ids ...string) (list []*dispatchpb.TaskAssignment) {
+	for _, id := range ids {
+		list = append(list, &dispatchpb.TaskAssignment{Task: &clusterpb.Task{Id: id}})
+	}
+	return list
 }
 
 // TestWantPorts says which endpoints the node's kernel gets, by what the node

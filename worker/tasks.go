@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/worker/task"
 )
@@ -32,12 +33,12 @@ func initialStatus(t *clusterpb.Task, own *clusterpb.TaskStatus) *clusterpb.Task
 
 // order returns the task as its controller should see it: what managers gave
 // up on must stop, although they no longer say so by its desired state.
-func order(t *clusterpb.Task) *clusterpb.Task {
-	if t.GetStatus().GetState() == lifecycle.Orphaned && t.GetDesired() < lifecycle.Shutdown {
-		t = proto.CloneOf(t)
-		t.Desired = lifecycle.Shutdown
+func order(a *dispatchpb.TaskAssignment) *dispatchpb.TaskAssignment {
+	if t := a.GetTask(); t.GetStatus().GetState() == lifecycle.Orphaned && t.GetDesired() < lifecycle.Shutdown {
+		a = proto.CloneOf(a)
+		a.Task.Desired = lifecycle.Shutdown
 	}
-	return t
+	return a
 }
 
 func (w *Worker) taskConfig() task.Config {
@@ -104,17 +105,18 @@ func (w *Worker) forget(id string) {
 }
 
 // steer tells controllers what managers want of their tasks.
-func (w *Worker) steer(tasks []*clusterpb.Task, gone []string) {
+func (w *Worker) steer(tasks []*dispatchpb.TaskAssignment, gone []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, t := range tasks {
-		t = order(t)
-		if c := w.tasks[t.GetId()]; c != nil {
-			c.Order(t)
+	for _, a := range tasks {
+		a = order(a)
+		id := a.GetTask().GetId()
+		if c := w.tasks[id]; c != nil {
+			c.Order(a)
 			continue
 		}
-		c := task.New(w.taskConfig(), t, initialStatus(t, nil))
-		w.tasks[t.GetId()] = c
+		c := task.New(w.taskConfig(), a, initialStatus(a.GetTask(), nil))
+		w.tasks[id] = c
 		w.start(c)
 	}
 	for _, id := range gone {
@@ -137,9 +139,10 @@ func (w *Worker) snapshots() map[string]task.Snapshot {
 
 // restate queues what this node knows of its tasks and managers do not: what
 // happened while none could be reached.
-func (w *Worker) restate(tasks []*clusterpb.Task) {
+func (w *Worker) restate(tasks []*dispatchpb.TaskAssignment) {
 	now := w.snapshots()
-	for _, t := range tasks {
+	for _, a := range tasks {
+		t := a.GetTask()
 		s, ok := now[t.GetId()]
 		if ok && s.Status.GetState() > t.GetStatus().GetState() {
 			w.reports.Put(t.GetId(), s.Status)

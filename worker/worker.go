@@ -118,8 +118,8 @@ func New(cfg Config) (*Worker, error) {
 	w.setUp = sync.OnceFunc(func() { close(w.up) })
 	w.reports = report.New(func() { wake(w.due) })
 	w.logs = newLogPublisher(cfg)
-	for id, t := range saved.Tasks {
-		w.tasks[id] = task.New(w.taskConfig(), t, initialStatus(t, saved.Statuses[id]))
+	for id, a := range saved.Tasks {
+		w.tasks[id] = task.New(w.taskConfig(), a, initialStatus(a.GetTask(), saved.Statuses[id]))
 	}
 	for id := range saved.Statuses {
 		if saved.Tasks[id] == nil {
@@ -175,19 +175,6 @@ func (w *Worker) managers() []string {
 		}
 	}
 	return all
-}
-
-// Sources returns the nodes that hold an image, named as in a task's spec:
-// control addresses, and the digest they hold. Neither when none is known.
-func (w *Worker) Sources(image string) (digest string, addrs []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range w.held.sources {
-		if s.GetImage() == image {
-			return s.GetDigest(), s.GetAddrs()
-		}
-	}
-	return "", nil
 }
 
 // Applied tells that the kernel holds the Want of the index.

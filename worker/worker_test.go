@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/dispatcher/dispatchertest"
@@ -127,8 +128,12 @@ func (m *machine) assign(tasks ...*clusterpb.Task) uint64 {
 			})
 		}
 	}
+	assigned := make([]*dispatchpb.TaskAssignment, 0, len(tasks))
+	for _, t := range tasks {
+		assigned = append(assigned, &dispatchpb.TaskAssignment{Task: t})
+	}
 	i := m.manager.Assign("n1", &dispatchpb.Assignments{
-		Tasks: tasks, Ports: []*dispatchpb.MeshPort{port},
+		Tasks: assigned, Ports: []*dispatchpb.MeshPort{port},
 		Peers:    []*dispatchpb.Peer{{Id: "n2", Index: 2, DataAddr: "192.0.2.2", Addresses: []string{"10.0.9.1"}}},
 		Settings: &dispatchpb.Settings{SelfIndex: 1, IngressSubnets: []string{"10.0.0.0/16"}, Managers: []string{"m1"}},
 	})
@@ -356,6 +361,22 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// TestImageSourcesReachTheExecutor: a task is prepared with what managers said
+// of its image.
+func TestImageSourcesReachTheExecutor(t *testing.T) {
+	on(t, func(m *machine) {
+		source := &dispatchpb.ImageSource{Image: "web", Digest: "sha256:1", Addrs: []string{"n2:2377"}}
+		m.manager.Assign("n1", &dispatchpb.Assignments{
+			Tasks:    []*dispatchpb.TaskAssignment{{Task: web("t1", lifecycle.Running), Sources: []*dispatchpb.ImageSource{source}}},
+			Settings: &dispatchpb.Settings{SelfIndex: 1, Managers: []string{"m1"}},
+		})
+		m.settle()
+		if got := m.fake.Sources("t1"); len(got) != 1 || !proto.Equal(got[0], source) {
+			t.Errorf("prepared with sources %v, want %v", got, source)
+		}
+	})
+}
+
 func TestSilentManagerIsLeft(t *testing.T) {
 	on(t, func(m *machine) {
 		second := dispatchertest.NewManager()
@@ -379,7 +400,7 @@ func TestUnknownContainersAreRemoved(t *testing.T) {
 	on(t, func(m *machine) {
 		m.stop()
 		for _, id := range []string{"t8", "t9"} {
-			if err := m.fake.Prepare(t.Context(), web(id, lifecycle.Running), func(string) {}); err != nil {
+			if err := m.fake.Prepare(t.Context(), executor.Request{Task: web(id, lifecycle.Running)}, func(string) {}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := m.fake.Start(t.Context(), web(id, lifecycle.Running)); err != nil {

@@ -131,7 +131,7 @@ func untilServed(ctx context.Context, call func() error) error {
 func (d *Daemon) empty(ctx context.Context, m *member) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, emptyTimeout, fmt.Errorf("containers are not removed after %s: %w", emptyTimeout, errdefs.ErrUnavailable))
 	defer cancel()
-	x, err := d.runtime.executor(d.cfg.Name, &network{plane: m.plane, dir: d.netnsDir()}, nil)
+	x, err := d.runtime.executor(d.cfg.Name, &network{plane: m.plane, dir: d.netnsDir()})
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
@@ -29,7 +28,6 @@ import (
 	"github.com/muster/muster/raftstore/transport"
 	"github.com/muster/muster/worker"
 	"github.com/muster/muster/worker/describe"
-	"github.com/muster/muster/worker/images"
 	"github.com/muster/muster/worker/state"
 	"github.com/muster/muster/worker/tasklog"
 )
@@ -201,7 +199,7 @@ func (m *member) assembleManager(ctx context.Context) error {
 func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 	d := m.daemon
 	n := &network{plane: m.plane, dir: d.netnsDir()}
-	x, err := d.runtime.executor(d.cfg.Name, n, m.sources)
+	x, err := d.runtime.executor(d.cfg.Name, n)
 	if err != nil {
 		return nil, err
 	}
@@ -225,15 +223,6 @@ func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 		cfg.Local = m.settings.Advertise.String()
 	}
 	return worker.New(cfg)
-}
-
-// sources tells which other nodes hold an image.
-func (m *member) sources(image string) (found []images.Source) {
-	dgst, addrs := m.worker.Sources(image)
-	for _, addr := range addrs {
-		found = append(found, images.Source{Addr: addr, Digest: digest.Digest(dgst)})
-	}
-	return found
 }
 
 func (m *member) describe(ctx context.Context) (*clusterpb.NodeDescription, error) {

@@ -149,7 +149,7 @@ func (r *runtime) stopIdleLogger(ctx context.Context) error {
 
 // executor returns an executor of tasks. network may be nil for one that only
 // removes.
-func (r *runtime) executor(node string, network executor.Network, sources func(string) []images.Source) (*containerd.Executor, error) {
+func (r *runtime) executor(node string, network executor.Network) (*containerd.Executor, error) {
 	return containerd.New(containerd.Config{
 		Client:       r.client,
 		StateDir:     r.cfg.StateDir,
@@ -158,7 +158,6 @@ func (r *runtime) executor(node string, network executor.Network, sources func(s
 		NodeName:     node,
 		Network:      network,
 		Images:       r.images,
-		Sources:      sources,
 		Log:          r.log.With("part", "executor"),
 	})
 }

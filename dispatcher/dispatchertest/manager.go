@@ -138,8 +138,8 @@ func (m *Manager) handle(nodeID string, msg *dispatchpb.SessionRequest) *dispatc
 			if set := m.sets[nodeID]; set != nil {
 				set = proto.CloneOf(set)
 				for _, t := range set.GetTasks() {
-					if t.GetId() == r.GetTaskId() {
-						t.Status = r.GetStatus()
+					if t.GetTask().GetId() == r.GetTaskId() {
+						t.Task.Status = r.GetStatus()
 					}
 				}
 				m.sets[nodeID] = set
@@ -161,10 +161,11 @@ func (m *Manager) Assign(nodeID string, a *dispatchpb.Assignments) uint64 {
 	defer m.mu.Unlock()
 	m.index++
 	a = proto.CloneOf(a)
-	a.Index, a.Full, a.LowWaterMark, a.SourcesSet = m.index, true, m.lowWater, true
+	a.Index, a.Full, a.LowWaterMark = m.index, true, m.lowWater
 	for _, t := range a.GetTasks() {
-		if n := len(m.statuses[t.GetId()]); n > 0 && t.GetStatus() == nil {
-			t.Status = m.statuses[t.GetId()][n-1]
+		known := m.statuses[t.GetTask().GetId()]
+		if n := len(known); n > 0 && t.GetTask().GetStatus() == nil {
+			t.Task.Status = known[n-1]
 		}
 	}
 	m.sets[nodeID] = a

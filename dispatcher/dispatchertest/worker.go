@@ -11,7 +11,7 @@ import (
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
-// Worker is a session.Handler that keeps what it was sent and says what it is
+// Worker is a agent.Handler that keeps what it was sent and says what it is
 // told to say. It acknowledges every index at once unless Hold is set.
 type Worker struct {
 	NodeID string
@@ -35,21 +35,21 @@ func NewWorker(nodeID string) *Worker {
 	return &Worker{NodeID: nodeID, due: make(chan struct{}, 1), tasks: make(map[string]*clusterpb.Task)}
 }
 
-// Register implements session.Handler.
+// Register implements agent.Handler.
 func (w *Worker) Register(context.Context) (*dispatchpb.Register, error) {
 	return &dispatchpb.Register{Description: &clusterpb.NodeDescription{
 		Hostname: w.NodeID, DataAddr: "192.0.2.1", ControlAddr: w.NodeID + ":2377",
 	}}, nil
 }
 
-// Connected implements session.Handler.
+// Connected implements agent.Handler.
 func (w *Worker) Connected(context.Context, grpc.ClientConnInterface) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sessions++
 }
 
-// Outgoing implements session.Handler.
+// Outgoing implements agent.Handler.
 func (w *Worker) Outgoing() []*dispatchpb.SessionRequest {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,7 +58,7 @@ func (w *Worker) Outgoing() []*dispatchpb.SessionRequest {
 	return say
 }
 
-// Due implements session.Handler.
+// Due implements agent.Handler.
 func (w *Worker) Due() <-chan struct{} { return w.due }
 
 // Say sends a message.
@@ -80,7 +80,7 @@ func (w *Worker) Report(sequence uint64, taskID string, state clusterpb.TaskStat
 	}}})
 }
 
-// Assignments implements session.Handler.
+// Assignments implements agent.Handler.
 func (w *Worker) Assignments(a *dispatchpb.Assignments) error {
 	w.mu.Lock()
 	slow := w.slow
@@ -93,7 +93,7 @@ func (w *Worker) Assignments(a *dispatchpb.Assignments) error {
 		w.tasks = make(map[string]*clusterpb.Task)
 	}
 	for _, t := range a.GetTasks() {
-		w.tasks[t.GetId()] = t
+		w.tasks[t.GetTask().GetId()] = t.GetTask()
 	}
 	for _, id := range a.GetGoneTasks() {
 		delete(w.tasks, id)
@@ -137,14 +137,14 @@ func (w *Worker) Slow() (resume func()) {
 	}
 }
 
-// Recorded implements session.Handler.
+// Recorded implements agent.Handler.
 func (w *Worker) Recorded(sequence uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.recorded = sequence
 }
 
-// Logs implements session.Handler.
+// Logs implements agent.Handler.
 func (w *Worker) Logs(sub *dispatchpb.LogSubscription) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

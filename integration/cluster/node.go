@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/dispatcher/agent"
+	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/manager"
 	"github.com/muster/muster/manager/controlapi"
 	"github.com/muster/muster/manager/forward"

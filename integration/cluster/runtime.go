@@ -37,11 +37,11 @@ func (r *runtime) alive(ctx context.Context) error {
 }
 
 // Prepare implements executor.Executor.
-func (r *runtime) Prepare(ctx context.Context, t *clusterpb.Task, progress func(string)) error {
+func (r *runtime) Prepare(ctx context.Context, req executor.Request, progress func(string)) error {
 	if err := r.alive(ctx); err != nil {
 		return err
 	}
-	return r.fake.Prepare(ctx, t, progress)
+	return r.fake.Prepare(ctx, req, progress)
 }
 
 // Start implements executor.Executor.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
 // Executor runs the containers of tasks on this node.
@@ -16,7 +17,7 @@ type Executor interface {
 	// Prepare makes everything the task's process needs: the image, the
 	// network namespace with the task's addresses, the container. progress
 	// takes one short line at a time for people ("pulling image 42 %").
-	Prepare(ctx context.Context, t *clusterpb.Task, progress func(message string)) error
+	Prepare(ctx context.Context, r Request, progress func(message string)) error
 
 	// Start runs the prepared container's process; if it runs already, Start
 	// only tells about it.
@@ -42,6 +43,14 @@ type Executor interface {
 	// List returns every task that has left a trace on this node, running or
 	// not, whoever started it.
 	List(ctx context.Context) ([]Found, error)
+}
+
+// Request asks for a task to be prepared.
+type Request struct {
+	Task *clusterpb.Task
+	// Sources say which other nodes hold the task's images; an image without one
+	// comes from its registry, if it is not here already.
+	Sources []*dispatchpb.ImageSource
 }
 
 // Exit is how a process ended.

@@ -13,10 +13,10 @@ import (
 )
 
 // Ensure returns the image that name stands for, ready to run: the one that is
-// here, else one of the copies on other nodes, else the registry's. A name with
-// a digest means exactly that content. Callers that want the same image share
+// here, else the copy of the nodes that source names, else the registry's. A
+// name with a digest means exactly that content. Callers that want the same image share
 // one transfer.
-func (s *Store) Ensure(ctx context.Context, name string, sources []Source, auth string,
+func (s *Store) Ensure(ctx context.Context, name string, source Source, auth string,
 	progress func(Progress),
 ) (*Image, error) {
 	r, err := parse(name)
@@ -30,7 +30,7 @@ func (s *Store) Ensure(ctx context.Context, name string, sources []Source, auth 
 	return s.flights.do(ctx, flightKey(r), progress, func(ctx context.Context, progress func(Progress)) (*Image, error) {
 		record, err := s.find(ctx, r)
 		if errdefs.IsNotFound(err) {
-			record, err = s.fetch(ctx, r, sources, auth, progress)
+			record, err = s.fetch(ctx, r, source, auth, progress)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("image %q: %w", name, err)
@@ -100,10 +100,10 @@ func (s *Store) find(ctx context.Context, r ref) (images.Image, error) {
 }
 
 // fetch tries other nodes and then the registry.
-func (s *Store) fetch(ctx context.Context, r ref, sources []Source, auth string, progress func(Progress)) (images.Image, error) {
+func (s *Store) fetch(ctx context.Context, r ref, source Source, auth string, progress func(Progress)) (images.Image, error) {
 	var errPeers error
-	if dgst := choose(r, sources); dgst != "" && s.cfg.Fetcher != nil {
-		record, err := s.fromPeers(ctx, s.keepAs(ctx, r, dgst), dgst, sources, nil, progress)
+	if source.holds(r) && s.cfg.Fetcher != nil {
+		record, err := s.fromPeers(ctx, s.keepAs(ctx, r, source.Digest), source, progress)
 		if err == nil {
 			s.notify()
 			return record, nil
@@ -129,14 +129,9 @@ func (s *Store) fetch(ctx context.Context, r ref, sources []Source, auth string,
 		`%w; %w; load it with "muster image load" on any node, or check the name`, err, errPeers)
 }
 
-// choose returns the digest to fetch from other nodes, or none.
-func choose(r ref, sources []Source) digest.Digest {
-	for _, source := range sources {
-		if r.digest == "" || source.Digest == r.digest {
-			return source.Digest
-		}
-	}
-	return ""
+// holds reports whether what the source's nodes hold is what r means.
+func (s Source) holds(r ref) bool {
+	return len(s.Addrs) > 0 && (r.digest == "" || s.Digest == r.digest)
 }
 
 // keepAs is the name for a copy of digest dgst: the reference's tag, unless

@@ -18,12 +18,12 @@ import (
 // containerd's own limit for reading one.
 const maxManifest = 8 << 20
 
-// Source is a node that holds an image.
+// Source says which other nodes hold an image; the zero value, that none does.
 type Source struct {
-	// Addr is the node's control address, HOST:PORT.
-	Addr string
-	// Digest of the image's manifest or index on that node.
+	// Digest of the image's manifest or index on those nodes.
 	Digest digest.Digest
+	// Addrs are the nodes' control addresses, HOST:PORT, best first.
+	Addrs []string
 }
 
 // Fetcher reads content of other nodes.
@@ -33,18 +33,11 @@ type Fetcher interface {
 	FetchBlob(ctx context.Context, addr, digest string, offset int64) (io.ReadCloser, int64, error)
 }
 
-// fromPeers fetches the image with digest dgst from the sources that hold it
-// and keeps it under name.
-func (s *Store) fromPeers(ctx context.Context, name string, dgst digest.Digest, sources []Source,
-	labels map[string]string, progress func(Progress),
-) (images.Image, error) {
-	p := &peers{fetcher: s.cfg.Fetcher, name: name, digest: dgst}
-	for _, source := range sources {
-		if source.Digest == dgst {
-			p.addrs = append(p.addrs, source.Addr)
-		}
-	}
-	return s.pull(ctx, name, p, labels, progress)
+// fromPeers fetches an image from the nodes that hold it and keeps it under
+// name.
+func (s *Store) fromPeers(ctx context.Context, name string, source Source, progress func(Progress)) (images.Image, error) {
+	p := &peers{fetcher: s.cfg.Fetcher, name: name, digest: source.Digest, addrs: source.Addrs}
+	return s.pull(ctx, name, p, nil, progress)
 }
 
 // peers resolves one image from nodes. Every blob may come from another node

@@ -160,7 +160,7 @@ func TestLoadListRemove(t *testing.T) {
 	if err != nil || again[0].GetDigest() != one.GetDigest() || again[0].GetName() != "example.org/team/web:2" {
 		t.Errorf("Load = %v, %v", again, err)
 	}
-	ready, err := s.Ensure(t.Context(), "web:1", nil, "", quiet)
+	ready, err := s.Ensure(t.Context(), "web:1", images.Source{}, "", quiet)
 	if err != nil || ready.Config.Env[0] != "A=b" || ready.ChainID == "" {
 		t.Errorf("Ensure = %+v, %v", ready, err)
 	}
@@ -260,12 +260,12 @@ func TestFetchFromOtherNodes(t *testing.T) {
 	fetcher := &brittle{Fetcher: images.PeerClient{Dial: func(string) (nodepb.PeerServiceClient, error) { return client, nil }}}
 	s := store(t, func(c *images.Config) { c.Fetcher = fetcher })
 	dgst := loaded[0].GetDigest()
-	sources := []images.Source{{Addr: "dead:1", Digest: digestOf(dgst)}, {Addr: "weak:1", Digest: digestOf(dgst)}, {Addr: "good:1", Digest: digestOf(dgst)}}
+	source := images.Source{Digest: digestOf(dgst), Addrs: []string{"dead:1", "weak:1", "good:1"}}
 	results := make(chan error, 5)
 	var most atomic.Int64
 	for range cap(results) {
 		go func() {
-			img, err := s.Ensure(t.Context(), "web:1@"+dgst, sources, "", func(p images.Progress) { most.Store(max(most.Load(), p.Total)) })
+			img, err := s.Ensure(t.Context(), "web:1@"+dgst, source, "", func(p images.Progress) { most.Store(max(most.Load(), p.Total)) })
 			if err == nil && img.Digest.String() != dgst {
 				err = fmt.Errorf("got %s", img.Digest)
 			}
@@ -349,7 +349,7 @@ func TestPull(t *testing.T) {
 	var certs string
 	s := store(t, func(c *images.Config) { certs = c.CertsDir })
 	t.Run("no login", func(t *testing.T) {
-		_, err := s.Ensure(t.Context(), host+"/team/web:1", nil, "", quiet)
+		_, err := s.Ensure(t.Context(), host+"/team/web:1", images.Source{}, "", quiet)
 		if err == nil || !errdefs.IsPermissionDenied(err) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("Ensure = %v", err)
 		}
@@ -361,14 +361,14 @@ func TestPull(t *testing.T) {
 		}
 	})
 	t.Run("not there", func(t *testing.T) {
-		_, err := s.Ensure(t.Context(), host+"/team/web:2", nil, login("ann", "secret"), quiet)
+		_, err := s.Ensure(t.Context(), host+"/team/web:2", images.Source{}, login("ann", "secret"), quiet)
 		want := fmt.Sprintf(`image "%s/team/web:2": registry %s: it is not there`, host, host)
 		if err == nil || !strings.HasPrefix(err.Error(), want) || !errdefs.IsNotFound(err) {
 			t.Errorf("Ensure = %v, want %q", err, want)
 		}
 	})
 	t.Run("refused login", func(t *testing.T) {
-		_, err := s.Ensure(t.Context(), host+"/team/web:1", nil, login("bob", "wrong"), quiet)
+		_, err := s.Ensure(t.Context(), host+"/team/web:1", images.Source{}, login("bob", "wrong"), quiet)
 		if !errdefs.IsPermissionDenied(err) || !strings.Contains(err.Error(), "it refuses this login") {
 			t.Errorf("Ensure = %v", err)
 		}
@@ -380,13 +380,13 @@ func TestPull(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		_, err := s.Ensure(t.Context(), host+"/team/web:1", nil, login("ann", "secret"), quiet)
+		_, err := s.Ensure(t.Context(), host+"/team/web:1", images.Source{}, login("ann", "secret"), quiet)
 		if err == nil || !strings.Contains(err.Error(), "hosts.toml") {
 			t.Errorf("Ensure = %v", err)
 		}
 	})
 	t.Run("bad credential", func(t *testing.T) {
-		if _, err := s.Ensure(t.Context(), host+"/team/web:1", nil, "!", quiet); !errdefs.IsInvalidArgument(err) {
+		if _, err := s.Ensure(t.Context(), host+"/team/web:1", images.Source{}, "!", quiet); !errdefs.IsInvalidArgument(err) {
 			t.Errorf("Ensure = %v, want invalid argument", err)
 		}
 	})
@@ -409,7 +409,7 @@ func TestPull(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(toml), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Ensure(t.Context(), "team/web:1", nil, login("ann", "secret"), quiet); err != nil {
+		if _, err := s.Ensure(t.Context(), "team/web:1", images.Source{}, login("ann", "secret"), quiet); err != nil {
 			t.Errorf("Ensure through the mirror = %v", err)
 		}
 	})
@@ -425,7 +425,7 @@ func TestSilentRegistry(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close() })
 	s := store(t, nil)
 	began := time.Now()
-	_, err = s.Ensure(t.Context(), l.Addr().String()+"/web:1", nil, "", quiet)
+	_, err = s.Ensure(t.Context(), l.Addr().String()+"/web:1", images.Source{}, "", quiet)
 	if err == nil || !strings.Contains(err.Error(), "nothing received for 2s") {
 		t.Errorf("Ensure = %v", err)
 	}
@@ -443,7 +443,7 @@ func TestCallerGivesUp(t *testing.T) {
 	s := store(t, func(c *images.Config) { c.Stall = time.Minute })
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if _, err := s.Ensure(ctx, l.Addr().String()+"/web:1", nil, "", quiet); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.Ensure(ctx, l.Addr().String()+"/web:1", images.Source{}, "", quiet); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Ensure = %v, want deadline exceeded", err)
 	}
 }

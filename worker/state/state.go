@@ -84,7 +84,7 @@ func (db *DB) Close() error { return db.bolt.Close() }
 
 // Saved is everything a node remembers.
 type Saved struct {
-	Tasks    map[string]*clusterpb.Task
+	Tasks    map[string]*dispatchpb.TaskAssignment
 	Statuses map[string]*clusterpb.TaskStatus
 	Peers    []*dispatchpb.Peer
 	Ports    []*dispatchpb.MeshPort
@@ -94,7 +94,7 @@ type Saved struct {
 
 // Load reads everything.
 func (db *DB) Load() (*Saved, error) {
-	s := &Saved{Tasks: make(map[string]*clusterpb.Task), Statuses: make(map[string]*clusterpb.TaskStatus)}
+	s := &Saved{Tasks: make(map[string]*dispatchpb.TaskAssignment), Statuses: make(map[string]*clusterpb.TaskStatus)}
 	err := db.bolt.View(func(tx *bbolt.Tx) error {
 		if v := tx.Bucket([]byte(bucketMeta)).Get([]byte(keySettings)); v != nil {
 			s.Settings = &dispatchpb.Settings{}
@@ -103,7 +103,7 @@ func (db *DB) Load() (*Saved, error) {
 			}
 		}
 		return errors.Join(
-			each(tx, bucketTasks, func(_ string, t *clusterpb.Task) { s.Tasks[t.GetId()] = t }),
+			each(tx, bucketTasks, func(id string, t *dispatchpb.TaskAssignment) { s.Tasks[id] = t }),
 			each(tx, bucketStatuses, func(id string, st *clusterpb.TaskStatus) { s.Statuses[id] = st }),
 			each(tx, bucketPeers, func(_ string, p *dispatchpb.Peer) { s.Peers = append(s.Peers, p) }),
 			each(tx, bucketPorts, func(_ string, p *dispatchpb.MeshPort) { s.Ports = append(s.Ports, p) }),
@@ -170,7 +170,7 @@ func empty(tx *bbolt.Tx, bucket string) error {
 func applyTasks(tx *bbolt.Tx, a *dispatchpb.Assignments) error {
 	var errs []error
 	for _, t := range a.GetTasks() {
-		errs = append(errs, put(tx, bucketTasks, t.GetId(), t))
+		errs = append(errs, put(tx, bucketTasks, t.GetTask().GetId(), t))
 	}
 	for _, id := range a.GetGoneTasks() {
 		errs = append(errs, tx.Bucket([]byte(bucketTasks)).Delete([]byte(id)))

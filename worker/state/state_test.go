@@ -27,19 +27,26 @@ func open(t *testing.T, path string) *DB {
 	return db
 }
 
+func assigned(id string, desiredIndex uint64) *dispatchpb.TaskAssignment {
+	return &dispatchpb.TaskAssignment{
+		Task:    &clusterpb.Task{Id: id, DesiredIndex: desiredIndex},
+		Sources: []*dispatchpb.ImageSource{{Image: "web", Digest: "sha256:1", Addrs: []string{"n2:2377"}}},
+	}
+}
+
 func TestSurvivesReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "worker.db")
 	db := open(t, path)
 	steps := []*dispatchpb.Assignments{
 		{
 			Full:     true,
-			Tasks:    []*clusterpb.Task{{Id: "a"}, {Id: "b"}},
+			Tasks:    []*dispatchpb.TaskAssignment{assigned("a", 0), assigned("b", 0)},
 			Peers:    []*dispatchpb.Peer{{Id: "n1"}, {Id: "n2"}},
 			Ports:    []*dispatchpb.MeshPort{{Protocol: 1, Published: 80}, {Protocol: 1, Published: 9000}},
 			Settings: &dispatchpb.Settings{SelfIndex: 1},
 		},
 		{
-			Tasks: []*clusterpb.Task{{Id: "b", DesiredIndex: 7}, {Id: "c"}}, GoneTasks: []string{"a"},
+			Tasks: []*dispatchpb.TaskAssignment{assigned("b", 7), assigned("c", 0)}, GoneTasks: []string{"a"},
 			GonePeers: []string{"n1"},
 			Ports:     []*dispatchpb.MeshPort{{Protocol: 1, Published: 80, ServiceId: "web"}},
 			GonePorts: []*dispatchpb.MeshPort{{Protocol: 1, Published: 9000}},
@@ -70,7 +77,7 @@ func TestSurvivesReopening(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Saved{
-		Tasks:    map[string]*clusterpb.Task{"b": {Id: "b", DesiredIndex: 7}},
+		Tasks:    map[string]*dispatchpb.TaskAssignment{"b": assigned("b", 7)},
 		Statuses: map[string]*clusterpb.TaskStatus{"b": {State: lifecycle.Running}},
 		Peers:    []*dispatchpb.Peer{{Id: "n2"}},
 		Ports:    []*dispatchpb.MeshPort{{Protocol: 1, Published: 80, ServiceId: "web"}},
@@ -81,7 +88,7 @@ func TestSurvivesReopening(t *testing.T) {
 	}
 
 	// A full set leaves nothing of what was.
-	if err := db.Apply(&dispatchpb.Assignments{Full: true, Tasks: []*clusterpb.Task{{Id: "z"}}}); err != nil {
+	if err := db.Apply(&dispatchpb.Assignments{Full: true, Tasks: []*dispatchpb.TaskAssignment{assigned("z", 0)}}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err = db.Load(); err != nil {
@@ -115,7 +122,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestDamagedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "worker.db")
 	db := open(t, path)
-	if err := errors.Join(db.Apply(&dispatchpb.Assignments{Full: true, Tasks: []*clusterpb.Task{{Id: "a"}}}), db.Close()); err != nil {
+	if err := errors.Join(db.Apply(&dispatchpb.Assignments{Full: true, Tasks: []*dispatchpb.TaskAssignment{assigned("a", 0)}}), db.Close()); err != nil {
 		t.Fatal(err)
 	}
 	whole, err := os.ReadFile(path)

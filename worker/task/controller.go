@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/worker/executor"
 )
@@ -56,6 +57,8 @@ type Controller struct {
 	mu     sync.Mutex
 	task   *clusterpb.Task
 	status *clusterpb.TaskStatus
+	// sources are where the task's images may be fetched from.
+	sources []*dispatchpb.ImageSource
 	// leaving: no new connections from this node's mesh.
 	leaving  bool
 	released bool
@@ -68,9 +71,10 @@ type Controller struct {
 }
 
 // New returns the controller of a task that was last observed in status.
-func New(cfg Config, t *clusterpb.Task, status *clusterpb.TaskStatus) *Controller {
+func New(cfg Config, a *dispatchpb.TaskAssignment, status *clusterpb.TaskStatus) *Controller {
+	t := a.GetTask()
 	c := &Controller{
-		cfg: cfg, id: t.GetId(), task: t, status: status,
+		cfg: cfg, id: t.GetId(), task: t, sources: a.GetSources(), status: status,
 		log:     cfg.Log.With("task", t.GetId(), "service", t.GetServiceName()),
 		ordered: make(chan struct{}, 1), unwanted: make(chan struct{}), gone: make(chan struct{}),
 	}
@@ -83,11 +87,11 @@ func New(cfg Config, t *clusterpb.Task, status *clusterpb.TaskStatus) *Controlle
 }
 
 // Order tells what managers want of the task now.
-func (c *Controller) Order(t *clusterpb.Task) {
+func (c *Controller) Order(a *dispatchpb.TaskAssignment) {
 	c.mu.Lock()
-	c.task = t
+	c.task, c.sources = a.GetTask(), a.GetSources()
 	c.mu.Unlock()
-	if t.GetDesired() >= lifecycle.Shutdown {
+	if a.GetTask().GetDesired() >= lifecycle.Shutdown {
 		c.setUnwanted()
 	}
 	select {

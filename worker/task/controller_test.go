@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/executor/executortest"
@@ -80,6 +81,9 @@ func newNode(t *testing.T) *node {
 	return &node{t: t, fake: executortest.New(), lowWaterMoved: make(chan struct{})}
 }
 
+// order tells the controller what managers want of its task.
+func (n *node) order(t *clusterpb.Task) { n.ctl.Order(&dispatchpb.TaskAssignment{Task: t}) }
+
 // run starts a controller, as the daemon does.
 func (n *node) run(exec executor.Executor, task *clusterpb.Task, status *clusterpb.TaskStatus) {
 	ctx, cancel := context.WithCancel(n.t.Context())
@@ -97,7 +101,7 @@ func (n *node) run(exec executor.Executor, task *clusterpb.Task, status *cluster
 			defer n.mu.Unlock()
 			n.reports = append(n.reports, st)
 		},
-	}, task, status)
+	}, &dispatchpb.TaskAssignment{Task: task}, status)
 	done := make(chan struct{})
 	go func() { defer close(done); n.ctl.Run(ctx) }()
 	n.stop = func() { cancel(); <-done }
@@ -145,7 +149,7 @@ func TestLife(t *testing.T) {
 		n.run(n.fake, web(lifecycle.Ready), assigned)
 		defer func() { n.stop() }()
 		n.want("accepted preparing ready")
-		n.ctl.Order(web(lifecycle.Running))
+		n.order(web(lifecycle.Running))
 		n.want("accepted preparing ready starting running")
 		if !n.ctl.Snapshot().Serving {
 			t.Error("a running task is not serving")
@@ -211,7 +215,7 @@ func TestStopDrains(t *testing.T) {
 
 		stop := web(lifecycle.Shutdown)
 		stop.DesiredIndex = 20
-		n.ctl.Order(stop)
+		n.order(stop)
 		synctest.Wait()
 		if n.ctl.Snapshot().Serving {
 			t.Error("still in this node's mesh")
@@ -256,7 +260,7 @@ func TestStopIsBounded(t *testing.T) {
 		stop.Spec.Container.DrainTimeout = durationpb.New(3 * time.Second)
 		stop.Spec.Container.StopGracePeriod = durationpb.New(4 * time.Second)
 		start := time.Now()
-		n.ctl.Order(stop)
+		n.order(stop)
 		at := map[string]time.Duration{}
 		time.Sleep(20 * time.Second)
 		for _, c := range n.fake.Calls() {
@@ -280,7 +284,7 @@ func TestStopWithoutPortsIsAtOnce(t *testing.T) {
 		start := time.Now()
 		job = web(lifecycle.Shutdown)
 		job.Ports = nil
-		n.ctl.Order(job)
+		n.order(job)
 		n.want("accepted preparing ready starting running shutdown")
 		if d := time.Since(start); d != 0 {
 			t.Errorf("took %v", d)
@@ -295,7 +299,7 @@ func TestStopCutsPreparationShort(t *testing.T) {
 		n.run(n.fake, web(lifecycle.Running), assigned)
 		defer func() { n.stop() }()
 		n.want("accepted preparing")
-		n.ctl.Order(web(lifecycle.Remove))
+		n.order(web(lifecycle.Remove))
 		n.want("accepted preparing shutdown")
 	})
 }
@@ -431,11 +435,11 @@ func (a *away) check() error {
 	return nil
 }
 
-func (a *away) Prepare(ctx context.Context, t *clusterpb.Task, progress func(string)) error {
+func (a *away) Prepare(ctx context.Context, r executor.Request, progress func(string)) error {
 	if err := a.check(); err != nil {
 		return err
 	}
-	return a.Fake.Prepare(ctx, t, progress)
+	return a.Fake.Prepare(ctx, r, progress)
 }
 
 func (a *away) Wait(ctx context.Context, id string) (executor.Exit, error) {
@@ -464,6 +468,22 @@ func TestRuntimeRestarts(t *testing.T) {
 			})
 		})
 	}
+	t.Run("knows of new image sources", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t)
+			n.run(&away{n.fake, time.Now().Add(10 * time.Second)}, web(lifecycle.Running), assigned)
+			defer func() { n.stop() }()
+			time.Sleep(time.Second)
+			n.ctl.Order(&dispatchpb.TaskAssignment{
+				Task: web(lifecycle.Running), Sources: []*dispatchpb.ImageSource{{Image: "web", Digest: "sha256:1", Addrs: []string{"n2:2377"}}},
+			})
+			time.Sleep(time.Minute)
+			n.want("accepted preparing ready starting running")
+			if got := n.fake.Sources("t1"); len(got) != 1 || got[0].GetDigest() != "sha256:1" {
+				t.Errorf("prepared with sources %v, want those told while the runtime was away", got)
+			}
+		})
+	})
 	t.Run("under a running task", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			n := newNode(t)

@@ -11,7 +11,9 @@ import (
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/worker/executor"
 )
 
 const (
@@ -69,10 +71,17 @@ func (c *Controller) prepare(ctx context.Context, t *clusterpb.Task) error {
 		}
 	}
 	err := persist(ctx, runtimeTimeout, func(ctx context.Context) error {
-		return c.cfg.Executor.Prepare(ctx, t, c.progress)
+		// Another try may know of other nodes with the image.
+		return c.cfg.Executor.Prepare(ctx, executor.Request{Task: t, Sources: c.imageSources()}, c.progress)
 	})
 	c.prepared = err == nil
 	return err
+}
+
+func (c *Controller) imageSources() []*dispatchpb.ImageSource {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sources
 }
 
 // progress reports a line about the preparation, not more than once a period.

@@ -796,8 +796,8 @@ type Assignments struct {
 	Base uint64 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
 	// tasks to run, hold or stop on this node; in a full set, tasks not listed
 	// do not exist and are removed without a report.
-	Tasks     []*v1.Task `protobuf:"bytes,4,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	GoneTasks []string   `protobuf:"bytes,5,rep,name=gone_tasks,json=goneTasks,proto3" json:"gone_tasks,omitempty"`
+	Tasks     []*TaskAssignment `protobuf:"bytes,4,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	GoneTasks []string          `protobuf:"bytes,5,rep,name=gone_tasks,json=goneTasks,proto3" json:"gone_tasks,omitempty"`
 	// peers are the other nodes that take part in the overlay.
 	Peers     []*Peer  `protobuf:"bytes,6,rep,name=peers,proto3" json:"peers,omitempty"`
 	GonePeers []string `protobuf:"bytes,7,rep,name=gone_peers,json=gonePeers,proto3" json:"gone_peers,omitempty"`
@@ -809,11 +809,7 @@ type Assignments struct {
 	Settings *Settings `protobuf:"bytes,10,opt,name=settings,proto3" json:"settings,omitempty"`
 	// low_water_mark is the lowest index that every live node has acknowledged. A task
 	// that should stop takes no new connections once low_water_mark >= desired_index.
-	LowWaterMark uint64 `protobuf:"varint,11,opt,name=low_water_mark,json=lowWaterMark,proto3" json:"low_water_mark,omitempty"`
-	// sources say where the images of tasks may be fetched from; replaced whole
-	// when sources_set.
-	Sources       []*ImageSource `protobuf:"bytes,12,rep,name=sources,proto3" json:"sources,omitempty"`
-	SourcesSet    bool           `protobuf:"varint,13,opt,name=sources_set,json=sourcesSet,proto3" json:"sources_set,omitempty"`
+	LowWaterMark  uint64 `protobuf:"varint,11,opt,name=low_water_mark,json=lowWaterMark,proto3" json:"low_water_mark,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -869,7 +865,7 @@ func (x *Assignments) GetBase() uint64 {
 	return 0
 }
 
-func (x *Assignments) GetTasks() []*v1.Task {
+func (x *Assignments) GetTasks() []*TaskAssignment {
 	if x != nil {
 		return x.Tasks
 	}
@@ -925,18 +921,60 @@ func (x *Assignments) GetLowWaterMark() uint64 {
 	return 0
 }
 
-func (x *Assignments) GetSources() []*ImageSource {
+// TaskAssignment is a task with what the node needs to prepare it.
+type TaskAssignment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  *v1.Task               `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// sources say where the task's images may be fetched from beside their
+	// registries, one for each image that other nodes hold. They are sent only
+	// while the task still needs its image.
+	Sources       []*ImageSource `protobuf:"bytes,2,rep,name=sources,proto3" json:"sources,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskAssignment) Reset() {
+	*x = TaskAssignment{}
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskAssignment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskAssignment) ProtoMessage() {}
+
+func (x *TaskAssignment) ProtoReflect() protoreflect.Message {
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
 	if x != nil {
-		return x.Sources
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskAssignment.ProtoReflect.Descriptor instead.
+func (*TaskAssignment) Descriptor() ([]byte, []int) {
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TaskAssignment) GetTask() *v1.Task {
+	if x != nil {
+		return x.Task
 	}
 	return nil
 }
 
-func (x *Assignments) GetSourcesSet() bool {
+func (x *TaskAssignment) GetSources() []*ImageSource {
 	if x != nil {
-		return x.SourcesSet
+		return x.Sources
 	}
-	return false
+	return nil
 }
 
 // Peer is another node.
@@ -957,7 +995,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1007,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1020,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{13}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Peer) GetId() string {
@@ -1047,7 +1085,7 @@ type MeshPort struct {
 
 func (x *MeshPort) Reset() {
 	*x = MeshPort{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1097,7 @@ func (x *MeshPort) String() string {
 func (*MeshPort) ProtoMessage() {}
 
 func (x *MeshPort) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1110,7 @@ func (x *MeshPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeshPort.ProtoReflect.Descriptor instead.
 func (*MeshPort) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{14}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MeshPort) GetProtocol() v1.Port_Protocol {
@@ -1117,7 +1155,7 @@ type MeshEndpoint struct {
 
 func (x *MeshEndpoint) Reset() {
 	*x = MeshEndpoint{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1167,7 @@ func (x *MeshEndpoint) String() string {
 func (*MeshEndpoint) ProtoMessage() {}
 
 func (x *MeshEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1180,7 @@ func (x *MeshEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeshEndpoint.ProtoReflect.Descriptor instead.
 func (*MeshEndpoint) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{15}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MeshEndpoint) GetTaskId() string {
@@ -1191,7 +1229,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1241,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1254,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{16}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Settings) GetSelfIndex() uint32 {
@@ -1268,11 +1306,12 @@ func (x *Settings) GetHeartbeatPeriod() *durationpb.Duration {
 	return nil
 }
 
-// ImageSource says which nodes hold an image.
+// ImageSource says which other nodes hold an image.
 type ImageSource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// image is the reference as in the task's spec.
-	Image  string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// digest of the manifest or index that they hold under it.
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	// addrs are control addresses, HOST:PORT.
 	Addrs         []string `protobuf:"bytes,3,rep,name=addrs,proto3" json:"addrs,omitempty"`
@@ -1282,7 +1321,7 @@ type ImageSource struct {
 
 func (x *ImageSource) Reset() {
 	*x = ImageSource{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1333,7 @@ func (x *ImageSource) String() string {
 func (*ImageSource) ProtoMessage() {}
 
 func (x *ImageSource) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1346,7 @@ func (x *ImageSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageSource.ProtoReflect.Descriptor instead.
 func (*ImageSource) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{17}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ImageSource) GetImage() string {
@@ -1345,7 +1384,7 @@ type LogSubscription struct {
 
 func (x *LogSubscription) Reset() {
 	*x = LogSubscription{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +1396,7 @@ func (x *LogSubscription) String() string {
 func (*LogSubscription) ProtoMessage() {}
 
 func (x *LogSubscription) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +1409,7 @@ func (x *LogSubscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogSubscription.ProtoReflect.Descriptor instead.
 func (*LogSubscription) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{18}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LogSubscription) GetId() string {
@@ -1449,12 +1488,12 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\x10StatusesRecorded\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"=\n" +
 	"\fReportImages\x12-\n" +
-	"\x06images\x18\x01 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"\xeb\x03\n" +
+	"\x06images\x18\x01 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"\xa1\x03\n" +
 	"\vAssignments\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x12\x12\n" +
-	"\x04base\x18\x03 \x01(\x04R\x04base\x12&\n" +
-	"\x05tasks\x18\x04 \x03(\v2\x10.cluster.v1.TaskR\x05tasks\x12\x1d\n" +
+	"\x04base\x18\x03 \x01(\x04R\x04base\x121\n" +
+	"\x05tasks\x18\x04 \x03(\v2\x1b.dispatch.v1.TaskAssignmentR\x05tasks\x12\x1d\n" +
 	"\n" +
 	"gone_tasks\x18\x05 \x03(\tR\tgoneTasks\x12'\n" +
 	"\x05peers\x18\x06 \x03(\v2\x11.dispatch.v1.PeerR\x05peers\x12\x1d\n" +
@@ -1465,10 +1504,10 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"gone_ports\x18\t \x03(\v2\x15.dispatch.v1.MeshPortR\tgonePorts\x121\n" +
 	"\bsettings\x18\n" +
 	" \x01(\v2\x15.dispatch.v1.SettingsR\bsettings\x12$\n" +
-	"\x0elow_water_mark\x18\v \x01(\x04R\flowWaterMark\x122\n" +
-	"\asources\x18\f \x03(\v2\x18.dispatch.v1.ImageSourceR\asources\x12\x1f\n" +
-	"\vsources_set\x18\r \x01(\bR\n" +
-	"sourcesSet\"\xc7\x01\n" +
+	"\x0elow_water_mark\x18\v \x01(\x04R\flowWaterMark\"j\n" +
+	"\x0eTaskAssignment\x12$\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task\x122\n" +
+	"\asources\x18\x02 \x03(\v2\x18.dispatch.v1.ImageSourceR\asources\"\xc7\x01\n" +
 	"\x04Peer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x1b\n" +
@@ -1525,7 +1564,7 @@ func file_dispatch_v1_dispatch_proto_rawDescGZIP() []byte {
 	return file_dispatch_v1_dispatch_proto_rawDescData
 }
 
-var file_dispatch_v1_dispatch_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_dispatch_v1_dispatch_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_dispatch_v1_dispatch_proto_goTypes = []any{
 	(*SessionRequest)(nil),      // 0: dispatch.v1.SessionRequest
 	(*SessionResponse)(nil),     // 1: dispatch.v1.SessionResponse
@@ -1540,19 +1579,20 @@ var file_dispatch_v1_dispatch_proto_goTypes = []any{
 	(*StatusesRecorded)(nil),    // 10: dispatch.v1.StatusesRecorded
 	(*ReportImages)(nil),        // 11: dispatch.v1.ReportImages
 	(*Assignments)(nil),         // 12: dispatch.v1.Assignments
-	(*Peer)(nil),                // 13: dispatch.v1.Peer
-	(*MeshPort)(nil),            // 14: dispatch.v1.MeshPort
-	(*MeshEndpoint)(nil),        // 15: dispatch.v1.MeshEndpoint
-	(*Settings)(nil),            // 16: dispatch.v1.Settings
-	(*ImageSource)(nil),         // 17: dispatch.v1.ImageSource
-	(*LogSubscription)(nil),     // 18: dispatch.v1.LogSubscription
-	(*v1.NodeDescription)(nil),  // 19: cluster.v1.NodeDescription
-	(*v1.NodeImage)(nil),        // 20: cluster.v1.NodeImage
-	(*durationpb.Duration)(nil), // 21: google.protobuf.Duration
-	(*v1.TaskStatus)(nil),       // 22: cluster.v1.TaskStatus
-	(*v1.Task)(nil),             // 23: cluster.v1.Task
-	(v1.Port_Protocol)(0),       // 24: cluster.v1.Port.Protocol
-	(*v11.LogOptions)(nil),      // 25: logs.v1.LogOptions
+	(*TaskAssignment)(nil),      // 13: dispatch.v1.TaskAssignment
+	(*Peer)(nil),                // 14: dispatch.v1.Peer
+	(*MeshPort)(nil),            // 15: dispatch.v1.MeshPort
+	(*MeshEndpoint)(nil),        // 16: dispatch.v1.MeshEndpoint
+	(*Settings)(nil),            // 17: dispatch.v1.Settings
+	(*ImageSource)(nil),         // 18: dispatch.v1.ImageSource
+	(*LogSubscription)(nil),     // 19: dispatch.v1.LogSubscription
+	(*v1.NodeDescription)(nil),  // 20: cluster.v1.NodeDescription
+	(*v1.NodeImage)(nil),        // 21: cluster.v1.NodeImage
+	(*durationpb.Duration)(nil), // 22: google.protobuf.Duration
+	(*v1.TaskStatus)(nil),       // 23: cluster.v1.TaskStatus
+	(*v1.Task)(nil),             // 24: cluster.v1.Task
+	(v1.Port_Protocol)(0),       // 25: cluster.v1.Port.Protocol
+	(*v11.LogOptions)(nil),      // 26: logs.v1.LogOptions
 }
 var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	2,  // 0: dispatch.v1.SessionRequest.register:type_name -> dispatch.v1.Register
@@ -1566,30 +1606,31 @@ var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	12, // 8: dispatch.v1.SessionResponse.assignments:type_name -> dispatch.v1.Assignments
 	10, // 9: dispatch.v1.SessionResponse.recorded:type_name -> dispatch.v1.StatusesRecorded
 	5,  // 10: dispatch.v1.SessionResponse.heartbeat:type_name -> dispatch.v1.Heartbeat
-	18, // 11: dispatch.v1.SessionResponse.logs:type_name -> dispatch.v1.LogSubscription
-	19, // 12: dispatch.v1.Register.description:type_name -> cluster.v1.NodeDescription
-	20, // 13: dispatch.v1.Register.images:type_name -> cluster.v1.NodeImage
-	21, // 14: dispatch.v1.Registered.heartbeat_period:type_name -> google.protobuf.Duration
+	19, // 11: dispatch.v1.SessionResponse.logs:type_name -> dispatch.v1.LogSubscription
+	20, // 12: dispatch.v1.Register.description:type_name -> cluster.v1.NodeDescription
+	21, // 13: dispatch.v1.Register.images:type_name -> cluster.v1.NodeImage
+	22, // 14: dispatch.v1.Registered.heartbeat_period:type_name -> google.protobuf.Duration
 	9,  // 15: dispatch.v1.ReportStatuses.reports:type_name -> dispatch.v1.TaskReport
-	22, // 16: dispatch.v1.TaskReport.status:type_name -> cluster.v1.TaskStatus
-	20, // 17: dispatch.v1.ReportImages.images:type_name -> cluster.v1.NodeImage
-	23, // 18: dispatch.v1.Assignments.tasks:type_name -> cluster.v1.Task
-	13, // 19: dispatch.v1.Assignments.peers:type_name -> dispatch.v1.Peer
-	14, // 20: dispatch.v1.Assignments.ports:type_name -> dispatch.v1.MeshPort
-	14, // 21: dispatch.v1.Assignments.gone_ports:type_name -> dispatch.v1.MeshPort
-	16, // 22: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
-	17, // 23: dispatch.v1.Assignments.sources:type_name -> dispatch.v1.ImageSource
-	24, // 24: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
-	15, // 25: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
-	21, // 26: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
-	25, // 27: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
-	0,  // 28: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
-	1,  // 29: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
-	29, // [29:30] is the sub-list for method output_type
-	28, // [28:29] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	23, // 16: dispatch.v1.TaskReport.status:type_name -> cluster.v1.TaskStatus
+	21, // 17: dispatch.v1.ReportImages.images:type_name -> cluster.v1.NodeImage
+	13, // 18: dispatch.v1.Assignments.tasks:type_name -> dispatch.v1.TaskAssignment
+	14, // 19: dispatch.v1.Assignments.peers:type_name -> dispatch.v1.Peer
+	15, // 20: dispatch.v1.Assignments.ports:type_name -> dispatch.v1.MeshPort
+	15, // 21: dispatch.v1.Assignments.gone_ports:type_name -> dispatch.v1.MeshPort
+	17, // 22: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
+	24, // 23: dispatch.v1.TaskAssignment.task:type_name -> cluster.v1.Task
+	18, // 24: dispatch.v1.TaskAssignment.sources:type_name -> dispatch.v1.ImageSource
+	25, // 25: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
+	16, // 26: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
+	22, // 27: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
+	26, // 28: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
+	0,  // 29: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
+	1,  // 30: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
+	30, // [30:31] is the sub-list for method output_type
+	29, // [29:30] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_dispatch_v1_dispatch_proto_init() }
@@ -1619,7 +1660,7 @@ func file_dispatch_v1_dispatch_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dispatch_v1_dispatch_proto_rawDesc), len(file_dispatch_v1_dispatch_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

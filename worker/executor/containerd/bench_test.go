@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 
 	"github.com/muster/muster/proto/id"
+	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/executor/containerd"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -64,7 +65,7 @@ func (n *node) startOurs(b *testing.B) time.Duration {
 	var wg sync.WaitGroup
 	for _, one := range tasks {
 		wg.Go(func() {
-			if err := n.Prepare(b.Context(), one, func(string) {}); err != nil {
+			if err := n.Prepare(b.Context(), executor.Request{Task: one}, func(string) {}); err != nil {
 				b.Errorf("prepare: %v", err)
 				return
 			}
@@ -99,7 +100,7 @@ func (n *node) leanSpec(img client.Image) client.NewContainerOpts {
 func (n *node) sameSpec(b *testing.B) func(client.Image) client.NewContainerOpts {
 	b.Helper()
 	one := task(box, "exec sleep 1000")
-	if err := n.Prepare(b.Context(), one, func(string) {}); err != nil {
+	if err := n.Prepare(b.Context(), executor.Request{Task: one}, func(string) {}); err != nil {
 		b.Fatal(err)
 	}
 	made, err := n.client.LoadContainer(b.Context(), one.GetId())

@@ -38,7 +38,7 @@ const (
 
 // Images gives images that are ready to run; images.Store implements it.
 type Images interface {
-	Ensure(ctx context.Context, name string, sources []images.Source, auth string,
+	Ensure(ctx context.Context, name string, source images.Source, auth string,
 		progress func(images.Progress)) (*images.Image, error)
 	Forget(*images.Image)
 }
@@ -63,8 +63,6 @@ type Config struct {
 	// Network gives tasks their network namespaces.
 	Network executor.Network
 	Images  Images
-	// Sources tells which other nodes hold an image; nil when none do.
-	Sources func(image string) []images.Source
 	// Parallel is how many containers are started or freed at a time; twice
 	// the number of cores when 0.
 	Parallel int
@@ -99,9 +97,6 @@ func New(cfg Config) (*Executor, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Sources == nil {
-		cfg.Sources = func(string) []images.Source { return nil }
 	}
 	host := inspectHost()
 	if cfg.Parallel <= 0 {

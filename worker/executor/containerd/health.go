@@ -13,7 +13,7 @@ import (
 
 // HealthCheck implements executor.Prober.
 func (x *Executor) HealthCheck(ctx context.Context, t *clusterpb.Task) (*clusterpb.HealthCheck, error) {
-	img, err := x.ensureImage(ctx, t, func(string) {})
+	img, err := x.ensureImage(ctx, executor.Request{Task: t}, func(string) {})
 	if err != nil {
 		return nil, err
 	}

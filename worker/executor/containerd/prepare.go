@@ -11,11 +11,14 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/images"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
 // rootLabel keeps a snapshot from being collected before its container
@@ -26,8 +29,9 @@ const rootLabel = "containerd.io/gc.root"
 const maxLabel = 4096
 
 // Prepare implements executor.Executor.
-func (x *Executor) Prepare(ctx context.Context, t *clusterpb.Task, progress func(message string)) error {
+func (x *Executor) Prepare(ctx context.Context, r executor.Request, progress func(message string)) error {
 	ctx = x.inNamespace(ctx)
+	t := r.Task
 	err := retried(ctx, func() error {
 		_, err := x.containers().Get(ctx, t.GetId())
 		return err
@@ -38,7 +42,7 @@ func (x *Executor) Prepare(ctx context.Context, t *clusterpb.Task, progress func
 	if !errdefs.IsNotFound(err) {
 		return fmt.Errorf("look for the container: %w", err)
 	}
-	img, err := x.ensureImage(ctx, t, progress)
+	img, err := x.ensureImage(ctx, r, progress)
 	if err != nil {
 		return err
 	}
@@ -51,7 +55,7 @@ func (x *Executor) Prepare(ctx context.Context, t *clusterpb.Task, progress func
 	if errdefs.IsNotFound(err) {
 		// The image's snapshot was removed behind the store's back.
 		x.cfg.Images.Forget(img)
-		if img, err = x.ensureImage(ctx, t, progress); err != nil {
+		if img, err = x.ensureImage(ctx, r, progress); err != nil {
 			return err
 		}
 		err = x.create(ctx, t, img)
@@ -59,10 +63,21 @@ func (x *Executor) Prepare(ctx context.Context, t *clusterpb.Task, progress func
 	return err
 }
 
-func (x *Executor) ensureImage(ctx context.Context, t *clusterpb.Task, progress func(string)) (*images.Image, error) {
-	name := image(t)
-	auth := t.GetSpec().GetContainer().GetRegistryAuth()
-	return x.cfg.Images.Ensure(ctx, name, x.cfg.Sources(name), auth, func(p images.Progress) { progress(describe(p)) })
+func (x *Executor) ensureImage(ctx context.Context, r executor.Request, progress func(string)) (*images.Image, error) {
+	name := image(r.Task)
+	auth := r.Task.GetSpec().GetContainer().GetRegistryAuth()
+	return x.cfg.Images.Ensure(ctx, name, source(r.Sources, name), auth, func(p images.Progress) { progress(describe(p)) })
+}
+
+// source returns where an image may be fetched from; the zero Source when no
+// other node is known to hold it.
+func source(sources []*dispatchpb.ImageSource, name string) images.Source {
+	for _, s := range sources {
+		if s.GetImage() == name {
+			return images.Source{Digest: digest.Digest(s.GetDigest()), Addrs: s.GetAddrs()}
+		}
+	}
+	return images.Source{}
 }
 
 // describe says in a few words how far an image is.

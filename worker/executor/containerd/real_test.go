@@ -293,7 +293,7 @@ func task(image, script string, change ...func(*clusterpb.TaskSpec)) *clusterpb.
 // run prepares and starts a task.
 func (n *node) run(t testing.TB, task *clusterpb.Task) {
 	t.Helper()
-	if err := n.Prepare(t.Context(), task, func(string) {}); err != nil {
+	if err := n.Prepare(t.Context(), executor.Request{Task: task}, func(string) {}); err != nil {
 		t.Fatalf("prepare: %v", err)
 	}
 	if _, err := n.Start(t.Context(), task); err != nil {

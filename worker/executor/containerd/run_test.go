@@ -152,7 +152,7 @@ hostname > /var/lib/db/log/name && cat /var/lib/db/log/name`
 		t.Errorf("left of the volumes: %q, %v", left, err)
 	}
 	n.busybox(t, box, func(c *v1.Config) { c.Volumes = map[string]struct{}{"/bin/busybox": {}} })
-	if err := n.Prepare(t.Context(), task(box, "true"), func(string) {}); err == nil || !strings.Contains(err.Error(), "/bin/busybox") {
+	if err := n.Prepare(t.Context(), executor.Request{Task: task(box, "true")}, func(string) {}); err == nil || !strings.Contains(err.Error(), "/bin/busybox") {
 		t.Errorf("a volume over a file: %v", err)
 	}
 }
@@ -239,7 +239,7 @@ func TestBadTasks(t *testing.T) {
 	n := startNode(t)
 	n.busybox(t, box)
 	prepare := func(change func(*clusterpb.ContainerSpec)) error {
-		return n.Prepare(t.Context(), task(box, "true", container(change)), func(string) {})
+		return n.Prepare(t.Context(), executor.Request{Task: task(box, "true", container(change))}, func(string) {})
 	}
 	tests := map[string]struct {
 		err  error
@@ -272,7 +272,7 @@ func TestBadTasks(t *testing.T) {
 	}
 	t.Run("program", func(t *testing.T) {
 		one := task(box, "", container(func(c *clusterpb.ContainerSpec) { c.Command = []string{"fly"} }))
-		if err := n.Prepare(t.Context(), one, func(string) {}); err != nil {
+		if err := n.Prepare(t.Context(), executor.Request{Task: one}, func(string) {}); err != nil {
 			t.Fatal(err)
 		}
 		_, err := n.Start(t.Context(), one)

@@ -13,6 +13,7 @@ import (
 	"github.com/muster/muster/worker/executor"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
 // killedCode is the exit status of a process ended by SIGKILL.
@@ -45,7 +46,8 @@ type Call struct {
 // process is a task on the node.
 type process struct {
 	behaviour Behaviour
-	pid       uint32 // 0 before Start
+	sources   []*dispatchpb.ImageSource // it was prepared with
+	pid       uint32                    // 0 before Start
 	startedAt time.Time
 	exit      executor.Exit
 	ended     chan struct{} // closed once exit is set
@@ -97,6 +99,17 @@ func (f *Fake) Reboot() {
 	}
 }
 
+// Sources returns where the task's images could have been fetched from when it
+// was prepared.
+func (f *Fake) Sources(taskID string) []*dispatchpb.ImageSource {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p, ok := f.tasks[taskID]; ok {
+		return p.sources
+	}
+	return nil
+}
+
 // Calls returns every call so far, oldest first.
 func (f *Fake) Calls() []Call {
 	f.mu.Lock()
@@ -131,7 +144,8 @@ func (f *Fake) Running() []string {
 }
 
 // Prepare implements executor.Executor.
-func (f *Fake) Prepare(ctx context.Context, t *clusterpb.Task, progress func(string)) error {
+func (f *Fake) Prepare(ctx context.Context, r executor.Request, progress func(string)) error {
+	t := r.Task
 	f.record("Prepare", t.GetId())
 	if _, err := f.process(t.GetId()); err == nil {
 		return nil
@@ -152,7 +166,7 @@ func (f *Fake) Prepare(ctx context.Context, t *clusterpb.Task, progress func(str
 	if p, ok := f.tasks[t.GetId()]; ok && !p.released {
 		return nil
 	}
-	f.tasks[t.GetId()] = &process{behaviour: b, ended: make(chan struct{})}
+	f.tasks[t.GetId()] = &process{behaviour: b, sources: r.Sources, ended: make(chan struct{})}
 	return nil
 }
 

@@ -23,7 +23,7 @@ func quiet(string) {}
 // start prepares and starts a task.
 func start(t *testing.T, f *executortest.Fake, task *clusterpb.Task) {
 	t.Helper()
-	if err := f.Prepare(t.Context(), task, quiet); err != nil {
+	if err := f.Prepare(t.Context(), executor.Request{Task: task}, quiet); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Start(t.Context(), task); err != nil {
@@ -92,7 +92,7 @@ func TestPrepareFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, want := executortest.New(), errors.New("no such image")
 		f.Script("bad", executortest.Behaviour{PrepareDelay: time.Second, PrepareErr: want})
-		if err := f.Prepare(t.Context(), task("bad"), quiet); !errors.Is(err, want) {
+		if err := f.Prepare(t.Context(), executor.Request{Task: task("bad")}, quiet); !errors.Is(err, want) {
 			t.Errorf("Prepare = %v, want %v", err, want)
 		}
 		if _, err := f.Start(t.Context(), task("bad")); !errdefs.IsNotFound(err) {

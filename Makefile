@@ -7,9 +7,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-# The build asks nothing of git but a version string, so a tarball of the source builds too.
+# The build asks nothing of git but a version string, so a tarball of the source builds too, also inside another repository.
 export GOFLAGS := -buildvcs=false
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
+VERSION := $(shell [ -e .git ] && git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 MODULE := github.com/muster/muster
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -18,7 +18,7 @@ UNITDIR ?= /etc/systemd/system
 TOOLS := bin/tools
 RUNTIME := bin/containerd bin/containerd-shim-runc-v2 bin/runc
 # The packages whose tests run real nodes. They run last and one after the other.
-REAL := ^$(MODULE)/integration/\(pack\|nodes\|real\|demo\)\b
+REAL := ^$(MODULE)/integration/\(pack\|nodes\|demo\)\b
 
 .PHONY: help
 help: ## List the targets.
@@ -94,13 +94,19 @@ lint: $(TOOLS)/golangci-lint ## Check the Go code: vet, linters, format.
 
 # --- Test ------------------------------------------------------------------------------------------------------------
 
+# Quick first, slowest last.
 .PHONY: test
 test: setup proto-check lint race root-test ## Check everything: source, unit tests, then real nodes.
 
+# What the machine would have to be prepared for skips itself under -short; what is skipped and why: go test -short -v.
+.PHONY: unit
+unit: ## Run the unit tests that need nothing but Go: no root, no package, no container runtime.
+	go test -short $$(go list ./... | grep -v '$(REAL)')
+
 # The tests of a single package's work with the kernel or containerd are among these, and skip themselves without root.
 .PHONY: race
-race: $(RUNTIME) ## Run the unit tests with the race detector, in random order.
-	go test -race -shuffle=on -timeout 10m $$(go list ./... | grep -v "$(REAL)")
+race: $(RUNTIME) ## Run all unit tests with the race detector, in random order.
+	go test -race -shuffle=on -timeout 10m $$(go list ./... | grep -v '$(REAL)')
 
 # One package at a time: real nodes share one machine, and a starved node looks like a dead one.
 .PHONY: root-test

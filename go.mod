@@ -1,6 +1,9 @@
 module github.com/muster/muster
 
-go 1.26.8
+// The least that the modules below ask for; the toolchain is what is built and tested with.
+go 1.26.6
+
+toolchain go1.26.8
 
 require (
 	github.com/anishathalye/porcupine v1.3.1

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/muster/muster/integration/needs"
 )
 
 // lab is a network on this machine: a client and nodes on one switch, each in
@@ -43,14 +45,8 @@ var labs atomic.Int32 // gives parallel tests unique names
 // newLab needs root and skips the test without.
 func newLab(t testing.TB, nodes int, v6 bool) *lab {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: network namespaces")
-	}
-	for _, tool := range []string{"ip", "nft"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("needs %s", tool)
-		}
-	}
+	needs.Root(t, "network namespaces")
+	needs.Programs(t, "ip", "nft")
 	l := &lab{t: t, prefix: fmt.Sprintf("ig-%d-%d", os.Getpid(), labs.Add(1)), v6: v6, patience: 3 * time.Second}
 	sw := l.netns("sw")
 	l.ip(sw, "link add br0 type bridge")

@@ -5,14 +5,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/muster/muster/integration/needs"
 )
 
 // TestNoTimeWait: a namespace of a task remembers no closed connections, and
 // that of the node is left alone.
 func TestNoTimeWait(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root")
-	}
+	needs.Root(t, "network namespaces")
 	before, err := os.ReadFile(timeWait)
 	if err != nil {
 		t.Skip("this kernel has no ", timeWait)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/integration/needs"
 )
 
 // TestRun drives the plane by its loop.
@@ -124,9 +126,7 @@ func TestAttachWaits(t *testing.T) {
 }
 
 func TestNetns(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: network namespaces")
-	}
+	needs.Root(t, "network namespaces")
 	path := fmt.Sprintf("/run/netns/ig-%d-ns", os.Getpid())
 	for range 2 {
 		if err := CreateNetns(path); err != nil {

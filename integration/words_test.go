@@ -49,12 +49,15 @@ func scale(ctx context.Context, t *testing.T, c *cluster.Cluster, service string
 	}
 }
 
-// seeds returns n seeds to try, other ones each time, or the one that
-// MUSTER_TEST_SEED names.
+// seeds returns n seeds to try, one under -short, other ones each time; or the
+// one that MUSTER_TEST_SEED names.
 func seeds(t *testing.T, n int) (list []uint64) {
 	t.Helper()
 	if s, err := strconv.ParseUint(os.Getenv("MUSTER_TEST_SEED"), 10, 64); err == nil {
 		return []uint64{s}
+	}
+	if testing.Short() {
+		n = 1
 	}
 	for range n {
 		list = append(list, rand.Uint64N(1_000_000))

@@ -10,13 +10,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/muster/muster/integration/needs"
 )
 
 // TestMakeDemo runs the demo as a newcomer does, then looks for what it left.
 func TestMakeDemo(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("the demo needs root: it makes network namespaces")
-	}
+	needs.Root(t, "network namespaces")
 	before := world(t)
 	out := makeTarget(t, "demo")
 	for _, want := range []string{

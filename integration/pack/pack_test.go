@@ -15,18 +15,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/muster/muster/integration/needs"
 )
 
 func needsRoot(t *testing.T) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("packing needs root")
-	}
-	for _, tool := range []string{"apt-get", "dpkg-deb", "tar"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("packing needs %s: not a Debian or Ubuntu", tool)
-		}
-	}
+	needs.Root(t, "a root file system")
+	needs.Programs(t, "apt-get", "dpkg-deb", "tar")
 }
 
 // load reads the image of a docker-archive.

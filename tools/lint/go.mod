@@ -2,7 +2,10 @@
 // they need does not steer the versions of what we ship.
 module github.com/muster/muster/tools/lint
 
-go 1.26.8
+// The least that the modules below ask for; the toolchain is what is built and tested with.
+go 1.26.7
+
+toolchain go1.26.8
 
 tool (
 	github.com/bufbuild/buf/cmd/buf

@@ -2,7 +2,10 @@
 // that what containerd and runc need does not steer the versions of ours.
 module github.com/muster/muster/tools/runtime
 
-go 1.26.8
+// The least that the modules below ask for; the toolchain is what is built and tested with.
+go 1.26.6
+
+toolchain go1.26.8
 
 tool (
 	github.com/containerd/containerd/v2/cmd/containerd

@@ -32,6 +32,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/muster/muster/integration/needs"
 	"github.com/muster/muster/worker/executor/containerd"
 	"github.com/muster/muster/worker/images"
 
@@ -41,16 +42,7 @@ import (
 // store runs a containerd of its own until the test ends.
 func store(t *testing.T, change func(*images.Config)) *images.Store {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it runs containerd")
-	}
-	bin, err := filepath.Abs("../../bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(bin, "containerd")); err != nil {
-		t.Skip("needs containerd: run make build")
-	}
+	bin := needs.Runtime(t)
 	dir, err := os.MkdirTemp("/tmp", "rt-") //nolint:usetesting // the names of t.TempDir are too long for sockets
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/muster/muster/integration/needs"
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/executor/containerd"
@@ -45,32 +46,6 @@ type node struct {
 	stopLogger func()
 }
 
-// binDir finds the runtime that make build builds, or skips the test.
-func binDir(t testing.TB) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root: it runs real containers")
-	}
-	dirs := []string{os.Getenv("MUSTER_TEST_BIN"), "../../../bin"}
-	for _, dir := range dirs {
-		dir, err := filepath.Abs(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := 0
-		for _, program := range []string{"containerd", "containerd-shim-runc-v2", "runc"} {
-			if _, err := os.Stat(filepath.Join(dir, program)); err == nil {
-				found++
-			}
-		}
-		if found == 3 {
-			return dir
-		}
-	}
-	t.Skip("needs containerd, its shim and runc: run make build")
-	return ""
-}
-
 // scratch is a directory with a short path: sockets have at most 108 characters.
 func scratch(t testing.TB) string {
 	t.Helper()
@@ -90,7 +65,7 @@ func scratch(t testing.TB) string {
 // left of what ran on it.
 func startNode(t testing.TB) *node {
 	t.Helper()
-	bin, dir := binDir(t), scratch(t)
+	bin, dir := needs.Runtime(t), scratch(t)
 	managed, err := containerd.NewManaged(containerd.ManagedConfig{
 		BinDir: bin, StateDir: filepath.Join(dir, "containerd"), RunDir: filepath.Join(dir, "run"),
 	})

@@ -37,6 +37,9 @@ type Config struct {
 	// Dial opens a connection to the control port of another manager. It must
 	// not wait for it to be up.
 	Dial func(addr string) (*grpc.ClientConn, error)
+	// Connect opens a bare connection to a port of a node, HOST:PORT. It is how
+	// the leader finds out whether it reaches a new manager.
+	Connect func(ctx context.Context, addr string) (net.Conn, error)
 	// Images finds out what image references stand for.
 	Images controlapi.Images
 	// Gossip tells what membership gossip says of each node, by node id.
@@ -80,7 +83,7 @@ func (m *Manager) register(s grpc.ServiceRegistrar) {
 	controlpb.RegisterControlServiceServer(s, api)
 	logspb.RegisterLogsServiceServer(s, m.broker)
 	capb.RegisterCAServiceServer(s, ca.NewService(caState{m.cfg.Store}, m.cfg.Log.With("part", "ca")))
-	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Identify: identify, Forget: api.Forget})
+	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Identify: identify, Dial: m.cfg.Connect, Forget: api.Forget})
 }
 
 // Handler hands calls on to the leader, which may be this manager.

@@ -47,6 +47,18 @@ func NewMemory() *Memory {
 	return &Memory{Log: raft.NewInmemStore(), Snapshots: raft.NewInmemSnapshotStore()}
 }
 
+// Wipe removes all that a member has kept in its directory or its memory. Its
+// store must be closed.
+func (c *Config) Wipe() error {
+	if c.Memory != nil {
+		*c.Memory = *NewMemory()
+	}
+	if c.Dir == "" {
+		return nil
+	}
+	return os.RemoveAll(c.Dir)
+}
+
 func openDisk(ctx context.Context, c Config, log hclog.Logger) (*disk, error) {
 	if c.Dir == "" {
 		mem := c.Memory

@@ -199,5 +199,11 @@ func (c *Config) Logger() *slog.Logger {
 // Socket is where the daemon answers the client.
 func (c *Config) Socket() string { return filepath.Join(c.RunDir, "muster.sock") }
 
-// identityDir holds the node's certificate.
-func (c *Config) identityDir() string { return filepath.Join(c.StateDir, "identity") }
+func (c *Config) labels() map[string]string {
+	labels := make(map[string]string)
+	for _, l := range c.Labels {
+		k, v, _ := strings.Cut(l, "=")
+		labels[k] = v
+	}
+	return labels
+}

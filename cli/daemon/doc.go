@@ -1,5 +1,4 @@
-// Package daemon is the composition root: the only place that knows every
-// part. It reads the configuration, holds the state folder, runs containerd
-// and the logger as children, and while the node is a member of a cluster it
-// runs the manager, the worker and the data plane by the node's role.
+// Package daemon is the command that runs a node. It reads the configuration,
+// holds the state directory, runs containerd and the logger as children, and
+// gives [node] what it stands on: this machine, its network and its disk.
 package daemon

@@ -14,7 +14,6 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/errdefs"
 
-	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/executor/containerd"
 	"github.com/muster/muster/worker/images"
 	"github.com/muster/muster/worker/supervise"
@@ -145,21 +144,6 @@ func (r *runtime) stopIdleLogger(ctx context.Context) error {
 		return err
 	}
 	return logger.Stop(ctx, childGrace)
-}
-
-// executor returns an executor of tasks. network may be nil for one that only
-// removes.
-func (r *runtime) executor(node string, network executor.Network) (*containerd.Executor, error) {
-	return containerd.New(containerd.Config{
-		Client:       r.client,
-		StateDir:     r.cfg.StateDir,
-		RunDir:       r.cfg.RunDir,
-		CgroupParent: r.cfg.CgroupParent,
-		NodeName:     node,
-		Network:      network,
-		Images:       r.images,
-		Log:          r.log.With("part", "executor"),
-	})
 }
 
 // version of containerd, or empty when it does not answer at once.

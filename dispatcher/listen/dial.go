@@ -3,20 +3,24 @@ package listen
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 
 	"github.com/muster/muster/dispatcher/mtls"
 )
 
-// DialRaft opens a raft stream to the manager at addr. The connection is
-// verified when it returns; that the manager accepts this node shows at the
-// first read. ctx bounds the dialing.
-func DialRaft(ctx context.Context, addr string, current func() *mtls.Credentials) (net.Conn, error) {
-	dialer := tls.Dialer{Config: mtls.ClientTLS(current, mtls.AnyManager(), ProtocolRaft)}
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
+// DialRaft opens a raft stream to the manager at addr over a connection that
+// dial makes. The stream is verified when it returns; that the manager accepts
+// this node shows at the first read. ctx bounds the dialing.
+func DialRaft(ctx context.Context, addr string, dial func(ctx context.Context, addr string) (net.Conn, error), current func() *mtls.Credentials) (net.Conn, error) {
+	conn, err := dial(ctx, addr)
 	if err != nil {
 		return nil, fmt.Errorf("dial raft: %w", err)
 	}
-	return conn, nil
+	secure := tls.Client(conn, mtls.ClientTLS(current, mtls.AnyManager(), ProtocolRaft))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("dial raft: %w", errors.Join(err, conn.Close()))
+	}
+	return secure, nil
 }

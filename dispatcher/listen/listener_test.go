@@ -150,6 +150,10 @@ func TestGRPCKnowsItsCallers(t *testing.T) {
 	}
 }
 
+func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
+}
+
 func TestRaftIsForManagers(t *testing.T) {
 	ca := mtlstest.New(t, "c1")
 	p := serve(t, ca)
@@ -166,7 +170,7 @@ func TestRaftIsForManagers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			said, err := readAll(listen.DialRaft(ctx, p.addr, mtlstest.Holding(tt.client).Current))
+			said, err := readAll(listen.DialRaft(ctx, p.addr, dialTCP, mtlstest.Holding(tt.client).Current))
 			switch {
 			case tt.want == "" && (err != nil || said != "raft"):
 				t.Errorf("raft said %q, %v", said, err)
@@ -183,7 +187,7 @@ func TestRenewalIsPickedUp(t *testing.T) {
 	p := serve(t, ca)
 	client := mtlstest.Holding(ca.Issue("m2", mtlstest.Manager))
 	for range 2 {
-		conn, err := listen.DialRaft(t.Context(), p.addr, client.Current)
+		conn, err := listen.DialRaft(t.Context(), p.addr, dialTCP, client.Current)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,6 +33,9 @@ type Server struct {
 	Store Store
 	// Identify returns the node that calls, as its certificate says.
 	Identify func(ctx context.Context) (nodeID string, err error)
+	// Dial connects to a port of a node, HOST:PORT, to find out whether this
+	// manager reaches it.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Forget takes a node's vote, entry and certificate from it.
 	Forget func(ctx context.Context, requestID string, n *clusterpb.Node) error
 }
@@ -52,7 +55,7 @@ func (s *Server) AddManager(ctx context.Context, r *memberpb.AddManagerRequest) 
 	if n.GetRole() != clusterpb.NodeRole_NODE_ROLE_MANAGER {
 		return nil, fmt.Errorf("node %s is a worker: only managers vote: %w", n.GetId(), errdefs.ErrPermissionDenied)
 	}
-	if err := reach(ctx, r.GetAddr()); err != nil {
+	if err := s.reach(ctx, r.GetAddr()); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, joinTimeout,
@@ -68,13 +71,18 @@ func (s *Server) AddManager(ctx context.Context, r *memberpb.AddManagerRequest) 
 	return &memberpb.AddManagerResponse{}, nil
 }
 
+// reachTimeout bounds connecting to a new manager.
+const reachTimeout = 5 * time.Second
+
 // reach refuses an address that this manager cannot connect to.
-func reach(ctx context.Context, addr string) error {
+func (s *Server) reach(ctx context.Context, addr string) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil || host == "" {
 		return fmt.Errorf("manager address %q: use HOST:PORT: %w", addr, errdefs.ErrInvalidArgument)
 	}
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", addr)
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	conn, err := s.Dial(ctx, addr)
 	if err != nil {
 		return fmt.Errorf("the leader cannot reach the new manager at %s (%w): check --advertise-addr and the firewall: %w",
 			addr, err, errdefs.ErrFailedPrecondition)

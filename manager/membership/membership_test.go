@@ -2,6 +2,8 @@ package membership
 
 import (
 	"context"
+	"errors"
+	"net"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -40,6 +42,9 @@ func serverFor(t *testing.T, role clusterpb.NodeRole) (*Server, *fakeStore) {
 	return &Server{
 		Store:    store,
 		Identify: func(context.Context) (string, error) { return "n1", nil },
+		Dial: func(context.Context, string) (net.Conn, error) {
+			return nil, errors.New("connection refused")
+		},
 		Forget: func(ctx context.Context, _ string, n *clusterpb.Node) error {
 			return store.Propose(ctx, state.DeleteNode(n.GetId(), nil))
 		},

@@ -1,4 +1,4 @@
-package daemon
+package node
 
 import (
 	"context"
@@ -22,35 +22,38 @@ const (
 	emptyTimeout = 30 * time.Second
 )
 
-// leaveCluster hands this node's work over, has the cluster forget the node,
-// and removes all it has as a member. With force it does not wait for the
-// others and cannot fail because of them.
-func (d *Daemon) leaveCluster(ctx context.Context, force bool) error {
-	d.changing.Lock()
-	defer d.changing.Unlock()
-	m := d.member.Load()
+// leave hands this node's work over, has the cluster forget the node, and
+// removes all it has as a member. With force it does not wait for the others
+// and cannot fail because of them.
+func (n *Node) leave(ctx context.Context, force bool) error {
+	end, err := n.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	m := n.member.Load()
 	if m == nil {
 		return fmt.Errorf("this node is in no cluster: %w", errdefs.ErrFailedPrecondition)
 	}
-	if err := d.farewell(ctx, m, force); err != nil {
+	if err := n.farewell(ctx, m, force); err != nil {
 		return err
 	}
-	d.member.Store(nil)
+	n.member.Store(nil)
 	ctx = context.WithoutCancel(ctx) // half a leave would be no state to be in
-	return errors.Join(m.stop(), d.empty(ctx, m), m.plane.Remove(ctx), d.wipe())
+	return errors.Join(m.stop(), empty(ctx, m.machine), m.machine.Plane.Remove(ctx), n.wipe())
 }
 
 // farewell makes the cluster ready to be without this node.
-func (d *Daemon) farewell(ctx context.Context, m *member, force bool) error {
+func (n *Node) farewell(ctx context.Context, m *member, force bool) error {
 	if m.manager != nil && len(m.store.Members()) == 1 {
 		if !force {
 			return fmt.Errorf("this is the last manager: leaving ends the cluster and all its services; use --force if you mean it: %w", errdefs.ErrFailedPrecondition)
 		}
 		return nil
 	}
-	err := d.askToLeave(ctx, m, force)
+	err := n.askToLeave(ctx, m, force)
 	if err != nil && force {
-		d.log.WarnContext(ctx, "the cluster was not told that this node leaves", "err", err)
+		n.log.WarnContext(ctx, "the cluster was not told that this node leaves", "err", err)
 		return nil
 	}
 	if err != nil {
@@ -59,7 +62,7 @@ func (d *Daemon) farewell(ctx context.Context, m *member, force bool) error {
 	return nil
 }
 
-func (d *Daemon) askToLeave(ctx context.Context, m *member, force bool) error {
+func (n *Node) askToLeave(ctx context.Context, m *member, force bool) error {
 	if m.manager != nil && m.store.IsLeader() {
 		if err := m.store.TransferLeadership(ctx); err != nil {
 			return fmt.Errorf("hand leadership over: %w", err)
@@ -126,28 +129,9 @@ func untilServed(ctx context.Context, call func() error) error {
 	}
 }
 
-// empty removes every container that muster has on this node, and what only
-// containers need. containerd stays: it also keeps the images.
-func (d *Daemon) empty(ctx context.Context, m *member) error {
+// empty removes every container that muster has on this node.
+func empty(ctx context.Context, on *Machine) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, emptyTimeout, fmt.Errorf("containers are not removed after %s: %w", emptyTimeout, errdefs.ErrUnavailable))
 	defer cancel()
-	x, err := d.runtime.executor(d.cfg.Name, &network{plane: m.plane, dir: d.netnsDir()})
-	if err != nil {
-		return err
-	}
-	found, err := x.List(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, f := range found {
-		if f.Running {
-			errs = append(errs, x.Kill(ctx, f.TaskID))
-		}
-		errs = append(errs, x.Remove(ctx, f.TaskID))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	return errors.Join(x.RemoveCgroups(), d.runtime.stopIdleLogger(ctx))
+	return on.Empty(ctx)
 }

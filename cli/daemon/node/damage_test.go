@@ -1,7 +1,8 @@
-package daemon
+package node
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,19 +26,19 @@ func TestDamagedSettings(t *testing.T) {
 
 // TestLostIdentity resumes without the file that says who the node is.
 func TestLostIdentity(t *testing.T) {
-	d := &Daemon{cfg: Config{StateDir: t.TempDir()}}
-	settings, raft := filepath.Join(d.cfg.StateDir, settingsFile), filepath.Join(d.raftDir(), "raft.db")
-	if err := errors.Join(os.Mkdir(d.raftDir(), 0o700), os.WriteFile(raft, nil, 0o600), os.WriteFile(settings, nil, 0o600)); err != nil {
+	n := New(Config{StateDir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	settings, raft := filepath.Join(n.cfg.StateDir, settingsFile), filepath.Join(n.cfg.raftDir(), "raft.db")
+	if err := errors.Join(os.Mkdir(n.cfg.raftDir(), 0o700), os.WriteFile(raft, nil, 0o600), os.WriteFile(settings, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.resume(t.Context()); !errdefs.IsDataLoss(err) {
+	if err := n.resume(t.Context()); !errdefs.IsDataLoss(err) {
 		t.Errorf("a manager without its identity resumes: %v", err)
 	}
 	if _, err := os.Stat(raft); err != nil {
 		t.Errorf("its state: %v", err)
 	}
 	// A founding that broke off leaves no settings.
-	if err := errors.Join(os.Remove(settings), d.resume(t.Context())); err != nil {
+	if err := errors.Join(os.Remove(settings), n.resume(t.Context())); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(raft); !errors.Is(err, os.ErrNotExist) {

@@ -1,4 +1,4 @@
-package daemon
+package node
 
 import (
 	"context"
@@ -21,7 +21,7 @@ type gossiper struct {
 	mu       sync.Mutex
 	settings *dispatchpb.Settings
 	seeds    []string
-	running  *gossip.Gossip
+	running  Gossip
 }
 
 func newGossiper(m *member) *gossiper {
@@ -94,10 +94,10 @@ func (g *gossiper) run(ctx context.Context) error {
 func (g *gossiper) gossip(ctx context.Context, s *dispatchpb.Settings) error {
 	m := g.member
 	log := m.log.With("part", "gossip")
-	running, err := gossip.New(gossip.Config{
+	running, err := m.node.cfg.Gossip(gossip.Config{
 		ID:        m.identity().NodeID,
 		BindAddr:  m.settings.Listen.Addr().String(),
-		BindPort:  int(m.daemon.cfg.GossipPort),
+		BindPort:  int(m.node.cfg.GossipPort),
 		Advertise: m.settings.Advertise.Addr().String(),
 		Keys:      s.GetGossipKeys(),
 		Label:     s.GetClusterId(),
@@ -132,7 +132,7 @@ func (g *gossiper) gossip(ctx context.Context, s *dispatchpb.Settings) error {
 
 // hint tells this node's manager of nodes that do not answer. It looks after
 // their sessions sooner then; only if it leads that has an effect.
-func (g *gossiper) hint(running *gossip.Gossip) {
+func (g *gossiper) hint(running Gossip) {
 	if g.member.manager == nil {
 		return
 	}

@@ -1,4 +1,4 @@
-package daemon
+package node
 
 import (
 	"crypto/tls"
@@ -12,7 +12,6 @@ import (
 	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/manager/forward"
 	nodepb "github.com/muster/muster/proto/node/v1"
-	"github.com/muster/muster/worker/images"
 )
 
 // access says who may call what over the control port. What is not listed
@@ -55,7 +54,7 @@ func (m *member) server() *grpc.Server {
 		opts = append(opts, grpc.ForceServerCodecV2(forward.Codec()), grpc.UnknownServiceHandler(m.manager.Handler()))
 	}
 	s := grpc.NewServer(opts...)
-	nodepb.RegisterPeerServiceServer(s, images.NewPeerServer(m.daemon.runtime.images))
+	nodepb.RegisterPeerServiceServer(s, m.node.cfg.Content)
 	if m.manager != nil {
 		m.manager.Register(s)
 	}

@@ -1,11 +1,10 @@
-package daemon
+package node
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -37,11 +36,4 @@ func serve(ctx context.Context, s *grpc.Server, l net.Listener) error {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	return nil
-}
-
-func join(addrs []string) string {
-	if len(addrs) == 0 {
-		return "none known"
-	}
-	return strings.Join(addrs, ", ")
 }

@@ -1,4 +1,4 @@
-package daemon
+package node
 
 import (
 	"fmt"
@@ -13,17 +13,17 @@ import (
 	"github.com/muster/muster/proto/spec"
 )
 
-// host is what addresses are resolved against.
-type host struct {
-	// interfaces maps names to addresses.
-	interfaces map[string][]netip.Addr
-	// prefixes are the networks it is in.
-	prefixes []netip.Prefix
+// Host is what addresses are resolved against.
+type Host struct {
+	// Interfaces maps their names to their addresses.
+	Interfaces map[string][]netip.Addr
+	// Prefixes are the networks that the host is in.
+	Prefixes []netip.Prefix
 }
 
-// thisHost reads the addresses of this network namespace.
-func thisHost() (host, error) {
-	h := host{interfaces: make(map[string][]netip.Addr)}
+// ThisHost reads the addresses of this network namespace.
+func ThisHost() (Host, error) {
+	h := Host{Interfaces: make(map[string][]netip.Addr)}
 	ifs, err := net.Interfaces()
 	if err != nil {
 		return h, fmt.Errorf("list network interfaces: %w", err)
@@ -35,8 +35,8 @@ func thisHost() (host, error) {
 		}
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
-				h.interfaces[i.Name] = append(h.interfaces[i.Name], p.Addr().Unmap())
-				h.prefixes = append(h.prefixes, p.Masked())
+				h.Interfaces[i.Name] = append(h.Interfaces[i.Name], p.Addr().Unmap())
+				h.Prefixes = append(h.Prefixes, p.Masked())
 			}
 		}
 	}
@@ -46,7 +46,7 @@ func thisHost() (host, error) {
 // advertised returns the address that IP|INTERFACE[:PORT] means. Empty means
 // the one address of the host that others could reach; more than one is an
 // error that lists them, as in Docker. Without a port it has the given one.
-func (h host) advertised(s string, port uint16) (netip.AddrPort, error) {
+func (h Host) advertised(s string, port uint16) (netip.AddrPort, error) {
 	if s == "" {
 		addr, err := h.only()
 		return netip.AddrPortFrom(addr, port), err
@@ -64,7 +64,7 @@ func (h host) advertised(s string, port uint16) (netip.AddrPort, error) {
 
 // listening is advertised for the address to listen on, where all addresses
 // is allowed and the default.
-func (h host) listening(s string) (netip.AddrPort, error) {
+func (h Host) listening(s string) (netip.AddrPort, error) {
 	if s == "" {
 		return netip.AddrPortFrom(netip.IPv6Unspecified(), spec.DefaultControlPort), nil
 	}
@@ -93,11 +93,11 @@ func splitPort(s string, fallback uint16) (name string, port uint16, err error) 
 	return name, uint16(n), nil
 }
 
-func (h host) lookup(name string) (netip.Addr, error) {
+func (h Host) lookup(name string) (netip.Addr, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return a.Unmap(), nil
 	}
-	addrs, ok := h.interfaces[name]
+	addrs, ok := h.Interfaces[name]
 	if !ok {
 		return netip.Addr{}, fmt.Errorf("address %q is neither an IP address nor an interface of this host: %w", name, errdefs.ErrInvalidArgument)
 	}
@@ -110,8 +110,8 @@ func (h host) lookup(name string) (netip.Addr, error) {
 }
 
 // has reports whether a is an address of this host.
-func (h host) has(a netip.Addr) bool {
-	for _, addrs := range h.interfaces {
+func (h Host) has(a netip.Addr) bool {
+	for _, addrs := range h.Interfaces {
 		if slices.Contains(addrs, a) {
 			return true
 		}
@@ -119,9 +119,9 @@ func (h host) has(a netip.Addr) bool {
 	return false
 }
 
-func (h host) only() (netip.Addr, error) {
+func (h Host) only() (netip.Addr, error) {
 	var found []netip.Addr
-	for _, addrs := range h.interfaces {
+	for _, addrs := range h.Interfaces {
 		for _, a := range addrs {
 			if reachable(a) {
 				found = append(found, a)
@@ -148,4 +148,41 @@ func (h host) only() (netip.Addr, error) {
 
 func reachable(a netip.Addr) bool {
 	return !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsUnspecified() && !a.IsMulticast()
+}
+
+// addresses resolves what init and join are told about addresses.
+func addresses(h Host, advertise, listen, dataPath string) (s settings, err error) {
+	if s.Listen, err = h.listening(listen); err != nil {
+		return s, fmt.Errorf("--listen-addr: %w", err)
+	}
+	if s.Advertise, err = h.advertised(advertise, s.Listen.Port()); err != nil {
+		return s, fmt.Errorf("--advertise-addr: %w", err)
+	}
+	if listen == "" {
+		// Who advertises another port and says nothing of listening means it.
+		s.Listen = netip.AddrPortFrom(s.Listen.Addr(), s.Advertise.Port())
+	}
+	s.DataPath, err = h.tunnelEnd(s.Advertise.Addr(), dataPath)
+	return s, err
+}
+
+// tunnelEnd is the address that the traffic between tasks leaves from. It must
+// be this host's own, while the one that others reach may be a router's.
+func (h Host) tunnelEnd(advertised netip.Addr, dataPath string) (netip.Addr, error) {
+	if dataPath == "" {
+		if !h.has(advertised) {
+			return netip.Addr{}, fmt.Errorf(
+				"--advertise-addr %s is on no interface of this host: correct it, or if others reach this host by it, name its own address with --data-path-addr: %w",
+				advertised, errdefs.ErrInvalidArgument)
+		}
+		return advertised, nil
+	}
+	addr, err := h.lookup(dataPath)
+	if err != nil {
+		return addr, fmt.Errorf("--data-path-addr: %w", err)
+	}
+	if !h.has(addr) {
+		return addr, fmt.Errorf("--data-path-addr %s is on no interface of this host: %w", addr, errdefs.ErrInvalidArgument)
+	}
+	return addr, nil
 }

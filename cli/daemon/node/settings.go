@@ -1,15 +1,13 @@
-package daemon
+package node
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/containerd/errdefs"
 )
@@ -24,11 +22,6 @@ type settings struct {
 	DataPath netip.Addr `json:"data_path"`
 	// Managers are the control addresses known when the node joined.
 	Managers []string `json:"managers,omitempty"`
-}
-
-// gossip is the address of the membership port.
-func (s settings) gossip(port uint16) string {
-	return net.JoinHostPort(s.Advertise.Addr().String(), strconv.Itoa(int(port)))
 }
 
 const settingsFile = "member.json"

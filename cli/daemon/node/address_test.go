@@ -1,4 +1,4 @@
-package daemon
+package node
 
 import (
 	"fmt"
@@ -8,14 +8,14 @@ import (
 )
 
 func TestAddresses(t *testing.T) {
-	one := host{interfaces: map[string][]netip.Addr{
+	one := Host{Interfaces: map[string][]netip.Addr{
 		"lo":   {netip.MustParseAddr("127.0.0.1")},
 		"eth0": {netip.MustParseAddr("fe80::1"), netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("2001:db8::7")},
 	}}
-	two := host{interfaces: map[string][]netip.Addr{
+	two := Host{Interfaces: map[string][]netip.Addr{
 		"eth0": {netip.MustParseAddr("192.0.2.7")}, "eth1": {netip.MustParseAddr("198.51.100.7")},
 	}}
-	advertised := func(h host) func(string) (netip.AddrPort, error) {
+	advertised := func(h Host) func(string) (netip.AddrPort, error) {
 		return func(s string) (netip.AddrPort, error) { return h.advertised(s, 2377) }
 	}
 	tests := map[string]struct {
@@ -55,7 +55,7 @@ func TestAddresses(t *testing.T) {
 }
 
 func TestMemberAddresses(t *testing.T) {
-	h := host{interfaces: map[string][]netip.Addr{
+	h := Host{Interfaces: map[string][]netip.Addr{
 		"eth0": {netip.MustParseAddr("192.0.2.7")}, "eth1": {netip.MustParseAddr("198.51.100.7")},
 	}}
 	tests := map[string]struct {

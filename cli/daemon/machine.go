@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/muster/muster/cli/daemon/node"
+	"github.com/muster/muster/ingress"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/worker/describe"
+	"github.com/muster/muster/worker/executor/containerd"
+	"github.com/muster/muster/worker/tasklog"
+)
+
+// machine takes this machine into a member's service.
+func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
+	plane := ingress.New(ingress.Config{Applied: applied, Log: r.log.With("part", "ingress")})
+	n := &network{plane: plane, dir: filepath.Join(r.cfg.RunDir, "netns")}
+	x, err := containerd.New(containerd.Config{
+		Client:       r.client,
+		StateDir:     r.cfg.StateDir,
+		RunDir:       r.cfg.RunDir,
+		CgroupParent: r.cfg.CgroupParent,
+		NodeName:     r.cfg.Name,
+		Network:      n,
+		Images:       r.images,
+		Log:          r.log.With("part", "executor"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &node.Machine{
+		Plane:    plane,
+		Executor: x,
+		Netns:    n.path,
+		Images:   r.images,
+		Logs:     &tasklog.Reader{StateDir: r.cfg.StateDir},
+		Describe: r.describe,
+		Run:      r.runLogger,
+		Empty:    func(ctx context.Context) error { return r.empty(ctx, x) },
+	}, nil
+}
+
+func (r *runtime) describe(ctx context.Context, given describe.Given) (*clusterpb.NodeDescription, error) {
+	given.ContainerdVersion = r.version(ctx)
+	return describe.Node(given)
+}
+
+// empty removes every container that muster has on this node, and what only
+// containers need. containerd stays: it also keeps the images.
+func (r *runtime) empty(ctx context.Context, x *containerd.Executor) error {
+	found, err := x.List(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, f := range found {
+		if f.Running {
+			errs = append(errs, x.Kill(ctx, f.TaskID))
+		}
+		errs = append(errs, x.Remove(ctx, f.TaskID))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return errors.Join(x.RemoveCgroups(), r.stopIdleLogger(ctx))
+}

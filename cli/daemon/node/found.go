@@ -1,0 +1,55 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/muster/muster/manager/founding"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	nodepb "github.com/muster/muster/proto/node/v1"
+)
+
+// found makes this node the first manager of a new cluster.
+func (n *Node) found(ctx context.Context, r *nodepb.InitClusterRequest) (*nodepb.InitClusterResponse, error) {
+	end, err := n.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if r.GetForceNewCluster() {
+		return n.forceNewCluster(ctx)
+	}
+	if err := n.mustBeAlone(); err != nil {
+		return nil, err
+	}
+	h, err := n.cfg.Network.Host()
+	if err != nil {
+		return nil, err
+	}
+	s, err := addresses(h, r.GetAdvertiseAddr(), r.GetListenAddr(), r.GetDataPathAddr())
+	if err != nil {
+		return nil, err
+	}
+	f, err := founding.New(founding.Request{
+		Spec: r.GetSpec(), AddrPool: r.GetDefaultAddrPool(), DataPathPort: r.GetDataPathPort(),
+		ControlAddr: s.Advertise.String(), Availability: r.GetAvailability(), InUse: h.Prefixes, Now: time.Now(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := n.become(ctx, s, f.Credentials, f); err != nil {
+		return nil, err
+	}
+	return initResponse(s, f.Node.GetId(), f.Cluster, f.Secrets)
+}
+
+// initResponse tells how others join.
+func initResponse(s settings, nodeID string, c *clusterpb.Cluster, secrets *clusterpb.ClusterSecrets) (*nodepb.InitClusterResponse, error) {
+	worker, manager, err := founding.Tokens(c, secrets)
+	if err != nil {
+		return nil, err
+	}
+	return &nodepb.InitClusterResponse{
+		NodeId: nodeID, WorkerToken: worker, ManagerToken: manager, ControlAddr: s.Advertise.String(),
+	}, nil
+}

@@ -1,0 +1,113 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+
+	"github.com/muster/muster/dispatcher/listen"
+	"github.com/muster/muster/dispatcher/rpcerror"
+	"github.com/muster/muster/manager/forward"
+	nodepb "github.com/muster/muster/proto/node/v1"
+)
+
+// ServeLocal answers the clients of this machine on a listener that only root
+// can reach, until ctx is done: s to what concerns the node, this node's
+// manager to the rest. Who can open the socket is trusted with everything.
+func (n *Node) ServeLocal(ctx context.Context, l net.Listener, s nodepb.LocalServiceServer) error {
+	select {
+	case <-n.resumed: // who connected meanwhile was kept waiting
+	case <-ctx.Done():
+		return l.Close()
+	}
+	server := grpc.NewServer(append(rpcerror.ServerOptions(),
+		grpc.Creds(listen.ServerCredentials()),
+		grpc.ForceServerCodecV2(forward.Codec()),
+		grpc.UnknownServiceHandler(n.toManager),
+		grpc.MaxRecvMsgSize(maxMessage),
+	)...)
+	nodepb.RegisterLocalServiceServer(server, s)
+	return serve(ctx, server, listen.Local(l))
+}
+
+// toManager hands what a user asks of the cluster to this node's manager.
+func (n *Node) toManager(srv any, stream grpc.ServerStream) error {
+	m := n.member.Load()
+	switch {
+	case m == nil:
+		return fmt.Errorf("this node is in no cluster: found one with \"muster swarm init\" or enter one with \"muster swarm join\": %w", errdefs.ErrFailedPrecondition)
+	case m.manager == nil:
+		return fmt.Errorf("this node is a worker, which knows only its own tasks: run the command on a manager (%s), or name one with --host: %w",
+			list(m.managers()), errdefs.ErrFailedPrecondition)
+	}
+	return m.manager.Handler()(srv, stream)
+}
+
+func list(addrs []string) string {
+	if len(addrs) == 0 {
+		return "none known"
+	}
+	return strings.Join(addrs, ", ")
+}
+
+// Local answers what LocalService asks of a node, but for its images. Embed it
+// to add them.
+type Local struct {
+	nodepb.UnimplementedLocalServiceServer
+	Node *Node
+}
+
+// GetStatus tells about the node and its place in a cluster.
+func (l *Local) GetStatus(context.Context, *nodepb.GetStatusRequest) (*nodepb.GetStatusResponse, error) {
+	resp := &nodepb.GetStatusResponse{
+		State:   nodepb.GetStatusResponse_STATE_INACTIVE,
+		Version: l.Node.cfg.Version,
+	}
+	m := l.Node.member.Load()
+	if m == nil {
+		return resp, nil
+	}
+	id := m.identity()
+	resp.State = nodepb.GetStatusResponse_STATE_ACTIVE
+	resp.NodeId, resp.ClusterId, resp.Role = id.NodeID, id.ClusterID, id.Role
+	resp.NodeAddr = m.settings.Advertise.Addr().String()
+	resp.Managers = m.managers()
+	if err := m.trouble(); err != nil {
+		resp.State, resp.Err = nodepb.GetStatusResponse_STATE_ERROR, err.Error()
+	}
+	return resp, nil
+}
+
+// InitCluster makes this node the first manager of a new cluster.
+func (l *Local) InitCluster(ctx context.Context, r *nodepb.InitClusterRequest) (*nodepb.InitClusterResponse, error) {
+	return l.Node.found(ctx, r)
+}
+
+// JoinCluster makes this node a member.
+func (l *Local) JoinCluster(ctx context.Context, r *nodepb.JoinClusterRequest) (*nodepb.JoinClusterResponse, error) {
+	return l.Node.join(ctx, r)
+}
+
+// LeaveCluster stops this node's tasks and forgets the cluster.
+func (l *Local) LeaveCluster(ctx context.Context, r *nodepb.LeaveClusterRequest) (*nodepb.LeaveClusterResponse, error) {
+	return &nodepb.LeaveClusterResponse{}, l.Node.leave(ctx, r.GetForce())
+}
+
+// Diagnose compares the kernel with what it should hold.
+func (l *Local) Diagnose(ctx context.Context, _ *nodepb.DiagnoseRequest) (*nodepb.DiagnoseResponse, error) {
+	m := l.Node.member.Load()
+	if m == nil {
+		return nil, fmt.Errorf("this node is in no cluster: there is nothing to compare: %w", errdefs.ErrFailedPrecondition)
+	}
+	differences, err := m.machine.Plane.Diff(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &nodepb.DiagnoseResponse{
+		Differences: differences, AppliedIndex: m.index.Load(), Repairs: m.machine.Plane.Repairs(),
+	}, nil
+}

@@ -1,0 +1,84 @@
+package node
+
+import (
+	"context"
+	"net"
+	"strconv"
+
+	"google.golang.org/grpc"
+
+	"github.com/muster/muster/dispatcher/mtls"
+	capb "github.com/muster/muster/proto/ca/v1"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/worker"
+	"github.com/muster/muster/worker/describe"
+	"github.com/muster/muster/worker/state"
+)
+
+// newWorker makes the agent that runs tasks.
+func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
+	cfg := worker.Config{
+		NodeID:   m.identity().NodeID,
+		Executor: m.machine.Executor,
+		State:    db,
+		Plane:    m.machine.Plane,
+		Netns:    m.machine.Netns,
+		Images:   m.machine.Images,
+		Logs:     m.machine.Logs,
+		Managers: m.settings.Managers,
+		Dial: func(_ context.Context, addr string) (*grpc.ClientConn, error) {
+			return m.connect.to(addr, mtls.AnyManager())
+		},
+		Describe: m.describe,
+		Heard:    m.gossip.heard,
+		Log:      m.log.With("part", "worker"),
+	}
+	if m.manager != nil {
+		cfg.Local = m.settings.Advertise.String()
+	}
+	return worker.New(cfg)
+}
+
+func (m *member) describe(ctx context.Context) (*clusterpb.NodeDescription, error) {
+	cfg := m.node.cfg
+	return m.machine.Describe(ctx, describe.Given{
+		Hostname:    cfg.Name,
+		Version:     cfg.Version,
+		Labels:      cfg.Labels,
+		ControlAddr: m.settings.Advertise.String(),
+		DataAddr:    m.settings.DataPath.String(),
+		GossipAddr:  net.JoinHostPort(m.settings.Advertise.Addr().String(), strconv.Itoa(int(cfg.GossipPort))),
+	})
+}
+
+// managers are the control addresses of the managers known now.
+func (m *member) managers() []string { return m.gossip.managers() }
+
+// dialManager connects to a manager that is not this node if there is one:
+// what it is for must not depend on this node.
+func (m *member) dialManager() (*grpc.ClientConn, error) {
+	addr := m.settings.Advertise.String()
+	for _, a := range m.managers() {
+		if a != m.settings.Advertise.String() {
+			addr = a
+			break
+		}
+	}
+	return m.connect.to(addr, mtls.AnyManager())
+}
+
+// renewer keeps the certificate valid.
+func (m *member) renewer() *mtls.Renewer {
+	return &mtls.Renewer{
+		Holder: m.holder,
+		Request: func(ctx context.Context, csr []byte) (*capb.IssueNodeCertificateResponse, error) {
+			conn, err := m.dialManager()
+			if err != nil {
+				return nil, err
+			}
+			defer conn.Close()
+			return capb.NewCAServiceClient(conn).IssueNodeCertificate(ctx, &capb.IssueNodeCertificateRequest{CsrPem: csr})
+		},
+		Save: func(c *mtls.Credentials) error { return c.Save(m.node.cfg.identityDir()) },
+	}
+}

@@ -1,0 +1,111 @@
+package founding
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/manager/ca"
+	"github.com/muster/muster/manager/gossipkeys"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/id"
+	"github.com/muster/muster/proto/jointoken"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/raftstore/state"
+)
+
+// Request is what is asked of a new cluster.
+type Request struct {
+	// Spec of the cluster; nil is the default.
+	Spec *clusterpb.ClusterSpec
+	// AddrPool is the IPv4 prefix, as a CIDR, from which networks are cut;
+	// empty is [spec.DefaultAddrPool].
+	AddrPool string
+	// DataPathPort is the UDP port of the overlay, 1024 to 49151; 0 is
+	// [spec.DefaultDataPathPort].
+	DataPathPort uint32
+
+	// ControlAddr is HOST:PORT, by which others reach the first manager.
+	ControlAddr string
+	// Availability of the first manager.
+	Availability clusterpb.NodeSpec_Availability
+	// InUse are the networks that its host is in: task addresses must be
+	// nobody else's.
+	InUse []netip.Prefix
+	Now   time.Time
+}
+
+// Founding is everything that a new cluster begins with.
+type Founding struct {
+	// Credentials of the first manager.
+	Credentials *mtls.Credentials
+	Cluster     *clusterpb.Cluster
+	Secrets     *clusterpb.ClusterSecrets
+	Node        *clusterpb.Node
+}
+
+// New decides what a new cluster is like. Ids, keys and secrets are random.
+// What is asked for and cannot be is ErrInvalidArgument; ErrResourceExhausted
+// when the networks in use leave no room in the pool.
+func New(r Request) (*Founding, error) {
+	clusterSpec := r.Spec
+	if clusterSpec == nil {
+		clusterSpec = &clusterpb.ClusterSpec{}
+	}
+	if err := spec.ValidateCluster(clusterSpec); err != nil {
+		return nil, err
+	}
+	clusterID, nodeID := id.New(), id.New()
+	subnets, err := ingressSubnets(r.AddrPool, clusterID, r.InUse)
+	if err != nil {
+		return nil, err
+	}
+	port, err := dataPathPort(r.DataPathPort)
+	if err != nil {
+		return nil, err
+	}
+	rootCert, rootKey, err := ca.NewRoot(clusterID)
+	if err != nil {
+		return nil, fmt.Errorf("make the cluster's root certificate: %w", err)
+	}
+	signer, err := ca.NewSigner(clusterID, rootCert, rootKey)
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := signer.Issue(nodeID, clusterpb.NodeRole_NODE_ROLE_MANAGER, spec.CertExpiry(clusterSpec))
+	if err != nil {
+		return nil, fmt.Errorf("make this node's certificate: %w", err)
+	}
+	now := timestamppb.New(r.Now)
+	return &Founding{
+		Credentials: credentials,
+		Cluster: &clusterpb.Cluster{
+			Id: clusterID, CreatedAt: now, Spec: clusterSpec, RootCa: rootCert,
+			IngressSubnets: subnets, DataPathPort: port,
+		},
+		Secrets: &clusterpb.ClusterSecrets{
+			RootCaKey:     rootKey,
+			WorkerSecret:  jointoken.NewSecret(),
+			ManagerSecret: jointoken.NewSecret(),
+			GossipKeys:    gossipkeys.First(),
+			GossipKeysAt:  now,
+		},
+		Node: &clusterpb.Node{
+			Id:       nodeID,
+			Role:     clusterpb.NodeRole_NODE_ROLE_MANAGER,
+			RaftAddr: r.ControlAddr,
+			Spec:     &clusterpb.NodeSpec{Availability: r.Availability},
+		},
+	}, nil
+}
+
+// Changes put the cluster into an empty state.
+func (f *Founding) Changes() []*raftpb.Change {
+	return []*raftpb.Change{
+		state.PutCluster(f.Cluster), state.PutClusterSecrets(f.Secrets), state.PutNode(f.Node),
+	}
+}

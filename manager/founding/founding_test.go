@@ -1,0 +1,76 @@
+package founding
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+func TestFoundingIsWhole(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f, err := New(Request{
+		ControlAddr: "192.0.2.1:2377", Availability: clusterpb.NodeSpec_AVAILABILITY_DRAIN,
+		InUse: []netip.Prefix{netip.MustParsePrefix("10.128.0.0/16")}, Now: now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id := f.Credentials.Identity; id.NodeID != f.Node.GetId() || id.ClusterID != f.Cluster.GetId() || id.Role != clusterpb.NodeRole_NODE_ROLE_MANAGER {
+		t.Errorf("the first manager's certificate says %+v", id)
+	}
+	if got := f.Node; got.GetRaftAddr() != "192.0.2.1:2377" || got.GetSpec().GetAvailability() != clusterpb.NodeSpec_AVAILABILITY_DRAIN {
+		t.Errorf("the first manager is %v", got)
+	}
+	if got := f.Cluster.GetIngressSubnets(); len(got) != 2 || got[0] != "10.129.0.0/16" || !strings.HasPrefix(got[1], "fd") {
+		t.Errorf("tasks have addresses of %v", got)
+	}
+	if got := f.Cluster.GetDataPathPort(); got != 4789 {
+		t.Errorf("data path port %d", got)
+	}
+	if !f.Cluster.GetCreatedAt().AsTime().Equal(now) || !f.Secrets.GetGossipKeysAt().AsTime().Equal(now) {
+		t.Errorf("founded at %v, keys made at %v", f.Cluster.GetCreatedAt(), f.Secrets.GetGossipKeysAt())
+	}
+	if s := f.Secrets; s.GetWorkerSecret() == s.GetManagerSecret() || len(s.GetRootCaKey()) == 0 || len(s.GetGossipKeys()) == 0 {
+		t.Error("a secret is missing, or used twice")
+	}
+}
+
+func TestFoundingRefuses(t *testing.T) {
+	tests := map[string]struct {
+		request Request
+		want    string
+	}{
+		"port of a service":  {Request{DataPathPort: 80}, "--data-path-port 80: use 1024 to 49151"},
+		"ephemeral port":     {Request{DataPathPort: 50000}, "--data-path-port 50000: use 1024 to 49151"},
+		"pool that is none":  {Request{AddrPool: "10.0.0.0"}, `--default-addr-pool "10.0.0.0": use an IPv4 prefix`},
+		"pool of IPv6":       {Request{AddrPool: "fd00::/8"}, `--default-addr-pool "fd00::/8": use an IPv4 prefix`},
+		"pool with host bit": {Request{AddrPool: "10.0.0.1/8"}, `--default-addr-pool "10.0.0.1/8": use an IPv4 prefix`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(tt.request)
+			if !errdefs.IsInvalidArgument(err) || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("error %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestTokensOpenTheirRoles(t *testing.T) {
+	f, err := New(Request{ControlAddr: "192.0.2.1:2377", Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker, manager, err := Tokens(f.Cluster, f.Secrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(worker, f.Secrets.GetWorkerSecret()) || !strings.HasSuffix(manager, f.Secrets.GetManagerSecret()) {
+		t.Errorf("tokens %s and %s", worker, manager)
+	}
+}

@@ -9,14 +9,14 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/muster/muster/cli/clitest"
-	nodepb "github.com/muster/muster/proto/node/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 // TestCompletionOfNames asks as the scripts of shells do.
 func TestCompletionOfNames(t *testing.T) {
 	const noFiles, files = ":4", ":0"
 	c := clitest.Start(t)
-	c.Images = []*nodepb.LocalImage{{Name: "docker.io/library/nginx:1.29"}, {Name: "docker.io/library/redis@sha256:" + strings.Repeat("f", 64)}}
+	c.Images = []*controlpb.LocalImage{{Name: "docker.io/library/nginx:1.29"}, {Name: "docker.io/library/redis@sha256:" + strings.Repeat("f", 64)}}
 	tests := map[string]string{
 		"node inspect ":                   "alpha beta self " + noFiles,
 		"node inspect alpha ":             "beta self " + noFiles,

@@ -80,7 +80,8 @@ func (m *Manager) Register(s grpc.ServiceRegistrar) {
 // register registers what only the leader can answer.
 func (m *Manager) register(s grpc.ServiceRegistrar) {
 	api := &controlapi.Server{Store: m.cfg.Store, Members: m.cfg.Store, Images: m.cfg.Images, Gossip: m.cfg.Gossip}
-	controlpb.RegisterControlServiceServer(s, api)
+	api.Register(s)
+	controlpb.RegisterLogServiceServer(s, m.broker)
 	logspb.RegisterLogsServiceServer(s, m.broker)
 	capb.RegisterCAServiceServer(s, ca.NewService(caState{m.cfg.Store}, m.cfg.Log.With("part", "ca")))
 	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Identify: identify, Dial: m.cfg.Connect, Forget: api.Forget})

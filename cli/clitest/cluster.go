@@ -36,9 +36,13 @@ type Request struct {
 
 // Cluster is the server. Its fields are set before commands run.
 type Cluster struct {
-	controlpb.UnimplementedControlServiceServer
+	controlpb.UnimplementedClusterServiceServer
+	controlpb.UnimplementedNodeServiceServer
+	controlpb.UnimplementedServiceServiceServer
+	controlpb.UnimplementedTaskServiceServer
+	controlpb.UnimplementedLogServiceServer
+	controlpb.UnimplementedImageServiceServer
 	nodepb.UnimplementedLocalServiceServer
-	logspb.UnimplementedLogsServiceServer
 
 	// Nodes are those of the cluster; the first is the one commands run on.
 	Nodes []*controlpb.NodeView
@@ -49,7 +53,7 @@ type Cluster struct {
 	// Status is what LocalService.GetStatus answers.
 	Status *nodepb.GetStatusResponse
 	// Images are what this node holds; Loaded is what LoadImage was sent.
-	Images []*nodepb.LocalImage
+	Images []*controlpb.LocalImage
 	Loaded bytes.Buffer
 	// Differences are what Diagnose answers.
 	Differences []string
@@ -90,9 +94,13 @@ func Start(t *testing.T) *Cluster {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(append(rpcerror.ServerOptions(), grpc.ChainUnaryInterceptor(c.record), grpc.ChainStreamInterceptor(c.recordStream))...)
-	controlpb.RegisterControlServiceServer(server, c)
+	controlpb.RegisterClusterServiceServer(server, c)
+	controlpb.RegisterNodeServiceServer(server, c)
+	controlpb.RegisterServiceServiceServer(server, c)
+	controlpb.RegisterTaskServiceServer(server, c)
+	controlpb.RegisterLogServiceServer(server, c)
+	controlpb.RegisterImageServiceServer(server, c)
 	nodepb.RegisterLocalServiceServer(server, c)
-	logspb.RegisterLogsServiceServer(server, c)
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := server.Serve(listener); err != nil {

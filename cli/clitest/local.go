@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	logspb "github.com/muster/muster/proto/logs/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -45,7 +45,7 @@ func (c *Cluster) Diagnose(context.Context, *nodepb.DiagnoseRequest) (*nodepb.Di
 }
 
 // LoadImage takes what it is sent.
-func (c *Cluster) LoadImage(stream grpc.BidiStreamingServer[nodepb.LoadImageRequest, nodepb.LoadImageResponse]) error {
+func (c *Cluster) LoadImage(stream grpc.BidiStreamingServer[controlpb.LoadImageRequest, controlpb.LoadImageResponse]) error {
 	for {
 		r, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -55,7 +55,7 @@ func (c *Cluster) LoadImage(stream grpc.BidiStreamingServer[nodepb.LoadImageRequ
 			return err
 		}
 		c.Loaded.Write(r.GetData())
-		if err := stream.Send(&nodepb.LoadImageResponse{Progress: &nodepb.ImageProgress{Stage: "fetching", DoneBytes: int64(c.Loaded.Len())}}); err != nil {
+		if err := stream.Send(&controlpb.LoadImageResponse{Progress: &controlpb.ImageProgress{Stage: "fetching", DoneBytes: int64(c.Loaded.Len())}}); err != nil {
 			return err
 		}
 	}
@@ -63,37 +63,37 @@ func (c *Cluster) LoadImage(stream grpc.BidiStreamingServer[nodepb.LoadImageRequ
 		return fmt.Errorf("the archive is empty: %w", errdefs.ErrInvalidArgument)
 	}
 	images := []*clusterpb.NodeImage{{Name: "docker.io/library/nginx:1.29"}}
-	return stream.Send(&nodepb.LoadImageResponse{Progress: &nodepb.ImageProgress{Stage: "done", Images: images}})
+	return stream.Send(&controlpb.LoadImageResponse{Progress: &controlpb.ImageProgress{Stage: "done", Images: images}})
 }
 
 // PullImage fetches at once.
-func (c *Cluster) PullImage(r *nodepb.PullImageRequest, stream grpc.ServerStreamingServer[nodepb.PullImageResponse]) error {
+func (c *Cluster) PullImage(r *controlpb.PullImageRequest, stream grpc.ServerStreamingServer[controlpb.PullImageResponse]) error {
 	for _, stage := range []string{"resolving", "fetching", "fetching"} {
-		if err := stream.Send(&nodepb.PullImageResponse{Progress: &nodepb.ImageProgress{Stage: stage, DoneBytes: 5, TotalBytes: 10}}); err != nil {
+		if err := stream.Send(&controlpb.PullImageResponse{Progress: &controlpb.ImageProgress{Stage: stage, DoneBytes: 5, TotalBytes: 10}}); err != nil {
 			return err
 		}
 	}
 	images := []*clusterpb.NodeImage{{Name: "docker.io/library/" + r.GetImage()}}
-	return stream.Send(&nodepb.PullImageResponse{Progress: &nodepb.ImageProgress{Stage: "done", Images: images}})
+	return stream.Send(&controlpb.PullImageResponse{Progress: &controlpb.ImageProgress{Stage: "done", Images: images}})
 }
 
 // ListImages returns Images.
-func (c *Cluster) ListImages(context.Context, *nodepb.ListImagesRequest) (*nodepb.ListImagesResponse, error) {
-	return &nodepb.ListImagesResponse{Images: c.Images}, nil
+func (c *Cluster) ListImages(context.Context, *controlpb.ListImagesRequest) (*controlpb.ListImagesResponse, error) {
+	return &controlpb.ListImagesResponse{Images: c.Images}, nil
 }
 
 // RemoveImage removes what is called nginx.
-func (c *Cluster) RemoveImage(_ context.Context, r *nodepb.RemoveImageRequest) (*nodepb.RemoveImageResponse, error) {
+func (c *Cluster) RemoveImage(_ context.Context, r *controlpb.RemoveImageRequest) (*controlpb.RemoveImageResponse, error) {
 	if r.GetImage() != "nginx" {
 		return nil, fmt.Errorf("no image %q: %w", r.GetImage(), errdefs.ErrNotFound)
 	}
-	return &nodepb.RemoveImageResponse{Removed: []string{"docker.io/library/nginx:latest"}}, nil
+	return &controlpb.RemoveImageResponse{Removed: []string{"docker.io/library/nginx:latest"}}, nil
 }
 
 // SubscribeLogs sends Logs.
-func (c *Cluster) SubscribeLogs(r *logspb.SubscribeLogsRequest, stream grpc.ServerStreamingServer[logspb.SubscribeLogsResponse]) error {
+func (c *Cluster) SubscribeLogs(r *controlpb.SubscribeLogsRequest, stream grpc.ServerStreamingServer[controlpb.SubscribeLogsResponse]) error {
 	c.mu.Lock()
 	c.requests = append(c.requests, Request{Method: "SubscribeLogs", Message: r})
 	c.mu.Unlock()
-	return stream.Send(&logspb.SubscribeLogsResponse{Messages: c.Logs})
+	return stream.Send(&controlpb.SubscribeLogsResponse{Messages: c.Logs})
 }

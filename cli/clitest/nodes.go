@@ -109,9 +109,17 @@ func (c *Cluster) UpdateCluster(_ context.Context, r *controlpb.UpdateClusterReq
 
 // GetJoinToken returns a token of the role.
 func (c *Cluster) GetJoinToken(_ context.Context, r *controlpb.GetJoinTokenRequest) (*controlpb.GetJoinTokenResponse, error) {
-	token := "MSTR-1-digest-worker"
-	if r.GetRole() == clusterpb.NodeRole_NODE_ROLE_MANAGER {
-		token = "MSTR-1-digest-manager"
+	return &controlpb.GetJoinTokenResponse{Token: tokenOf(r.GetRole()), Addr: "192.0.2.1:2377"}, nil
+}
+
+// RotateJoinToken returns the same token again.
+func (c *Cluster) RotateJoinToken(_ context.Context, r *controlpb.RotateJoinTokenRequest) (*controlpb.RotateJoinTokenResponse, error) {
+	return &controlpb.RotateJoinTokenResponse{Token: tokenOf(r.GetRole()), Addr: "192.0.2.1:2377"}, nil
+}
+
+func tokenOf(role clusterpb.NodeRole) string {
+	if role == clusterpb.NodeRole_NODE_ROLE_MANAGER {
+		return "MSTR-1-digest-manager"
 	}
-	return &controlpb.GetJoinTokenResponse{Token: token, Addr: "192.0.2.1:2377"}, nil
+	return "MSTR-1-digest-worker"
 }

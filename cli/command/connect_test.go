@@ -54,7 +54,8 @@ func testEnv(t *testing.T, host string) *Env {
 }
 
 type noService struct {
-	controlpb.UnimplementedControlServiceServer
+	controlpb.UnimplementedServiceServiceServer
+	controlpb.UnimplementedTaskServiceServer
 }
 
 func (noService) GetService(context.Context, *controlpb.GetServiceRequest) (*controlpb.GetServiceResponse, error) {
@@ -70,7 +71,8 @@ func (noService) ListTasks(context.Context, *controlpb.ListTasksRequest) (*contr
 func serve(t *testing.T, listener net.Listener, opts ...grpc.ServerOption) {
 	t.Helper()
 	server := grpc.NewServer(append(opts, rpcerror.ServerOptions()...)...)
-	controlpb.RegisterControlServiceServer(server, noService{})
+	controlpb.RegisterServiceServiceServer(server, noService{})
+	controlpb.RegisterTaskServiceServer(server, noService{})
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) })
 	t.Cleanup(func() {

@@ -8,7 +8,6 @@ import (
 	"golang.org/x/term"
 
 	controlpb "github.com/muster/muster/proto/control/v1"
-	logspb "github.com/muster/muster/proto/logs/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -32,10 +31,10 @@ type Env struct {
 	// 5 s when 0.
 	Patience time.Duration
 
-	// Control, Logs and Local dial on first use. Local is the daemon of this
-	// machine and is not there when Host is another one.
-	Control func() (controlpb.ControlServiceClient, error)
-	Logs    func() (logspb.LogsServiceClient, error)
+	// Control, Images and Local dial on first use. Images and Local are of the
+	// daemon of this machine, and are not there when Host is another one.
+	Control func() (controlpb.Client, error)
+	Images  func() (controlpb.ImageServiceClient, error)
 	Local   func() (nodepb.LocalServiceClient, error)
 
 	// Host is where the daemon listens, unix://PATH or tcp://HOST[:PORT];
@@ -54,13 +53,13 @@ func NewEnv(in io.Reader, out, err *os.File, version string) (env *Env, closeCon
 		env.Width, _, _ = term.GetSize(fd)
 	}
 	link := &link{env: env}
-	env.Control = func() (controlpb.ControlServiceClient, error) {
+	env.Control = func() (controlpb.Client, error) {
 		conn, err := link.dial()
-		return controlpb.NewControlServiceClient(conn), err
+		return controlpb.NewClient(conn), err
 	}
-	env.Logs = func() (logspb.LogsServiceClient, error) {
-		conn, err := link.dial()
-		return logspb.NewLogsServiceClient(conn), err
+	env.Images = func() (controlpb.ImageServiceClient, error) {
+		conn, err := link.dialLocal()
+		return controlpb.NewImageServiceClient(conn), err
 	}
 	env.Local = func() (nodepb.LocalServiceClient, error) {
 		conn, err := link.dialLocal()

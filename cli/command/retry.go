@@ -31,13 +31,13 @@ const (
 func isRead(method string) bool {
 	name := method[strings.LastIndex(method, "/")+1:]
 	return strings.HasPrefix(name, "List") || strings.HasPrefix(name, "Follow") ||
-		strings.HasPrefix(name, "Get") && name != "GetJoinToken" // which may rotate
+		strings.HasPrefix(name, "Get")
 }
 
 // isControl reports whether method belongs to the control API, which every
 // manager answers and which may therefore be asked again.
 func isControl(method string) bool {
-	return strings.HasPrefix(method, "/"+controlpb.ControlService_ServiceDesc.ServiceName+"/")
+	return strings.HasPrefix(method, "/control.v1.") && !strings.HasPrefix(method, "/"+controlpb.ImageService_ServiceDesc.ServiceName+"/")
 }
 
 // identify gives every write an id, so that one repeated after a lost answer

@@ -15,7 +15,7 @@ import (
 	"github.com/muster/muster/proto/id"
 )
 
-const createMethod = "/control.v1.ControlService/CreateService"
+const createMethod = "/control.v1.ServiceService/CreateService"
 
 // attempts calls a method that is unavailable for the first failures calls,
 // and returns the request id of each and how long all of it took.
@@ -54,17 +54,17 @@ func TestWriteIsRepeatedWithTheSameID(t *testing.T) {
 }
 
 func TestReadHasNoID(t *testing.T) {
-	for _, method := range []string{"GetService", "ListNodes", "FollowService"} {
-		if !isRead("/control.v1.ControlService/" + method) {
+	for _, method := range []string{"GetService", "GetJoinToken", "ListNodes", "FollowService"} {
+		if !isRead("/control.v1.ServiceService/" + method) {
 			t.Errorf("%s is taken for a write", method)
 		}
 	}
-	for _, method := range []string{"CreateService", "GetJoinToken", "RemoveNode", "ControlRollout"} {
-		if isRead("/control.v1.ControlService/" + method) {
+	for _, method := range []string{"CreateService", "RotateJoinToken", "RemoveNode", "ControlRollout"} {
+		if isRead("/control.v1.ServiceService/" + method) {
 			t.Errorf("%s is taken for a read", method)
 		}
 	}
-	ids, _, err := attempts(t.Context(), "/control.v1.ControlService/GetService", 0, nil, new(strings.Builder))
+	ids, _, err := attempts(t.Context(), "/control.v1.ServiceService/GetService", 0, nil, new(strings.Builder))
 	if err != nil || ids[0] != "" {
 		t.Errorf("a read has the request id %q: %v", ids[0], err)
 	}

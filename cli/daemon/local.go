@@ -6,12 +6,15 @@ import (
 
 	"github.com/muster/muster/cli/daemon/node"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 	"github.com/muster/muster/worker/images"
 )
 
-// local implements LocalService: a node, and the images it holds.
+// local implements LocalService and ImageService: a node, and the images it
+// holds.
 type local struct {
+	controlpb.UnimplementedImageServiceServer
 	node.Local
 	runtime *runtime
 }
@@ -26,30 +29,30 @@ func (l *local) GetStatus(ctx context.Context, r *nodepb.GetStatusRequest) (*nod
 }
 
 // ListImages lists what this node holds.
-func (l *local) ListImages(ctx context.Context, _ *nodepb.ListImagesRequest) (*nodepb.ListImagesResponse, error) {
+func (l *local) ListImages(ctx context.Context, _ *controlpb.ListImagesRequest) (*controlpb.ListImagesResponse, error) {
 	all, err := l.runtime.images.List(ctx)
-	return &nodepb.ListImagesResponse{Images: all}, err
+	return &controlpb.ListImagesResponse{Images: all}, err
 }
 
 // RemoveImage removes an image from this node.
-func (l *local) RemoveImage(ctx context.Context, r *nodepb.RemoveImageRequest) (*nodepb.RemoveImageResponse, error) {
+func (l *local) RemoveImage(ctx context.Context, r *controlpb.RemoveImageRequest) (*controlpb.RemoveImageResponse, error) {
 	removed, err := l.runtime.images.Remove(ctx, r.GetImage(), r.GetForce())
-	return &nodepb.RemoveImageResponse{Removed: removed}, err
+	return &controlpb.RemoveImageResponse{Removed: removed}, err
 }
 
 // PullImage fetches an image from its registry or from another node.
-func (l *local) PullImage(r *nodepb.PullImageRequest, stream nodepb.LocalService_PullImageServer) error {
-	p := newProgress(func(p *nodepb.ImageProgress) error {
-		return stream.Send(&nodepb.PullImageResponse{Progress: p})
+func (l *local) PullImage(r *controlpb.PullImageRequest, stream controlpb.ImageService_PullImageServer) error {
+	p := newProgress(func(p *controlpb.ImageProgress) error {
+		return stream.Send(&controlpb.PullImageResponse{Progress: p})
 	})
 	image, err := l.runtime.images.Pull(stream.Context(), r.GetImage(), r.GetRegistryAuth(), p.tell)
 	return p.end(err, image)
 }
 
 // LoadImage takes a docker-archive or OCI layout tar.
-func (l *local) LoadImage(stream nodepb.LocalService_LoadImageServer) error {
-	p := newProgress(func(p *nodepb.ImageProgress) error {
-		return stream.Send(&nodepb.LoadImageResponse{Progress: p})
+func (l *local) LoadImage(stream controlpb.ImageService_LoadImageServer) error {
+	p := newProgress(func(p *controlpb.ImageProgress) error {
+		return stream.Send(&controlpb.LoadImageResponse{Progress: p})
 	})
 	loaded, err := l.runtime.images.Load(stream.Context(), &upload{receive: stream.Recv}, p.tell)
 	return p.end(err, loaded...)
@@ -57,7 +60,7 @@ func (l *local) LoadImage(stream nodepb.LocalService_LoadImageServer) error {
 
 // upload reads the archive that a client sends.
 type upload struct {
-	receive func() (*nodepb.LoadImageRequest, error)
+	receive func() (*controlpb.LoadImageRequest, error)
 	rest    []byte
 }
 
@@ -81,18 +84,18 @@ var _ io.Reader = (*upload)(nil)
 type progress struct {
 	updates chan images.Progress
 	sent    chan error
-	send    func(*nodepb.ImageProgress) error
+	send    func(*controlpb.ImageProgress) error
 }
 
 // newProgress sends from one goroutine, since streams allow no more, and
 // keeps only the latest news: who transfers must not wait for who watches.
-func newProgress(send func(*nodepb.ImageProgress) error) *progress {
+func newProgress(send func(*controlpb.ImageProgress) error) *progress {
 	p := &progress{updates: make(chan images.Progress, 1), sent: make(chan error, 1), send: send}
 	go func() {
 		var err error
 		for u := range p.updates {
 			if err == nil {
-				err = send(&nodepb.ImageProgress{Stage: u.Stage, DoneBytes: u.Done, TotalBytes: u.Total})
+				err = send(&controlpb.ImageProgress{Stage: u.Stage, DoneBytes: u.Done, TotalBytes: u.Total})
 			}
 		}
 		p.sent <- err
@@ -116,5 +119,5 @@ func (p *progress) end(err error, loaded ...*clusterpb.NodeImage) error {
 	if err != nil {
 		return err
 	}
-	return p.send(&nodepb.ImageProgress{Stage: "done", Images: loaded})
+	return p.send(&controlpb.ImageProgress{Stage: "done", Images: loaded})
 }

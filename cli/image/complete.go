@@ -4,16 +4,16 @@ import (
 	"context"
 
 	"github.com/muster/muster/cli/command"
-	nodepb "github.com/muster/muster/proto/node/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 // imageNames lists the images on this node as users write them.
 func imageNames(ctx context.Context, env *command.Env) ([]string, error) {
-	local, err := env.Local()
+	node, err := env.Images()
 	if err != nil {
 		return nil, err
 	}
-	r, err := local.ListImages(ctx, &nodepb.ListImagesRequest{})
+	r, err := node.ListImages(ctx, &controlpb.ListImagesRequest{})
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/muster/muster/cli/clitest"
 	"github.com/muster/muster/cli/command"
-	nodepb "github.com/muster/muster/proto/node/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 func TestLoad(t *testing.T) {
@@ -79,7 +79,7 @@ func TestPull(t *testing.T) {
 
 func TestList(t *testing.T) {
 	c := clitest.Start(t)
-	c.Images = []*nodepb.LocalImage{
+	c.Images = []*controlpb.LocalImage{
 		{Name: "docker.io/library/nginx:1.29", Digest: "sha256:0123456789abcdef", SizeBytes: 187e6, CreatedAt: clitest.Now().Unix() - 3600, UsedBy: 3},
 		{Name: "registry.example.com/a/b@sha256:" + strings.Repeat("f", 64), Digest: "sha256:ffffffffffffffff", SizeBytes: 5e6},
 	}

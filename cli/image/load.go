@@ -12,7 +12,7 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
-	nodepb "github.com/muster/muster/proto/node/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 type loadOptions struct {
@@ -58,13 +58,13 @@ func runLoad(ctx context.Context, env *command.Env, opts loadOptions) error {
 	} else if f, ok := in.(*os.File); ok && isTerminal(f) {
 		return command.Misusef("standard input is a terminal: name a file, or pipe one in")
 	}
-	local, err := env.Local()
+	node, err := env.Images()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stream, err := local.LoadImage(ctx)
+	stream, err := node.LoadImage(ctx)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func runLoad(ctx context.Context, env *command.Env, opts loadOptions) error {
 			cancel(err) // the node would wait for the rest
 		}
 	}()
-	images, err := watch(env, opts.quiet, func() (*nodepb.ImageProgress, error) {
+	images, err := watch(env, opts.quiet, func() (*controlpb.ImageProgress, error) {
 		r, err := stream.Recv()
 		return r.GetProgress(), err
 	})
@@ -97,12 +97,12 @@ func runLoad(ctx context.Context, env *command.Env, opts loadOptions) error {
 const chunk = 256 << 10
 
 // send passes on what in holds.
-func send(stream grpc.BidiStreamingClient[nodepb.LoadImageRequest, nodepb.LoadImageResponse], in io.Reader) error {
+func send(stream grpc.BidiStreamingClient[controlpb.LoadImageRequest, controlpb.LoadImageResponse], in io.Reader) error {
 	buffer := make([]byte, chunk)
 	for {
 		n, err := io.ReadFull(in, buffer)
 		if n > 0 {
-			if err := stream.Send(&nodepb.LoadImageRequest{Data: buffer[:n]}); err != nil {
+			if err := stream.Send(&controlpb.LoadImageRequest{Data: buffer[:n]}); err != nil {
 				return nil // the answer says why the node stopped reading
 			}
 		}

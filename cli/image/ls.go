@@ -17,7 +17,7 @@ import (
 	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/render"
-	nodepb "github.com/muster/muster/proto/node/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 func newListCommand(env *command.Env) *cobra.Command {
@@ -31,27 +31,27 @@ func newListCommand(env *command.Env) *cobra.Command {
 	var digests, noTrunc bool
 	flags.On(cmd.Flags(), &digests, "digests", "", "show digests")
 	flags.On(cmd.Flags(), &noTrunc, "no-trunc", "", "shorten nothing")
-	return noun.List[nodepb.LocalServiceClient, *nodepb.LocalImage]{
-		Connect: env.Local,
+	return noun.List[controlpb.ImageServiceClient, *controlpb.LocalImage]{
+		Connect: env.Images,
 		Table:   func() render.Table { return listTable(digests) },
 		Find:    list,
-		Compare: func(a, b *nodepb.LocalImage) int {
+		Compare: func(a, b *controlpb.LocalImage) int {
 			return cmp.Or(cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()), cmp.Compare(a.GetName(), b.GetName()))
 		},
-		Rows: noun.Each(func(i *nodepb.LocalImage) render.Row { return listRow(env, i, noTrunc) }),
+		Rows: noun.Each(func(i *controlpb.LocalImage) render.Row { return listRow(env, i, noTrunc) }),
 	}.Command(env, cmd)
 }
 
 // list finds all images, or those of a REPOSITORY[:TAG].
-func list(ctx context.Context, local nodepb.LocalServiceClient, args []string, _ render.Filters) ([]*nodepb.LocalImage, error) {
-	r, err := local.ListImages(ctx, &nodepb.ListImagesRequest{})
+func list(ctx context.Context, node controlpb.ImageServiceClient, args []string, _ render.Filters) ([]*controlpb.LocalImage, error) {
+	r, err := node.ListImages(ctx, &controlpb.ListImagesRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
 	}
 	if len(args) == 0 {
 		return r.GetImages(), nil
 	}
-	return slices.DeleteFunc(r.GetImages(), func(i *nodepb.LocalImage) bool {
+	return slices.DeleteFunc(r.GetImages(), func(i *controlpb.LocalImage) bool {
 		repository, tag := split(i.GetName())
 		return args[0] != repository && args[0] != repository+":"+tag
 	}), nil
@@ -71,7 +71,7 @@ func listTable(digests bool) render.Table {
 	}
 }
 
-func listRow(env *command.Env, i *nodepb.LocalImage, noTrunc bool) render.Row {
+func listRow(env *command.Env, i *controlpb.LocalImage, noTrunc bool) render.Row {
 	repository, tag := split(i.GetName())
 	imageID := i.GetDigest()
 	if !noTrunc {

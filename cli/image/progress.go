@@ -8,12 +8,12 @@ import (
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/render"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	nodepb "github.com/muster/muster/proto/node/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 // watch shows how a load or pull goes, in one line that is rewritten, and
 // returns what it brought. Without a terminal it shows each stage once.
-func watch(env *command.Env, quiet bool, recv func() (*nodepb.ImageProgress, error)) ([]*clusterpb.NodeImage, error) {
+func watch(env *command.Env, quiet bool, recv func() (*controlpb.ImageProgress, error)) ([]*clusterpb.NodeImage, error) {
 	var images []*clusterpb.NodeImage
 	stage, open := "", false
 	defer func() {
@@ -42,7 +42,7 @@ func watch(env *command.Env, quiet bool, recv func() (*nodepb.ImageProgress, err
 	}
 }
 
-func line(p *nodepb.ImageProgress) string {
+func line(p *controlpb.ImageProgress) string {
 	switch {
 	case p.GetTotalBytes() > 0:
 		return fmt.Sprintf("%s %s of %s", p.GetStage(), render.Size(p.GetDoneBytes()), render.Size(p.GetTotalBytes()))

@@ -9,7 +9,7 @@ import (
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/login"
-	nodepb "github.com/muster/muster/proto/node/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 type pullOptions struct {
@@ -42,15 +42,15 @@ func runPull(ctx context.Context, env *command.Env, opts pullOptions) error {
 	if err != nil {
 		return err
 	}
-	local, err := env.Local()
+	node, err := env.Images()
 	if err != nil {
 		return err
 	}
-	stream, err := local.PullImage(ctx, &nodepb.PullImageRequest{Image: image, RegistryAuth: auth})
+	stream, err := node.PullImage(ctx, &controlpb.PullImageRequest{Image: image, RegistryAuth: auth})
 	if err != nil {
 		return err
 	}
-	images, err := watch(env, opts.quiet, func() (*nodepb.ImageProgress, error) {
+	images, err := watch(env, opts.quiet, func() (*controlpb.ImageProgress, error) {
 		r, err := stream.Recv()
 		return r.GetProgress(), err
 	})

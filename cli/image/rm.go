@@ -8,7 +8,7 @@ import (
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/noun"
-	nodepb "github.com/muster/muster/proto/node/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 func newRemoveCommand(env *command.Env) *cobra.Command {
@@ -21,10 +21,10 @@ func newRemoveCommand(env *command.Env) *cobra.Command {
 	}
 	var force bool
 	flags.On(cmd.Flags(), &force, "force", "f", "remove an image though containers were made from it")
-	return noun.Remove[nodepb.LocalServiceClient]{
-		Connect: env.Local,
-		Remove: func(ctx context.Context, local nodepb.LocalServiceClient, name string) (lines []string, err error) {
-			r, err := local.RemoveImage(ctx, &nodepb.RemoveImageRequest{Image: name, Force: force})
+	return noun.Remove[controlpb.ImageServiceClient]{
+		Connect: env.Images,
+		Remove: func(ctx context.Context, node controlpb.ImageServiceClient, name string) (lines []string, err error) {
+			r, err := node.RemoveImage(ctx, &controlpb.RemoveImageRequest{Image: name, Force: force})
 			for _, removed := range r.GetRemoved() {
 				lines = append(lines, "Removed: "+removed)
 			}

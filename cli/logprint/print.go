@@ -13,6 +13,7 @@ import (
 	"github.com/muster/muster/cli/render"
 	"github.com/muster/muster/cli/task"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
 )
 
@@ -50,7 +51,7 @@ type stream struct {
 
 // Copy prints everything until the stream ends. Warnings, of nodes that
 // cannot be asked, go to Err.
-func (p *Printer) Copy(ctx context.Context, in logspb.LogsService_SubscribeLogsClient) error {
+func (p *Printer) Copy(ctx context.Context, in controlpb.LogService_SubscribeLogsClient) error {
 	defer p.endLine()
 	for {
 		r, err := in.Recv()

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
 )
 
@@ -26,10 +27,10 @@ func message(task string, stream logspb.LogMessage_Stream, data string) *logspb.
 
 type fakeStream struct {
 	grpc.ClientStream
-	responses []*logspb.SubscribeLogsResponse
+	responses []*controlpb.SubscribeLogsResponse
 }
 
-func (s *fakeStream) Recv() (*logspb.SubscribeLogsResponse, error) {
+func (s *fakeStream) Recv() (*controlpb.SubscribeLogsResponse, error) {
 	if len(s.responses) == 0 {
 		return nil, io.EOF
 	}
@@ -80,7 +81,7 @@ func TestPrint(t *testing.T) {
 				Tasks:  map[string]*clusterpb.Task{"t1": {ServiceId: "web", Slot: 1}, "task10": {ServiceId: "web", Slot: 10}},
 				Lookup: func(context.Context, string) (*clusterpb.Task, error) { return nil, errdefs.ErrNotFound },
 			}
-			if err := p.Copy(t.Context(), &fakeStream{responses: []*logspb.SubscribeLogsResponse{{Messages: tt.messages}}}); err != nil {
+			if err := p.Copy(t.Context(), &fakeStream{responses: []*controlpb.SubscribeLogsResponse{{Messages: tt.messages}}}); err != nil {
 				t.Fatal(err)
 			}
 			if stdout.String() != tt.wantOut || stderr.String() != tt.wantErr {
@@ -96,7 +97,7 @@ func TestPrint(t *testing.T) {
 func TestCopyPassesWarningsOn(t *testing.T) {
 	var stderr bytes.Buffer
 	p := &Printer{Out: io.Discard, Err: &stderr}
-	if err := p.Copy(t.Context(), &fakeStream{responses: []*logspb.SubscribeLogsResponse{{Warning: "node beta is down"}}}); err != nil {
+	if err := p.Copy(t.Context(), &fakeStream{responses: []*controlpb.SubscribeLogsResponse{{Warning: "node beta is down"}}}); err != nil {
 		t.Fatal(err)
 	}
 	if got := stderr.String(); got != "muster: warning: node beta is down\n" {

@@ -16,7 +16,7 @@ import (
 const drainPoll = 500 * time.Millisecond
 
 // waitEmpty waits until no task is left on a node, and tells how it goes.
-func waitEmpty(ctx context.Context, env *command.Env, control controlpb.ControlServiceClient, node string, limit time.Duration) error {
+func waitEmpty(ctx context.Context, env *command.Env, control controlpb.Client, node string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errDrainTimeout)
 	defer cancel()
 	left := -1

@@ -19,9 +19,9 @@ import (
 
 // fakeControl has a node with that many tasks, one fewer after each look.
 type fakeControl struct {
-	controlpb.ControlServiceClient // a call the test did not expect panics
-	left                           int
-	stuck                          bool
+	controlpb.Client // a call the test did not expect panics
+	left             int
+	stuck            bool
 }
 
 func (f *fakeControl) ListTasks(context.Context, *controlpb.ListTasksRequest, ...grpc.CallOption) (*controlpb.ListTasksResponse, error) {

@@ -12,9 +12,9 @@ import (
 )
 
 func newInspectCommand(env *command.Env) *cobra.Command {
-	return noun.Inspect[controlpb.ControlServiceClient, *controlpb.NodeView]{
+	return noun.Inspect[controlpb.Client, *controlpb.NodeView]{
 		Connect: env.Control,
-		Get: func(ctx context.Context, control controlpb.ControlServiceClient, name string) (*controlpb.NodeView, error) {
+		Get: func(ctx context.Context, control controlpb.Client, name string) (*controlpb.NodeView, error) {
 			return get(ctx, env, control, name)
 		},
 		Shape:  func(v *controlpb.NodeView) any { return docker.NodeOf(v) },
@@ -28,7 +28,7 @@ func newInspectCommand(env *command.Env) *cobra.Command {
 }
 
 // get reads a node by id, unique prefix, host name or "self".
-func get(ctx context.Context, env *command.Env, control controlpb.ControlServiceClient, name string) (*controlpb.NodeView, error) {
+func get(ctx context.Context, env *command.Env, control controlpb.Client, name string) (*controlpb.NodeView, error) {
 	if name == command.Self {
 		id, err := command.NodeID(ctx, env, name)
 		if err != nil {

@@ -18,11 +18,11 @@ import (
 
 func newListCommand(env *command.Env) *cobra.Command {
 	self := ""
-	return noun.List[controlpb.ControlServiceClient, *controlpb.NodeView]{
+	return noun.List[controlpb.Client, *controlpb.NodeView]{
 		Connect: env.Control,
 		Table:   listTable,
 		Filters: listFilters(),
-		Find: func(ctx context.Context, control controlpb.ControlServiceClient, _ []string, _ render.Filters) ([]*controlpb.NodeView, error) {
+		Find: func(ctx context.Context, control controlpb.Client, _ []string, _ render.Filters) ([]*controlpb.NodeView, error) {
 			r, err := control.ListNodes(ctx, &controlpb.ListNodesRequest{})
 			if err != nil {
 				return nil, fmt.Errorf("list nodes: %w", err)

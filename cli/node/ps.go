@@ -17,7 +17,7 @@ func newTasksCommand(env *command.Env) *cobra.Command {
 		Short:             "List the tasks of nodes, by default of this one",
 		ValidArgsFunction: command.Complete(env, 0, command.NodeNamesAndSelf),
 	}
-	return task.Command(env, cmd, func(ctx context.Context, _ controlpb.ControlServiceClient, nodes []string) (*controlpb.ListTasksRequest, error) {
+	return task.Command(env, cmd, func(ctx context.Context, _ controlpb.Client, nodes []string) (*controlpb.ListTasksRequest, error) {
 		if len(nodes) == 0 {
 			nodes = []string{command.Self}
 		}

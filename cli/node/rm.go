@@ -21,9 +21,9 @@ func newRemoveCommand(env *command.Env) *cobra.Command {
 	}
 	var force bool
 	flags.On(cmd.Flags(), &force, "force", "f", "remove a node that is not down; its tasks are replaced")
-	return noun.Remove[controlpb.ControlServiceClient]{
+	return noun.Remove[controlpb.Client]{
 		Connect: env.Control,
-		Remove: func(ctx context.Context, control controlpb.ControlServiceClient, name string) ([]string, error) {
+		Remove: func(ctx context.Context, control controlpb.Client, name string) ([]string, error) {
 			_, err := control.RemoveNode(ctx, &controlpb.RemoveNodeRequest{Node: name, Force: force})
 			return []string{name}, err
 		},

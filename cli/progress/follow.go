@@ -58,7 +58,7 @@ func Follow(ctx context.Context, env *command.Env, svc *clusterpb.Service, opts 
 // follower is one wait.
 type follower struct {
 	env      *command.Env
-	control  controlpb.ControlServiceClient
+	control  controlpb.Client
 	opts     Options
 	id, name string
 	tracker  *Tracker
@@ -194,7 +194,7 @@ type update struct {
 // receive opens a stream and passes on what comes until ctx ends or the
 // stream does; the last update has an error then. The channel is closed when
 // its goroutine has ended.
-func receive(ctx context.Context, control controlpb.ControlServiceClient, service string) <-chan update {
+func receive(ctx context.Context, control controlpb.Client, service string) <-chan update {
 	updates := make(chan update)
 	send := func(u update) bool {
 		select {

@@ -30,9 +30,10 @@ type step struct {
 // fakeControl gives each call of FollowService the next of its streams. One
 // without steps left says nothing more.
 type fakeControl struct {
-	controlpb.ControlServiceClient // a call the test did not expect panics
-	streams                        [][]step
-	calls                          int
+	controlpb.Client // a call the test did not expect panics
+	streams          [][]step
+	calls            int
+	logs             *controlpb.SubscribeLogsRequest // the last one
 }
 
 func (f *fakeControl) FollowService(ctx context.Context, _ *controlpb.FollowServiceRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[controlpb.FollowServiceResponse], error) {
@@ -72,14 +73,9 @@ func (s *fakeStream) Recv() (*controlpb.FollowServiceResponse, error) {
 	return &controlpb.FollowServiceResponse{Service: next.svc, Tasks: next.tasks}, next.err
 }
 
-// fakeLogs answers every subscription with two lines.
-type fakeLogs struct {
-	logspb.LogsServiceClient
-	asked *logspb.SubscribeLogsRequest
-}
-
-func (f *fakeLogs) SubscribeLogs(_ context.Context, r *logspb.SubscribeLogsRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[logspb.SubscribeLogsResponse], error) {
-	f.asked = r
+// SubscribeLogs answers every subscription with two lines.
+func (f *fakeControl) SubscribeLogs(_ context.Context, r *controlpb.SubscribeLogsRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[controlpb.SubscribeLogsResponse], error) {
+	f.logs = r
 	return &fakeLogStream{}, nil
 }
 
@@ -88,28 +84,26 @@ type fakeLogStream struct {
 	done bool
 }
 
-func (s *fakeLogStream) Recv() (*logspb.SubscribeLogsResponse, error) {
+func (s *fakeLogStream) Recv() (*controlpb.SubscribeLogsResponse, error) {
 	if s.done {
 		return nil, io.EOF
 	}
 	s.done = true
-	return &logspb.SubscribeLogsResponse{Messages: []*logspb.LogMessage{{Data: []byte("no config\n")}, {Data: []byte("giving up\n")}}}, nil
+	return &controlpb.SubscribeLogsResponse{Messages: []*logspb.LogMessage{{Data: []byte("no config\n")}, {Data: []byte("giving up\n")}}}, nil
 }
 
 // scene is one wait and what is left of it.
 type scene struct {
 	out, err bytes.Buffer
 	control  *fakeControl
-	logs     *fakeLogs
 	took     time.Duration
 }
 
 func (s *scene) follow(ctx context.Context, opts Options, streams ...[]step) error {
-	s.control, s.logs = &fakeControl{streams: streams}, &fakeLogs{}
+	s.control = &fakeControl{streams: streams}
 	env := &command.Env{
 		Out: &s.out, Err: &s.err,
-		Control: func() (controlpb.ControlServiceClient, error) { return s.control, nil },
-		Logs:    func() (logspb.LogsServiceClient, error) { return s.logs, nil },
+		Control: func() (controlpb.Client, error) { return s.control, nil },
 	}
 	began := time.Now()
 	defer func() { s.took = time.Since(began) }()
@@ -168,8 +162,8 @@ func TestFollowEndsWithTheRollout(t *testing.T) {
 				if s.err.String() != want {
 					t.Errorf("explanation:\n%s\nwant:\n%s", s.err.String(), want)
 				}
-				if s.logs.asked.GetOptions().GetTail() != tailLines || s.logs.asked.GetOptions().GetFollow() {
-					t.Errorf("asked for logs by %v", s.logs.asked)
+				if s.control.logs.GetOptions().GetTail() != tailLines || s.control.logs.GetOptions().GetFollow() {
+					t.Errorf("asked for logs by %v", s.control.logs)
 				}
 				if s.out.Len() > 0 {
 					t.Errorf("quiet, but wrote %q", s.out.String())
@@ -301,7 +295,7 @@ func TestTheStreamHasNoDeadline(t *testing.T) {
 }
 
 type deadlineControl struct {
-	controlpb.ControlServiceClient
+	controlpb.Client
 	hasDeadline bool
 }
 

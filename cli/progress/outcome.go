@@ -128,11 +128,7 @@ func (f *follower) explain(ctx context.Context) {
 
 // tail fetches the last log lines of a task.
 func (f *follower) tail(ctx context.Context, task string) (lines []string, err error) {
-	logs, err := f.env.Logs()
-	if err != nil {
-		return nil, err
-	}
-	stream, err := logs.SubscribeLogs(ctx, &logspb.SubscribeLogsRequest{TaskIds: []string{task}, Options: &logspb.LogOptions{Tail: tailLines}})
+	stream, err := f.control.SubscribeLogs(ctx, &controlpb.SubscribeLogsRequest{TaskIds: []string{task}, Options: &logspb.LogOptions{Tail: tailLines}})
 	if err != nil {
 		return nil, err
 	}

@@ -26,10 +26,10 @@ func newHistoryCommand(env *command.Env) *cobra.Command {
 	}
 	var noTrunc bool
 	flags.On(cmd.Flags(), &noTrunc, "no-trunc", "", "shorten nothing")
-	return noun.List[controlpb.ControlServiceClient, *clusterpb.SpecRecord]{
+	return noun.List[controlpb.Client, *clusterpb.SpecRecord]{
 		Connect: env.Control,
 		Table:   historyTable,
-		Find: func(ctx context.Context, control controlpb.ControlServiceClient, args []string, _ render.Filters) ([]*clusterpb.SpecRecord, error) {
+		Find: func(ctx context.Context, control controlpb.Client, args []string, _ render.Filters) ([]*clusterpb.SpecRecord, error) {
 			svc, err := getService(ctx, control, args[0], 0)
 			if err != nil {
 				return nil, err

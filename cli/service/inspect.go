@@ -14,9 +14,9 @@ import (
 )
 
 func newInspectCommand(env *command.Env) *cobra.Command {
-	return noun.Inspect[controlpb.ControlServiceClient, *clusterpb.Service]{
+	return noun.Inspect[controlpb.Client, *clusterpb.Service]{
 		Connect: env.Control,
-		Get: func(ctx context.Context, control controlpb.ControlServiceClient, name string) (*clusterpb.Service, error) {
+		Get: func(ctx context.Context, control controlpb.Client, name string) (*clusterpb.Service, error) {
 			return getService(ctx, control, name, 0)
 		},
 		Shape:  func(s *clusterpb.Service) any { return docker.ServiceOf(s) },

@@ -73,7 +73,7 @@ func runLogs(ctx context.Context, env *command.Env, opts logsOptions) error {
 	if err != nil {
 		return err
 	}
-	request := &logspb.SubscribeLogsRequest{Options: opts.part}
+	request := &controlpb.SubscribeLogsRequest{Options: opts.part}
 	tasks, err := selectTasks(ctx, control, opts.target, request)
 	if err != nil {
 		return err
@@ -90,11 +90,7 @@ func runLogs(ctx context.Context, env *command.Env, opts logsOptions) error {
 			return err
 		}
 	}
-	client, err := env.Logs()
-	if err != nil {
-		return err
-	}
-	err = copyLogs(ctx, client, printer, request)
+	err = copyLogs(ctx, control, printer, request)
 	if ctx.Err() != nil {
 		return &command.StatusError{Status: command.ExitInterrupted, Err: context.Canceled}
 	}
@@ -109,7 +105,7 @@ const logsRetry = 30 * time.Second
 
 // copyLogs prints the logs; when following, it goes on at another manager
 // where one that went away stopped.
-func copyLogs(ctx context.Context, client logspb.LogsServiceClient, printer *logprint.Printer, request *logspb.SubscribeLogsRequest) error {
+func copyLogs(ctx context.Context, client controlpb.LogServiceClient, printer *logprint.Printer, request *controlpb.SubscribeLogsRequest) error {
 	for lost := time.Now(); ; {
 		last := printer.Last
 		stream, err := client.SubscribeLogs(ctx, request)
@@ -136,7 +132,7 @@ func copyLogs(ctx context.Context, client logspb.LogsServiceClient, printer *log
 
 // selectTasks names in request the service or else the task called name, and
 // returns the tasks that are known of it.
-func selectTasks(ctx context.Context, control controlpb.ControlServiceClient, name string, request *logspb.SubscribeLogsRequest) (map[string]*clusterpb.Task, error) {
+func selectTasks(ctx context.Context, control controlpb.Client, name string, request *controlpb.SubscribeLogsRequest) (map[string]*clusterpb.Task, error) {
 	svc, err := getService(ctx, control, name, 0)
 	if errdefs.IsNotFound(err) {
 		r, taskErr := control.GetTask(ctx, &controlpb.GetTaskRequest{Task: name})

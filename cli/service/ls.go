@@ -17,7 +17,7 @@ import (
 )
 
 func newListCommand(env *command.Env) *cobra.Command {
-	return noun.List[controlpb.ControlServiceClient, *controlpb.ServiceView]{
+	return noun.List[controlpb.Client, *controlpb.ServiceView]{
 		Connect: env.Control,
 		Table:   listTable,
 		Filters: []noun.Filter[*controlpb.ServiceView]{
@@ -37,7 +37,7 @@ func newListCommand(env *command.Env) *cobra.Command {
 	})
 }
 
-func list(ctx context.Context, control controlpb.ControlServiceClient, _ []string, _ render.Filters) ([]*controlpb.ServiceView, error) {
+func list(ctx context.Context, control controlpb.Client, _ []string, _ render.Filters) ([]*controlpb.ServiceView, error) {
 	r, err := control.ListServices(ctx, &controlpb.ListServicesRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)

@@ -21,7 +21,7 @@ func newTasksCommand(env *command.Env) *cobra.Command {
 }
 
 // selectTasksOf selects the tasks of services.
-func selectTasksOf(ctx context.Context, control controlpb.ControlServiceClient, services []string) (*controlpb.ListTasksRequest, error) {
+func selectTasksOf(ctx context.Context, control controlpb.Client, services []string) (*controlpb.ListTasksRequest, error) {
 	var ids []string
 	err := noun.ForEach(services, func(name string) error {
 		svc, err := getService(ctx, control, name, 0)

@@ -11,9 +11,9 @@ import (
 )
 
 func newRemoveCommand(env *command.Env) *cobra.Command {
-	return noun.Remove[controlpb.ControlServiceClient]{
+	return noun.Remove[controlpb.Client]{
 		Connect: env.Control,
-		Remove: func(ctx context.Context, control controlpb.ControlServiceClient, name string) ([]string, error) {
+		Remove: func(ctx context.Context, control controlpb.Client, name string) ([]string, error) {
 			_, err := control.RemoveService(ctx, &controlpb.RemoveServiceRequest{Service: name})
 			return []string{name}, err
 		},

@@ -369,9 +369,9 @@ func TestLogs(t *testing.T) {
 	if got := run(t, c, "service logs -t --raw 000000000011task"); got != "2026-01-02T03:04:05Z hello\n" {
 		t.Errorf("logs of a task = %q", got)
 	}
-	var asked []*logspb.SubscribeLogsRequest
+	var asked []*controlpb.SubscribeLogsRequest
 	for _, r := range c.Requests("SubscribeLogs") {
-		if m, ok := r.Message.(*logspb.SubscribeLogsRequest); ok {
+		if m, ok := r.Message.(*controlpb.SubscribeLogsRequest); ok {
 			asked = append(asked, m)
 		}
 	}

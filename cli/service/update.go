@@ -139,7 +139,7 @@ func updateRequest(ctx context.Context, env *command.Env, before *clusterpb.Serv
 }
 
 // getService reads a service; wantVersion is the version it must have, or 0.
-func getService(ctx context.Context, control controlpb.ControlServiceClient, name string, wantVersion uint64) (*clusterpb.Service, error) {
+func getService(ctx context.Context, control controlpb.Client, name string, wantVersion uint64) (*clusterpb.Service, error) {
 	response, err := control.GetService(ctx, &controlpb.GetServiceRequest{Service: name})
 	if err != nil {
 		return nil, err

@@ -35,12 +35,12 @@ func newJoinTokenCommand(env *command.Env) *cobra.Command {
 }
 
 func runJoinToken(ctx context.Context, env *command.Env, opts joinTokenOptions) error {
-	request := &controlpb.GetJoinTokenRequest{Rotate: opts.rotate}
+	var role clusterpb.NodeRole
 	switch opts.role {
 	case "worker":
-		request.Role = clusterpb.NodeRole_NODE_ROLE_WORKER
+		role = clusterpb.NodeRole_NODE_ROLE_WORKER
 	case "manager":
-		request.Role = clusterpb.NodeRole_NODE_ROLE_MANAGER
+		role = clusterpb.NodeRole_NODE_ROLE_MANAGER
 	default:
 		return command.Misusef("%q: must be worker or manager", opts.role)
 	}
@@ -48,17 +48,28 @@ func runJoinToken(ctx context.Context, env *command.Env, opts joinTokenOptions) 
 	if err != nil {
 		return err
 	}
-	r, err := control.GetJoinToken(ctx, request)
+	token, addr, err := joinToken(ctx, control, role, opts.rotate)
 	if err != nil {
 		return err
 	}
 	if opts.quiet {
-		fmt.Fprintln(env.Out, r.GetToken())
+		fmt.Fprintln(env.Out, token)
 		return nil
 	}
 	if opts.rotate {
 		fmt.Fprintf(env.Out, "The %s token is a new one; the old one lets nobody join.\n\n", opts.role)
 	}
-	joinHelp(env.Out, opts.role, r.GetToken(), r.GetAddr())
+	joinHelp(env.Out, opts.role, token, addr)
 	return nil
+}
+
+// joinToken returns the token of a role, a new one if rotate, and the address
+// of a manager to join.
+func joinToken(ctx context.Context, control controlpb.ClusterServiceClient, role clusterpb.NodeRole, rotate bool) (token, addr string, err error) {
+	if rotate {
+		r, err := control.RotateJoinToken(ctx, &controlpb.RotateJoinTokenRequest{Role: role})
+		return r.GetToken(), r.GetAddr(), err
+	}
+	r, err := control.GetJoinToken(ctx, &controlpb.GetJoinTokenRequest{Role: role})
+	return r.GetToken(), r.GetAddr(), err
 }

@@ -76,11 +76,11 @@ func TestJoinToken(t *testing.T) {
 	if !strings.Contains(got, "is a new one") || !strings.Contains(got, "muster swarm join --token MSTR-1-digest-worker 192.0.2.1:2377") {
 		t.Errorf("output = %q", got)
 	}
-	requests := c.Requests("GetJoinToken")
-	if requests[0].Message.(*controlpb.GetJoinTokenRequest).GetRotate() || !requests[1].Message.(*controlpb.GetJoinTokenRequest).GetRotate() {
-		t.Errorf("requests = %v", requests)
+	reads, rotations := c.Requests("GetJoinToken"), c.Requests("RotateJoinToken")
+	if len(reads) != 1 || len(rotations) != 1 || rotations[0].Message.(*controlpb.RotateJoinTokenRequest).GetRole() != clusterpb.NodeRole_NODE_ROLE_WORKER {
+		t.Fatalf("reads = %v, rotations = %v", reads, rotations)
 	}
-	if requests[1].RequestID == "" {
+	if rotations[0].RequestID == "" {
 		t.Error("a rotation that is repeated would rotate twice: it has no request id")
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // Select says which tasks the arguments of a command mean. A request beside an
 // error means those that were found; nil means none.
-type Select func(ctx context.Context, control controlpb.ControlServiceClient, args []string) (*controlpb.ListTasksRequest, error)
+type Select func(ctx context.Context, control controlpb.Client, args []string) (*controlpb.ListTasksRequest, error)
 
 // Command completes cmd, which has its names, texts and arguments, to one that
 // lists the tasks that its arguments mean.
@@ -29,11 +29,11 @@ func Command(env *command.Env, cmd *cobra.Command, which Select) *cobra.Command 
 	)
 	flags.On(cmd.Flags(), &noResolve, "no-resolve", "", "show ids, not names")
 	flags.On(cmd.Flags(), &opts.noTrunc, "no-trunc", "", "shorten nothing")
-	return noun.List[controlpb.ControlServiceClient, *clusterpb.Task]{
+	return noun.List[controlpb.Client, *clusterpb.Task]{
 		Connect: env.Control,
 		Table:   table,
 		Filters: filters(),
-		Find: func(ctx context.Context, control controlpb.ControlServiceClient, args []string, f render.Filters) ([]*clusterpb.Task, error) {
+		Find: func(ctx context.Context, control controlpb.Client, args []string, f render.Filters) ([]*clusterpb.Task, error) {
 			request, errSelect := which(ctx, control, args)
 			if request == nil {
 				return nil, errSelect
@@ -59,7 +59,7 @@ type options struct {
 }
 
 // find asks for the tasks of request, on the nodes that the filter names.
-func find(ctx context.Context, env *command.Env, control controlpb.ControlServiceClient, request *controlpb.ListTasksRequest, f render.Filters) ([]*clusterpb.Task, error) {
+func find(ctx context.Context, env *command.Env, control controlpb.Client, request *controlpb.ListTasksRequest, f render.Filters) ([]*clusterpb.Task, error) {
 	for _, name := range f["node"] {
 		node, err := command.NodeID(ctx, env, name)
 		if err != nil {

@@ -17,7 +17,7 @@ type Names struct {
 }
 
 // Resolve asks the cluster for the names of nodes.
-func Resolve(ctx context.Context, control controlpb.ControlServiceClient) (Names, error) {
+func Resolve(ctx context.Context, control controlpb.Client) (Names, error) {
 	response, err := control.ListNodes(ctx, &controlpb.ListNodesRequest{})
 	if err != nil {
 		return Names{}, fmt.Errorf("list nodes: %w", err)

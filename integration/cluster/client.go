@@ -26,15 +26,15 @@ const (
 )
 
 // On returns a client that asks one node's own socket, and only once.
-func (c *Cluster) On(n *Node) controlpb.ControlServiceClient {
-	return controlpb.NewControlServiceClient(user{cluster: c, node: n})
+func (c *Cluster) On(n *Node) controlpb.Client {
+	return controlpb.NewClient(user{cluster: c, node: n})
 }
 
 // Control returns a client as the command line is one: it asks any manager
 // that can be reached, again while none can answer, and gives each write an
 // id so that it is applied once.
-func (c *Cluster) Control() controlpb.ControlServiceClient {
-	return controlpb.NewControlServiceClient(patient{c})
+func (c *Cluster) Control() controlpb.Client {
+	return controlpb.NewClient(patient{c})
 }
 
 // user is a connection to one node.

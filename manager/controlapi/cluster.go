@@ -40,9 +40,16 @@ func (s *Server) UpdateCluster(ctx context.Context, r *controlpb.UpdateClusterRe
 }
 
 // GetJoinToken returns the token with which a node joins in a role.
-func (s *Server) GetJoinToken(ctx context.Context, r *controlpb.GetJoinTokenRequest) (*controlpb.GetJoinTokenResponse, error) {
+func (s *Server) GetJoinToken(_ context.Context, r *controlpb.GetJoinTokenRequest) (*controlpb.GetJoinTokenResponse, error) {
+	token, addr, err := s.joinToken(r.GetRole())
+	return &controlpb.GetJoinTokenResponse{Token: token, Addr: addr}, err
+}
+
+// RotateJoinToken makes the tokens of a role that were given out before
+// worthless for new nodes.
+func (s *Server) RotateJoinToken(ctx context.Context, r *controlpb.RotateJoinTokenRequest) (*controlpb.RotateJoinTokenResponse, error) {
 	request := requestID(ctx)
-	if _, ok := s.answered(request); r.GetRotate() && !ok {
+	if _, ok := s.answered(request); !ok {
 		next := proto.CloneOf(s.Store.State().Secrets())
 		if secret := secretOf(next, r.GetRole()); secret != nil {
 			*secret = jointoken.NewSecret()
@@ -51,17 +58,22 @@ func (s *Server) GetJoinToken(ctx context.Context, r *controlpb.GetJoinTokenRequ
 			return nil, err
 		}
 	}
+	token, addr, err := s.joinToken(r.GetRole())
+	return &controlpb.RotateJoinTokenResponse{Token: token, Addr: addr}, err
+}
+
+func (s *Server) joinToken(role clusterpb.NodeRole) (token, addr string, err error) {
 	st := s.Store.State()
-	secret := secretOf(st.Secrets(), r.GetRole())
+	secret := secretOf(st.Secrets(), role)
 	if secret == nil {
-		return nil, fmt.Errorf("role %s: use worker or manager: %w", r.GetRole(), errdefs.ErrInvalidArgument)
+		return "", "", fmt.Errorf("role %s: use worker or manager: %w", role, errdefs.ErrInvalidArgument)
 	}
-	token, err := jointoken.Make(st.Cluster().GetRootCa(), *secret)
+	token, err = jointoken.Make(st.Cluster().GetRootCa(), *secret)
 	if err != nil {
-		return nil, err
+		return "", "", err
 	}
-	_, addr := s.Members.Leader()
-	return &controlpb.GetJoinTokenResponse{Token: token, Addr: addr}, nil
+	_, addr = s.Members.Leader()
+	return token, addr, nil
 }
 
 func secretOf(s *clusterpb.ClusterSecrets, role clusterpb.NodeRole) *string {

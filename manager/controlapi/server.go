@@ -3,6 +3,7 @@ package controlapi
 import (
 	"context"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -46,9 +47,12 @@ type Resolved struct {
 	Platforms []*clusterpb.Platform
 }
 
-// Server implements ControlService.
+// Server implements the services of clusters, nodes, services and tasks.
 type Server struct {
-	controlpb.UnimplementedControlServiceServer
+	controlpb.UnimplementedClusterServiceServer
+	controlpb.UnimplementedNodeServiceServer
+	controlpb.UnimplementedServiceServiceServer
+	controlpb.UnimplementedTaskServiceServer
 
 	Store   Store
 	Members Members
@@ -57,7 +61,13 @@ type Server struct {
 	Gossip func() map[string]string
 }
 
-var _ controlpb.ControlServiceServer = (*Server)(nil)
+// Register registers everything that the API answers.
+func (s *Server) Register(r grpc.ServiceRegistrar) {
+	controlpb.RegisterClusterServiceServer(r, s)
+	controlpb.RegisterNodeServiceServer(r, s)
+	controlpb.RegisterServiceServiceServer(r, s)
+	controlpb.RegisterTaskServiceServer(r, s)
+}
 
 // requestID returns the caller's request id, or a new one.
 func requestID(ctx context.Context) string {

@@ -23,7 +23,7 @@ import (
 
 // leader answers and remembers who asked.
 type leader struct {
-	controlpb.UnimplementedControlServiceServer
+	controlpb.UnimplementedServiceServiceServer
 	callers []Caller
 }
 
@@ -76,9 +76,9 @@ func serve(t *testing.T, register func(*grpc.Server), opts ...grpc.ServerOption)
 }
 
 // through returns a client whose calls pass two forwarding servers.
-func through(t *testing.T, l *leader, who Caller) controlpb.ControlServiceClient {
+func through(t *testing.T, l *leader, who Caller) controlpb.Client {
 	t.Helper()
-	conn := serve(t, func(s *grpc.Server) { controlpb.RegisterControlServiceServer(s, l) }, ServerOptions()...)
+	conn := serve(t, func(s *grpc.Server) { controlpb.RegisterServiceServiceServer(s, l) }, ServerOptions()...)
 	for range 2 {
 		next := conn
 		direct := func(context.Context, string) (*grpc.ClientConn, error) { return next, nil }
@@ -91,7 +91,7 @@ func through(t *testing.T, l *leader, who Caller) controlpb.ControlServiceClient
 				return who
 			})))
 	}
-	return controlpb.NewControlServiceClient(conn)
+	return controlpb.NewClient(conn)
 }
 
 func TestForwardsAnswersErrorsAndCaller(t *testing.T) {
@@ -164,7 +164,7 @@ func TestNoLeaderIsAnError(t *testing.T) {
 				return nil, status.Error(codes.Unavailable, errdefs.ErrUnavailable.Error())
 			},
 			func(context.Context) Caller { return Caller{} })))
-	_, err := controlpb.NewControlServiceClient(conn).ListNodes(t.Context(), &controlpb.ListNodesRequest{})
+	_, err := controlpb.NewClient(conn).ListNodes(t.Context(), &controlpb.ListNodesRequest{})
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("error %v, want unavailable", err)
 	}
@@ -173,13 +173,13 @@ func TestNoLeaderIsAnError(t *testing.T) {
 // TestCutOffIsUnavailable: the manager closes its connection to the old leader
 // when there is a new one, and clients ask again for what was under way.
 func TestCutOffIsUnavailable(t *testing.T) {
-	next := serve(t, func(s *grpc.Server) { controlpb.RegisterControlServiceServer(s, &leader{}) }, ServerOptions()...)
+	next := serve(t, func(s *grpc.Server) { controlpb.RegisterServiceServiceServer(s, &leader{}) }, ServerOptions()...)
 	conn := serve(t, func(*grpc.Server) {},
 		grpc.ForceServerCodecV2(Codec()),
 		grpc.UnknownServiceHandler(Handler(
 			func(context.Context, string) (*grpc.ClientConn, error) { return next, nil },
 			func(context.Context) Caller { return Caller{Local: true} })))
-	client := controlpb.NewControlServiceClient(conn)
+	client := controlpb.NewClient(conn)
 	stream, err := client.FollowService(t.Context(), &controlpb.FollowServiceRequest{Service: "endless"})
 	if err != nil {
 		t.Fatal(err)

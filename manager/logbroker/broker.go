@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/muster/muster/dispatcher/mtls"
+	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/state"
@@ -43,8 +44,10 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Broker serves LogsService on the leader.
+// Broker serves LogService for clients and LogsService for workers on the
+// leader.
 type Broker struct {
+	controlpb.UnimplementedLogServiceServer
 	logspb.UnimplementedLogsServiceServer
 
 	cfg Config
@@ -69,8 +72,8 @@ func fromCertificate(ctx context.Context) (string, error) {
 	return who.NodeID, nil
 }
 
-// SubscribeLogs implements LogsService for clients.
-func (b *Broker) SubscribeLogs(req *logspb.SubscribeLogsRequest, stream grpc.ServerStreamingServer[logspb.SubscribeLogsResponse]) error {
+// SubscribeLogs implements LogService.
+func (b *Broker) SubscribeLogs(req *controlpb.SubscribeLogsRequest, stream grpc.ServerStreamingServer[controlpb.SubscribeLogsResponse]) error {
 	// Changes are collected from before the first look at the state.
 	changes := b.cfg.Store.Subscribe()
 	defer changes.Close()
@@ -91,7 +94,7 @@ func (b *Broker) SubscribeLogs(req *logspb.SubscribeLogsRequest, stream grpc.Ser
 }
 
 // check refuses names that do not exist, and a request for nothing.
-func check(st *state.State, req *logspb.SubscribeLogsRequest) error {
+func check(st *state.State, req *controlpb.SubscribeLogsRequest) error {
 	for _, svc := range req.GetServiceIds() {
 		if _, ok := st.Service(svc); !ok {
 			return fmt.Errorf("service %s: %w", svc, errdefs.ErrNotFound)
@@ -108,7 +111,7 @@ func check(st *state.State, req *logspb.SubscribeLogsRequest) error {
 	return nil
 }
 
-// PublishLogs implements LogsService for workers.
+// PublishLogs implements LogsService.
 func (b *Broker) PublishLogs(stream grpc.ClientStreamingServer[logspb.PublishLogsRequest, logspb.PublishLogsResponse]) error {
 	ctx := stream.Context()
 	nodeID, err := b.cfg.Identify(ctx)

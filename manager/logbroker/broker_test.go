@@ -16,6 +16,7 @@ import (
 
 	"github.com/muster/muster/dispatcher/dispatchertest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	logspb "github.com/muster/muster/proto/logs/v1"
@@ -88,7 +89,10 @@ func play(t *testing.T, f func(*scene)) {
 		broker := New(Config{Store: s.store, Nodes: s, Identify: dispatchertest.Identify, Log: slog.New(slog.DiscardHandler)})
 		ctx, cancel := context.WithCancel(context.Background())
 		s.wg.Go(func() {
-			if err := s.network.Serve(ctx, "m1", func(srv *grpc.Server) { logspb.RegisterLogsServiceServer(srv, broker) }); err != nil {
+			if err := s.network.Serve(ctx, "m1", func(srv *grpc.Server) {
+				controlpb.RegisterLogServiceServer(srv, broker)
+				logspb.RegisterLogsServiceServer(srv, broker)
+			}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -131,7 +135,7 @@ type reader struct {
 	stop     func()
 }
 
-func (s *scene) subscribe(req *logspb.SubscribeLogsRequest) *reader {
+func (s *scene) subscribe(req *controlpb.SubscribeLogsRequest) *reader {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &reader{}
 	done := make(chan struct{})
@@ -143,9 +147,9 @@ func (s *scene) subscribe(req *logspb.SubscribeLogsRequest) *reader {
 	s.t.Cleanup(r.stop)
 	s.wg.Go(func() {
 		defer close(done)
-		stream, err := logspb.NewLogsServiceClient(conn).SubscribeLogs(ctx, req)
+		stream, err := controlpb.NewLogServiceClient(conn).SubscribeLogs(ctx, req)
 		for err == nil {
-			var resp *logspb.SubscribeLogsResponse
+			var resp *controlpb.SubscribeLogsResponse
 			if resp, err = stream.Recv(); err == nil {
 				r.mu.Lock()
 				r.messages = append(r.messages, resp.GetMessages()...)
@@ -196,7 +200,7 @@ func finish(t *testing.T, stream logspb.LogsService_PublishLogsClient) {
 
 func TestReadsAllAndEnds(t *testing.T) {
 	play(t, func(s *scene) {
-		r := s.subscribe(&logspb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Options: &logspb.LogOptions{Tail: 9}})
+		r := s.subscribe(&controlpb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Options: &logspb.LogOptions{Tail: 9}})
 		if got := s.heard(); got != "n1:a n2:b" {
 			t.Fatalf("asked %q", got)
 		}
@@ -223,7 +227,7 @@ func TestReadsAllAndEnds(t *testing.T) {
 func TestWarnsOfNodesThatCannotBeAsked(t *testing.T) {
 	play(t, func(s *scene) {
 		s.setAway("n2", true)
-		r := s.subscribe(&logspb.SubscribeLogsRequest{ServiceIds: []string{"web"}})
+		r := s.subscribe(&controlpb.SubscribeLogsRequest{ServiceIds: []string{"web"}})
 		// n1 was asked and never answers.
 		time.Sleep(7 * time.Second)
 		_, warnings, ended, err := r.view()
@@ -236,7 +240,7 @@ func TestWarnsOfNodesThatCannotBeAsked(t *testing.T) {
 
 func TestFollowsNewTasks(t *testing.T) {
 	play(t, func(s *scene) {
-		r := s.subscribe(&logspb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Options: &logspb.LogOptions{Follow: true, Tail: 1}})
+		r := s.subscribe(&controlpb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Options: &logspb.LogOptions{Follow: true, Tail: 1}})
 		finish(t, s.publish("n1", line("a", 1))) // a ended
 		s.task("c", "n1")
 		time.Sleep(10 * time.Millisecond)
@@ -261,7 +265,7 @@ func TestFollowsNewTasks(t *testing.T) {
 // again from there, and lines that come twice are left out.
 func TestFollowSurvivesALostNode(t *testing.T) {
 	play(t, func(s *scene) {
-		r := s.subscribe(&logspb.SubscribeLogsRequest{TaskIds: []string{"b"}, Options: &logspb.LogOptions{Follow: true, Tail: 5}})
+		r := s.subscribe(&controlpb.SubscribeLogsRequest{TaskIds: []string{"b"}, Options: &logspb.LogOptions{Follow: true, Tail: 5}})
 		s.publish("n2", line("b", 1), line("b", 2))
 		s.setAway("n2", true)
 		s.network.Break("n2")
@@ -284,7 +288,7 @@ func TestFollowSurvivesALostNode(t *testing.T) {
 
 // TestSlowClientHoldsNodesBack: what nobody takes, nodes do not send.
 func TestSlowClientHoldsNodesBack(t *testing.T) {
-	s := newSubscription("s", &logspb.SubscribeLogsRequest{TaskIds: []string{"a"}}, nil)
+	s := newSubscription("s", &controlpb.SubscribeLogsRequest{TaskIds: []string{"a"}}, nil)
 	s.nodeOf["a"] = "n1"
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -304,19 +308,19 @@ func TestSlowClientHoldsNodesBack(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	play(t, func(s *scene) {
 		for name, tt := range map[string]struct {
-			req  *logspb.SubscribeLogsRequest
+			req  *controlpb.SubscribeLogsRequest
 			want func(error) bool
 		}{
-			"no service": {&logspb.SubscribeLogsRequest{ServiceIds: []string{"db"}}, errdefs.IsNotFound},
-			"no task":    {&logspb.SubscribeLogsRequest{TaskIds: []string{"z"}}, errdefs.IsNotFound},
-			"nothing":    {&logspb.SubscribeLogsRequest{}, errdefs.IsInvalidArgument},
+			"no service": {&controlpb.SubscribeLogsRequest{ServiceIds: []string{"db"}}, errdefs.IsNotFound},
+			"no task":    {&controlpb.SubscribeLogsRequest{TaskIds: []string{"z"}}, errdefs.IsNotFound},
+			"nothing":    {&controlpb.SubscribeLogsRequest{}, errdefs.IsInvalidArgument},
 		} {
 			if _, _, ended, err := s.subscribe(tt.req).view(); !ended || !tt.want(err) {
 				t.Errorf("%s: ended %v with %v", name, ended, err)
 			}
 		}
 		// A node that nobody asked may not publish.
-		r := s.subscribe(&logspb.SubscribeLogsRequest{TaskIds: []string{"a"}, Options: &logspb.LogOptions{Follow: true}})
+		r := s.subscribe(&controlpb.SubscribeLogsRequest{TaskIds: []string{"a"}, Options: &logspb.LogOptions{Follow: true}})
 		for node, want := range map[string]func(error) bool{"n2": errdefs.IsPermissionDenied} {
 			stream, err := s.client(node).PublishLogs(s.t.Context())
 			if err != nil {

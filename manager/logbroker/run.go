@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/state"
 
@@ -21,7 +22,7 @@ import (
 
 // run asks nodes and sends the client what they publish, until all is read or
 // ctx is done.
-func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.Subscription, send func(*logspb.SubscribeLogsResponse) error) error {
+func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.Subscription, send func(*controlpb.SubscribeLogsResponse) error) error {
 	defer s.close()
 	var window window
 	again := time.NewTicker(askPeriod)
@@ -32,7 +33,7 @@ func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.
 	s.add(store.State(), false)
 	for {
 		for _, text := range s.ask(time.Now(), store.State()) {
-			if err := send(&logspb.SubscribeLogsResponse{Warning: text}); err != nil {
+			if err := send(&controlpb.SubscribeLogsResponse{Warning: text}); err != nil {
 				return err
 			}
 		}
@@ -68,9 +69,9 @@ func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.
 
 // take puts messages into the window, and passes warnings and what no longer
 // fits on at once.
-func (s *subscription) take(in input, w *window, send func(*logspb.SubscribeLogsResponse) error) error {
+func (s *subscription) take(in input, w *window, send func(*controlpb.SubscribeLogsResponse) error) error {
 	if in.warning != "" {
-		if err := send(&logspb.SubscribeLogsResponse{Warning: in.warning}); err != nil {
+		if err := send(&controlpb.SubscribeLogsResponse{Warning: in.warning}); err != nil {
 			return err
 		}
 	}
@@ -78,7 +79,7 @@ func (s *subscription) take(in input, w *window, send func(*logspb.SubscribeLogs
 }
 
 // drain sends what is left once every node has sent all.
-func (s *subscription) drain(w *window, send func(*logspb.SubscribeLogsResponse) error) error {
+func (s *subscription) drain(w *window, send func(*controlpb.SubscribeLogsResponse) error) error {
 	for {
 		select {
 		case in := <-s.in:
@@ -91,11 +92,11 @@ func (s *subscription) drain(w *window, send func(*logspb.SubscribeLogsResponse)
 	}
 }
 
-func emit(send func(*logspb.SubscribeLogsResponse) error, messages []*logspb.LogMessage) error {
+func emit(send func(*controlpb.SubscribeLogsResponse) error, messages []*logspb.LogMessage) error {
 	if len(messages) == 0 {
 		return nil
 	}
-	return send(&logspb.SubscribeLogsResponse{Messages: messages})
+	return send(&controlpb.SubscribeLogsResponse{Messages: messages})
 }
 
 // finished reports whether nothing more can come: nobody follows, and every

@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/raftstore/state"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -27,7 +28,7 @@ const (
 // subscription is one client's.
 type subscription struct {
 	id    string
-	req   *logspb.SubscribeLogsRequest
+	req   *controlpb.SubscribeLogsRequest
 	nodes Nodes
 	in    chan input
 	done  chan struct{} // closed when the client is gone
@@ -67,7 +68,7 @@ type input struct {
 	warning  string
 }
 
-func newSubscription(id string, req *logspb.SubscribeLogsRequest, nodes Nodes) *subscription {
+func newSubscription(id string, req *controlpb.SubscribeLogsRequest, nodes Nodes) *subscription {
 	done := make(chan struct{})
 	return &subscription{
 		id: id, req: req, nodes: nodes, in: make(chan input, queue), moved: make(chan struct{}, 1),

@@ -11,7 +11,7 @@ import (
 	"github.com/containerd/platforms"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	nodepb "github.com/muster/muster/proto/node/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 // Held returns the images of the node as it reports them to managers.
@@ -29,7 +29,7 @@ func (s *Store) Held(ctx context.Context) ([]*clusterpb.NodeImage, error) {
 }
 
 // List returns the images of the node as its user sees them.
-func (s *Store) List(ctx context.Context) ([]*nodepb.LocalImage, error) {
+func (s *Store) List(ctx context.Context) ([]*controlpb.LocalImage, error) {
 	ctx = s.inNamespace(ctx)
 	records, err := s.cfg.Client.ImageService().List(ctx)
 	if err != nil {
@@ -39,9 +39,9 @@ func (s *Store) List(ctx context.Context) ([]*nodepb.LocalImage, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := make([]*nodepb.LocalImage, 0, len(records))
+	list := make([]*controlpb.LocalImage, 0, len(records))
 	for _, record := range records {
-		local := &nodepb.LocalImage{
+		local := &controlpb.LocalImage{
 			Name:      record.Name,
 			Digest:    record.Target.Digest.String(),
 			SizeBytes: s.size(ctx, record),

@@ -12,13 +12,20 @@ import (
 	"github.com/muster/muster/dispatcher/listen"
 	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/manager/forward"
+	controlpb "github.com/muster/muster/proto/control/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
+
+// Answers are what a node answers to the clients of its machine by itself.
+type Answers interface {
+	nodepb.LocalServiceServer
+	controlpb.ImageServiceServer
+}
 
 // ServeLocal answers the clients of this machine on a listener that only root
 // can reach, until ctx is done: s to what concerns the node, this node's
 // manager to the rest. Who can open the socket is trusted with everything.
-func (n *Node) ServeLocal(ctx context.Context, l net.Listener, s nodepb.LocalServiceServer) error {
+func (n *Node) ServeLocal(ctx context.Context, l net.Listener, s Answers) error {
 	select {
 	case <-n.resumed: // who connected meanwhile was kept waiting
 	case <-ctx.Done():
@@ -31,6 +38,7 @@ func (n *Node) ServeLocal(ctx context.Context, l net.Listener, s nodepb.LocalSer
 		grpc.MaxRecvMsgSize(maxMessage),
 	)...)
 	nodepb.RegisterLocalServiceServer(server, s)
+	controlpb.RegisterImageServiceServer(server, s)
 	return serve(ctx, server, listen.Local(l))
 }
 

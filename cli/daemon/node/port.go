@@ -23,9 +23,12 @@ func access() map[string]mtls.Access {
 		"/member.v1.MemberService/":           mtls.AnyNode,
 		"/member.v1.MemberService/AddManager": mtls.Manager,
 		"/node.v1.PeerService/":               mtls.AnyNode,
-		"/logs.v1.LogsService/PublishLogs":    mtls.AnyNode,
-		"/logs.v1.LogsService/SubscribeLogs":  mtls.Manager,
-		"/control.v1.ControlService/":         mtls.Manager,
+		"/logs.v1.LogsService/":               mtls.AnyNode,
+		"/control.v1.ClusterService/":         mtls.Manager,
+		"/control.v1.NodeService/":            mtls.Manager,
+		"/control.v1.ServiceService/":         mtls.Manager,
+		"/control.v1.TaskService/":            mtls.Manager,
+		"/control.v1.LogService/":             mtls.Manager,
 	}
 }
 

@@ -68,68 +68,7 @@ func (x LogMessage_Stream) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use LogMessage_Stream.Descriptor instead.
 func (LogMessage_Stream) EnumDescriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{3, 0}
-}
-
-type SubscribeLogsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// service_ids and task_ids select tasks: the union.
-	ServiceIds    []string    `protobuf:"bytes,1,rep,name=service_ids,json=serviceIds,proto3" json:"service_ids,omitempty"`
-	TaskIds       []string    `protobuf:"bytes,2,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
-	Options       *LogOptions `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SubscribeLogsRequest) Reset() {
-	*x = SubscribeLogsRequest{}
-	mi := &file_logs_v1_logs_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SubscribeLogsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SubscribeLogsRequest) ProtoMessage() {}
-
-func (x *SubscribeLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_logs_v1_logs_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SubscribeLogsRequest.ProtoReflect.Descriptor instead.
-func (*SubscribeLogsRequest) Descriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *SubscribeLogsRequest) GetServiceIds() []string {
-	if x != nil {
-		return x.ServiceIds
-	}
-	return nil
-}
-
-func (x *SubscribeLogsRequest) GetTaskIds() []string {
-	if x != nil {
-		return x.TaskIds
-	}
-	return nil
-}
-
-func (x *SubscribeLogsRequest) GetOptions() *LogOptions {
-	if x != nil {
-		return x.Options
-	}
-	return nil
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{1, 0}
 }
 
 // LogOptions say which part of each task's log is wanted. They go from the
@@ -150,7 +89,7 @@ type LogOptions struct {
 
 func (x *LogOptions) Reset() {
 	*x = LogOptions{}
-	mi := &file_logs_v1_logs_proto_msgTypes[1]
+	mi := &file_logs_v1_logs_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -162,7 +101,7 @@ func (x *LogOptions) String() string {
 func (*LogOptions) ProtoMessage() {}
 
 func (x *LogOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_logs_v1_logs_proto_msgTypes[1]
+	mi := &file_logs_v1_logs_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -175,7 +114,7 @@ func (x *LogOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogOptions.ProtoReflect.Descriptor instead.
 func (*LogOptions) Descriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{1}
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *LogOptions) GetFollow() bool {
@@ -206,59 +145,6 @@ func (x *LogOptions) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
-type SubscribeLogsResponse struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Messages []*LogMessage          `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
-	// warning tells of tasks whose node could not be asked.
-	Warning       string `protobuf:"bytes,2,opt,name=warning,proto3" json:"warning,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SubscribeLogsResponse) Reset() {
-	*x = SubscribeLogsResponse{}
-	mi := &file_logs_v1_logs_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SubscribeLogsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SubscribeLogsResponse) ProtoMessage() {}
-
-func (x *SubscribeLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_logs_v1_logs_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SubscribeLogsResponse.ProtoReflect.Descriptor instead.
-func (*SubscribeLogsResponse) Descriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *SubscribeLogsResponse) GetMessages() []*LogMessage {
-	if x != nil {
-		return x.Messages
-	}
-	return nil
-}
-
-func (x *SubscribeLogsResponse) GetWarning() string {
-	if x != nil {
-		return x.Warning
-	}
-	return ""
-}
-
 // LogMessage is one line, or a piece of at most 16 KiB of a longer one.
 type LogMessage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -274,7 +160,7 @@ type LogMessage struct {
 
 func (x *LogMessage) Reset() {
 	*x = LogMessage{}
-	mi := &file_logs_v1_logs_proto_msgTypes[3]
+	mi := &file_logs_v1_logs_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -286,7 +172,7 @@ func (x *LogMessage) String() string {
 func (*LogMessage) ProtoMessage() {}
 
 func (x *LogMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_logs_v1_logs_proto_msgTypes[3]
+	mi := &file_logs_v1_logs_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -299,7 +185,7 @@ func (x *LogMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogMessage.ProtoReflect.Descriptor instead.
 func (*LogMessage) Descriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{3}
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *LogMessage) GetTaskId() string {
@@ -356,7 +242,7 @@ type PublishLogsRequest struct {
 
 func (x *PublishLogsRequest) Reset() {
 	*x = PublishLogsRequest{}
-	mi := &file_logs_v1_logs_proto_msgTypes[4]
+	mi := &file_logs_v1_logs_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +254,7 @@ func (x *PublishLogsRequest) String() string {
 func (*PublishLogsRequest) ProtoMessage() {}
 
 func (x *PublishLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_logs_v1_logs_proto_msgTypes[4]
+	mi := &file_logs_v1_logs_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +267,7 @@ func (x *PublishLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishLogsRequest.ProtoReflect.Descriptor instead.
 func (*PublishLogsRequest) Descriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{4}
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PublishLogsRequest) GetSubscriptionId() string {
@@ -413,7 +299,7 @@ type PublishLogsResponse struct {
 
 func (x *PublishLogsResponse) Reset() {
 	*x = PublishLogsResponse{}
-	mi := &file_logs_v1_logs_proto_msgTypes[5]
+	mi := &file_logs_v1_logs_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +311,7 @@ func (x *PublishLogsResponse) String() string {
 func (*PublishLogsResponse) ProtoMessage() {}
 
 func (x *PublishLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_logs_v1_logs_proto_msgTypes[5]
+	mi := &file_logs_v1_logs_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,28 +324,20 @@ func (x *PublishLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishLogsResponse.ProtoReflect.Descriptor instead.
 func (*PublishLogsResponse) Descriptor() ([]byte, []int) {
-	return file_logs_v1_logs_proto_rawDescGZIP(), []int{5}
+	return file_logs_v1_logs_proto_rawDescGZIP(), []int{3}
 }
 
 var File_logs_v1_logs_proto protoreflect.FileDescriptor
 
 const file_logs_v1_logs_proto_rawDesc = "" +
 	"\n" +
-	"\x12logs/v1/logs.proto\x12\alogs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x01\n" +
-	"\x14SubscribeLogsRequest\x12\x1f\n" +
-	"\vservice_ids\x18\x01 \x03(\tR\n" +
-	"serviceIds\x12\x19\n" +
-	"\btask_ids\x18\x02 \x03(\tR\ataskIds\x12-\n" +
-	"\aoptions\x18\x03 \x01(\v2\x13.logs.v1.LogOptionsR\aoptions\"\x9c\x01\n" +
+	"\x12logs/v1/logs.proto\x12\alogs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x01\n" +
 	"\n" +
 	"LogOptions\x12\x16\n" +
 	"\x06follow\x18\x01 \x01(\bR\x06follow\x12\x12\n" +
 	"\x04tail\x18\x02 \x01(\x03R\x04tail\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"b\n" +
-	"\x15SubscribeLogsResponse\x12/\n" +
-	"\bmessages\x18\x01 \x03(\v2\x13.logs.v1.LogMessageR\bmessages\x12\x18\n" +
-	"\awarning\x18\x02 \x01(\tR\awarning\"\x99\x02\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x99\x02\n" +
 	"\n" +
 	"LogMessage\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
@@ -477,9 +355,8 @@ const file_logs_v1_logs_proto_rawDesc = "" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12/\n" +
 	"\bmessages\x18\x02 \x03(\v2\x13.logs.v1.LogMessageR\bmessages\x12\x10\n" +
 	"\x03err\x18\x03 \x01(\tR\x03err\"\x15\n" +
-	"\x13PublishLogsResponse2\xab\x01\n" +
-	"\vLogsService\x12P\n" +
-	"\rSubscribeLogs\x12\x1d.logs.v1.SubscribeLogsRequest\x1a\x1e.logs.v1.SubscribeLogsResponse0\x01\x12J\n" +
+	"\x13PublishLogsResponse2Y\n" +
+	"\vLogsService\x12J\n" +
 	"\vPublishLogs\x12\x1b.logs.v1.PublishLogsRequest\x1a\x1c.logs.v1.PublishLogsResponse(\x01B\x84\x01\n" +
 	"\vcom.logs.v1B\tLogsProtoP\x01Z-github.com/muster/muster/proto/logs/v1;logsv1\xa2\x02\x03LXX\xaa\x02\aLogs.V1\xca\x02\aLogs\\V1\xe2\x02\x13Logs\\V1\\GPBMetadata\xea\x02\bLogs::V1b\x06proto3"
 
@@ -496,34 +373,28 @@ func file_logs_v1_logs_proto_rawDescGZIP() []byte {
 }
 
 var file_logs_v1_logs_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_logs_v1_logs_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_logs_v1_logs_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_logs_v1_logs_proto_goTypes = []any{
 	(LogMessage_Stream)(0),        // 0: logs.v1.LogMessage.Stream
-	(*SubscribeLogsRequest)(nil),  // 1: logs.v1.SubscribeLogsRequest
-	(*LogOptions)(nil),            // 2: logs.v1.LogOptions
-	(*SubscribeLogsResponse)(nil), // 3: logs.v1.SubscribeLogsResponse
-	(*LogMessage)(nil),            // 4: logs.v1.LogMessage
-	(*PublishLogsRequest)(nil),    // 5: logs.v1.PublishLogsRequest
-	(*PublishLogsResponse)(nil),   // 6: logs.v1.PublishLogsResponse
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*LogOptions)(nil),            // 1: logs.v1.LogOptions
+	(*LogMessage)(nil),            // 2: logs.v1.LogMessage
+	(*PublishLogsRequest)(nil),    // 3: logs.v1.PublishLogsRequest
+	(*PublishLogsResponse)(nil),   // 4: logs.v1.PublishLogsResponse
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_logs_v1_logs_proto_depIdxs = []int32{
-	2, // 0: logs.v1.SubscribeLogsRequest.options:type_name -> logs.v1.LogOptions
-	7, // 1: logs.v1.LogOptions.since:type_name -> google.protobuf.Timestamp
-	7, // 2: logs.v1.LogOptions.until:type_name -> google.protobuf.Timestamp
-	4, // 3: logs.v1.SubscribeLogsResponse.messages:type_name -> logs.v1.LogMessage
-	7, // 4: logs.v1.LogMessage.at:type_name -> google.protobuf.Timestamp
-	0, // 5: logs.v1.LogMessage.stream:type_name -> logs.v1.LogMessage.Stream
-	4, // 6: logs.v1.PublishLogsRequest.messages:type_name -> logs.v1.LogMessage
-	1, // 7: logs.v1.LogsService.SubscribeLogs:input_type -> logs.v1.SubscribeLogsRequest
-	5, // 8: logs.v1.LogsService.PublishLogs:input_type -> logs.v1.PublishLogsRequest
-	3, // 9: logs.v1.LogsService.SubscribeLogs:output_type -> logs.v1.SubscribeLogsResponse
-	6, // 10: logs.v1.LogsService.PublishLogs:output_type -> logs.v1.PublishLogsResponse
-	9, // [9:11] is the sub-list for method output_type
-	7, // [7:9] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	5, // 0: logs.v1.LogOptions.since:type_name -> google.protobuf.Timestamp
+	5, // 1: logs.v1.LogOptions.until:type_name -> google.protobuf.Timestamp
+	5, // 2: logs.v1.LogMessage.at:type_name -> google.protobuf.Timestamp
+	0, // 3: logs.v1.LogMessage.stream:type_name -> logs.v1.LogMessage.Stream
+	2, // 4: logs.v1.PublishLogsRequest.messages:type_name -> logs.v1.LogMessage
+	3, // 5: logs.v1.LogsService.PublishLogs:input_type -> logs.v1.PublishLogsRequest
+	4, // 6: logs.v1.LogsService.PublishLogs:output_type -> logs.v1.PublishLogsResponse
+	6, // [6:7] is the sub-list for method output_type
+	5, // [5:6] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_logs_v1_logs_proto_init() }
@@ -537,7 +408,7 @@ func file_logs_v1_logs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_logs_v1_logs_proto_rawDesc), len(file_logs_v1_logs_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,18 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	LogsService_SubscribeLogs_FullMethodName = "/logs.v1.LogsService/SubscribeLogs"
-	LogsService_PublishLogs_FullMethodName   = "/logs.v1.LogsService/PublishLogs"
+	LogsService_PublishLogs_FullMethodName = "/logs.v1.LogsService/PublishLogs"
 )
 
 // LogsServiceClient is the client API for LogsService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// LogsService carries what tasks print.
+// LogsService carries what tasks print from workers to the manager that leads.
 type LogsServiceClient interface {
-	// SubscribeLogs streams the logs of services or tasks to a client.
-	SubscribeLogs(ctx context.Context, in *SubscribeLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SubscribeLogsResponse], error)
 	// PublishLogs is how a worker answers a subscription.
 	PublishLogs(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PublishLogsRequest, PublishLogsResponse], error)
 }
@@ -43,28 +40,9 @@ func NewLogsServiceClient(cc grpc.ClientConnInterface) LogsServiceClient {
 	return &logsServiceClient{cc}
 }
 
-func (c *logsServiceClient) SubscribeLogs(ctx context.Context, in *SubscribeLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SubscribeLogsResponse], error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &LogsService_ServiceDesc.Streams[0], LogsService_SubscribeLogs_FullMethodName, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	x := &grpc.GenericClientStream[SubscribeLogsRequest, SubscribeLogsResponse]{ClientStream: stream}
-	if err := x.ClientStream.SendMsg(in); err != nil {
-		return nil, err
-	}
-	if err := x.ClientStream.CloseSend(); err != nil {
-		return nil, err
-	}
-	return x, nil
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type LogsService_SubscribeLogsClient = grpc.ServerStreamingClient[SubscribeLogsResponse]
-
 func (c *logsServiceClient) PublishLogs(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PublishLogsRequest, PublishLogsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &LogsService_ServiceDesc.Streams[1], LogsService_PublishLogs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &LogsService_ServiceDesc.Streams[0], LogsService_PublishLogs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -79,10 +57,8 @@ type LogsService_PublishLogsClient = grpc.ClientStreamingClient[PublishLogsReque
 // All implementations must embed UnimplementedLogsServiceServer
 // for forward compatibility.
 //
-// LogsService carries what tasks print.
+// LogsService carries what tasks print from workers to the manager that leads.
 type LogsServiceServer interface {
-	// SubscribeLogs streams the logs of services or tasks to a client.
-	SubscribeLogs(*SubscribeLogsRequest, grpc.ServerStreamingServer[SubscribeLogsResponse]) error
 	// PublishLogs is how a worker answers a subscription.
 	PublishLogs(grpc.ClientStreamingServer[PublishLogsRequest, PublishLogsResponse]) error
 	mustEmbedUnimplementedLogsServiceServer()
@@ -95,9 +71,6 @@ type LogsServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedLogsServiceServer struct{}
 
-func (UnimplementedLogsServiceServer) SubscribeLogs(*SubscribeLogsRequest, grpc.ServerStreamingServer[SubscribeLogsResponse]) error {
-	return status.Error(codes.Unimplemented, "method SubscribeLogs not implemented")
-}
 func (UnimplementedLogsServiceServer) PublishLogs(grpc.ClientStreamingServer[PublishLogsRequest, PublishLogsResponse]) error {
 	return status.Error(codes.Unimplemented, "method PublishLogs not implemented")
 }
@@ -122,17 +95,6 @@ func RegisterLogsServiceServer(s grpc.ServiceRegistrar, srv LogsServiceServer) {
 	s.RegisterService(&LogsService_ServiceDesc, srv)
 }
 
-func _LogsService_SubscribeLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(SubscribeLogsRequest)
-	if err := stream.RecvMsg(m); err != nil {
-		return err
-	}
-	return srv.(LogsServiceServer).SubscribeLogs(m, &grpc.GenericServerStream[SubscribeLogsRequest, SubscribeLogsResponse]{ServerStream: stream})
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type LogsService_SubscribeLogsServer = grpc.ServerStreamingServer[SubscribeLogsResponse]
-
 func _LogsService_PublishLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(LogsServiceServer).PublishLogs(&grpc.GenericServerStream[PublishLogsRequest, PublishLogsResponse]{ServerStream: stream})
 }
@@ -148,11 +110,6 @@ var LogsService_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*LogsServiceServer)(nil),
 	Methods:     []grpc.MethodDesc{},
 	Streams: []grpc.StreamDesc{
-		{
-			StreamName:    "SubscribeLogs",
-			Handler:       _LogsService_SubscribeLogs_Handler,
-			ServerStreams: true,
-		},
 		{
 			StreamName:    "PublishLogs",
 			Handler:       _LogsService_PublishLogs_Handler,

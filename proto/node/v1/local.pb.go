@@ -621,524 +621,6 @@ func (*LeaveClusterResponse) Descriptor() ([]byte, []int) {
 	return file_node_v1_local_proto_rawDescGZIP(), []int{7}
 }
 
-type LoadImageRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LoadImageRequest) Reset() {
-	*x = LoadImageRequest{}
-	mi := &file_node_v1_local_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LoadImageRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LoadImageRequest) ProtoMessage() {}
-
-func (x *LoadImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LoadImageRequest.ProtoReflect.Descriptor instead.
-func (*LoadImageRequest) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *LoadImageRequest) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-// ImageProgress is how far a load or pull is.
-type ImageProgress struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// stage is one short word: resolving, fetching, unpacking, done.
-	Stage      string `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
-	DoneBytes  int64  `protobuf:"varint,2,opt,name=done_bytes,json=doneBytes,proto3" json:"done_bytes,omitempty"`
-	TotalBytes int64  `protobuf:"varint,3,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
-	// images is set at the end.
-	Images        []*v1.NodeImage `protobuf:"bytes,4,rep,name=images,proto3" json:"images,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImageProgress) Reset() {
-	*x = ImageProgress{}
-	mi := &file_node_v1_local_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImageProgress) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImageProgress) ProtoMessage() {}
-
-func (x *ImageProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImageProgress.ProtoReflect.Descriptor instead.
-func (*ImageProgress) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *ImageProgress) GetStage() string {
-	if x != nil {
-		return x.Stage
-	}
-	return ""
-}
-
-func (x *ImageProgress) GetDoneBytes() int64 {
-	if x != nil {
-		return x.DoneBytes
-	}
-	return 0
-}
-
-func (x *ImageProgress) GetTotalBytes() int64 {
-	if x != nil {
-		return x.TotalBytes
-	}
-	return 0
-}
-
-func (x *ImageProgress) GetImages() []*v1.NodeImage {
-	if x != nil {
-		return x.Images
-	}
-	return nil
-}
-
-type PullImageRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Image string                 `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
-	// registry_auth is a base64 JSON credential as in Docker's X-Registry-Auth.
-	RegistryAuth  string `protobuf:"bytes,2,opt,name=registry_auth,json=registryAuth,proto3" json:"registry_auth,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PullImageRequest) Reset() {
-	*x = PullImageRequest{}
-	mi := &file_node_v1_local_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PullImageRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PullImageRequest) ProtoMessage() {}
-
-func (x *PullImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PullImageRequest.ProtoReflect.Descriptor instead.
-func (*PullImageRequest) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *PullImageRequest) GetImage() string {
-	if x != nil {
-		return x.Image
-	}
-	return ""
-}
-
-func (x *PullImageRequest) GetRegistryAuth() string {
-	if x != nil {
-		return x.RegistryAuth
-	}
-	return ""
-}
-
-type LoadImageResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Progress      *ImageProgress         `protobuf:"bytes,1,opt,name=progress,proto3" json:"progress,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LoadImageResponse) Reset() {
-	*x = LoadImageResponse{}
-	mi := &file_node_v1_local_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LoadImageResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LoadImageResponse) ProtoMessage() {}
-
-func (x *LoadImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LoadImageResponse.ProtoReflect.Descriptor instead.
-func (*LoadImageResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *LoadImageResponse) GetProgress() *ImageProgress {
-	if x != nil {
-		return x.Progress
-	}
-	return nil
-}
-
-type PullImageResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Progress      *ImageProgress         `protobuf:"bytes,1,opt,name=progress,proto3" json:"progress,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PullImageResponse) Reset() {
-	*x = PullImageResponse{}
-	mi := &file_node_v1_local_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PullImageResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PullImageResponse) ProtoMessage() {}
-
-func (x *PullImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PullImageResponse.ProtoReflect.Descriptor instead.
-func (*PullImageResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *PullImageResponse) GetProgress() *ImageProgress {
-	if x != nil {
-		return x.Progress
-	}
-	return nil
-}
-
-type ListImagesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListImagesRequest) Reset() {
-	*x = ListImagesRequest{}
-	mi := &file_node_v1_local_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListImagesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListImagesRequest) ProtoMessage() {}
-
-func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListImagesRequest.ProtoReflect.Descriptor instead.
-func (*ListImagesRequest) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{13}
-}
-
-type ListImagesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Images        []*LocalImage          `protobuf:"bytes,1,rep,name=images,proto3" json:"images,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListImagesResponse) Reset() {
-	*x = ListImagesResponse{}
-	mi := &file_node_v1_local_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListImagesResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListImagesResponse) ProtoMessage() {}
-
-func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListImagesResponse.ProtoReflect.Descriptor instead.
-func (*ListImagesResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *ListImagesResponse) GetImages() []*LocalImage {
-	if x != nil {
-		return x.Images
-	}
-	return nil
-}
-
-type LocalImage struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Digest    string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
-	SizeBytes int64                  `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
-	// created_at is Unix seconds from the image's config.
-	CreatedAt int64    `protobuf:"varint,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	Platforms []string `protobuf:"bytes,5,rep,name=platforms,proto3" json:"platforms,omitempty"`
-	// used_by counts containers made from it.
-	UsedBy        uint32 `protobuf:"varint,6,opt,name=used_by,json=usedBy,proto3" json:"used_by,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LocalImage) Reset() {
-	*x = LocalImage{}
-	mi := &file_node_v1_local_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LocalImage) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LocalImage) ProtoMessage() {}
-
-func (x *LocalImage) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LocalImage.ProtoReflect.Descriptor instead.
-func (*LocalImage) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *LocalImage) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *LocalImage) GetDigest() string {
-	if x != nil {
-		return x.Digest
-	}
-	return ""
-}
-
-func (x *LocalImage) GetSizeBytes() int64 {
-	if x != nil {
-		return x.SizeBytes
-	}
-	return 0
-}
-
-func (x *LocalImage) GetCreatedAt() int64 {
-	if x != nil {
-		return x.CreatedAt
-	}
-	return 0
-}
-
-func (x *LocalImage) GetPlatforms() []string {
-	if x != nil {
-		return x.Platforms
-	}
-	return nil
-}
-
-func (x *LocalImage) GetUsedBy() uint32 {
-	if x != nil {
-		return x.UsedBy
-	}
-	return 0
-}
-
-type RemoveImageRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Image         string                 `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
-	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RemoveImageRequest) Reset() {
-	*x = RemoveImageRequest{}
-	mi := &file_node_v1_local_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RemoveImageRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RemoveImageRequest) ProtoMessage() {}
-
-func (x *RemoveImageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RemoveImageRequest.ProtoReflect.Descriptor instead.
-func (*RemoveImageRequest) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *RemoveImageRequest) GetImage() string {
-	if x != nil {
-		return x.Image
-	}
-	return ""
-}
-
-func (x *RemoveImageRequest) GetForce() bool {
-	if x != nil {
-		return x.Force
-	}
-	return false
-}
-
-type RemoveImageResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Removed       []string               `protobuf:"bytes,1,rep,name=removed,proto3" json:"removed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RemoveImageResponse) Reset() {
-	*x = RemoveImageResponse{}
-	mi := &file_node_v1_local_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RemoveImageResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RemoveImageResponse) ProtoMessage() {}
-
-func (x *RemoveImageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RemoveImageResponse.ProtoReflect.Descriptor instead.
-func (*RemoveImageResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *RemoveImageResponse) GetRemoved() []string {
-	if x != nil {
-		return x.Removed
-	}
-	return nil
-}
-
 type DiagnoseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1147,7 +629,7 @@ type DiagnoseRequest struct {
 
 func (x *DiagnoseRequest) Reset() {
 	*x = DiagnoseRequest{}
-	mi := &file_node_v1_local_proto_msgTypes[18]
+	mi := &file_node_v1_local_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +641,7 @@ func (x *DiagnoseRequest) String() string {
 func (*DiagnoseRequest) ProtoMessage() {}
 
 func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[18]
+	mi := &file_node_v1_local_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +654,7 @@ func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnoseRequest.ProtoReflect.Descriptor instead.
 func (*DiagnoseRequest) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{18}
+	return file_node_v1_local_proto_rawDescGZIP(), []int{8}
 }
 
 type DiagnoseResponse struct {
@@ -1187,7 +669,7 @@ type DiagnoseResponse struct {
 
 func (x *DiagnoseResponse) Reset() {
 	*x = DiagnoseResponse{}
-	mi := &file_node_v1_local_proto_msgTypes[19]
+	mi := &file_node_v1_local_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +681,7 @@ func (x *DiagnoseResponse) String() string {
 func (*DiagnoseResponse) ProtoMessage() {}
 
 func (x *DiagnoseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[19]
+	mi := &file_node_v1_local_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +694,7 @@ func (x *DiagnoseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnoseResponse.ProtoReflect.Descriptor instead.
 func (*DiagnoseResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{19}
+	return file_node_v1_local_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DiagnoseResponse) GetDifferences() []string {
@@ -1246,7 +728,7 @@ type FetchBlobRequest struct {
 
 func (x *FetchBlobRequest) Reset() {
 	*x = FetchBlobRequest{}
-	mi := &file_node_v1_local_proto_msgTypes[20]
+	mi := &file_node_v1_local_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +740,7 @@ func (x *FetchBlobRequest) String() string {
 func (*FetchBlobRequest) ProtoMessage() {}
 
 func (x *FetchBlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[20]
+	mi := &file_node_v1_local_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +753,7 @@ func (x *FetchBlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBlobRequest.ProtoReflect.Descriptor instead.
 func (*FetchBlobRequest) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{20}
+	return file_node_v1_local_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FetchBlobRequest) GetDigest() string {
@@ -1300,7 +782,7 @@ type FetchBlobResponse struct {
 
 func (x *FetchBlobResponse) Reset() {
 	*x = FetchBlobResponse{}
-	mi := &file_node_v1_local_proto_msgTypes[21]
+	mi := &file_node_v1_local_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1312,7 +794,7 @@ func (x *FetchBlobResponse) String() string {
 func (*FetchBlobResponse) ProtoMessage() {}
 
 func (x *FetchBlobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[21]
+	mi := &file_node_v1_local_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,7 +807,7 @@ func (x *FetchBlobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBlobResponse.ProtoReflect.Descriptor instead.
 func (*FetchBlobResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{21}
+	return file_node_v1_local_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FetchBlobResponse) GetData() []byte {
@@ -1396,41 +878,7 @@ const file_node_v1_local_proto_rawDesc = "" +
 	"\x04role\x18\x02 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role\"+\n" +
 	"\x13LeaveClusterRequest\x12\x14\n" +
 	"\x05force\x18\x01 \x01(\bR\x05force\"\x16\n" +
-	"\x14LeaveClusterResponse\"&\n" +
-	"\x10LoadImageRequest\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\x94\x01\n" +
-	"\rImageProgress\x12\x14\n" +
-	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x1d\n" +
-	"\n" +
-	"done_bytes\x18\x02 \x01(\x03R\tdoneBytes\x12\x1f\n" +
-	"\vtotal_bytes\x18\x03 \x01(\x03R\n" +
-	"totalBytes\x12-\n" +
-	"\x06images\x18\x04 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"R\n" +
-	"\x10PullImageRequest\x12\x14\n" +
-	"\x05image\x18\x01 \x01(\tR\x05image\x12(\n" +
-	"\rregistry_auth\x18\x02 \x01(\tB\x03\x80\x01\x01R\fregistryAuth\"G\n" +
-	"\x11LoadImageResponse\x122\n" +
-	"\bprogress\x18\x01 \x01(\v2\x16.node.v1.ImageProgressR\bprogress\"G\n" +
-	"\x11PullImageResponse\x122\n" +
-	"\bprogress\x18\x01 \x01(\v2\x16.node.v1.ImageProgressR\bprogress\"\x13\n" +
-	"\x11ListImagesRequest\"A\n" +
-	"\x12ListImagesResponse\x12+\n" +
-	"\x06images\x18\x01 \x03(\v2\x13.node.v1.LocalImageR\x06images\"\xad\x01\n" +
-	"\n" +
-	"LocalImage\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1d\n" +
-	"\n" +
-	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x1d\n" +
-	"\n" +
-	"created_at\x18\x04 \x01(\x03R\tcreatedAt\x12\x1c\n" +
-	"\tplatforms\x18\x05 \x03(\tR\tplatforms\x12\x17\n" +
-	"\aused_by\x18\x06 \x01(\rR\x06usedBy\"@\n" +
-	"\x12RemoveImageRequest\x12\x14\n" +
-	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"/\n" +
-	"\x13RemoveImageResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x03(\tR\aremoved\"\x11\n" +
+	"\x14LeaveClusterResponse\"\x11\n" +
 	"\x0fDiagnoseRequest\"s\n" +
 	"\x10DiagnoseResponse\x12 \n" +
 	"\vdifferences\x18\x01 \x03(\tR\vdifferences\x12#\n" +
@@ -1442,17 +890,12 @@ const file_node_v1_local_proto_rawDesc = "" +
 	"\x11FetchBlobResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes2\x93\x05\n" +
+	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes2\xf4\x02\n" +
 	"\fLocalService\x12B\n" +
 	"\tGetStatus\x12\x19.node.v1.GetStatusRequest\x1a\x1a.node.v1.GetStatusResponse\x12H\n" +
 	"\vInitCluster\x12\x1b.node.v1.InitClusterRequest\x1a\x1c.node.v1.InitClusterResponse\x12H\n" +
 	"\vJoinCluster\x12\x1b.node.v1.JoinClusterRequest\x1a\x1c.node.v1.JoinClusterResponse\x12K\n" +
-	"\fLeaveCluster\x12\x1c.node.v1.LeaveClusterRequest\x1a\x1d.node.v1.LeaveClusterResponse\x12F\n" +
-	"\tLoadImage\x12\x19.node.v1.LoadImageRequest\x1a\x1a.node.v1.LoadImageResponse(\x010\x01\x12D\n" +
-	"\tPullImage\x12\x19.node.v1.PullImageRequest\x1a\x1a.node.v1.PullImageResponse0\x01\x12E\n" +
-	"\n" +
-	"ListImages\x12\x1a.node.v1.ListImagesRequest\x1a\x1b.node.v1.ListImagesResponse\x12H\n" +
-	"\vRemoveImage\x12\x1b.node.v1.RemoveImageRequest\x1a\x1c.node.v1.RemoveImageResponse\x12?\n" +
+	"\fLeaveCluster\x12\x1c.node.v1.LeaveClusterRequest\x1a\x1d.node.v1.LeaveClusterResponse\x12?\n" +
 	"\bDiagnose\x12\x18.node.v1.DiagnoseRequest\x1a\x19.node.v1.DiagnoseResponse2S\n" +
 	"\vPeerService\x12D\n" +
 	"\tFetchBlob\x12\x19.node.v1.FetchBlobRequest\x1a\x1a.node.v1.FetchBlobResponse0\x01B\x85\x01\n" +
@@ -1472,7 +915,7 @@ func file_node_v1_local_proto_rawDescGZIP() []byte {
 }
 
 var file_node_v1_local_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_node_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_node_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_node_v1_local_proto_goTypes = []any{
 	(GetStatusResponse_State)(0),  // 0: node.v1.GetStatusResponse.State
 	(*GetStatusRequest)(nil),      // 1: node.v1.GetStatusRequest
@@ -1483,61 +926,38 @@ var file_node_v1_local_proto_goTypes = []any{
 	(*JoinClusterResponse)(nil),   // 6: node.v1.JoinClusterResponse
 	(*LeaveClusterRequest)(nil),   // 7: node.v1.LeaveClusterRequest
 	(*LeaveClusterResponse)(nil),  // 8: node.v1.LeaveClusterResponse
-	(*LoadImageRequest)(nil),      // 9: node.v1.LoadImageRequest
-	(*ImageProgress)(nil),         // 10: node.v1.ImageProgress
-	(*PullImageRequest)(nil),      // 11: node.v1.PullImageRequest
-	(*LoadImageResponse)(nil),     // 12: node.v1.LoadImageResponse
-	(*PullImageResponse)(nil),     // 13: node.v1.PullImageResponse
-	(*ListImagesRequest)(nil),     // 14: node.v1.ListImagesRequest
-	(*ListImagesResponse)(nil),    // 15: node.v1.ListImagesResponse
-	(*LocalImage)(nil),            // 16: node.v1.LocalImage
-	(*RemoveImageRequest)(nil),    // 17: node.v1.RemoveImageRequest
-	(*RemoveImageResponse)(nil),   // 18: node.v1.RemoveImageResponse
-	(*DiagnoseRequest)(nil),       // 19: node.v1.DiagnoseRequest
-	(*DiagnoseResponse)(nil),      // 20: node.v1.DiagnoseResponse
-	(*FetchBlobRequest)(nil),      // 21: node.v1.FetchBlobRequest
-	(*FetchBlobResponse)(nil),     // 22: node.v1.FetchBlobResponse
-	(v1.NodeRole)(0),              // 23: cluster.v1.NodeRole
-	(v1.NodeSpec_Availability)(0), // 24: cluster.v1.NodeSpec.Availability
-	(*v1.ClusterSpec)(nil),        // 25: cluster.v1.ClusterSpec
-	(*v1.NodeImage)(nil),          // 26: cluster.v1.NodeImage
+	(*DiagnoseRequest)(nil),       // 9: node.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),      // 10: node.v1.DiagnoseResponse
+	(*FetchBlobRequest)(nil),      // 11: node.v1.FetchBlobRequest
+	(*FetchBlobResponse)(nil),     // 12: node.v1.FetchBlobResponse
+	(v1.NodeRole)(0),              // 13: cluster.v1.NodeRole
+	(v1.NodeSpec_Availability)(0), // 14: cluster.v1.NodeSpec.Availability
+	(*v1.ClusterSpec)(nil),        // 15: cluster.v1.ClusterSpec
 }
 var file_node_v1_local_proto_depIdxs = []int32{
 	0,  // 0: node.v1.GetStatusResponse.state:type_name -> node.v1.GetStatusResponse.State
-	23, // 1: node.v1.GetStatusResponse.role:type_name -> cluster.v1.NodeRole
-	24, // 2: node.v1.InitClusterRequest.availability:type_name -> cluster.v1.NodeSpec.Availability
-	25, // 3: node.v1.InitClusterRequest.spec:type_name -> cluster.v1.ClusterSpec
-	24, // 4: node.v1.JoinClusterRequest.availability:type_name -> cluster.v1.NodeSpec.Availability
-	23, // 5: node.v1.JoinClusterResponse.role:type_name -> cluster.v1.NodeRole
-	26, // 6: node.v1.ImageProgress.images:type_name -> cluster.v1.NodeImage
-	10, // 7: node.v1.LoadImageResponse.progress:type_name -> node.v1.ImageProgress
-	10, // 8: node.v1.PullImageResponse.progress:type_name -> node.v1.ImageProgress
-	16, // 9: node.v1.ListImagesResponse.images:type_name -> node.v1.LocalImage
-	1,  // 10: node.v1.LocalService.GetStatus:input_type -> node.v1.GetStatusRequest
-	3,  // 11: node.v1.LocalService.InitCluster:input_type -> node.v1.InitClusterRequest
-	5,  // 12: node.v1.LocalService.JoinCluster:input_type -> node.v1.JoinClusterRequest
-	7,  // 13: node.v1.LocalService.LeaveCluster:input_type -> node.v1.LeaveClusterRequest
-	9,  // 14: node.v1.LocalService.LoadImage:input_type -> node.v1.LoadImageRequest
-	11, // 15: node.v1.LocalService.PullImage:input_type -> node.v1.PullImageRequest
-	14, // 16: node.v1.LocalService.ListImages:input_type -> node.v1.ListImagesRequest
-	17, // 17: node.v1.LocalService.RemoveImage:input_type -> node.v1.RemoveImageRequest
-	19, // 18: node.v1.LocalService.Diagnose:input_type -> node.v1.DiagnoseRequest
-	21, // 19: node.v1.PeerService.FetchBlob:input_type -> node.v1.FetchBlobRequest
-	2,  // 20: node.v1.LocalService.GetStatus:output_type -> node.v1.GetStatusResponse
-	4,  // 21: node.v1.LocalService.InitCluster:output_type -> node.v1.InitClusterResponse
-	6,  // 22: node.v1.LocalService.JoinCluster:output_type -> node.v1.JoinClusterResponse
-	8,  // 23: node.v1.LocalService.LeaveCluster:output_type -> node.v1.LeaveClusterResponse
-	12, // 24: node.v1.LocalService.LoadImage:output_type -> node.v1.LoadImageResponse
-	13, // 25: node.v1.LocalService.PullImage:output_type -> node.v1.PullImageResponse
-	15, // 26: node.v1.LocalService.ListImages:output_type -> node.v1.ListImagesResponse
-	18, // 27: node.v1.LocalService.RemoveImage:output_type -> node.v1.RemoveImageResponse
-	20, // 28: node.v1.LocalService.Diagnose:output_type -> node.v1.DiagnoseResponse
-	22, // 29: node.v1.PeerService.FetchBlob:output_type -> node.v1.FetchBlobResponse
-	20, // [20:30] is the sub-list for method output_type
-	10, // [10:20] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 1: node.v1.GetStatusResponse.role:type_name -> cluster.v1.NodeRole
+	14, // 2: node.v1.InitClusterRequest.availability:type_name -> cluster.v1.NodeSpec.Availability
+	15, // 3: node.v1.InitClusterRequest.spec:type_name -> cluster.v1.ClusterSpec
+	14, // 4: node.v1.JoinClusterRequest.availability:type_name -> cluster.v1.NodeSpec.Availability
+	13, // 5: node.v1.JoinClusterResponse.role:type_name -> cluster.v1.NodeRole
+	1,  // 6: node.v1.LocalService.GetStatus:input_type -> node.v1.GetStatusRequest
+	3,  // 7: node.v1.LocalService.InitCluster:input_type -> node.v1.InitClusterRequest
+	5,  // 8: node.v1.LocalService.JoinCluster:input_type -> node.v1.JoinClusterRequest
+	7,  // 9: node.v1.LocalService.LeaveCluster:input_type -> node.v1.LeaveClusterRequest
+	9,  // 10: node.v1.LocalService.Diagnose:input_type -> node.v1.DiagnoseRequest
+	11, // 11: node.v1.PeerService.FetchBlob:input_type -> node.v1.FetchBlobRequest
+	2,  // 12: node.v1.LocalService.GetStatus:output_type -> node.v1.GetStatusResponse
+	4,  // 13: node.v1.LocalService.InitCluster:output_type -> node.v1.InitClusterResponse
+	6,  // 14: node.v1.LocalService.JoinCluster:output_type -> node.v1.JoinClusterResponse
+	8,  // 15: node.v1.LocalService.LeaveCluster:output_type -> node.v1.LeaveClusterResponse
+	10, // 16: node.v1.LocalService.Diagnose:output_type -> node.v1.DiagnoseResponse
+	12, // 17: node.v1.PeerService.FetchBlob:output_type -> node.v1.FetchBlobResponse
+	12, // [12:18] is the sub-list for method output_type
+	6,  // [6:12] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_node_v1_local_proto_init() }
@@ -1551,7 +971,7 @@ func file_node_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_local_proto_rawDesc), len(file_node_v1_local_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

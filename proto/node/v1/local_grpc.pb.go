@@ -23,10 +23,6 @@ const (
 	LocalService_InitCluster_FullMethodName  = "/node.v1.LocalService/InitCluster"
 	LocalService_JoinCluster_FullMethodName  = "/node.v1.LocalService/JoinCluster"
 	LocalService_LeaveCluster_FullMethodName = "/node.v1.LocalService/LeaveCluster"
-	LocalService_LoadImage_FullMethodName    = "/node.v1.LocalService/LoadImage"
-	LocalService_PullImage_FullMethodName    = "/node.v1.LocalService/PullImage"
-	LocalService_ListImages_FullMethodName   = "/node.v1.LocalService/ListImages"
-	LocalService_RemoveImage_FullMethodName  = "/node.v1.LocalService/RemoveImage"
 	LocalService_Diagnose_FullMethodName     = "/node.v1.LocalService/Diagnose"
 )
 
@@ -44,14 +40,6 @@ type LocalServiceClient interface {
 	JoinCluster(ctx context.Context, in *JoinClusterRequest, opts ...grpc.CallOption) (*JoinClusterResponse, error)
 	// LeaveCluster stops this node's tasks and forgets the cluster.
 	LeaveCluster(ctx context.Context, in *LeaveClusterRequest, opts ...grpc.CallOption) (*LeaveClusterResponse, error)
-	// LoadImage takes a docker-archive or OCI layout tar.
-	LoadImage(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[LoadImageRequest, LoadImageResponse], error)
-	// PullImage fetches an image from its registry or from another node.
-	PullImage(ctx context.Context, in *PullImageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PullImageResponse], error)
-	// ListImages lists what this node holds.
-	ListImages(ctx context.Context, in *ListImagesRequest, opts ...grpc.CallOption) (*ListImagesResponse, error)
-	// RemoveImage removes an image from this node.
-	RemoveImage(ctx context.Context, in *RemoveImageRequest, opts ...grpc.CallOption) (*RemoveImageResponse, error)
 	// Diagnose compares the kernel with what it should hold.
 	Diagnose(ctx context.Context, in *DiagnoseRequest, opts ...grpc.CallOption) (*DiagnoseResponse, error)
 }
@@ -104,58 +92,6 @@ func (c *localServiceClient) LeaveCluster(ctx context.Context, in *LeaveClusterR
 	return out, nil
 }
 
-func (c *localServiceClient) LoadImage(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[LoadImageRequest, LoadImageResponse], error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &LocalService_ServiceDesc.Streams[0], LocalService_LoadImage_FullMethodName, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	x := &grpc.GenericClientStream[LoadImageRequest, LoadImageResponse]{ClientStream: stream}
-	return x, nil
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type LocalService_LoadImageClient = grpc.BidiStreamingClient[LoadImageRequest, LoadImageResponse]
-
-func (c *localServiceClient) PullImage(ctx context.Context, in *PullImageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PullImageResponse], error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &LocalService_ServiceDesc.Streams[1], LocalService_PullImage_FullMethodName, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	x := &grpc.GenericClientStream[PullImageRequest, PullImageResponse]{ClientStream: stream}
-	if err := x.ClientStream.SendMsg(in); err != nil {
-		return nil, err
-	}
-	if err := x.ClientStream.CloseSend(); err != nil {
-		return nil, err
-	}
-	return x, nil
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type LocalService_PullImageClient = grpc.ServerStreamingClient[PullImageResponse]
-
-func (c *localServiceClient) ListImages(ctx context.Context, in *ListImagesRequest, opts ...grpc.CallOption) (*ListImagesResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListImagesResponse)
-	err := c.cc.Invoke(ctx, LocalService_ListImages_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *localServiceClient) RemoveImage(ctx context.Context, in *RemoveImageRequest, opts ...grpc.CallOption) (*RemoveImageResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(RemoveImageResponse)
-	err := c.cc.Invoke(ctx, LocalService_RemoveImage_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 func (c *localServiceClient) Diagnose(ctx context.Context, in *DiagnoseRequest, opts ...grpc.CallOption) (*DiagnoseResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DiagnoseResponse)
@@ -180,14 +116,6 @@ type LocalServiceServer interface {
 	JoinCluster(context.Context, *JoinClusterRequest) (*JoinClusterResponse, error)
 	// LeaveCluster stops this node's tasks and forgets the cluster.
 	LeaveCluster(context.Context, *LeaveClusterRequest) (*LeaveClusterResponse, error)
-	// LoadImage takes a docker-archive or OCI layout tar.
-	LoadImage(grpc.BidiStreamingServer[LoadImageRequest, LoadImageResponse]) error
-	// PullImage fetches an image from its registry or from another node.
-	PullImage(*PullImageRequest, grpc.ServerStreamingServer[PullImageResponse]) error
-	// ListImages lists what this node holds.
-	ListImages(context.Context, *ListImagesRequest) (*ListImagesResponse, error)
-	// RemoveImage removes an image from this node.
-	RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageResponse, error)
 	// Diagnose compares the kernel with what it should hold.
 	Diagnose(context.Context, *DiagnoseRequest) (*DiagnoseResponse, error)
 	mustEmbedUnimplementedLocalServiceServer()
@@ -211,18 +139,6 @@ func (UnimplementedLocalServiceServer) JoinCluster(context.Context, *JoinCluster
 }
 func (UnimplementedLocalServiceServer) LeaveCluster(context.Context, *LeaveClusterRequest) (*LeaveClusterResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LeaveCluster not implemented")
-}
-func (UnimplementedLocalServiceServer) LoadImage(grpc.BidiStreamingServer[LoadImageRequest, LoadImageResponse]) error {
-	return status.Error(codes.Unimplemented, "method LoadImage not implemented")
-}
-func (UnimplementedLocalServiceServer) PullImage(*PullImageRequest, grpc.ServerStreamingServer[PullImageResponse]) error {
-	return status.Error(codes.Unimplemented, "method PullImage not implemented")
-}
-func (UnimplementedLocalServiceServer) ListImages(context.Context, *ListImagesRequest) (*ListImagesResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListImages not implemented")
-}
-func (UnimplementedLocalServiceServer) RemoveImage(context.Context, *RemoveImageRequest) (*RemoveImageResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method RemoveImage not implemented")
 }
 func (UnimplementedLocalServiceServer) Diagnose(context.Context, *DiagnoseRequest) (*DiagnoseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Diagnose not implemented")
@@ -320,60 +236,6 @@ func _LocalService_LeaveCluster_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
-func _LocalService_LoadImage_Handler(srv interface{}, stream grpc.ServerStream) error {
-	return srv.(LocalServiceServer).LoadImage(&grpc.GenericServerStream[LoadImageRequest, LoadImageResponse]{ServerStream: stream})
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type LocalService_LoadImageServer = grpc.BidiStreamingServer[LoadImageRequest, LoadImageResponse]
-
-func _LocalService_PullImage_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(PullImageRequest)
-	if err := stream.RecvMsg(m); err != nil {
-		return err
-	}
-	return srv.(LocalServiceServer).PullImage(m, &grpc.GenericServerStream[PullImageRequest, PullImageResponse]{ServerStream: stream})
-}
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type LocalService_PullImageServer = grpc.ServerStreamingServer[PullImageResponse]
-
-func _LocalService_ListImages_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListImagesRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(LocalServiceServer).ListImages(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: LocalService_ListImages_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(LocalServiceServer).ListImages(ctx, req.(*ListImagesRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _LocalService_RemoveImage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(RemoveImageRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(LocalServiceServer).RemoveImage(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: LocalService_RemoveImage_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(LocalServiceServer).RemoveImage(ctx, req.(*RemoveImageRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 func _LocalService_Diagnose_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DiagnoseRequest)
 	if err := dec(in); err != nil {
@@ -416,31 +278,11 @@ var LocalService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _LocalService_LeaveCluster_Handler,
 		},
 		{
-			MethodName: "ListImages",
-			Handler:    _LocalService_ListImages_Handler,
-		},
-		{
-			MethodName: "RemoveImage",
-			Handler:    _LocalService_RemoveImage_Handler,
-		},
-		{
 			MethodName: "Diagnose",
 			Handler:    _LocalService_Diagnose_Handler,
 		},
 	},
-	Streams: []grpc.StreamDesc{
-		{
-			StreamName:    "LoadImage",
-			Handler:       _LocalService_LoadImage_Handler,
-			ServerStreams: true,
-			ClientStreams: true,
-		},
-		{
-			StreamName:    "PullImage",
-			Handler:       _LocalService_PullImage_Handler,
-			ServerStreams: true,
-		},
-	},
+	Streams:  []grpc.StreamDesc{},
 	Metadata: "node/v1/local.proto",
 }
 

@@ -125,7 +125,7 @@ func TestHostHasTwoMeanings(t *testing.T) {
 	if r.Status != command.ExitOK {
 		t.Fatalf("%+v", r)
 	}
-	if got := c.Service("web").GetSpec().GetTask().GetContainer().GetHosts(); len(got) != 1 || got[0] != "192.0.2.1 db" {
+	if got := c.Service("web").GetSpec().GetTask().GetHosts(); len(got) != 1 || got[0] != "192.0.2.1 db" {
 		t.Errorf("hosts = %q", got)
 	}
 	if r := c.Run(t, "service", "ls", "-q", "-H", c.Host()); r.Status != command.ExitOK {

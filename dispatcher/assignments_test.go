@@ -138,14 +138,14 @@ func nodeIs(id string, s clusterpb.NodeStatus_State) *raftpb.Change {
 func addService(id string, port uint32) *raftpb.Change {
 	ports := []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: port, Target: 80, Mode: clusterpb.Port_MODE_INGRESS}}
 	return state.PutService(&clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
-		Name: id, Ports: ports, Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "web"}},
+		Name: id, Ports: ports, Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
 	}, Ports: ports})
 }
 
 func addTask(id, service string, port uint32) *raftpb.Change {
 	return state.CreateTask(&clusterpb.Task{
 		Id: id, ServiceId: service, Desired: lifecycle.Running,
-		Spec:  &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "web"}},
+		Spec:  &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
 		Ports: []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: port, Target: 80}},
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -32,7 +33,7 @@ func TestCanaries(t *testing.T) {
 		})
 	}
 	overtaken := func(svc *clusterpb.Service) *raftpb.Change {
-		return edited(svc, func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "web:3" })
+		return edited(svc, func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "web:3" })
 	}
 	tests := map[string]struct {
 		canaries uint32 // of two replicas
@@ -85,7 +86,7 @@ func canaryWorld(t *testing.T, canaries uint32) *world {
 	run("old", 2)
 	svc, _ := w.st.Service("web")
 	w.apply(edited(svc, func(s *clusterpb.ServiceSpec) {
-		s.Task.Container.Image, s.Update = "web:2", &clusterpb.UpdateConfig{Canary: canaries}
+		pod.Main(s.Task).Image, s.Update = "web:2", &clusterpb.UpdateConfig{Canary: canaries}
 	}))
 	w.apply(state.SetUpdateStatus("web", w.st.Index, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING, Slots: 2}))
 	for i := range min(canaries, 2) {

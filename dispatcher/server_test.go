@@ -393,7 +393,7 @@ func TestSlowNodeDelaysOnlyItself(t *testing.T) {
 		for i := range 50 {
 			c.propose(
 				state.CreateTask(&clusterpb.Task{Id: fmt.Sprint("x", i), ServiceId: "s", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{
-					Container: &clusterpb.ContainerSpec{Env: []string{string(make([]byte, 8<<10))}},
+					Containers: []*clusterpb.ContainerSpec{{Env: []string{string(make([]byte, 8<<10))}}},
 				}}),
 				state.AssignTask(fmt.Sprint("x", i), []string{"n1", "n2"}[i%2], []string{fmt.Sprintf("10.1.0.%d", i+1)}),
 			)

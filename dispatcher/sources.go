@@ -12,6 +12,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 )
 
 // maxSources is how many nodes a node is told to fetch one image from.
@@ -52,7 +53,7 @@ func (s *sources) of(nodeID string, tasks map[string]*clusterpb.Task) map[string
 		if !unprepared(t) {
 			continue
 		}
-		image := t.GetSpec().GetContainer().GetImage()
+		image := pod.Main(t.GetSpec()).GetImage()
 		src, known := byImage[image]
 		if !known {
 			src = s.lookup(nodeID, image)

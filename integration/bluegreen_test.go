@@ -15,6 +15,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 )
 
 // colours watches which images the mesh of each node leads to.
@@ -54,7 +55,7 @@ func (c *colours) look(r *rollout) {
 		}
 		var images []string
 		for _, t := range tasks {
-			image := t.GetSpec().GetContainer().GetImage()
+			image := pod.Main(t.GetSpec()).GetImage()
 			if len(t.GetAddresses()) > 0 && !slices.Contains(images, image) && n.Kernel.LeadsTo(netip.MustParseAddr(t.GetAddresses()[0])) {
 				images = append(images, image)
 			}
@@ -93,7 +94,7 @@ func (r *rollout) expectOneColour() {
 		images := make(map[string]int)
 		for t := range s.Tasks() {
 			if lifecycle.Serving(t) && !t.GetCanary() {
-				images[t.GetSpec().GetContainer().GetImage()]++
+				images[pod.Main(t.GetSpec()).GetImage()]++
 			}
 		}
 		if len(images) != 1 {
@@ -166,7 +167,7 @@ func TestBlueGreen(t *testing.T) {
 			r.Script("v3", slow())
 			r.update()
 			r.reach(atCanary)
-			r.UpdateService("web", func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "v3" })
+			r.UpdateService("web", func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "v3" })
 			r.Eventually("the next canaries", func() bool { return r.images()["v3"] == 4 && r.state() == atCanary })
 			r.control(controlpb.ControlRolloutRequest_ACTION_PROMOTE)
 			r.reach(completed)

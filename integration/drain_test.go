@@ -12,6 +12,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 )
 
 // published publishes a service on a port.
@@ -72,11 +73,11 @@ func TestStopSignalComesAfterTheMesh(t *testing.T) {
 			scale(ctx, t, c, "web", 1)
 		},
 		"updated": func(_ context.Context, _ *testing.T, c *cluster.Cluster) {
-			c.UpdateService("web", func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "v2" })
+			c.UpdateService("web", func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "v2" })
 		},
 		"updated start-first": func(_ context.Context, _ *testing.T, c *cluster.Cluster) {
 			c.UpdateService("web", func(s *clusterpb.ServiceSpec) {
-				s.Task.Container.Image = "v2"
+				pod.Main(s.Task).Image = "v2"
 				s.Update = &clusterpb.UpdateConfig{Order: clusterpb.UpdateConfig_ORDER_START_FIRST}
 			})
 		},
@@ -89,7 +90,7 @@ func TestStopSignalComesAfterTheMesh(t *testing.T) {
 			remove(ctx, t, c, "web")
 		},
 		"updated while leaders die": func(_ context.Context, _ *testing.T, c *cluster.Cluster) {
-			c.UpdateService("web", func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "v2" })
+			c.UpdateService("web", func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "v2" })
 			for range 3 {
 				time.Sleep(3 * time.Second)
 				leader := c.Leader()

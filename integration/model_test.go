@@ -18,6 +18,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 )
 
 // TestModel does whatever users and machines may do, at random, beside a model
@@ -105,7 +106,7 @@ func (m *model) create() string {
 		if w.port != 0 {
 			published(w.port)(s)
 		}
-		s.Task.Container.DrainTimeout = seconds(1)
+		pod.Main(s.Task).DrainTimeout = seconds(1)
 		s.Task.Restart = &clusterpb.RestartPolicy{Delay: seconds(1)}
 	})})
 	what := fmt.Sprintf("create %s %+v %s", name, w, order)
@@ -133,7 +134,7 @@ func (m *model) update() string {
 	get, err := m.Control().GetService(m.ctx, &controlpb.GetServiceRequest{Service: name})
 	if err == nil {
 		next := get.GetService().GetSpec()
-		next.Task.Container.Image = image
+		pod.Main(next.Task).Image = image
 		_, err = m.Control().UpdateService(m.ctx, &controlpb.UpdateServiceRequest{Service: name, Spec: next, Version: get.GetService().GetVersion()})
 	}
 	m.changed(what, name, err, func(w *want) { w.image = image })
@@ -294,13 +295,13 @@ func (m *model) converge() {
 func (m *model) seen() map[string]want {
 	s, seen := m.State(), make(map[string]want)
 	for svc := range s.Services() {
-		w := want{image: svc.GetSpec().GetTask().GetContainer().GetImage()}
+		w := want{image: pod.Main(svc.GetSpec().GetTask()).GetImage()}
 		for _, p := range svc.GetPorts() {
 			w.port = p.GetPublished()
 		}
 		for t := range s.TasksOf(svc.GetId()) {
 			switch {
-			case lifecycle.Serving(t) && t.GetSpec().GetContainer().GetImage() == w.image:
+			case lifecycle.Serving(t) && pod.Main(t.GetSpec()).GetImage() == w.image:
 				w.replicas++
 			case !lifecycle.Ended(t.GetStatus().GetState()):
 				w.replicas += 1000 // one that should not be there

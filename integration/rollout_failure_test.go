@@ -8,6 +8,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/worker/executor/executortest"
 )
 
@@ -45,7 +46,7 @@ func TestFailedUpdatePauses(t *testing.T) {
 				}
 				// A better image goes on from there.
 				r.Script("v3", slow())
-				r.UpdateService("web", func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "v3" })
+				r.UpdateService("web", func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "v3" })
 				r.reach(completed)
 				r.serve(map[string]int{"v3": 4})
 				if got := r.least(); got < 2 {
@@ -81,7 +82,7 @@ func TestFailedUpdateRollsBack(t *testing.T) {
 					if got := r.least(); got < want {
 						t.Errorf("only %d slots served at a time, want %d", got, want)
 					}
-					if got := r.Service("web").GetSpec().GetTask().GetContainer().GetImage(); got != "v1" {
+					if got := pod.Main(r.Service("web").GetSpec().GetTask()).GetImage(); got != "v1" {
 						t.Errorf("the spec asks for %s", got)
 					}
 				})
@@ -123,7 +124,7 @@ func TestMaxFailureRatio(t *testing.T) {
 				for seen < bad {
 					time.Sleep(50 * time.Millisecond)
 					for _, task := range r.Serving("web") {
-						if task.GetSpec().GetContainer().GetImage() == "v2" && task.GetAttempt() == 0 && seen < bad {
+						if pod.Main(task.GetSpec()).GetImage() == "v2" && task.GetAttempt() == 0 && seen < bad {
 							r.Nodes[task.GetNodeId()].Runtime.End(task.GetId(), exit(1))
 							seen++
 							time.Sleep(time.Second)
@@ -157,7 +158,7 @@ func TestLostNodeIsNoFailure(t *testing.T) {
 		r.update()
 		r.Eventually("two slots", func() bool { return r.images()["v2"] == 2 })
 		for _, task := range r.Serving("web") {
-			if task.GetSpec().GetContainer().GetImage() == "v2" {
+			if pod.Main(task.GetSpec()).GetImage() == "v2" {
 				r.PowerOff(r.Nodes[task.GetNodeId()])
 				break
 			}

@@ -15,6 +15,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/worker/executor/executortest"
 )
 
@@ -66,7 +67,7 @@ func roll(t *testing.T, replicas uint32, cfg *clusterpb.UpdateConfig, f func(r *
 func (r *rollout) update(edit ...func(*clusterpb.ServiceSpec)) {
 	r.t.Helper()
 	r.UpdateService("web", func(s *clusterpb.ServiceSpec) {
-		s.Task.Container.Image = "v2"
+		pod.Main(s.Task).Image = "v2"
 		for _, f := range edit {
 			f(s)
 		}
@@ -95,7 +96,7 @@ func (r *rollout) control(action controlpb.ControlRolloutRequest_Action) {
 func (r *rollout) images() map[string]int {
 	n := make(map[string]int)
 	for _, t := range r.Serving("web") {
-		n[t.GetSpec().GetContainer().GetImage()]++
+		n[pod.Main(t.GetSpec()).GetImage()]++
 	}
 	return n
 }
@@ -115,7 +116,7 @@ func (r *rollout) v2() map[uint32]int {
 	n, seen := make(map[uint32]int), make(map[string]bool)
 	for s := range r.History() {
 		for t := range s.Tasks() {
-			if !seen[t.GetId()] && t.GetSpec().GetContainer().GetImage() == "v2" {
+			if !seen[t.GetId()] && pod.Main(t.GetSpec()).GetImage() == "v2" {
 				seen[t.GetId()] = true
 				n[t.GetSlot()]++
 			}
@@ -214,7 +215,7 @@ func TestNewUpdateReplacesAnother(t *testing.T) {
 		r.Script("v3", slow())
 		r.update()
 		r.Eventually("half the update", func() bool { return r.images()["v2"] == 3 })
-		r.UpdateService("web", func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "v3" })
+		r.UpdateService("web", func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "v3" })
 		r.reach(completed)
 		r.serve(map[string]int{"v3": 6})
 		if got := r.least(); got < 4 { // one slot of each rollout
@@ -281,10 +282,10 @@ func TestRollbackByTheUser(t *testing.T) {
 		r.reach(completed)
 		back(0)
 		r.serve(map[string]int{"v1": 4})
-		r.UpdateService("web", func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "v3" })
+		r.UpdateService("web", func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "v3" })
 		r.reach(completed)
 		for _, h := range r.Service("web").GetHistory() {
-			if h.GetSpec().GetTask().GetContainer().GetImage() == "v2" {
+			if pod.Main(h.GetSpec().GetTask()).GetImage() == "v2" {
 				back(h.GetNumber())
 				r.serve(map[string]int{"v2": 4})
 				return

@@ -11,6 +11,7 @@ import (
 	"github.com/muster/muster/integration/cluster"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/worker/executor/executortest"
 )
 
@@ -184,7 +185,7 @@ func TestTaskEndsWhileItsDaemonIsDown(t *testing.T) {
 			return len(s) == 1 && s[0].GetId() != first
 		})
 		old, ok := c.State().Task(first)
-		if !ok || old.GetStatus().GetState() != lifecycle.Failed || old.GetStatus().GetContainer().GetExitCode() != 3 {
+		if !ok || old.GetStatus().GetState() != lifecycle.Failed || pod.MainStatus(old.GetStatus()).GetExitCode() != 3 {
 			t.Errorf("the first task is %v", cluster.Line(old))
 		}
 	})

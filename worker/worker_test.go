@@ -111,7 +111,7 @@ func web(id string, desired clusterpb.TaskState) *clusterpb.Task {
 		Id: id, ServiceId: "web", NodeId: "n1", Desired: desired, DesiredIndex: 5,
 		Addresses: []string{"10.0.0." + id[1:]},
 		Ports:     []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 8111, Target: 80}},
-		Spec:      &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "web"}},
+		Spec:      &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
 	}
 }
 

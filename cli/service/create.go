@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/cli/service/edit"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/proto/spec"
 )
 
@@ -83,7 +84,7 @@ func newSpec(ctx context.Context, env *command.Env, opts createOptions) (*cluste
 	}
 	s := &clusterpb.ServiceSpec{
 		Name: opts.name,
-		Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: image, Args: opts.args}},
+		Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: image, Args: opts.args}}},
 		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 1}},
 	}
 	if s.Name == "" {
@@ -94,7 +95,7 @@ func newSpec(ctx context.Context, env *command.Env, opts createOptions) (*cluste
 		return nil, err
 	}
 	if opts.registryAuth {
-		if s.Task.Container.RegistryAuth, err = login.For(ctx, env.Getenv, image); err != nil {
+		if pod.Main(s.Task).RegistryAuth, err = login.For(ctx, env.Getenv, image); err != nil {
 			return nil, err
 		}
 	}

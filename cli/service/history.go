@@ -16,6 +16,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/docker"
+	"github.com/muster/muster/proto/pod"
 )
 
 func newHistoryCommand(env *command.Env) *cobra.Command {
@@ -61,7 +62,7 @@ func historyRows(list []*clusterpb.SpecRecord, noTrunc bool, now time.Time) (row
 			"Created":   render.Ago(r.GetCreatedAt(), now),
 			"CreatedAt": r.GetCreatedAt().AsTime().Format(time.RFC3339),
 			"Outcome":   string(docker.UpdateState(r.GetOutcome())),
-			"Image":     task.Image(r.GetSpec().GetTask().GetContainer().GetImage(), noTrunc),
+			"Image":     task.Image(pod.Main(r.GetSpec().GetTask()).GetImage(), noTrunc),
 			"Replicas":  strconv.FormatUint(uint64(r.GetSpec().GetReplicated().GetReplicas()), 10),
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // words splits a command line; nothing in these tests needs quotes.
@@ -48,7 +49,7 @@ func TestCreateWaitsUntilConverged(t *testing.T) {
 	if s.GetReplicated().GetReplicas() != 2 || s.GetPorts()[0].GetPublished() != 8111 {
 		t.Errorf("spec = %v", s)
 	}
-	if diff := cmp.Diff([]string{"sh", "-c", "x"}, s.GetTask().GetContainer().GetArgs()); diff != "" {
+	if diff := cmp.Diff([]string{"sh", "-c", "x"}, pod.Main(s.GetTask()).GetArgs()); diff != "" {
 		t.Errorf("args (-want +got):\n%s", diff)
 	}
 }
@@ -150,7 +151,7 @@ func TestUpdate(t *testing.T) {
 		t.Errorf("output:\n%s\nwant:\n%s", out, want)
 	}
 	spec := c.Service("web").GetSpec().GetTask()
-	if diff := cmp.Diff([]string{"A=1", "B=2"}, spec.GetContainer().GetEnv()); diff != "" || spec.GetForceUpdate() != 1 {
+	if diff := cmp.Diff([]string{"A=1", "B=2"}, pod.Main(spec).GetEnv()); diff != "" || spec.GetForceUpdate() != 1 {
 		t.Errorf("spec = %v", spec)
 	}
 	request := c.Requests("UpdateService")[0].Message.(*controlpb.UpdateServiceRequest)
@@ -224,7 +225,7 @@ SLOT      ACTION    TASK           NODE
 	if got != want {
 		t.Errorf("plan:\n%s\nwant:\n%s", got, want)
 	}
-	if image := c.Service("web").GetSpec().GetTask().GetContainer().GetImage(); image != "nginx:1.28" {
+	if image := pod.Main(c.Service("web").GetSpec().GetTask()).GetImage(); image != "nginx:1.28" {
 		t.Errorf("the plan changed the image to %s", image)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/muster/muster/cli/service/edit"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/proto/spec"
 )
 
@@ -122,11 +123,11 @@ func updateRequest(ctx context.Context, env *command.Env, before *clusterpb.Serv
 		return nil, err
 	}
 	if opts.registryAuth {
-		auth, err := login.For(ctx, env.Getenv, s.GetTask().GetContainer().GetImage())
+		auth, err := login.For(ctx, env.Getenv, pod.Main(s.GetTask()).GetImage())
 		if err != nil {
 			return nil, err
 		}
-		s.GetTask().GetContainer().RegistryAuth = auth
+		pod.Main(s.GetTask()).RegistryAuth = auth
 	}
 	return &controlpb.UpdateServiceRequest{
 		Service: before.GetId(),

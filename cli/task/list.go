@@ -14,6 +14,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 )
 
 // Select says which tasks the arguments of a command mean. A request beside an
@@ -82,7 +83,7 @@ func filters() []noun.Filter[*clusterpb.Task] {
 		noun.Prefix("id", (*clusterpb.Task).GetId),
 		noun.Prefix("name", func(t *clusterpb.Task) string { return fmt.Sprintf("%s.%d", t.GetServiceName(), t.GetSlot()) }),
 		{Key: "node"}, // find asks for no others
-		noun.Labels("label", func(t *clusterpb.Task) map[string]string { return t.GetSpec().GetContainer().GetLabels() }),
+		noun.Labels("label", func(t *clusterpb.Task) map[string]string { return pod.Main(t.GetSpec()).GetLabels() }),
 		{Key: "desired-state", Check: checkState, Match: func(f render.Filters, t *clusterpb.Task) bool {
 			return f.Match("desired-state", lifecycle.Name(t.GetDesired()))
 		}},

@@ -12,6 +12,7 @@ import (
 	"github.com/muster/muster/cli/render"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/proto/spec"
 )
 
@@ -58,7 +59,7 @@ func rows(tasks []*clusterpb.Task, opts options, now time.Time) []render.Row {
 		list = append(list, render.Row{
 			"ID":           render.ID(t.GetId(), opts.noTrunc),
 			"Name":         shown,
-			"Image":        Image(t.GetSpec().GetContainer().GetImage(), opts.noTrunc),
+			"Image":        Image(pod.Main(t.GetSpec()).GetImage(), opts.noTrunc),
 			"Node":         opts.names.Node(t.GetNodeId()),
 			"DesiredState": title(lifecycle.Name(t.GetDesired())),
 			"CurrentState": CurrentState(t, now),

@@ -15,7 +15,7 @@ import (
 func TestTableOfTasks(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	before := func(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(now.Add(-d)) }
-	spec := &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "docker.io/library/nginx:1.29@sha256:" + strings.Repeat("a", 64)}}
+	spec := &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "docker.io/library/nginx:1.29@sha256:" + strings.Repeat("a", 64)}}}
 	tasks := []*clusterpb.Task{
 		{
 			Id: "bbbbbbbbbbbbbbbbbbbbbbbbb", ServiceId: "svc", ServiceName: "web", Slot: 2, NodeId: "n2", Spec: spec,

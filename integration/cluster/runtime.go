@@ -45,7 +45,7 @@ func (r *runtime) Prepare(ctx context.Context, req executor.Request, progress fu
 }
 
 // Start implements executor.Executor.
-func (r *runtime) Start(ctx context.Context, t *clusterpb.Task) (*clusterpb.ContainerStatus, error) {
+func (r *runtime) Start(ctx context.Context, t *clusterpb.Task) ([]*clusterpb.ContainerStatus, error) {
 	if err := r.alive(ctx); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/worker/executor/executortest"
 )
@@ -140,7 +141,7 @@ func (c *Cluster) Serving(service string) (tasks []*clusterpb.Task) {
 func Line(t *clusterpb.Task) string {
 	parts := []string{
 		"task", t.GetId()[:min(8, len(t.GetId()))], t.GetServiceName() + "." + string(rune('0'+t.GetSlot()%10)), "on", t.GetNodeId(),
-		t.GetSpec().GetContainer().GetImage(), lifecycle.Name(t.GetStatus().GetState()), "wanted", lifecycle.Name(t.GetDesired()),
+		pod.Main(t.GetSpec()).GetImage(), lifecycle.Name(t.GetStatus().GetState()), "wanted", lifecycle.Name(t.GetDesired()),
 		t.GetDesiredReason(), t.GetStatus().GetErr(),
 	}
 	return strings.Join(parts, " ")
@@ -159,7 +160,7 @@ func (c *Cluster) CreateService(name string, replicas uint32, edit ...func(*clus
 func Spec(name string, replicas uint32, edit ...func(*clusterpb.ServiceSpec)) *clusterpb.ServiceSpec {
 	s := &clusterpb.ServiceSpec{
 		Name: name,
-		Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "v1"}},
+		Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "v1"}}},
 		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: replicas}},
 	}
 	for _, f := range edit {

@@ -8,12 +8,13 @@ import (
 	"github.com/distribution/reference"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // pinImage adds to the spec's image the digest it stands for now, so that
 // every replica runs the same content however late it starts.
 func (s *Server) pinImage(ctx context.Context, want *clusterpb.ServiceSpec) error {
-	c := want.GetTask().GetContainer()
+	c := pod.Main(want.GetTask())
 	named, err := reference.ParseNormalizedNamed(c.GetImage())
 	if err != nil {
 		return fmt.Errorf("image %q: %w: %w", c.GetImage(), err, errdefs.ErrInvalidArgument)

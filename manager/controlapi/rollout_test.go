@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/manager/controlapi"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/pod"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -69,14 +70,14 @@ func (s *store) service() *clusterpb.Service {
 func (s *store) rollout(u *clusterpb.UpdateStatus) {
 	s.t.Helper()
 	svc := proto.CloneOf(s.service())
-	svc.Spec.Task.Container.Image = "nginx:2"
+	pod.Main(svc.Spec.Task).Image = "nginx:2"
 	s.commit(state.PutService(svc))
 	s.commit(state.SetUpdateStatus("s1", s.service().GetSpecVersion(), u))
 }
 
 func web() *clusterpb.ServiceSpec {
 	return &clusterpb.ServiceSpec{
-		Name: "web", Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "nginx:1"}},
+		Name: "web", Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "nginx:1"}}},
 		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 3}},
 	}
 }
@@ -200,7 +201,7 @@ func TestRollbackRaces(t *testing.T) {
 			}
 			s.races = append(s.races, scales)
 			_, err := (&controlapi.Server{Store: s}).RollbackService(t.Context(), r)
-			image := s.service().GetSpec().GetTask().GetContainer().GetImage()
+			image := pod.Main(s.service().GetSpec().GetTask()).GetImage()
 			if version != errdefs.IsConflict(err) || version == (image == "nginx:1") {
 				t.Errorf("got %v, image %s", err, image)
 			}
@@ -244,7 +245,7 @@ func TestRollbackTarget(t *testing.T) {
 				}
 			case err != nil:
 				t.Error(err)
-			case s.service().GetSpec().GetTask().GetContainer().GetImage() != tt.image || s.service().GetUpdate().GetState() != rollbackStarted:
+			case pod.Main(s.service().GetSpec().GetTask()).GetImage() != tt.image || s.service().GetUpdate().GetState() != rollbackStarted:
 				t.Errorf("went to %v", s.service())
 			}
 		})

@@ -112,13 +112,9 @@ func redact(svc *clusterpb.Service) *clusterpb.Service {
 
 // containers returns every container spec that a service carries.
 func containers(svc *clusterpb.Service) (all []*clusterpb.ContainerSpec) {
-	if c := svc.GetSpec().GetTask().GetContainer(); c != nil {
-		all = append(all, c)
-	}
+	all = append(all, svc.GetSpec().GetTask().GetContainers()...)
 	for _, h := range svc.GetHistory() {
-		if c := h.GetSpec().GetTask().GetContainer(); c != nil {
-			all = append(all, c)
-		}
+		all = append(all, h.GetSpec().GetTask().GetContainers()...)
 	}
 	return all
 }

@@ -49,10 +49,16 @@ func (s *Server) GetTask(_ context.Context, r *controlpb.GetTaskRequest) (*contr
 
 // redactTask returns the task without what only nodes may see.
 func redactTask(t *clusterpb.Task) *clusterpb.Task {
-	if t.GetSpec().GetContainer().GetRegistryAuth() == "" {
+	if !slices.ContainsFunc(t.GetSpec().GetContainers(), hasCredential) {
 		return t
 	}
 	hidden := proto.CloneOf(t)
-	hidden.Spec.Container.RegistryAuth = ""
+	for _, c := range hidden.GetSpec().GetContainers() {
+		c.RegistryAuth = ""
+	}
 	return hidden
+}
+
+func hasCredential(c *clusterpb.ContainerSpec) bool {
+	return c.GetRegistryAuth() != ""
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/muster/muster/manager/orchestrator/update"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/pod"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
@@ -207,8 +208,8 @@ func unmoved(svc *clusterpb.Service, version uint64) error {
 // keepAuth carries the credential over: readers never see it, so a spec that
 // was read and written back has none.
 func keepAuth(next, old *clusterpb.ServiceSpec) {
-	c := next.GetTask().GetContainer()
-	if c.GetRegistryAuth() == "" && c.GetImage() == old.GetTask().GetContainer().GetImage() {
-		c.RegistryAuth = old.GetTask().GetContainer().GetRegistryAuth()
+	c := pod.Main(next.GetTask())
+	if c.GetRegistryAuth() == "" && c.GetImage() == pod.Main(old.GetTask()).GetImage() {
+		c.RegistryAuth = pod.Main(old.GetTask()).GetRegistryAuth()
 	}
 }

@@ -108,8 +108,13 @@ func messageOf(f protoreflect.FieldDescriptor) protoreflect.MessageDescriptor {
 // spec that was read and written back has none. Another image may be another
 // registry's, which must not get it.
 func Keep(next, old *clusterpb.ServiceSpec) {
-	c := next.GetTask().GetContainer()
-	if c.GetRegistryAuth() == "" && c.GetImage() == old.GetTask().GetContainer().GetImage() {
-		c.RegistryAuth = old.GetTask().GetContainer().GetRegistryAuth()
+	auth := make(map[string]string) // by image
+	for _, c := range old.GetTask().GetContainers() {
+		auth[c.GetImage()] = c.GetRegistryAuth()
+	}
+	for _, c := range next.GetTask().GetContainers() {
+		if c.GetRegistryAuth() == "" {
+			c.RegistryAuth = auth[c.GetImage()]
+		}
 	}
 }

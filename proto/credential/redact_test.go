@@ -13,6 +13,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/credential"
+	"github.com/muster/muster/proto/pod"
 )
 
 // telling are the names of fields that hold what not everybody may see.
@@ -66,7 +67,7 @@ func TestRedact(t *testing.T) {
 	spec := func() *clusterpb.ServiceSpec {
 		return &clusterpb.ServiceSpec{
 			Name: "web",
-			Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "nginx", RegistryAuth: "s3cret"}},
+			Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "nginx", RegistryAuth: "s3cret"}}},
 		}
 	}
 	svc := &clusterpb.Service{Id: "s", Spec: spec(), History: []*clusterpb.SpecRecord{{Number: 1, Spec: spec()}, {Number: 2}}}
@@ -87,7 +88,7 @@ func TestRedact(t *testing.T) {
 			}
 		})
 	}
-	if got := credential.Redact(svc); got.GetId() != "s" || len(got.GetHistory()) != 2 || got.GetSpec().GetTask().GetContainer().GetImage() != "nginx" {
+	if got := credential.Redact(svc); got.GetId() != "s" || len(got.GetHistory()) != 2 || pod.Main(got.GetSpec().GetTask()).GetImage() != "nginx" {
 		t.Errorf("more than the credential is gone: %v", got)
 	}
 }
@@ -106,7 +107,7 @@ func TestRedactNothing(t *testing.T) {
 
 func TestKeep(t *testing.T) {
 	with := func(image, auth string) *clusterpb.ServiceSpec {
-		return &clusterpb.ServiceSpec{Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: image, RegistryAuth: auth}}}
+		return &clusterpb.ServiceSpec{Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: image, RegistryAuth: auth}}}}
 	}
 	tests := map[string]struct {
 		next, old *clusterpb.ServiceSpec
@@ -120,7 +121,7 @@ func TestKeep(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			credential.Keep(tt.next, tt.old)
-			if got := tt.next.GetTask().GetContainer().GetRegistryAuth(); got != tt.want {
+			if got := pod.Main(tt.next.GetTask()).GetRegistryAuth(); got != tt.want {
 				t.Errorf("%q, want %q", got, tt.want)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // ContainerSpec is what runs. DrainTimeout is how long open connections may go
@@ -26,14 +27,17 @@ type Healthcheck struct {
 	TCP  uint32 `json:",omitempty"`
 }
 
-func containerSpec(c *clusterpb.ContainerSpec) ContainerSpec {
+// containerSpec is the main container of a task. Docker counts to it what the
+// containers of a pod share.
+func containerSpec(t *clusterpb.TaskSpec) ContainerSpec {
+	c := pod.Main(t)
 	return ContainerSpec{
 		ContainerSpec: swarm.ContainerSpec{
 			Image:           c.GetImage(),
 			Labels:          c.GetLabels(),
 			Command:         c.GetCommand(),
 			Args:            c.GetArgs(),
-			Hostname:        c.GetHostname(),
+			Hostname:        t.GetHostname(),
 			Env:             c.GetEnv(),
 			Dir:             c.GetDir(),
 			User:            c.GetUser(),
@@ -42,11 +46,11 @@ func containerSpec(c *clusterpb.ContainerSpec) ContainerSpec {
 			ReadOnly:        c.GetReadOnly(),
 			StopSignal:      c.GetStopSignal(),
 			StopGracePeriod: duration(c.GetStopGracePeriod()),
-			Hosts:           c.GetHosts(),
-			DNSConfig:       dnsConfig(c.GetDns()),
+			Hosts:           t.GetHosts(),
+			DNSConfig:       dnsConfig(t.GetDns()),
 			CapabilityAdd:   c.GetCapAdd(),
 			CapabilityDrop:  c.GetCapDrop(),
-			Sysctls:         c.GetSysctls(),
+			Sysctls:         t.GetSysctls(),
 			Ulimits:         ulimits(c.GetUlimits()),
 			OomScoreAdj:     int64(c.GetOomScoreAdj()),
 		},

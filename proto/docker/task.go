@@ -27,7 +27,7 @@ type RestartPolicy struct {
 
 func taskSpec(t *clusterpb.TaskSpec) TaskSpec {
 	return TaskSpec{
-		ContainerSpec: containerSpec(t.GetContainer()),
+		ContainerSpec: containerSpec(t),
 		Resources:     requirements(t.GetLimits(), t.GetReservations()),
 		RestartPolicy: restartPolicy(t.GetRestart()),
 		Placement:     placement(t.GetPlacement()),

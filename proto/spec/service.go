@@ -14,6 +14,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/constraint"
+	"github.com/muster/muster/proto/pod"
 )
 
 const (
@@ -43,7 +44,7 @@ func ValidateService(s *clusterpb.ServiceSpec) error {
 		return invalid("replicas %d: at most %d, the addresses of a /16", n, maxReplicas)
 	}
 	for _, check := range []error{
-		validateContainer(s.GetTask().GetContainer()),
+		validatePod(s.GetTask()),
 		validateResources("limit", s.GetTask().GetLimits()),
 		validateResources("reservation", s.GetTask().GetReservations()),
 		validateRestart(s.GetTask().GetRestart()),
@@ -69,6 +70,19 @@ func validateName(name string) error {
 	return nil
 }
 
+// validatePod checks the containers of a task and what they share.
+func validatePod(t *clusterpb.TaskSpec) error {
+	if n := len(t.GetContainers()); n != 1 {
+		return invalid("the task has %d containers: exactly 1 is allowed", n)
+	}
+	for _, addr := range append(slices.Clone(t.GetDns().GetServers()), hostAddrs(t.GetHosts())...) {
+		if _, err := netip.ParseAddr(addr); err != nil {
+			return invalid("address %q: use an IP address", addr)
+		}
+	}
+	return validateContainer(pod.Main(t))
+}
+
 func validateContainer(c *clusterpb.ContainerSpec) error {
 	if c.GetImage() == "" {
 		return invalid("the service has no image")
@@ -91,11 +105,6 @@ func validateContainer(c *clusterpb.ContainerSpec) error {
 	}
 	if n := c.GetOomScoreAdj(); n < -1000 || n > 1000 {
 		return invalid("oom score adjustment %d: use -1000 to 1000", n)
-	}
-	for _, s := range append(slices.Clone(c.GetDns().GetServers()), hostAddrs(c.GetHosts())...) {
-		if _, err := netip.ParseAddr(s); err != nil {
-			return invalid("address %q: use an IP address", s)
-		}
 	}
 	return validateHealth(c.GetHealth())
 }

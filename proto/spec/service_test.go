@@ -9,13 +9,14 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 func valid() *clusterpb.ServiceSpec {
 	return &clusterpb.ServiceSpec{
 		Name: "web",
 		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 3}},
-		Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "nginx:latest"}},
+		Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "nginx:latest"}}},
 	}
 }
 
@@ -28,10 +29,20 @@ func TestValidateService(t *testing.T) {
 		"no name":          {func(s *clusterpb.ServiceSpec) { s.Name = "" }, `service name ""`},
 		"a name with dots": {func(s *clusterpb.ServiceSpec) { s.Name = "a.b" }, `service name "a.b"`},
 		"a name too long":  {func(s *clusterpb.ServiceSpec) { s.Name = strings.Repeat("a", 64) }, "1 to 63"},
-		"no image":         {func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "" }, "no image"},
-		"a bad image":      {func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "NGINX:::" }, `image "NGINX:::"`},
+		"no image":         {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "" }, "no image"},
+		"a bad image":      {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "NGINX:::" }, `image "NGINX:::"`},
+		"no container":     {func(s *clusterpb.ServiceSpec) { s.Task.Containers = nil }, "the task has 0 containers: exactly 1 is allowed"},
+		"two containers": {
+			func(s *clusterpb.ServiceSpec) {
+				s.Task.Containers = append(s.Task.Containers, &clusterpb.ContainerSpec{Image: "redis"})
+			}, "the task has 2 containers: exactly 1 is allowed",
+		},
+		"a name server by name": {
+			func(s *clusterpb.ServiceSpec) { s.Task.Dns = &clusterpb.DNSConfig{Servers: []string{"dns.example"}} }, `address "dns.example"`,
+		},
+		"a host without an address": {func(s *clusterpb.ServiceSpec) { s.Task.Hosts = []string{"db db"} }, `address "db"`},
 		"env without a name": {
-			func(s *clusterpb.ServiceSpec) { s.Task.Container.Env = []string{"=x"} }, `environment "=x"`,
+			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Env = []string{"=x"} }, `environment "=x"`,
 		},
 		"little memory": {
 			func(s *clusterpb.ServiceSpec) { s.Task.Limits = &clusterpb.Resources{MemoryBytes: 1 << 20} }, "at least 4 MiB",
@@ -65,11 +76,11 @@ func TestValidateService(t *testing.T) {
 			func(s *clusterpb.ServiceSpec) { s.Ports = []*clusterpb.Port{port(0, 80), port(0, 81)} }, "",
 		},
 		"two health checks": {
-			func(s *clusterpb.ServiceSpec) { s.Task.Container.Health = &clusterpb.HealthCheck{Http: "80", Tcp: 80} }, "one health check",
+			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Health = &clusterpb.HealthCheck{Http: "80", Tcp: 80} }, "one health check",
 		},
 		"a negative grace": {
 			func(s *clusterpb.ServiceSpec) {
-				s.Task.Container.StopGracePeriod = durationpb.New(-time.Second)
+				pod.Main(s.Task).StopGracePeriod = durationpb.New(-time.Second)
 			}, "stop grace period -1s",
 		},
 		"more canaries than replicas": {

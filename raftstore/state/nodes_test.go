@@ -98,7 +98,7 @@ func TestDeleteNodeOrphansItsTasks(t *testing.T) {
 		state.AssignTask("t1", "n1", []string{"10.0.0.1"}),
 		state.AssignTask("t2", "n1", nil),
 		state.AssignTask("t3", "n2", nil),
-		state.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Running, Container: &clusterpb.ContainerStatus{Id: "c1"}}),
+		state.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Running, Containers: []*clusterpb.ContainerStatus{{Id: "c1"}}}),
 		observe("t2", lifecycle.Complete),
 		state.ObserveNode(&raftpb.ObserveNode{Id: "n1", Description: &clusterpb.NodeDescription{Hostname: "h1"}}),
 	)
@@ -106,7 +106,7 @@ func TestDeleteNodeOrphansItsTasks(t *testing.T) {
 	now := timestamppb.New(s.Time)
 	t1, _ := s.Task("t1")
 	want := &clusterpb.TaskStatus{
-		State: lifecycle.Orphaned, At: now, AppliedAt: now, Err: "node h1 was removed", Container: &clusterpb.ContainerStatus{Id: "c1"},
+		State: lifecycle.Orphaned, At: now, AppliedAt: now, Err: "node h1 was removed", Containers: []*clusterpb.ContainerStatus{{Id: "c1"}},
 	}
 	if d := cmp.Diff(want, t1.GetStatus(), protocmp.Transform()); d != "" {
 		t.Errorf("status (-want +got):\n%s", d)

@@ -31,7 +31,7 @@ func service(id, name string, ports ...*clusterpb.Port) *raftpb.Change {
 func serviceAt(id, name string, version uint64, ports ...*clusterpb.Port) *raftpb.Change {
 	return state.PutService(&clusterpb.Service{Id: id, Version: version, Spec: &clusterpb.ServiceSpec{
 		Name:  name,
-		Task:  &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "nginx"}},
+		Task:  &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "nginx"}}},
 		Ports: ports,
 	}})
 }

@@ -12,6 +12,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
@@ -43,7 +44,7 @@ func setReplicas(n uint32) func(*clusterpb.Service) {
 }
 
 func setImage(image string) func(*clusterpb.Service) {
-	return func(s *clusterpb.Service) { s.Spec.Task.Container.Image = image }
+	return func(s *clusterpb.Service) { pod.Main(s.Spec.Task).Image = image }
 }
 
 func TestSpecVersionMovesWhenTasksMustBeReplaced(t *testing.T) {
@@ -160,7 +161,7 @@ func TestRollBack(t *testing.T) {
 	first := get(t, s).GetHistory()[0].GetSpec()
 	s = storetest.Apply(t, s, state.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))
 	svc := get(t, s)
-	if svc.GetSpecVersion() != 3 || svc.GetVersion() != 3 || svc.GetSpec().GetTask().GetContainer().GetImage() != "nginx" {
+	if svc.GetSpecVersion() != 3 || svc.GetVersion() != 3 || pod.Main(svc.GetSpec().GetTask()).GetImage() != "nginx" {
 		t.Errorf("got %v", svc)
 	}
 	if svc.GetUpdate().GetState() != clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED || svc.GetUpdate().GetVersion() != 3 {
@@ -264,7 +265,7 @@ func TestHistory(t *testing.T) {
 	if d := cmp.Diff([]uint64{1, 5, 6, 7, 8, 9, 10, 11, 12, 13}, numbers); d != "" {
 		t.Errorf("numbers (-want +got):\n%s", d)
 	}
-	if r := history[0]; r.GetSpecVersion() != 1 || r.GetSpec().GetTask().GetContainer().GetImage() != "nginx" || r.GetCreatedAt() == nil {
+	if r := history[0]; r.GetSpecVersion() != 1 || pod.Main(r.GetSpec().GetTask()).GetImage() != "nginx" || r.GetCreatedAt() == nil {
 		t.Errorf("first: %v", r)
 	}
 	s = edit(t, s, setImage("nginx:3"))

@@ -95,7 +95,7 @@ func TestTaskIndexes(t *testing.T) {
 
 func TestTasksShareTheSpecOfTheirService(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"))
-	spec := &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "nginx"}}
+	spec := &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "nginx"}}}
 	s = storetest.Apply(t, s,
 		state.CreateTask(&clusterpb.Task{Id: "t1", ServiceId: "s1", Spec: spec}),
 		state.CreateTask(&clusterpb.Task{Id: "t2", ServiceId: "s1", Spec: &clusterpb.TaskSpec{ForceUpdate: 1}}))

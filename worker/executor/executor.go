@@ -19,12 +19,12 @@ type Executor interface {
 	// takes one short line at a time for people ("pulling image 42 %").
 	Prepare(ctx context.Context, r Request, progress func(message string)) error
 
-	// Start runs the prepared container's process; if it runs already, Start
-	// only tells about it.
-	Start(ctx context.Context, t *clusterpb.Task) (*clusterpb.ContainerStatus, error)
+	// Start runs the processes of the prepared containers and tells about each,
+	// in the order of the spec; about those that run already it only tells.
+	Start(ctx context.Context, t *clusterpb.Task) ([]*clusterpb.ContainerStatus, error)
 
-	// Wait blocks until the task's process has ended and says how. It
-	// survives a restart of the runtime. NotFound when there is no process.
+	// Wait blocks until the process of the main container has ended and says
+	// how. It survives a restart of the runtime. NotFound when there is no process.
 	Wait(ctx context.Context, taskID string) (Exit, error)
 
 	// Signal sends the stop signal of the task (spec, image, SIGTERM).

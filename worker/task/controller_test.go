@@ -18,6 +18,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/executor/executortest"
 )
@@ -137,7 +138,7 @@ func web(desired clusterpb.TaskState) *clusterpb.Task {
 	return &clusterpb.Task{
 		Id: "t1", Desired: desired, DesiredIndex: 10, Addresses: []string{"10.0.0.2"},
 		Ports: []*clusterpb.Port{{Published: 80, Target: 80}},
-		Spec:  &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "web"}},
+		Spec:  &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
 	}
 }
 
@@ -156,7 +157,7 @@ func TestLife(t *testing.T) {
 		}
 		n.fake.End("t1", executor.Exit{Code: 3})
 		n.want("accepted preparing ready starting running failed")
-		if s := n.last(); s.GetErr() != "exit status 3" || s.GetContainer().GetExitCode() != 3 {
+		if s := n.last(); s.GetErr() != "exit status 3" || pod.MainStatus(s).GetExitCode() != 3 {
 			t.Errorf("ended as %v", s)
 		}
 		if n.ctl.Snapshot().Serving || n.ctl.Snapshot().Attached {
@@ -257,8 +258,8 @@ func TestStopIsBounded(t *testing.T) {
 		synctest.Wait()
 		n.setConnections(1)
 		stop := web(lifecycle.Shutdown)
-		stop.Spec.Container.DrainTimeout = durationpb.New(3 * time.Second)
-		stop.Spec.Container.StopGracePeriod = durationpb.New(4 * time.Second)
+		pod.Main(stop.Spec).DrainTimeout = durationpb.New(3 * time.Second)
+		pod.Main(stop.Spec).StopGracePeriod = durationpb.New(4 * time.Second)
 		start := time.Now()
 		n.order(stop)
 		at := map[string]time.Duration{}

@@ -13,6 +13,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/worker/executor"
 )
 
@@ -113,15 +114,15 @@ func (c *Controller) start(ctx context.Context, t *clusterpb.Task) (edit func(*c
 	}
 	wanted, cancel := while(ctx, c.unwanted)
 	defer cancel()
-	var container *clusterpb.ContainerStatus
+	var containers []*clusterpb.ContainerStatus
 	err = persist(wanted, runtimeTimeout, func(ctx context.Context) (err error) {
-		container, err = c.cfg.Executor.Start(ctx, t)
+		containers, err = c.cfg.Executor.Start(ctx, t)
 		return err
 	})
 	if err != nil {
 		return nil, unstarted{fmt.Errorf("start: %w", err)}
 	}
-	return func(s *clusterpb.TaskStatus) { s.Container, s.HostPorts = container, ports }, nil
+	return func(s *clusterpb.TaskStatus) { s.Containers, s.HostPorts = containers, ports }, nil
 }
 
 // hostPorts returns the ports of the node for the task, as chosen before.
@@ -157,14 +158,15 @@ func (c *Controller) finish(ctx context.Context, next clusterpb.TaskState) {
 func (c *Controller) end(next clusterpb.TaskState, ended error) {
 	reason := c.cause
 	c.report(next, func(s *clusterpb.TaskStatus) {
-		if s.GetContainer() != nil {
-			s.Container.Pid = 0
+		for _, container := range s.GetContainers() {
+			container.Pid = 0
 		}
 		if exit := (exited{}); errors.As(ended, &exit) {
-			if s.GetContainer() == nil {
-				s.Container = &clusterpb.ContainerStatus{}
+			if pod.MainStatus(s) == nil {
+				s.Containers = []*clusterpb.ContainerStatus{{}}
 			}
-			s.Container.ExitCode, s.Container.OomKilled = exit.Code, exit.OOMKilled
+			main := pod.MainStatus(s)
+			main.ExitCode, main.OomKilled = exit.Code, exit.OOMKilled
 		}
 		if reason != nil && next != lifecycle.Shutdown {
 			s.Err = reason.Error()

@@ -8,6 +8,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 )
 
 const (
@@ -61,7 +62,7 @@ func (c *Controller) drain(ctx context.Context, t *clusterpb.Task, act action) {
 	defer stop()
 
 	limit := defaultDrain
-	if d := t.GetSpec().GetContainer().GetDrainTimeout(); d != nil {
+	if d := pod.Main(t.GetSpec()).GetDrainTimeout(); d != nil {
 		limit = d.AsDuration()
 	}
 	if act == evict {
@@ -118,7 +119,7 @@ func (c *Controller) terminate(ctx context.Context, t *clusterpb.Task) error {
 		return nil
 	}
 	grace := defaultGrace
-	if d := t.GetSpec().GetContainer().GetStopGracePeriod(); d != nil {
+	if d := pod.Main(t.GetSpec()).GetStopGracePeriod(); d != nil {
 		grace = d.AsDuration()
 	}
 	if err := c.cfg.Executor.Signal(ctx, t); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/health"
 )
@@ -95,7 +96,7 @@ func lastOutput(h *clusterpb.HealthStatus) string {
 func (c *Controller) healthCheck(ctx context.Context, t *clusterpb.Task) (check *clusterpb.HealthCheck, err error) {
 	prober, ok := c.cfg.Executor.(executor.Prober)
 	if !ok {
-		return executor.MergeHealth(t.GetSpec().GetContainer().GetHealth(), nil), nil
+		return executor.MergeHealth(pod.Main(t.GetSpec()).GetHealth(), nil), nil
 	}
 	ctx, cancel := while(ctx, c.unwanted)
 	defer cancel()

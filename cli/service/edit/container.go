@@ -68,7 +68,7 @@ func (e *Edits) process() {
 	many(e, "group", "", "supplementary group of the user", flags.Name,
 		func(s *Spec, v string) { include(&container(s).Groups, v) },
 		func(s *Spec, v string) { exclude(&container(s).Groups, v) })
-	one(e, "hostname", "", "host name of the container", flags.Text, func(s *Spec, v string) { container(s).Hostname = v })
+	one(e, "hostname", "", "host name of the container", flags.Text, func(s *Spec, v string) { task(s).Hostname = v })
 	many(e, "container-label", "", "label of the containers", flags.Label,
 		func(s *Spec, kv [2]string) { put(&container(s).Labels, kv) },
 		func(s *Spec, key string) { delete(container(s).Labels, key) })
@@ -120,8 +120,8 @@ func (e *Edits) security() {
 		include(&container(s).CapDrop, v)
 	})
 	many(e, "sysctl", "", "kernel parameter of the container", flags.Pair,
-		func(s *Spec, kv [2]string) { put(&container(s).Sysctls, kv) },
-		func(s *Spec, key string) { delete(container(s).Sysctls, key) })
+		func(s *Spec, kv [2]string) { put(&task(s).Sysctls, kv) },
+		func(s *Spec, key string) { delete(task(s).Sysctls, key) })
 	many(e, "ulimit", "", "limit of the process: NAME=SOFT[:HARD]", flags.Ulimit,
 		func(s *Spec, u *clusterpb.Ulimit) {
 			removeUlimit(s, u.GetName())
@@ -147,12 +147,12 @@ func (e *Edits) resolver() {
 	list("dns-search", "DNS search domain", flags.Name, func(s *Spec) *[]string { return &dns(s).Search })
 	list("dns-option", "option of resolv.conf", flags.Name, func(s *Spec) *[]string { return &dns(s).Options })
 	many(e, "host", "", "line of /etc/hosts: NAME:IP", flags.ExtraHost,
-		func(s *Spec, line string) { include(&container(s).Hosts, line) },
+		func(s *Spec, line string) { include(&task(s).Hosts, line) },
 		func(s *Spec, key string) {
 			// NAME removes every address of it, NAME:IP just the one.
 			line, err := flags.ExtraHost.Parse(key)
-			c := container(s)
-			c.Hosts = slices.DeleteFunc(c.Hosts, func(old string) bool {
+			t := task(s)
+			t.Hosts = slices.DeleteFunc(t.Hosts, func(old string) bool {
 				return err == nil && old == line || err != nil && strings.HasSuffix(old, " "+key)
 			})
 		})

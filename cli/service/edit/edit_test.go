@@ -38,7 +38,7 @@ func flagsOf(t *testing.T, update bool, args ...string) (*edit.Edits, error) {
 func base() *clusterpb.ServiceSpec {
 	return &clusterpb.ServiceSpec{
 		Name: "web",
-		Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "nginx"}},
+		Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "nginx"}}},
 		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 1}},
 	}
 }

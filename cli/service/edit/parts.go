@@ -7,13 +7,21 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // The functions below return a part of a spec, making it where it is unset.
 
 func task(s *Spec) *clusterpb.TaskSpec { return part(&s.Task) }
 
-func container(s *Spec) *clusterpb.ContainerSpec { return part(&task(s).Container) }
+// container is the main one: what flags about a container mean.
+func container(s *Spec) *clusterpb.ContainerSpec {
+	t := task(s)
+	if pod.Main(t) == nil {
+		t.Containers = []*clusterpb.ContainerSpec{{}}
+	}
+	return pod.Main(t)
+}
 
 func limits(s *Spec) *clusterpb.Resources { return part(&task(s).Limits) }
 
@@ -25,7 +33,7 @@ func placementOf(s *Spec) *clusterpb.Placement { return part(&task(s).Placement)
 
 func healthOf(s *Spec) *clusterpb.HealthCheck { return part(&container(s).Health) }
 
-func dns(s *Spec) *clusterpb.DNSConfig { return part(&container(s).Dns) }
+func dns(s *Spec) *clusterpb.DNSConfig { return part(&task(s).Dns) }
 
 func updateOf(s *Spec) *clusterpb.UpdateConfig { return part(&s.Update) }
 
@@ -44,12 +52,12 @@ type parts struct {
 }
 
 func unsetParts(s *Spec) parts {
-	t, c := s.GetTask(), s.GetTask().GetContainer()
+	t, c := s.GetTask(), pod.Main(s.GetTask())
 	return parts{
 		update: s.GetUpdate() == nil, rollback: s.GetRollback() == nil,
 		limits: t.GetLimits() == nil, reservations: t.GetReservations() == nil,
 		restart: t.GetRestart() == nil, placement: t.GetPlacement() == nil,
-		health: c.GetHealth() == nil, dns: c.GetDns() == nil,
+		health: c.GetHealth() == nil, dns: t.GetDns() == nil,
 	}
 }
 
@@ -64,7 +72,7 @@ func (p parts) restore(s *Spec) {
 	drop(p.restart, &t.Restart)
 	drop(p.placement, &t.Placement)
 	drop(p.health, &c.Health)
-	drop(p.dns, &c.Dns)
+	drop(p.dns, &t.Dns)
 }
 
 func drop[T any, P interface {

@@ -11,6 +11,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/docker/dockertest"
+	"github.com/muster/muster/proto/pod"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -56,8 +57,8 @@ func TestDiff(t *testing.T) {
 	}
 	next := dockertest.Everything().GetSpec()
 	next.Labels = map[string]string{"a": "9"}
-	next.Task.Container.StopGracePeriod = nil
-	next.Task.Container.Args = []string{"x"}
+	pod.Main(next.Task).StopGracePeriod = nil
+	pod.Main(next.Task).Args = []string{"x"}
 	next.Ports = next.Ports[:1]
 	want := []Change{
 		{"EndpointSpec.Ports", "[80/tcp *:53->53/udp (host)]", "[80/tcp]"},

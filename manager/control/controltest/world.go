@@ -156,7 +156,7 @@ func (w *World) EditNode(id string, change func(*clusterpb.NodeSpec)) {
 func (w *World) Put(id string, change func(*clusterpb.ServiceSpec)) {
 	w.t.Helper()
 	svc := &clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
-		Name: id, Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "v1"}},
+		Name: id, Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "v1"}}},
 		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 1}},
 	}}
 	if old, ok := w.State.Service(id); ok {
@@ -182,7 +182,7 @@ func (w *World) Observe(t *clusterpb.Task, to clusterpb.TaskState) {
 	status := &clusterpb.TaskStatus{State: to, At: timestamppb.New(w.Now)}
 	switch to {
 	case lifecycle.Failed:
-		status.Container = &clusterpb.ContainerStatus{ExitCode: 1}
+		status.Containers = []*clusterpb.ContainerStatus{{ExitCode: 1}}
 	case lifecycle.Rejected:
 		status.Err = "no such image"
 	case lifecycle.New, lifecycle.Pending, lifecycle.Assigned, lifecycle.Accepted, lifecycle.Preparing, lifecycle.Ready,

@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/manager/orchestrator/slot"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -199,7 +200,7 @@ func TestReplacementKeepsItsSpecWhileTheRolloutIsHeld(t *testing.T) {
 			c := Controller(w.ID)
 			w.Turn(c)
 			first := w.Service("web").GetSpecVersion()
-			w.Put("web", func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "v2" })
+			w.Put("web", func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "v2" })
 			svc := w.Service("web")
 			w.Apply(state.SetUpdateStatus("web", svc.GetSpecVersion(), tt.status))
 			old := slices.Collect(w.State.TasksOf("web"))[0]
@@ -211,7 +212,7 @@ func TestReplacementKeepsItsSpecWhileTheRolloutIsHeld(t *testing.T) {
 					continue
 				}
 				if kept := task.GetSpecVersion() == first; kept != tt.old {
-					t.Errorf("the replacement has image %s, spec %d", task.GetSpec().GetContainer().GetImage(), task.GetSpecVersion())
+					t.Errorf("the replacement has image %s, spec %d", pod.Main(task.GetSpec()).GetImage(), task.GetSpecVersion())
 				}
 			}
 		})

@@ -32,7 +32,7 @@ func parse(t *testing.T, text string) slot.Slot {
 		}
 		task := &clusterpb.Task{
 			Id: fmt.Sprintf("t%d", i), Slot: 1, SpecVersion: 7, CreatedAt: timestamppb.New(at), Desired: lifecycle.Running,
-			Status: &clusterpb.TaskStatus{State: state, Container: &clusterpb.ContainerStatus{ExitCode: 3}},
+			Status: &clusterpb.TaskStatus{State: state, Containers: []*clusterpb.ContainerStatus{{ExitCode: 3}}},
 		}
 		if other {
 			task.SpecVersion = 6

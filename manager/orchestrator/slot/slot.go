@@ -9,6 +9,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 )
 
 // Slot is one place of a service and the tasks that had it.
@@ -109,10 +110,10 @@ func Cause(t *clusterpb.Task) string {
 	switch {
 	case status.GetErr() != "":
 		return status.GetErr()
-	case status.GetContainer().GetOomKilled():
+	case pod.MainStatus(status).GetOomKilled():
 		return "out of memory"
-	case status.GetContainer() != nil:
-		return fmt.Sprintf("exit status %d", status.GetContainer().GetExitCode())
+	case pod.MainStatus(status) != nil:
+		return fmt.Sprintf("exit status %d", pod.MainStatus(status).GetExitCode())
 	}
 	return lifecycle.Name(status.GetState())
 }

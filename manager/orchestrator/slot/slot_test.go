@@ -13,8 +13,8 @@ func TestCause(t *testing.T) {
 		want   string
 	}{
 		"the error":     {&clusterpb.TaskStatus{State: lifecycle.Rejected, Err: "no such image"}, "no such image"},
-		"out of memory": {&clusterpb.TaskStatus{State: lifecycle.Failed, Container: &clusterpb.ContainerStatus{OomKilled: true, ExitCode: 137}}, "out of memory"},
-		"exit status":   {&clusterpb.TaskStatus{State: lifecycle.Complete, Container: &clusterpb.ContainerStatus{}}, "exit status 0"},
+		"out of memory": {&clusterpb.TaskStatus{State: lifecycle.Failed, Containers: []*clusterpb.ContainerStatus{{OomKilled: true, ExitCode: 137}}}, "out of memory"},
+		"exit status":   {&clusterpb.TaskStatus{State: lifecycle.Complete, Containers: []*clusterpb.ContainerStatus{{}}}, "exit status 0"},
 		"nothing known": {&clusterpb.TaskStatus{State: lifecycle.Failed}, "failed"},
 	}
 	for name, tt := range tests {

@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/manager/control/controltest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -115,7 +116,7 @@ func TestPlan(t *testing.T) {
 			})
 			old := w.Service("web").GetSpecVersion()
 			w.Put("web", func(s *clusterpb.ServiceSpec) {
-				s.Task.Container.Image, s.Update = "v2", tt.cfg
+				pod.Main(s.Task).Image, s.Update = "v2", tt.cfg
 				if s.Update == nil {
 					s.Update = &clusterpb.UpdateConfig{Monitor: durationpb.New(time.Hour)}
 				}
@@ -160,7 +161,7 @@ func addTasks(t *testing.T, w *controltest.World, svc *clusterpb.Service, old ui
 		f, outdated := strings.CutPrefix(f, "o")
 		if outdated {
 			task.SpecVersion, task.Spec = old, proto.CloneOf(svc.GetSpec().GetTask())
-			task.Spec.Container.Image = "v1"
+			pod.Main(task.Spec).Image = "v1"
 		}
 		f, task.Canary = strings.CutPrefix(f, "c")
 		if rest, ok := strings.CutSuffix(f, "!"); ok {

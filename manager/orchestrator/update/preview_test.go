@@ -10,6 +10,7 @@ import (
 
 	"github.com/muster/muster/manager/orchestrator/update"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // TestPreview: what is foretold is what happens.
@@ -25,12 +26,12 @@ func TestPreview(t *testing.T) {
 	}{
 		"nothing":    {func(*clusterpb.ServiceSpec) {}, "1 keep, 2 keep, 3 keep"},
 		"labels":     {func(s *clusterpb.ServiceSpec) { s.Labels = map[string]string{"a": "b"} }, "1 keep, 2 keep, 3 keep"},
-		"image":      {func(s *clusterpb.ServiceSpec) { s.Task.Container.Image = "v2" }, "1 replace, 2 replace, 3 replace"},
+		"image":      {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "v2" }, "1 replace, 2 replace, 3 replace"},
 		"force":      {func(s *clusterpb.ServiceSpec) { s.Task.ForceUpdate++ }, "1 replace, 2 replace, 3 replace"},
 		"scale up":   {replicas(5), "1 keep, 2 keep, 3 keep, 4 create, 5 create"},
 		"scale down": {replicas(1), "1 keep, 2 remove, 3 remove"},
 		"both": {func(s *clusterpb.ServiceSpec) {
-			s.Task.Container.Image = "v2"
+			pod.Main(s.Task).Image = "v2"
 			replicas(4)(s)
 		}, "1 replace, 2 replace, 3 replace, 4 create"},
 		"placement": {func(s *clusterpb.ServiceSpec) {

@@ -9,6 +9,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -90,7 +91,7 @@ func TestHeldUntilThePredecessorStopped(t *testing.T) {
 	s.until(s.Now.Add(9*time.Minute), func() bool { return false })
 	prepared := false
 	for task := range s.State.TasksOf("web") {
-		if task.GetSpec().GetContainer().GetImage() == "v2" {
+		if pod.Main(task.GetSpec()).GetImage() == "v2" {
 			prepared = task.GetStatus().GetState() == lifecycle.Ready && task.GetDesired() == lifecycle.Ready
 		}
 	}
@@ -153,7 +154,7 @@ func TestFailureActions(t *testing.T) {
 		s := start(t, 4, &clusterpb.UpdateConfig{FailureAction: goOn, Order: startFirst})
 		s.image("v2")
 		s.behave = func(task *clusterpb.Task, next clusterpb.TaskState) clusterpb.TaskState {
-			if next == lifecycle.Running && task.GetSpec().GetContainer().GetImage() == "v2" && task.GetSlot() == 2 && task.GetStatus().GetState() != lifecycle.Running {
+			if next == lifecycle.Running && pod.Main(task.GetSpec()).GetImage() == "v2" && task.GetSlot() == 2 && task.GetStatus().GetState() != lifecycle.Running {
 				return lifecycle.Failed
 			}
 			return next
@@ -225,7 +226,7 @@ func TestRollback(t *testing.T) {
 		s.image("bad")
 		back := 0
 		s.behave = func(task *clusterpb.Task, next clusterpb.TaskState) clusterpb.TaskState {
-			old := task.GetSpec().GetContainer().GetImage() == "v1"
+			old := pod.Main(task.GetSpec()).GetImage() == "v1"
 			if next != lifecycle.Running || task.GetStatus().GetState() == lifecycle.Running || old && back == 1 {
 				return next
 			}
@@ -242,13 +243,13 @@ func TestRollback(t *testing.T) {
 		s := start(t, 2, &clusterpb.UpdateConfig{FailureAction: rollBack})
 		s.failing("bad")
 		s.Put("web", func(spec *clusterpb.ServiceSpec) {
-			spec.Task.Container.Image = "bad"
+			pod.Main(spec.Task).Image = "bad"
 			spec.Update = nil // pauses
 		})
 		s.until(s.Now.Add(time.Minute), func() bool { return s.status().GetState() == paused })
 		s.Put("web", func(spec *clusterpb.ServiceSpec) {
-			spec.Task.Container.Image = "bad"
-			spec.Task.Container.Env = []string{"TRY=2"}
+			pod.Main(spec.Task).Image = "bad"
+			pod.Main(spec.Task).Env = []string{"TRY=2"}
 			spec.Update = &clusterpb.UpdateConfig{FailureAction: rollBack}
 		})
 		s.run()
@@ -294,7 +295,7 @@ func TestProgressDeadline(t *testing.T) {
 	s.image("v2")
 	began := s.Now
 	s.behave = func(task *clusterpb.Task, next clusterpb.TaskState) clusterpb.TaskState {
-		if task.GetSpec().GetContainer().GetImage() == "v2" && next < lifecycle.Shutdown {
+		if pod.Main(task.GetSpec()).GetImage() == "v2" && next < lifecycle.Shutdown {
 			return lifecycle.Preparing // the image never comes
 		}
 		return next
@@ -317,7 +318,7 @@ func TestNodeLossIsNoFailure(t *testing.T) {
 	var node string
 	s.until(s.Now.Add(time.Hour), func() bool {
 		for task := range s.State.TasksOf("web") {
-			if lifecycle.Serving(task) && task.GetSpec().GetContainer().GetImage() == "v2" {
+			if lifecycle.Serving(task) && pod.Main(task.GetSpec()).GetImage() == "v2" {
 				node = task.GetNodeId()
 			}
 		}
@@ -463,7 +464,7 @@ func TestFailureWhileNobodyLed(t *testing.T) {
 	s.since = s.Now
 	s.Turn(s.controllers()...)
 	for task := range s.State.TasksOf("web") {
-		if lifecycle.Serving(task) && task.GetSpec().GetContainer().GetImage() == "v2" {
+		if lifecycle.Serving(task) && pod.Main(task.GetSpec()).GetImage() == "v2" {
 			s.Now = s.Now.Add(4 * time.Second)
 			s.Observe(task, lifecycle.Failed)
 			break

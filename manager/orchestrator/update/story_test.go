@@ -20,6 +20,7 @@ import (
 	"github.com/muster/muster/manager/scheduler"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -146,7 +147,7 @@ func (s *story) note() {
 func (s *story) serving(image string) (n int) {
 	for _, sl := range slot.Group(s.State.TasksOf("web")) {
 		for _, t := range sl.Tasks {
-			if lifecycle.Serving(t) && (image == "" || t.GetSpec().GetContainer().GetImage() == image) {
+			if lifecycle.Serving(t) && (image == "" || pod.Main(t.GetSpec()).GetImage() == image) {
 				n++
 				break
 			}
@@ -156,7 +157,7 @@ func (s *story) serving(image string) (n int) {
 }
 
 func (s *story) image(image string) {
-	s.Put("web", func(spec *clusterpb.ServiceSpec) { spec.Task.Container.Image = image })
+	s.Put("web", func(spec *clusterpb.ServiceSpec) { pod.Main(spec.Task).Image = image })
 }
 
 func (s *story) status() *clusterpb.UpdateStatus { return s.Service("web").GetUpdate() }
@@ -167,7 +168,7 @@ func (s *story) expect(want clusterpb.UpdateStatus_State, serving, message strin
 	images := make(map[string]int)
 	for t := range s.State.TasksOf("web") {
 		if lifecycle.Serving(t) {
-			images[t.GetSpec().GetContainer().GetImage()]++
+			images[pod.Main(t.GetSpec()).GetImage()]++
 		}
 	}
 	var got []string
@@ -189,7 +190,7 @@ func (s *story) expect(want clusterpb.UpdateStatus_State, serving, message strin
 // failing makes tasks of an image fail right after they were seen running.
 func (s *story) failing(image string, slots ...uint32) {
 	s.behave = func(t *clusterpb.Task, next clusterpb.TaskState) clusterpb.TaskState {
-		if next == lifecycle.Running && t.GetSpec().GetContainer().GetImage() == image && (len(slots) == 0 || slices.Contains(slots, t.GetSlot())) {
+		if next == lifecycle.Running && pod.Main(t.GetSpec()).GetImage() == image && (len(slots) == 0 || slices.Contains(slots, t.GetSlot())) {
 			if t.GetStatus().GetState() == lifecycle.Running {
 				return lifecycle.Failed
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/muster/muster/manager/orchestrator/slot"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/proto/spec"
 )
 
@@ -102,9 +103,9 @@ func (p *planner) checkDeadline(e *clusterpb.SlotUpdate, s slot.Slot) {
 	if t != nil {
 		since = latest(since, t.GetCreatedAt().AsTime(), t.GetDesiredAt().AsTime(), t.GetStartAfter().AsTime())
 		if t.GetDesired() == lifecycle.Ready && t.GetHold() {
-			old := p.svc.GetSpec().GetTask().GetContainer()
+			old := pod.Main(p.svc.GetSpec().GetTask())
 			if before := s.Find(t.GetPredecessor()); before != nil {
-				old = before.GetSpec().GetContainer()
+				old = pod.Main(before.GetSpec())
 			}
 			allowed += spec.StopGracePeriod(old) + spec.DrainTimeout(old)
 		}

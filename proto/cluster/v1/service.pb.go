@@ -746,15 +746,28 @@ func (x *ReplicatedMode) GetReplicas() uint32 {
 }
 
 // TaskSpec is the template of a task. Any change to it makes tasks out of date.
+//
+// A task is a pod: containers that are placed, started and stopped together and
+// share one network namespace, one hostname and one /etc/hosts and resolv.conf.
 type TaskSpec struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Container    *ContainerSpec         `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
-	Limits       *Resources             `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
-	Reservations *Resources             `protobuf:"bytes,3,opt,name=reservations,proto3" json:"reservations,omitempty"`
-	Restart      *RestartPolicy         `protobuf:"bytes,4,opt,name=restart,proto3" json:"restart,omitempty"`
-	Placement    *Placement             `protobuf:"bytes,5,opt,name=placement,proto3" json:"placement,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// containers of the pod. The first is the main one: its health is the task's
+	// health, its end is the task's end, and its stop signal, grace period and
+	// drain timeout are the task's. Exactly one is allowed so far.
+	Containers   []*ContainerSpec `protobuf:"bytes,1,rep,name=containers,proto3" json:"containers,omitempty"`
+	Limits       *Resources       `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	Reservations *Resources       `protobuf:"bytes,3,opt,name=reservations,proto3" json:"reservations,omitempty"`
+	Restart      *RestartPolicy   `protobuf:"bytes,4,opt,name=restart,proto3" json:"restart,omitempty"`
+	Placement    *Placement       `protobuf:"bytes,5,opt,name=placement,proto3" json:"placement,omitempty"`
 	// force_update is raised to roll tasks though nothing else changed.
-	ForceUpdate   uint64 `protobuf:"varint,6,opt,name=force_update,json=forceUpdate,proto3" json:"force_update,omitempty"`
+	ForceUpdate uint64 `protobuf:"varint,6,opt,name=force_update,json=forceUpdate,proto3" json:"force_update,omitempty"`
+	// hostname of the pod; the short id of the task when empty.
+	Hostname string `protobuf:"bytes,7,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	// hosts are "IP NAME" lines for /etc/hosts.
+	Hosts []string   `protobuf:"bytes,8,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	Dns   *DNSConfig `protobuf:"bytes,9,opt,name=dns,proto3" json:"dns,omitempty"`
+	// sysctls are set in the pod's namespaces.
+	Sysctls       map[string]string `protobuf:"bytes,10,rep,name=sysctls,proto3" json:"sysctls,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -789,9 +802,9 @@ func (*TaskSpec) Descriptor() ([]byte, []int) {
 	return file_cluster_v1_service_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *TaskSpec) GetContainer() *ContainerSpec {
+func (x *TaskSpec) GetContainers() []*ContainerSpec {
 	if x != nil {
-		return x.Container
+		return x.Containers
 	}
 	return nil
 }
@@ -831,7 +844,35 @@ func (x *TaskSpec) GetForceUpdate() uint64 {
 	return 0
 }
 
-// ContainerSpec says what to run.
+func (x *TaskSpec) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *TaskSpec) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetDns() *DNSConfig {
+	if x != nil {
+		return x.Dns
+	}
+	return nil
+}
+
+func (x *TaskSpec) GetSysctls() map[string]string {
+	if x != nil {
+		return x.Sysctls
+	}
+	return nil
+}
+
+// ContainerSpec says what to run in one container of a pod.
 type ContainerSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// image is NAME[:TAG][@DIGEST]; the control API adds the digest it resolved.
@@ -846,28 +887,23 @@ type ContainerSpec struct {
 	User     string            `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`
 	Groups   []string          `protobuf:"bytes,7,rep,name=groups,proto3" json:"groups,omitempty"`
 	Labels   map[string]string `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Hostname string            `protobuf:"bytes,9,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	Tty      bool              `protobuf:"varint,10,opt,name=tty,proto3" json:"tty,omitempty"`
-	ReadOnly bool              `protobuf:"varint,11,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	Tty      bool              `protobuf:"varint,9,opt,name=tty,proto3" json:"tty,omitempty"`
+	ReadOnly bool              `protobuf:"varint,10,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
 	// stop_signal overrides the image's, by name or number.
-	StopSignal string `protobuf:"bytes,12,opt,name=stop_signal,json=stopSignal,proto3" json:"stop_signal,omitempty"`
+	StopSignal string `protobuf:"bytes,11,opt,name=stop_signal,json=stopSignal,proto3" json:"stop_signal,omitempty"`
 	// stop_grace_period is the wait between stop signal and kill; 10 s when unset.
-	StopGracePeriod *durationpb.Duration `protobuf:"bytes,13,opt,name=stop_grace_period,json=stopGracePeriod,proto3" json:"stop_grace_period,omitempty"`
+	StopGracePeriod *durationpb.Duration `protobuf:"bytes,12,opt,name=stop_grace_period,json=stopGracePeriod,proto3" json:"stop_grace_period,omitempty"`
 	// drain_timeout bounds how long established connections may go on before the
 	// stop signal; 10 s when unset, 0 stops at once.
-	DrainTimeout *durationpb.Duration `protobuf:"bytes,14,opt,name=drain_timeout,json=drainTimeout,proto3" json:"drain_timeout,omitempty"`
-	Health       *HealthCheck         `protobuf:"bytes,15,opt,name=health,proto3" json:"health,omitempty"`
-	// hosts are "IP NAME" lines for /etc/hosts.
-	Hosts       []string          `protobuf:"bytes,16,rep,name=hosts,proto3" json:"hosts,omitempty"`
-	Dns         *DNSConfig        `protobuf:"bytes,17,opt,name=dns,proto3" json:"dns,omitempty"`
-	CapAdd      []string          `protobuf:"bytes,18,rep,name=cap_add,json=capAdd,proto3" json:"cap_add,omitempty"`
-	CapDrop     []string          `protobuf:"bytes,19,rep,name=cap_drop,json=capDrop,proto3" json:"cap_drop,omitempty"`
-	Sysctls     map[string]string `protobuf:"bytes,20,rep,name=sysctls,proto3" json:"sysctls,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Ulimits     []*Ulimit         `protobuf:"bytes,21,rep,name=ulimits,proto3" json:"ulimits,omitempty"`
-	OomScoreAdj int32             `protobuf:"varint,22,opt,name=oom_score_adj,json=oomScoreAdj,proto3" json:"oom_score_adj,omitempty"`
+	DrainTimeout *durationpb.Duration `protobuf:"bytes,13,opt,name=drain_timeout,json=drainTimeout,proto3" json:"drain_timeout,omitempty"`
+	Health       *HealthCheck         `protobuf:"bytes,14,opt,name=health,proto3" json:"health,omitempty"`
+	CapAdd       []string             `protobuf:"bytes,15,rep,name=cap_add,json=capAdd,proto3" json:"cap_add,omitempty"`
+	CapDrop      []string             `protobuf:"bytes,16,rep,name=cap_drop,json=capDrop,proto3" json:"cap_drop,omitempty"`
+	Ulimits      []*Ulimit            `protobuf:"bytes,17,rep,name=ulimits,proto3" json:"ulimits,omitempty"`
+	OomScoreAdj  int32                `protobuf:"varint,18,opt,name=oom_score_adj,json=oomScoreAdj,proto3" json:"oom_score_adj,omitempty"`
 	// registry_auth is a base64 JSON credential as in Docker's X-Registry-Auth,
 	// for pulling on the node; never shown by the API.
-	RegistryAuth  string `protobuf:"bytes,23,opt,name=registry_auth,json=registryAuth,proto3" json:"registry_auth,omitempty"`
+	RegistryAuth  string `protobuf:"bytes,19,opt,name=registry_auth,json=registryAuth,proto3" json:"registry_auth,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -958,13 +994,6 @@ func (x *ContainerSpec) GetLabels() map[string]string {
 	return nil
 }
 
-func (x *ContainerSpec) GetHostname() string {
-	if x != nil {
-		return x.Hostname
-	}
-	return ""
-}
-
 func (x *ContainerSpec) GetTty() bool {
 	if x != nil {
 		return x.Tty
@@ -1007,20 +1036,6 @@ func (x *ContainerSpec) GetHealth() *HealthCheck {
 	return nil
 }
 
-func (x *ContainerSpec) GetHosts() []string {
-	if x != nil {
-		return x.Hosts
-	}
-	return nil
-}
-
-func (x *ContainerSpec) GetDns() *DNSConfig {
-	if x != nil {
-		return x.Dns
-	}
-	return nil
-}
-
 func (x *ContainerSpec) GetCapAdd() []string {
 	if x != nil {
 		return x.CapAdd
@@ -1031,13 +1046,6 @@ func (x *ContainerSpec) GetCapAdd() []string {
 func (x *ContainerSpec) GetCapDrop() []string {
 	if x != nil {
 		return x.CapDrop
-	}
-	return nil
-}
-
-func (x *ContainerSpec) GetSysctls() map[string]string {
-	if x != nil {
-		return x.Sysctls
 	}
 	return nil
 }
@@ -2004,14 +2012,24 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x06\n" +
 	"\x04mode\",\n" +
 	"\x0eReplicatedMode\x12\x1a\n" +
-	"\breplicas\x18\x01 \x01(\rR\breplicas\"\xba\x02\n" +
-	"\bTaskSpec\x127\n" +
-	"\tcontainer\x18\x01 \x01(\v2\x19.cluster.v1.ContainerSpecR\tcontainer\x12-\n" +
+	"\breplicas\x18\x01 \x01(\rR\breplicas\"\x90\x04\n" +
+	"\bTaskSpec\x129\n" +
+	"\n" +
+	"containers\x18\x01 \x03(\v2\x19.cluster.v1.ContainerSpecR\n" +
+	"containers\x12-\n" +
 	"\x06limits\x18\x02 \x01(\v2\x15.cluster.v1.ResourcesR\x06limits\x129\n" +
 	"\freservations\x18\x03 \x01(\v2\x15.cluster.v1.ResourcesR\freservations\x123\n" +
 	"\arestart\x18\x04 \x01(\v2\x19.cluster.v1.RestartPolicyR\arestart\x123\n" +
 	"\tplacement\x18\x05 \x01(\v2\x15.cluster.v1.PlacementR\tplacement\x12!\n" +
-	"\fforce_update\x18\x06 \x01(\x04R\vforceUpdate\"\xae\a\n" +
+	"\fforce_update\x18\x06 \x01(\x04R\vforceUpdate\x12\x1a\n" +
+	"\bhostname\x18\a \x01(\tR\bhostname\x12\x14\n" +
+	"\x05hosts\x18\b \x03(\tR\x05hosts\x12'\n" +
+	"\x03dns\x18\t \x01(\v2\x15.cluster.v1.DNSConfigR\x03dns\x12;\n" +
+	"\asysctls\x18\n" +
+	" \x03(\v2!.cluster.v1.TaskSpec.SysctlsEntryR\asysctls\x1a:\n" +
+	"\fSysctlsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x05\n" +
 	"\rContainerSpec\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x18\n" +
 	"\acommand\x18\x02 \x03(\tR\acommand\x12\x12\n" +
@@ -2020,28 +2038,21 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\x03dir\x18\x05 \x01(\tR\x03dir\x12\x12\n" +
 	"\x04user\x18\x06 \x01(\tR\x04user\x12\x16\n" +
 	"\x06groups\x18\a \x03(\tR\x06groups\x12=\n" +
-	"\x06labels\x18\b \x03(\v2%.cluster.v1.ContainerSpec.LabelsEntryR\x06labels\x12\x1a\n" +
-	"\bhostname\x18\t \x01(\tR\bhostname\x12\x10\n" +
-	"\x03tty\x18\n" +
-	" \x01(\bR\x03tty\x12\x1b\n" +
-	"\tread_only\x18\v \x01(\bR\breadOnly\x12\x1f\n" +
-	"\vstop_signal\x18\f \x01(\tR\n" +
+	"\x06labels\x18\b \x03(\v2%.cluster.v1.ContainerSpec.LabelsEntryR\x06labels\x12\x10\n" +
+	"\x03tty\x18\t \x01(\bR\x03tty\x12\x1b\n" +
+	"\tread_only\x18\n" +
+	" \x01(\bR\breadOnly\x12\x1f\n" +
+	"\vstop_signal\x18\v \x01(\tR\n" +
 	"stopSignal\x12E\n" +
-	"\x11stop_grace_period\x18\r \x01(\v2\x19.google.protobuf.DurationR\x0fstopGracePeriod\x12>\n" +
-	"\rdrain_timeout\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\fdrainTimeout\x12/\n" +
-	"\x06health\x18\x0f \x01(\v2\x17.cluster.v1.HealthCheckR\x06health\x12\x14\n" +
-	"\x05hosts\x18\x10 \x03(\tR\x05hosts\x12'\n" +
-	"\x03dns\x18\x11 \x01(\v2\x15.cluster.v1.DNSConfigR\x03dns\x12\x17\n" +
-	"\acap_add\x18\x12 \x03(\tR\x06capAdd\x12\x19\n" +
-	"\bcap_drop\x18\x13 \x03(\tR\acapDrop\x12@\n" +
-	"\asysctls\x18\x14 \x03(\v2&.cluster.v1.ContainerSpec.SysctlsEntryR\asysctls\x12,\n" +
-	"\aulimits\x18\x15 \x03(\v2\x12.cluster.v1.UlimitR\aulimits\x12\"\n" +
-	"\room_score_adj\x18\x16 \x01(\x05R\voomScoreAdj\x12(\n" +
-	"\rregistry_auth\x18\x17 \x01(\tB\x03\x80\x01\x01R\fregistryAuth\x1a9\n" +
+	"\x11stop_grace_period\x18\f \x01(\v2\x19.google.protobuf.DurationR\x0fstopGracePeriod\x12>\n" +
+	"\rdrain_timeout\x18\r \x01(\v2\x19.google.protobuf.DurationR\fdrainTimeout\x12/\n" +
+	"\x06health\x18\x0e \x01(\v2\x17.cluster.v1.HealthCheckR\x06health\x12\x17\n" +
+	"\acap_add\x18\x0f \x03(\tR\x06capAdd\x12\x19\n" +
+	"\bcap_drop\x18\x10 \x03(\tR\acapDrop\x12,\n" +
+	"\aulimits\x18\x11 \x03(\v2\x12.cluster.v1.UlimitR\aulimits\x12\"\n" +
+	"\room_score_adj\x18\x12 \x01(\x05R\voomScoreAdj\x12(\n" +
+	"\rregistry_auth\x18\x13 \x01(\tB\x03\x80\x01\x01R\fregistryAuth\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a:\n" +
-	"\fSysctlsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"W\n" +
 	"\tDNSConfig\x12\x18\n" +
@@ -2198,8 +2209,8 @@ var file_cluster_v1_service_proto_goTypes = []any{
 	(*UpdateStatus)(nil),            // 22: cluster.v1.UpdateStatus
 	(*SlotUpdate)(nil),              // 23: cluster.v1.SlotUpdate
 	nil,                             // 24: cluster.v1.ServiceSpec.LabelsEntry
-	nil,                             // 25: cluster.v1.ContainerSpec.LabelsEntry
-	nil,                             // 26: cluster.v1.ContainerSpec.SysctlsEntry
+	nil,                             // 25: cluster.v1.TaskSpec.SysctlsEntry
+	nil,                             // 26: cluster.v1.ContainerSpec.LabelsEntry
 	(*timestamppb.Timestamp)(nil),   // 27: google.protobuf.Timestamp
 	(*durationpb.Duration)(nil),     // 28: google.protobuf.Duration
 }
@@ -2219,17 +2230,17 @@ var file_cluster_v1_service_proto_depIdxs = []int32{
 	21, // 12: cluster.v1.ServiceSpec.update:type_name -> cluster.v1.UpdateConfig
 	21, // 13: cluster.v1.ServiceSpec.rollback:type_name -> cluster.v1.UpdateConfig
 	20, // 14: cluster.v1.ServiceSpec.ports:type_name -> cluster.v1.Port
-	12, // 15: cluster.v1.TaskSpec.container:type_name -> cluster.v1.ContainerSpec
+	12, // 15: cluster.v1.TaskSpec.containers:type_name -> cluster.v1.ContainerSpec
 	16, // 16: cluster.v1.TaskSpec.limits:type_name -> cluster.v1.Resources
 	16, // 17: cluster.v1.TaskSpec.reservations:type_name -> cluster.v1.Resources
 	17, // 18: cluster.v1.TaskSpec.restart:type_name -> cluster.v1.RestartPolicy
 	18, // 19: cluster.v1.TaskSpec.placement:type_name -> cluster.v1.Placement
-	25, // 20: cluster.v1.ContainerSpec.labels:type_name -> cluster.v1.ContainerSpec.LabelsEntry
-	28, // 21: cluster.v1.ContainerSpec.stop_grace_period:type_name -> google.protobuf.Duration
-	28, // 22: cluster.v1.ContainerSpec.drain_timeout:type_name -> google.protobuf.Duration
-	15, // 23: cluster.v1.ContainerSpec.health:type_name -> cluster.v1.HealthCheck
-	13, // 24: cluster.v1.ContainerSpec.dns:type_name -> cluster.v1.DNSConfig
-	26, // 25: cluster.v1.ContainerSpec.sysctls:type_name -> cluster.v1.ContainerSpec.SysctlsEntry
+	13, // 20: cluster.v1.TaskSpec.dns:type_name -> cluster.v1.DNSConfig
+	25, // 21: cluster.v1.TaskSpec.sysctls:type_name -> cluster.v1.TaskSpec.SysctlsEntry
+	26, // 22: cluster.v1.ContainerSpec.labels:type_name -> cluster.v1.ContainerSpec.LabelsEntry
+	28, // 23: cluster.v1.ContainerSpec.stop_grace_period:type_name -> google.protobuf.Duration
+	28, // 24: cluster.v1.ContainerSpec.drain_timeout:type_name -> google.protobuf.Duration
+	15, // 25: cluster.v1.ContainerSpec.health:type_name -> cluster.v1.HealthCheck
 	14, // 26: cluster.v1.ContainerSpec.ulimits:type_name -> cluster.v1.Ulimit
 	28, // 27: cluster.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
 	28, // 28: cluster.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration

@@ -429,8 +429,10 @@ type TaskStatus struct {
 	// message says what is going on ("pulling image 42 %").
 	Message string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
 	// err is the reason why the task does not run.
-	Err       string           `protobuf:"bytes,5,opt,name=err,proto3" json:"err,omitempty"`
-	Container *ContainerStatus `protobuf:"bytes,6,opt,name=container,proto3" json:"container,omitempty"`
+	Err string `protobuf:"bytes,5,opt,name=err,proto3" json:"err,omitempty"`
+	// containers tells about each container of spec, in the same order; empty
+	// before they were started.
+	Containers []*ContainerStatus `protobuf:"bytes,6,rep,name=containers,proto3" json:"containers,omitempty"`
 	// host_ports are the ports bound on the node for mode=host.
 	HostPorts     []*Port       `protobuf:"bytes,7,rep,name=host_ports,json=hostPorts,proto3" json:"host_ports,omitempty"`
 	Health        *HealthStatus `protobuf:"bytes,8,opt,name=health,proto3" json:"health,omitempty"`
@@ -503,9 +505,9 @@ func (x *TaskStatus) GetErr() string {
 	return ""
 }
 
-func (x *TaskStatus) GetContainer() *ContainerStatus {
+func (x *TaskStatus) GetContainers() []*ContainerStatus {
 	if x != nil {
-		return x.Container
+		return x.Containers
 	}
 	return nil
 }
@@ -524,11 +526,12 @@ func (x *TaskStatus) GetHealth() *HealthStatus {
 	return nil
 }
 
-// ContainerStatus tells about the process.
+// ContainerStatus tells about one container of a task and its process.
 type ContainerStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Pid   uint32                 `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
+	// id of the container on its node.
+	Id  string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Pid uint32 `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
 	// exit_code is valid once the process ended.
 	ExitCode      int32 `protobuf:"varint,3,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
 	OomKilled     bool  `protobuf:"varint,4,opt,name=oom_killed,json=oomKilled,proto3" json:"oom_killed,omitempty"`
@@ -762,7 +765,7 @@ const file_cluster_v1_task_proto_rawDesc = "" +
 	"\x06canary\x18\x14 \x01(\bR\x06canary\x129\n" +
 	"\n" +
 	"running_at\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\trunningAt\x12%\n" +
-	"\x0edesired_reason\x18\x16 \x01(\tR\rdesiredReason\"\xea\x02\n" +
+	"\x0edesired_reason\x18\x16 \x01(\tR\rdesiredReason\"\xec\x02\n" +
 	"\n" +
 	"TaskStatus\x12+\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x15.cluster.v1.TaskStateR\x05state\x12*\n" +
@@ -770,8 +773,10 @@ const file_cluster_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"applied_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tappliedAt\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x12\x10\n" +
-	"\x03err\x18\x05 \x01(\tR\x03err\x129\n" +
-	"\tcontainer\x18\x06 \x01(\v2\x1b.cluster.v1.ContainerStatusR\tcontainer\x12/\n" +
+	"\x03err\x18\x05 \x01(\tR\x03err\x12;\n" +
+	"\n" +
+	"containers\x18\x06 \x03(\v2\x1b.cluster.v1.ContainerStatusR\n" +
+	"containers\x12/\n" +
 	"\n" +
 	"host_ports\x18\a \x03(\v2\x10.cluster.v1.PortR\thostPorts\x120\n" +
 	"\x06health\x18\b \x01(\v2\x18.cluster.v1.HealthStatusR\x06health\"o\n" +
@@ -854,7 +859,7 @@ var file_cluster_v1_task_proto_depIdxs = []int32{
 	0,  // 8: cluster.v1.TaskStatus.state:type_name -> cluster.v1.TaskState
 	7,  // 9: cluster.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
 	7,  // 10: cluster.v1.TaskStatus.applied_at:type_name -> google.protobuf.Timestamp
-	4,  // 11: cluster.v1.TaskStatus.container:type_name -> cluster.v1.ContainerStatus
+	4,  // 11: cluster.v1.TaskStatus.containers:type_name -> cluster.v1.ContainerStatus
 	9,  // 12: cluster.v1.TaskStatus.host_ports:type_name -> cluster.v1.Port
 	5,  // 13: cluster.v1.TaskStatus.health:type_name -> cluster.v1.HealthStatus
 	1,  // 14: cluster.v1.HealthStatus.state:type_name -> cluster.v1.HealthStatus.State

@@ -21,7 +21,7 @@ func Small() *clusterpb.Service {
 		CreatedAt: timestamppb.New(Now().Add(-time.Hour)), UpdatedAt: timestamppb.New(Now().Add(-time.Minute)),
 		Spec: &clusterpb.ServiceSpec{
 			Name: "web",
-			Task: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: "nginx:1.29"}},
+			Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "nginx:1.29"}}},
 			Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 3}},
 		},
 	}
@@ -36,15 +36,14 @@ func Everything() *clusterpb.Service {
 		Name: "web", Labels: map[string]string{"b": "2", "a": "1"},
 		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 3}},
 		Task: &clusterpb.TaskSpec{
-			Container: &clusterpb.ContainerSpec{
+			Containers: []*clusterpb.ContainerSpec{{
 				Image: "nginx:1.29", Command: []string{"sh"}, Args: []string{"-c", "a && b"}, Env: []string{"A=1", "B=2"}, Dir: "/srv",
-				User: "1000", Groups: []string{"video"}, Labels: map[string]string{"c": "3"}, Hostname: "h", Tty: true, ReadOnly: true,
+				User: "1000", Groups: []string{"video"}, Labels: map[string]string{"c": "3"}, Tty: true, ReadOnly: true,
 				StopSignal: "SIGQUIT", StopGracePeriod: second, DrainTimeout: durationpb.New(0),
 				Health: &clusterpb.HealthCheck{Http: "80/up", Interval: second, Timeout: second, StartPeriod: second, StartInterval: second, Retries: 3},
-				Hosts:  []string{"192.0.2.1 db"}, Dns: &clusterpb.DNSConfig{Servers: []string{"192.0.2.2"}, Search: []string{"example.com"}, Options: []string{"ndots:2"}},
-				CapAdd: []string{"CAP_NET_ADMIN"}, CapDrop: []string{"ALL"}, Sysctls: map[string]string{"net.core.somaxconn": "1"},
+				CapAdd: []string{"CAP_NET_ADMIN"}, CapDrop: []string{"ALL"},
 				Ulimits: []*clusterpb.Ulimit{{Name: "nofile", Soft: 1, Hard: 2}}, OomScoreAdj: 5, RegistryAuth: "never shown",
-			},
+			}},
 			Limits:       &clusterpb.Resources{NanoCpus: 15e8, MemoryBytes: 64 << 20, Pids: 100},
 			Reservations: &clusterpb.Resources{NanoCpus: 5e8, MemoryBytes: 32 << 20},
 			Restart:      &clusterpb.RestartPolicy{Condition: clusterpb.RestartPolicy_CONDITION_ON_FAILURE, Delay: second, MaxDelay: second, MaxAttempts: 3, Window: second},
@@ -53,6 +52,10 @@ func Everything() *clusterpb.Service {
 				Platforms: []*clusterpb.Platform{{Os: "linux", Architecture: "amd64"}},
 			},
 			ForceUpdate: 1,
+			Hostname:    "h",
+			Hosts:       []string{"192.0.2.1 db"},
+			Dns:         &clusterpb.DNSConfig{Servers: []string{"192.0.2.2"}, Search: []string{"example.com"}, Options: []string{"ndots:2"}},
+			Sysctls:     map[string]string{"net.core.somaxconn": "1"},
 		},
 		Update: &clusterpb.UpdateConfig{
 			Parallelism: &parallelism, Delay: second, Monitor: second, MaxFailureRatio: 0.5, Canary: 1, ProgressDeadline: second,

@@ -23,6 +23,7 @@ import (
 	"github.com/muster/muster/worker/images"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // runtimeName is containerd's shim for runc.
@@ -160,4 +161,4 @@ func native(err error) error {
 }
 
 // image names the task's image as its spec does.
-func image(t *clusterpb.Task) string { return t.GetSpec().GetContainer().GetImage() }
+func image(t *clusterpb.Task) string { return pod.Main(t.GetSpec()).GetImage() }

@@ -29,7 +29,7 @@ func (x *Executor) writeFiles(t *clusterpb.Task) ([]specs.Mount, error) {
 	files := []struct{ name, content string }{
 		{"hostname", hostname(t) + "\n"},
 		{"hosts", hosts(t)},
-		{"resolv.conf", resolvConf(t.GetSpec().GetContainer().GetDns(), readFile(hostResolv), readFile(resolvedResolv))},
+		{"resolv.conf", resolvConf(t.GetSpec().GetDns(), readFile(hostResolv), readFile(resolvedResolv))},
 	}
 	mounts := make([]specs.Mount, 0, len(files))
 	for _, f := range files {
@@ -51,7 +51,7 @@ func hosts(t *clusterpb.Task) string {
 	b.WriteString("127.0.0.1\tlocalhost\n" +
 		"::1\tlocalhost ip6-localhost ip6-loopback\n" +
 		"fe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n")
-	for _, line := range t.GetSpec().GetContainer().GetHosts() {
+	for _, line := range t.GetSpec().GetHosts() {
 		b.WriteString(line + "\n")
 	}
 	for _, addr := range t.GetAddresses() {

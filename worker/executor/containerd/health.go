@@ -9,6 +9,7 @@ import (
 	"github.com/muster/muster/worker/executor"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // HealthCheck implements executor.Prober.
@@ -17,7 +18,7 @@ func (x *Executor) HealthCheck(ctx context.Context, t *clusterpb.Task) (*cluster
 	if err != nil {
 		return nil, err
 	}
-	return executor.MergeHealth(t.GetSpec().GetContainer().GetHealth(), imageHealth(img.Config.Healthcheck)), nil
+	return executor.MergeHealth(pod.Main(t.GetSpec()).GetHealth(), imageHealth(img.Config.Healthcheck)), nil
 }
 
 // imageHealth is the check that an image brings.

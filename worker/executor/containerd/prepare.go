@@ -19,6 +19,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // rootLabel keeps a snapshot from being collected before its container
@@ -65,7 +66,7 @@ func (x *Executor) Prepare(ctx context.Context, r executor.Request, progress fun
 
 func (x *Executor) ensureImage(ctx context.Context, r executor.Request, progress func(string)) (*images.Image, error) {
 	name := image(r.Task)
-	auth := r.Task.GetSpec().GetContainer().GetRegistryAuth()
+	auth := pod.Main(r.Task.GetSpec()).GetRegistryAuth()
 	return x.cfg.Images.Ensure(ctx, name, source(r.Sources, name), auth, func(p images.Progress) { progress(describe(p)) })
 }
 
@@ -146,7 +147,7 @@ func (x *Executor) snapshot(ctx context.Context, key, parent string) error {
 }
 
 func (x *Executor) spec(ctx context.Context, t *clusterpb.Task, img *images.Image, netns string) (*specs.Spec, error) {
-	c := t.GetSpec().GetContainer()
+	c := pod.Main(t.GetSpec())
 	name := c.GetUser()
 	if name == "" {
 		name = img.Config.User
@@ -176,9 +177,9 @@ func (x *Executor) labels(t *clusterpb.Task, img *images.Image) map[string]strin
 	if all == nil {
 		all = make(map[string]string)
 	}
-	maps.Copy(all, t.GetSpec().GetContainer().GetLabels())
+	maps.Copy(all, pod.Main(t.GetSpec()).GetLabels())
 	maps.DeleteFunc(all, func(k, v string) bool { return len(k)+len(v) > maxLabel })
-	stop := t.GetSpec().GetContainer().GetStopSignal()
+	stop := pod.Main(t.GetSpec()).GetStopSignal()
 	if stop == "" {
 		stop = img.Config.StopSignal
 	}

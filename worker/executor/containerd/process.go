@@ -80,7 +80,7 @@ func workdir(spec *clusterpb.ContainerSpec, image string) (string, error) {
 
 // hostname is the spec's, or the short id of the task.
 func hostname(t *clusterpb.Task) string {
-	if h := t.GetSpec().GetContainer().GetHostname(); h != "" {
+	if h := t.GetSpec().GetHostname(); h != "" {
 		return h
 	}
 	return id.Short(t.GetId())

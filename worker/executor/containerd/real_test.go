@@ -256,9 +256,9 @@ func busyboxLayer(t testing.TB) []byte {
 
 // task is a task of image that runs a shell script.
 func task(image, script string, change ...func(*clusterpb.TaskSpec)) *clusterpb.Task {
-	spec := &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{
+	spec := &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{
 		Image: image, Command: []string{"/bin/sh", "-c"}, Args: []string{script},
-	}}
+	}}}
 	for _, f := range change {
 		f(spec)
 	}

@@ -19,12 +19,13 @@ import (
 	"github.com/muster/muster/worker/executor"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 const box = "busybox:1"
 
 func container(f func(*clusterpb.ContainerSpec)) func(*clusterpb.TaskSpec) {
-	return func(s *clusterpb.TaskSpec) { f(s.GetContainer()) }
+	return func(s *clusterpb.TaskSpec) { f(pod.Main(s)) }
 }
 
 // TestInside looks at what the process of a task sees.
@@ -38,7 +39,7 @@ func TestInside(t *testing.T) {
 	}{
 		"environment": {
 			script: "echo $FROM $TO $PATH; hostname; echo $HOSTNAME",
-			change: container(func(c *clusterpb.ContainerSpec) { c.Env, c.Hostname = []string{"TO=spec"}, "box" }),
+			change: func(s *clusterpb.TaskSpec) { pod.Main(s).Env, s.Hostname = []string{"TO=spec"}, "box" },
 			want:   "image spec /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nbox\nbox\n",
 		},
 		"root is in its groups": {script: "id", want: "uid=0(root) gid=0(root) groups=0(root),10(wheel)\n"},
@@ -93,15 +94,15 @@ func TestInside(t *testing.T) {
 		},
 		"kernel parameters": {
 			script: "cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/core/somaxconn",
-			change: container(func(c *clusterpb.ContainerSpec) { c.Sysctls = map[string]string{"net.core.somaxconn": "77"} }),
+			change: func(s *clusterpb.TaskSpec) { s.Sysctls = map[string]string{"net.core.somaxconn": "77"} },
 			want:   "0\n77\n",
 		},
 		"names": {
 			script: "cat /etc/hostname; grep -v ip6 /etc/hosts; cat /etc/resolv.conf",
-			change: container(func(c *clusterpb.ContainerSpec) {
-				c.Hostname, c.Hosts = "box", []string{"10.1.2.3 db"}
-				c.Dns = &clusterpb.DNSConfig{Servers: []string{"10.0.0.53"}, Search: []string{"example.org"}, Options: []string{"ndots:2"}}
-			}),
+			change: func(s *clusterpb.TaskSpec) {
+				s.Hostname, s.Hosts = "box", []string{"10.1.2.3 db"}
+				s.Dns = &clusterpb.DNSConfig{Servers: []string{"10.0.0.53"}, Search: []string{"example.org"}, Options: []string{"ndots:2"}}
+			},
 			want: "box\n127.0.0.1\tlocalhost\n10.1.2.3 db\n10.9.8.7\tbox\nnameserver 10.0.0.53\nsearch example.org\noptions ndots:2\n",
 		},
 		"oom score": {
@@ -137,7 +138,7 @@ func TestVolumes(t *testing.T) {
 grep -c -e ' /etc ' -e ' /var/lib/db ' -e ' /var/lib/db/log ' /proc/self/mounts
 hostname > /var/lib/db/log/name && cat /var/lib/db/log/name`
 	want := "1777 0\n644 0\n755 0\n755 0\n3\nbox\n"
-	change := container(func(c *clusterpb.ContainerSpec) { c.Hostname, c.ReadOnly = "box", true })
+	change := func(s *clusterpb.TaskSpec) { s.Hostname, pod.Main(s).ReadOnly = "box", true }
 	first, second := task(box, script, change), task(box, "ls /var/lib/db/log", change)
 	if got := n.output(t, first); got != want {
 		t.Errorf("printed %q, want %q", got, want)
@@ -395,7 +396,7 @@ func TestContainerdKilled(t *testing.T) {
 		t.Errorf("found %+v, want both and one running", found)
 	}
 	status, err := n.Start(t.Context(), long)
-	if err != nil || status.GetPid() == 0 {
+	if err != nil || len(status) != 1 || status[0].GetPid() == 0 {
 		t.Errorf("Start of a running task = %v, %v", status, err)
 	}
 	if err := n.Signal(t.Context(), long); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/worker/images"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // cpuPeriod is the time in microseconds over which the use of cores is
@@ -35,7 +36,7 @@ type recipe struct {
 
 // spec makes the OCI spec. It only decides: nothing is read or made.
 func (r recipe) spec() (*specs.Spec, error) {
-	c := r.task.GetSpec().GetContainer()
+	c := pod.Main(r.task.GetSpec())
 	// containerd's defaults ask the context for a namespace, for the cgroup
 	// that is replaced below.
 	ctx := namespaces.WithNamespace(context.Background(), Namespace)
@@ -54,7 +55,7 @@ func (r recipe) spec() (*specs.Spec, error) {
 		return nil, fmt.Errorf("make OCI spec: %w", err)
 	}
 	s.Root.Readonly = c.GetReadOnly()
-	s.Linux.Sysctl = sysctls(c.GetSysctls())
+	s.Linux.Sysctl = sysctls(r.task.GetSpec().GetSysctls())
 	s.Linux.RootfsPropagation = "rprivate"
 	r.limit(s)
 	if err := r.process(s); err != nil {
@@ -71,7 +72,7 @@ func (r recipe) spec() (*specs.Spec, error) {
 
 // process fills in what is run and as whom.
 func (r recipe) process(s *specs.Spec) (err error) {
-	c, p := r.task.GetSpec().GetContainer(), s.Process
+	c, p := pod.Main(r.task.GetSpec()), s.Process
 	if p.Args, err = arguments(c, &r.image.Config); err != nil {
 		return err
 	}

@@ -129,8 +129,8 @@ func TestResolvConf(t *testing.T) {
 
 func TestSpecLimits(t *testing.T) {
 	one := &clusterpb.Task{Id: "t", Spec: &clusterpb.TaskSpec{
-		Container: &clusterpb.ContainerSpec{Command: []string{"x"}},
-		Limits:    &clusterpb.Resources{NanoCpus: 1_500_000_000, MemoryBytes: 1 << 30, Pids: 9},
+		Containers: []*clusterpb.ContainerSpec{{Command: []string{"x"}}},
+		Limits:     &clusterpb.Resources{NanoCpus: 1_500_000_000, MemoryBytes: 1 << 30, Pids: 9},
 	}}
 	s, err := recipe{task: one, image: &images.Image{}, host: host{swap: true, seccomp: true}, netns: "/run/netns/x", cgroup: "/m/t"}.spec()
 	if err != nil {

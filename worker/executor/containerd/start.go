@@ -20,6 +20,7 @@ import (
 	"github.com/muster/muster/worker/tasklog"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // loggerTimeout is how long a start waits for a logger that is being restarted.
@@ -27,7 +28,7 @@ const loggerTimeout = time.Second
 
 // Start implements executor.Executor. A process that has ended is not started
 // again: Wait tells how it ended.
-func (x *Executor) Start(ctx context.Context, t *clusterpb.Task) (*clusterpb.ContainerStatus, error) {
+func (x *Executor) Start(ctx context.Context, t *clusterpb.Task) ([]*clusterpb.ContainerStatus, error) {
 	release, err := x.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -38,7 +39,11 @@ func (x *Executor) Start(ctx context.Context, t *clusterpb.Task) (*clusterpb.Con
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("create process: %w", reason(err))
 	}
-	return x.run(ctx, t.GetId())
+	main, err := x.run(ctx, t.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return []*clusterpb.ContainerStatus{main}, nil
 }
 
 // createTask makes shim and container, with the process held before its first
@@ -54,7 +59,7 @@ func (x *Executor) createTask(ctx context.Context, t *clusterpb.Task) error {
 	if err != nil {
 		return fmt.Errorf("find root file system: %w", err)
 	}
-	tty := t.GetSpec().GetContainer().GetTty()
+	tty := pod.Main(t.GetSpec()).GetTty()
 	pipes := tasklog.PipesOf(x.cfg.RunDir, t.GetId(), tty)
 	hold, err := pipes.Create()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // killedCode is the exit status of a process ended by SIGKILL.
@@ -150,7 +151,7 @@ func (f *Fake) Prepare(ctx context.Context, r executor.Request, progress func(st
 	if _, err := f.process(t.GetId()); err == nil {
 		return nil
 	}
-	image := t.GetSpec().GetContainer().GetImage()
+	image := pod.Main(t.GetSpec()).GetImage()
 	f.mu.Lock()
 	b := f.behaviours[image]
 	f.mu.Unlock()
@@ -172,7 +173,7 @@ func (f *Fake) Prepare(ctx context.Context, r executor.Request, progress func(st
 
 // Start implements executor.Executor. A process that has ended is not started
 // again: Wait tells how it ended.
-func (f *Fake) Start(ctx context.Context, t *clusterpb.Task) (*clusterpb.ContainerStatus, error) {
+func (f *Fake) Start(ctx context.Context, t *clusterpb.Task) ([]*clusterpb.ContainerStatus, error) {
 	f.record("Start", t.GetId())
 	p, err := f.process(t.GetId())
 	if err != nil {
@@ -192,9 +193,9 @@ func (f *Fake) Start(ctx context.Context, t *clusterpb.Task) (*clusterpb.Contain
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return &clusterpb.ContainerStatus{
+	return []*clusterpb.ContainerStatus{{
 		Id: t.GetId(), Pid: p.pid, ExitCode: p.exit.Code, OomKilled: p.exit.OOMKilled,
-	}, nil
+	}}, nil
 }
 
 // run starts the process.

@@ -15,7 +15,7 @@ import (
 )
 
 func task(image string) *clusterpb.Task {
-	return &clusterpb.Task{Id: "t1", Spec: &clusterpb.TaskSpec{Container: &clusterpb.ContainerSpec{Image: image}}}
+	return &clusterpb.Task{Id: "t1", Spec: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: image}}}}
 }
 
 func quiet(string) {}

@@ -10,6 +10,7 @@ import (
 	"github.com/muster/muster/worker/executor"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // HealthCheck implements executor.Prober by the same rules as the real
@@ -18,7 +19,7 @@ func (f *Fake) HealthCheck(_ context.Context, t *clusterpb.Task) (*clusterpb.Hea
 	f.record("HealthCheck", t.GetId())
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	spec := t.GetSpec().GetContainer()
+	spec := pod.Main(t.GetSpec())
 	image := f.behaviours[spec.GetImage()].Health
 	if p, ok := f.tasks[t.GetId()]; ok {
 		image = p.behaviour.Health

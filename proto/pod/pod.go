@@ -1,0 +1,22 @@
+// Package pod knows which of a task's containers is the main one.
+//
+// The main container is the first of the spec, and the first of the status.
+// The task is as healthy as it is, ends when it ends, and is stopped with its
+// signal, grace period and drain timeout.
+package pod
+
+import clusterpb "github.com/muster/muster/proto/cluster/v1"
+
+// Main returns the main container, or nil when the spec has none.
+func Main(t *clusterpb.TaskSpec) *clusterpb.ContainerSpec { return first(t.GetContainers()) }
+
+// MainStatus returns what is known about the main container, or nil before it
+// was started.
+func MainStatus(s *clusterpb.TaskStatus) *clusterpb.ContainerStatus { return first(s.GetContainers()) }
+
+func first[T any](list []*T) *T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list[0]
+}

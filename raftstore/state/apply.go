@@ -36,7 +36,7 @@ func (s *State) Apply(index uint64, cmd *raftpb.Command) (*State, Outcome) {
 	if err != nil {
 		tx = s.begin(index, now) // forget what the first changes did
 	}
-	out := Outcome{ObjectID: firstObject(tx.touched), Err: err, Touched: tx.touched}
+	out := Outcome{ObjectID: tx.answer, Err: err, Touched: tx.touched}
 	if cmd.GetRequestId() != "" {
 		tx.remember(cmd.GetRequestId(), out)
 	}
@@ -89,13 +89,4 @@ func (tx *tx) apply(c *raftpb.Change) error {
 		// A newer leader wrote this. Stop rather than drift; see DESIGN.md.
 		panic(fmt.Sprintf("raft entry %d: unknown change %T", tx.index, k))
 	}
-}
-
-func firstObject(refs []Ref) string {
-	for _, r := range refs {
-		if r.Kind == KindService || r.Kind == KindNode {
-			return r.ID
-		}
-	}
-	return ""
 }

@@ -6,18 +6,34 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 )
 
-// Cluster returns the cluster object, or nil before the cluster was made.
-func (s *State) Cluster() *clusterpb.Cluster { return s.cluster }
+// KindCluster is of the cluster itself, of which there is one.
+const KindCluster Kind = "cluster"
 
-// Secrets returns what only managers may know, or nil before it was made.
-func (s *State) Secrets() *clusterpb.ClusterSecrets { return s.secrets }
+func clusterKind() *kind[*clusterpb.Cluster] {
+	return &kind[*clusterpb.Cluster]{
+		name: KindCluster,
+		item: func(c *clusterpb.Cluster) *raftpb.SnapshotItem {
+			return &raftpb.SnapshotItem{Kind: &raftpb.SnapshotItem_Cluster{Cluster: c}}
+		},
+		object: (*raftpb.SnapshotItem).GetCluster,
+	}
+}
+
+// Cluster returns the cluster object, or nil before the cluster was made.
+func (s *State) Cluster() *clusterpb.Cluster { return s.cluster.one() }
+
+// PutCluster creates the cluster when c.Version is 0, or replaces that version.
+func PutCluster(c *clusterpb.Cluster) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_PutCluster{PutCluster: &raftpb.PutCluster{Cluster: c}}}
+}
 
 // putCluster creates the cluster at version 0, or replaces the version named.
 // What is fixed at creation and what the state machine keeps itself stays.
 func (tx *tx) putCluster(next *clusterpb.Cluster) error {
-	old := tx.cluster
+	old := tx.cluster.one()
 	if err := checkVersion("the cluster", old != nil, old.GetVersion(), next.GetVersion()); err != nil {
 		return err
 	}
@@ -32,33 +48,14 @@ func (tx *tx) putCluster(next *clusterpb.Cluster) error {
 	}
 	next.Version = tx.index
 	next.UpdatedAt = timestamppb.New(tx.now)
-	tx.setCluster(next)
-	return nil
-}
-
-func (tx *tx) setCluster(c *clusterpb.Cluster) {
-	tx.cluster = c
-	tx.touch(Ref{Kind: KindCluster})
-}
-
-// putClusterSecrets creates the secrets at version 0, or replaces the version
-// named.
-func (tx *tx) putClusterSecrets(next *clusterpb.ClusterSecrets) error {
-	old := tx.secrets
-	if err := checkVersion("the secrets of the cluster", old != nil, old.GetVersion(), next.GetVersion()); err != nil {
-		return err
-	}
-	next = shallow(next)
-	next.Version = tx.index
-	tx.secrets = next
-	tx.touch(Ref{Kind: KindSecrets})
+	set(tx, &tx.cluster, next)
 	return nil
 }
 
 // removed reports whether the node was removed and its certificate may still
 // be valid.
 func (tx *tx) removed(nodeID string) bool {
-	return slices.ContainsFunc(tx.cluster.GetRemovedNodes(), func(r *clusterpb.RemovedNode) bool {
+	return slices.ContainsFunc(tx.cluster.one().GetRemovedNodes(), func(r *clusterpb.RemovedNode) bool {
 		return r.GetId() == nodeID && r.GetExpiresAt().AsTime().After(tx.now)
 	})
 }
@@ -66,16 +63,17 @@ func (tx *tx) removed(nodeID string) bool {
 // bar keeps a removed node out until its certificate has expired, and forgets
 // those whose has: the list would grow for ever otherwise.
 func (tx *tx) bar(nodeID string, expiresAt *timestamppb.Timestamp) {
-	if tx.cluster == nil {
+	old := tx.cluster.one()
+	if old == nil {
 		return
 	}
-	c := shallow(tx.cluster)
+	c := shallow(old)
 	c.RemovedNodes = nil
-	for _, r := range tx.cluster.GetRemovedNodes() {
+	for _, r := range old.GetRemovedNodes() {
 		if r.GetId() != nodeID && r.GetExpiresAt().AsTime().After(tx.now) {
 			c.RemovedNodes = append(c.RemovedNodes, r)
 		}
 	}
 	c.RemovedNodes = append(c.RemovedNodes, &clusterpb.RemovedNode{Id: nodeID, ExpiresAt: expiresAt})
-	tx.setCluster(c)
+	set(tx, &tx.cluster, c)
 }

@@ -8,36 +8,36 @@ import (
 )
 
 // refusal is the state machine's answer to a change that its rules do not
-// allow. It is the same on every replica and is kept, as kind and text, with
+// allow. It is the same on every replica and is kept, as cause and text, with
 // the request it answered.
 type refusal struct {
-	kind kind
-	text string
+	cause cause
+	text  string
 }
 
 func (r *refusal) Error() string { return r.text }
 
-func (r *refusal) Unwrap() error { return r.kind.sentinel() }
+func (r *refusal) Unwrap() error { return r.cause.sentinel() }
 
-func refuse(k kind, format string, args ...any) error {
-	return &refusal{kind: k, text: fmt.Sprintf(format, args...)}
+func refuse(c cause, format string, args ...any) error {
+	return &refusal{cause: c, text: fmt.Sprintf(format, args...)}
 }
 
-// kind is the sort of a refusal. Its text is part of the snapshot format.
-type kind string
+// cause is the sort of a refusal. Its text is part of the snapshot format.
+type cause string
 
 const (
-	notFound      kind = "not found"
-	alreadyExists kind = "already exists"
-	conflict      kind = "conflict"
-	invalid       kind = "invalid argument"
-	precondition  kind = "failed precondition"
-	exhausted     kind = "resource exhausted"
+	notFound      cause = "not found"
+	alreadyExists cause = "already exists"
+	conflict      cause = "conflict"
+	invalid       cause = "invalid argument"
+	precondition  cause = "failed precondition"
+	exhausted     cause = "resource exhausted"
 )
 
 // sentinel returns the errdefs kind that callers ask for.
-func (k kind) sentinel() error {
-	switch k {
+func (c cause) sentinel() error {
+	switch c {
 	case notFound:
 		return errdefs.ErrNotFound
 	case alreadyExists:
@@ -56,9 +56,9 @@ func (k kind) sentinel() error {
 }
 
 // split takes an error of a rule apart, to be remembered.
-func split(err error) (k kind, text string) {
+func split(err error) (c cause, text string) {
 	if r, ok := errors.AsType[*refusal](err); ok {
-		return r.kind, r.text
+		return r.cause, r.text
 	}
 	return "", ""
 }

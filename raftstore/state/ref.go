@@ -1,16 +1,7 @@
 package state
 
-// Kind names a table.
+// Kind names a kind of object. The constants stand in the files of the kinds.
 type Kind string
-
-// The kinds of object a State holds.
-const (
-	KindCluster Kind = "cluster"
-	KindSecrets Kind = "secrets"
-	KindNode    Kind = "node"
-	KindService Kind = "service"
-	KindTask    Kind = "task"
-)
 
 // Ref names one object that changed. It carries no value: look it up in the
 // State you hold, where it may have changed again or be gone.

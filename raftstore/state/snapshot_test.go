@@ -168,6 +168,39 @@ func TestGoldenFiles(t *testing.T) {
 	}
 }
 
+// TestStoryIsWhole: what the golden files lack may change its meaning unseen.
+func TestStoryIsWhole(t *testing.T) {
+	said := make(map[string]bool)
+	note := func(m proto.Message) {
+		r := m.ProtoReflect()
+		said[string(r.WhichOneof(r.Descriptor().Oneofs().ByName("kind")).FullName())] = true
+	}
+	for _, cmd := range story() {
+		for _, c := range cmd.GetChanges() {
+			note(c)
+		}
+	}
+	r := bytes.NewReader(storetest.Snapshot(t, replay(t, storyLog(t))))
+	if err := protodelim.UnmarshalFrom(r, new(raftpb.SnapshotHeader)); err != nil {
+		t.Fatal(err)
+	}
+	for r.Len() > 0 {
+		item := new(raftpb.SnapshotItem)
+		if err := protodelim.UnmarshalFrom(r, item); err != nil {
+			t.Fatal(err)
+		}
+		note(item)
+	}
+	for _, m := range []proto.Message{new(raftpb.Change), new(raftpb.SnapshotItem)} {
+		kinds := m.ProtoReflect().Descriptor().Oneofs().ByName("kind").Fields()
+		for i := range kinds.Len() {
+			if name := string(kinds.Get(i).FullName()); !said[name] {
+				t.Errorf("no %s in story()", name)
+			}
+		}
+	}
+}
+
 func TestDamagedSnapshotIsRefused(t *testing.T) {
 	whole := storetest.Snapshot(t, replay(t, storyLog(t)))
 	for n := range whole {

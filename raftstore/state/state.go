@@ -1,9 +1,10 @@
 package state
 
 import (
+	"errors"
+	"iter"
 	"time"
 
-	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 )
 
@@ -16,58 +17,69 @@ type State struct {
 	// It may step back when another member takes the lead.
 	Time time.Time
 
-	cluster  *clusterpb.Cluster        // nil before the first PutCluster
-	secrets  *clusterpb.ClusterSecrets // likewise
-	nodes    table[*clusterpb.Node]
-	services table[*clusterpb.Service]
-	tasks    table[*clusterpb.Task]
-	requests table[*raftpb.AppliedRequest]
+	objects
 }
 
 // NewState returns the state before the first command.
-func NewState() *State {
-	return &State{nodes: nodeTable(), services: serviceTable(), tasks: taskTable(), requests: requestTable()}
+func NewState() *State { return &State{objects: newObjects()} }
+
+// Refs names every object.
+func (s *State) Refs() []Ref {
+	var refs []Ref
+	for _, t := range s.tables() {
+		for r := range t.refs() {
+			refs = append(refs, r)
+		}
+	}
+	return refs
 }
 
-// tx builds the State that follows base.
+// items yields every object as snapshots hold it.
+func (s *State) items() iter.Seq[*raftpb.SnapshotItem] {
+	return func(yield func(*raftpb.SnapshotItem) bool) {
+		for _, t := range s.tables() {
+			for item := range t.items() {
+				if !yield(item) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// tx builds the State that follows another by one command.
 type tx struct {
 	index uint64
 	now   time.Time // when the command was proposed, not when it is applied
 
-	cluster  *clusterpb.Cluster
-	secrets  *clusterpb.ClusterSecrets
-	nodes    tableTx[*clusterpb.Node]
-	services tableTx[*clusterpb.Service]
-	tasks    tableTx[*clusterpb.Task]
-	requests tableTx[*raftpb.AppliedRequest]
+	objects
 
 	touched []Ref
+	answer  string // the id that the command is answered with
 }
 
 func (s *State) begin(index uint64, now time.Time) *tx {
-	return &tx{
-		index:    index,
-		now:      now,
-		cluster:  s.cluster,
-		secrets:  s.secrets,
-		nodes:    s.nodes.begin(),
-		services: s.services.begin(),
-		tasks:    s.tasks.begin(),
-		requests: s.requests.begin(),
+	tx := &tx{index: index, now: now, objects: s.objects}
+	for _, t := range tx.tables() {
+		t.begin()
 	}
+	return tx
 }
 
 func (tx *tx) commit() *State {
-	return &State{
-		Index:    tx.index,
-		Time:     tx.now,
-		cluster:  tx.cluster,
-		secrets:  tx.secrets,
-		nodes:    tx.nodes.commit(),
-		services: tx.services.commit(),
-		tasks:    tx.tasks.commit(),
-		requests: tx.requests.commit(),
+	for _, t := range tx.tables() {
+		t.commit()
 	}
+	return &State{Index: tx.index, Time: tx.now, objects: tx.objects}
 }
 
-func (tx *tx) touch(r Ref) { tx.touched = append(tx.touched, r) }
+// restore puts one object back as it was.
+func (tx *tx) restore(item *raftpb.SnapshotItem) error {
+	for _, t := range tx.tables() {
+		if ok, err := t.take(tx, item); ok {
+			return err
+		}
+	}
+	// Dropping it would make this replica differ from the others.
+	return errors.New("an object of a kind that this version of muster does not know")
+}

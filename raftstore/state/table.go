@@ -7,48 +7,89 @@ import (
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 )
 
-// table is an immutable set of objects, found by key or by a secondary index.
-// Its copies share all they can, so taking one is free.
-type table[T any] struct {
-	def     *definition[T]
+// table holds the objects of one kind, found by key or by a secondary index.
+//
+// In a State it never changes. A command changes a copy, from begin to commit;
+// copies share all they can, so taking one is free, and a command pays only
+// for the tables it writes to.
+type table[T comparable] struct {
+	kind    *kind[T]
 	rows    *iradix.Tree[T]
-	indexes []*iradix.Tree[T] // one per definition.indexes
+	indexes []*iradix.Tree[T] // one per kind.indexes
+
+	open bool        // in a command's copy
+	txn  *writing[T] // nil before the first write
 }
 
-// definition says how the objects of a table are found.
-type definition[T any] struct {
-	// key is unique and never changes; it must not contain a zero byte.
-	key func(T) string
-	// indexes each map an object to the values it is found by, none to leave
-	// it out. Several objects may have the same value.
-	indexes []func(T) []string
+// writing is what a command has written to a table so far.
+type writing[T comparable] struct {
+	rows    *iradix.Txn[T]
+	indexes []*iradix.Txn[T]
+	size    int
 }
 
-func newTable[T any](def *definition[T]) table[T] {
-	t := table[T]{def: def, rows: iradix.New[T]()}
-	for range def.indexes {
+func newTable[T comparable](k *kind[T]) table[T] {
+	t := table[T]{kind: k, rows: iradix.New[T]()}
+	for range k.indexes {
 		t.indexes = append(t.indexes, iradix.New[T]())
 	}
 	return t
 }
 
-func (t table[T]) get(key string) (T, bool) { return t.rows.Get([]byte(key)) }
+// get returns the object with that key.
+func (t *table[T]) get(key string) (T, bool) {
+	if t.txn != nil {
+		return t.txn.rows.Get([]byte(key))
+	}
+	return t.rows.Get([]byte(key))
+}
 
-func (t table[T]) len() int { return t.rows.Len() }
+// one returns the object of a kind of which there is only one, or nil.
+func (t *table[T]) one() T {
+	v, _ := t.get("")
+	return v
+}
 
-// all yields every object, ordered by key.
-func (t table[T]) all() iter.Seq[T] { return under(t.rows.Root(), "") }
+func (t *table[T]) len() int {
+	if t.txn != nil {
+		return t.txn.size
+	}
+	return t.rows.Len()
+}
 
-// with yields the objects that have value in the index, ordered by key.
-func (t table[T]) with(index int, value string) iter.Seq[T] {
-	return under(t.indexes[index].Root(), value+"\x00")
+// all yields every object, ordered by key; do not write while ranging.
+func (t *table[T]) all() iter.Seq[T] {
+	if t.txn != nil {
+		return under(t.txn.rows.Root(), "")
+	}
+	return under(t.rows.Root(), "")
+}
+
+// with yields the objects that have value in the index, ordered by key; do not
+// write while ranging.
+func (t *table[T]) with(index int, value string) iter.Seq[T] {
+	return under(t.index(index), value+"\x00")
+}
+
+// has reports whether an object has value in the index.
+func (t *table[T]) has(index int, value string) bool {
+	for range t.with(index, value) {
+		return true
+	}
+	return false
+}
+
+// first returns the object with the lowest value in the index.
+func (t *table[T]) first(index int) (T, bool) {
+	_, v, ok := t.index(index).Minimum()
+	return v, ok
 }
 
 // values yields the distinct values of the index in order.
-func (t table[T]) values(index int) iter.Seq[string] {
+func (t *table[T]) values(index int) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		last, some := "", false
-		it := t.indexes[index].Root().Iterator()
+		it := t.index(index).Iterator()
 		for k, _, ok := it.Next(); ok; k, _, ok = it.Next() {
 			v := string(k[:slices.Index(k, 0)])
 			if some && v == last {
@@ -60,6 +101,13 @@ func (t table[T]) values(index int) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+func (t *table[T]) index(i int) *iradix.Node[T] {
+	if t.txn != nil {
+		return t.txn.indexes[i].Root()
+	}
+	return t.indexes[i].Root()
 }
 
 func under[T any](root *iradix.Node[T], prefix string) iter.Seq[T] {
@@ -74,109 +122,75 @@ func under[T any](root *iradix.Node[T], prefix string) iter.Seq[T] {
 	}
 }
 
-// tableTx builds the table that follows base. It copies nothing until the
-// first write, so a command pays only for the tables it changes.
-type tableTx[T any] struct {
-	base    table[T]
-	rows    *iradix.Txn[T] // nil until the first write
-	indexes []*iradix.Txn[T]
-	size    int
-}
+// begin makes the table a command's copy.
+func (t *table[T]) begin() { t.open = true }
 
-func (t table[T]) begin() tableTx[T] { return tableTx[T]{base: t} }
-
-func (x *tableTx[T]) get(key string) (T, bool) {
-	if x.rows == nil {
-		return x.base.get(key)
+// commit ends what begin began.
+func (t *table[T]) commit() {
+	t.open = false
+	if t.txn == nil {
+		return
 	}
-	return x.rows.Get([]byte(key))
-}
-
-// len is how many objects there are now.
-func (x *tableTx[T]) len() int {
-	if x.rows == nil {
-		return x.base.len()
+	t.rows = t.txn.rows.CommitOnly()
+	t.indexes = nil // shared with the State before
+	for _, index := range t.txn.indexes {
+		t.indexes = append(t.indexes, index.CommitOnly())
 	}
-	return x.size
-}
-
-// all yields every object as it is now; do not write while ranging.
-func (x *tableTx[T]) all() iter.Seq[T] {
-	if x.rows == nil {
-		return x.base.all()
-	}
-	return under(x.rows.Root(), "")
-}
-
-// with yields the objects that have value in the index; do not write while
-// ranging.
-func (x *tableTx[T]) with(index int, value string) iter.Seq[T] {
-	if x.rows == nil {
-		return x.base.with(index, value)
-	}
-	return under(x.indexes[index].Root(), value+"\x00")
+	t.txn = nil
 }
 
 // put inserts the object or replaces the one with its key.
-func (x *tableTx[T]) put(v T) {
-	x.write()
-	key := x.base.def.key(v)
-	old, replaced := x.rows.Insert([]byte(key), v)
+func (t *table[T]) put(v T) {
+	t.write()
+	key := t.kind.keyOf(v)
+	old, replaced := t.txn.rows.Insert([]byte(key), v)
 	if !replaced {
-		x.size++
+		t.txn.size++
 	}
-	for i, index := range x.base.def.indexes {
+	for i, index := range t.kind.indexes {
 		values := index(v)
 		if replaced {
-			x.unindex(i, key, index(old), values)
+			t.unindex(i, key, index(old), values)
 		}
 		for _, value := range values {
-			x.indexes[i].Insert(indexKey(value, key), v)
+			t.txn.indexes[i].Insert(indexKey(value, key), v)
 		}
 	}
 }
 
 // delete removes the object with that key, if there is one.
-func (x *tableTx[T]) delete(key string) {
-	x.write()
-	old, ok := x.rows.Delete([]byte(key))
+func (t *table[T]) delete(key string) {
+	t.write()
+	old, ok := t.txn.rows.Delete([]byte(key))
 	if !ok {
 		return
 	}
-	x.size--
-	for i, index := range x.base.def.indexes {
-		x.unindex(i, key, index(old), nil)
+	t.txn.size--
+	for i, index := range t.kind.indexes {
+		t.unindex(i, key, index(old), nil)
 	}
 }
 
 // unindex drops the values that are not kept.
-func (x *tableTx[T]) unindex(i int, key string, values, keep []string) {
+func (t *table[T]) unindex(i int, key string, values, keep []string) {
 	for _, value := range values {
 		if !slices.Contains(keep, value) {
-			x.indexes[i].Delete(indexKey(value, key))
+			t.txn.indexes[i].Delete(indexKey(value, key))
 		}
 	}
 }
 
-func (x *tableTx[T]) write() {
-	if x.rows != nil {
+func (t *table[T]) write() {
+	if !t.open {
+		panic("state: the " + string(t.kind.name) + " table of a State was written to")
+	}
+	if t.txn != nil {
 		return
 	}
-	x.rows, x.size = x.base.rows.Txn(), x.base.len()
-	for _, index := range x.base.indexes {
-		x.indexes = append(x.indexes, index.Txn())
+	t.txn = &writing[T]{rows: t.rows.Txn(), size: t.rows.Len()}
+	for _, index := range t.indexes {
+		t.txn.indexes = append(t.txn.indexes, index.Txn())
 	}
-}
-
-func (x *tableTx[T]) commit() table[T] {
-	if x.rows == nil {
-		return x.base
-	}
-	t := table[T]{def: x.base.def, rows: x.rows.CommitOnly()}
-	for _, index := range x.indexes {
-		t.indexes = append(t.indexes, index.CommitOnly())
-	}
-	return t
 }
 
 func indexKey(value, key string) []byte {

@@ -17,13 +17,22 @@ const maxNodeIndex = 32254
 
 const nodeByIndex = 0
 
-func nodeTable() table[*clusterpb.Node] {
-	return newTable(&definition[*clusterpb.Node]{
-		key: (*clusterpb.Node).GetId,
+// KindNode is of nodes.
+const KindNode Kind = "node"
+
+func nodeKind() *kind[*clusterpb.Node] {
+	return &kind[*clusterpb.Node]{
+		name: KindNode,
+		key:  (*clusterpb.Node).GetId,
 		indexes: []func(*clusterpb.Node) []string{
 			nodeByIndex: func(n *clusterpb.Node) []string { return []string{nodeIndexKey(n.GetIndex())} },
 		},
-	})
+		item: func(n *clusterpb.Node) *raftpb.SnapshotItem {
+			return &raftpb.SnapshotItem{Kind: &raftpb.SnapshotItem_Node{Node: n}}
+		},
+		object:  (*raftpb.SnapshotItem).GetNode,
+		answers: true,
+	}
 }
 
 func nodeIndexKey(index uint32) string { return strconv.FormatUint(uint64(index), 10) }
@@ -33,6 +42,23 @@ func (s *State) Node(id string) (*clusterpb.Node, bool) { return s.nodes.get(id)
 
 // Nodes yields every node, ordered by id.
 func (s *State) Nodes() iter.Seq[*clusterpb.Node] { return s.nodes.all() }
+
+// PutNode creates the node when n.Version is 0, or replaces spec, role and
+// raft_addr of that version.
+func PutNode(n *clusterpb.Node) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_PutNode{PutNode: &raftpb.PutNode{Node: n}}}
+}
+
+// ObserveNode records what was seen of a node; unset fields stay.
+func ObserveNode(o *raftpb.ObserveNode) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_ObserveNode{ObserveNode: o}}
+}
+
+// DeleteNode removes a node, bars its certificate until it expires, and
+// orphans its tasks.
+func DeleteNode(id string, expiresAt *timestamppb.Timestamp) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_DeleteNode{DeleteNode: &raftpb.DeleteNode{Id: id, ExpiresAt: expiresAt}}}
+}
 
 // putNode creates the node at version 0, or replaces spec, role and raft_addr
 // at the version named. Observations do not move a node's version, so that
@@ -57,7 +83,7 @@ func (tx *tx) putNode(next *clusterpb.Node) error {
 	}
 	n.Version = tx.index
 	n.UpdatedAt = timestamppb.New(tx.now)
-	tx.setNode(n)
+	set(tx, &tx.nodes, n)
 	return nil
 }
 
@@ -73,10 +99,10 @@ func (tx *tx) newNode(next *clusterpb.Node) (*clusterpb.Node, error) {
 	n.CreatedAt = timestamppb.New(tx.now)
 	n.Index = index
 	n.Status = tx.nodeStatus(nil, next.GetStatus())
-	if tx.cluster != nil {
-		c := shallow(tx.cluster)
+	if c := tx.cluster.one(); c != nil {
+		c := shallow(c)
 		c.LastNodeIndex = index
-		tx.setCluster(c)
+		set(tx, &tx.cluster, c)
 	}
 	return n, nil
 }
@@ -84,12 +110,13 @@ func (tx *tx) newNode(next *clusterpb.Node) (*clusterpb.Node, error) {
 // nextNodeIndex goes up to the end before it gives an index a second time:
 // routes and links of a removed node may linger on nodes that were away.
 func (tx *tx) nextNodeIndex() (uint32, error) {
-	for i := tx.cluster.GetLastNodeIndex() + 1; i <= maxNodeIndex; i++ {
+	last := tx.cluster.one().GetLastNodeIndex()
+	for i := last + 1; i <= maxNodeIndex; i++ {
 		if !tx.nodeIndexUsed(i) {
 			return i, nil
 		}
 	}
-	for i := uint32(1); i <= tx.cluster.GetLastNodeIndex(); i++ {
+	for i := uint32(1); i <= last; i++ {
 		if !tx.nodeIndexUsed(i) {
 			return i, nil
 		}
@@ -98,10 +125,7 @@ func (tx *tx) nextNodeIndex() (uint32, error) {
 }
 
 func (tx *tx) nodeIndexUsed(index uint32) bool {
-	for range tx.nodes.with(nodeByIndex, nodeIndexKey(index)) {
-		return true
-	}
-	return false
+	return tx.nodes.has(nodeByIndex, nodeIndexKey(index))
 }
 
 // observeNode records what was seen of a node; what is unset stays. It is
@@ -128,7 +152,7 @@ func (tx *tx) observeNode(o *raftpb.ObserveNode) {
 		return
 	}
 	n.UpdatedAt = timestamppb.New(tx.now)
-	tx.setNode(n)
+	set(tx, &tx.nodes, n)
 }
 
 // nodeStatus fills in since, when the writer did not: the time of the last
@@ -152,14 +176,8 @@ func (tx *tx) deleteNode(id string, expiresAt *timestamppb.Timestamp) error {
 	if !ok {
 		return refuse(notFound, "node %s is gone", id)
 	}
-	tx.nodes.delete(id)
-	tx.touch(Ref{Kind: KindNode, ID: id})
+	remove(tx, &tx.nodes, n)
 	tx.bar(id, expiresAt)
 	tx.orphanTasks(n)
 	return nil
-}
-
-func (tx *tx) setNode(n *clusterpb.Node) {
-	tx.nodes.put(n)
-	tx.touch(Ref{Kind: KindNode, ID: n.GetId()})
 }

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"iter"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -13,64 +12,22 @@ import (
 	"github.com/muster/muster/proto/spec"
 )
 
-const (
-	serviceByName = iota
-	serviceByPort
-)
-
-func serviceTable() table[*clusterpb.Service] {
-	return newTable(&definition[*clusterpb.Service]{
-		key: (*clusterpb.Service).GetId,
-		indexes: []func(*clusterpb.Service) []string{
-			serviceByName: func(s *clusterpb.Service) []string { return []string{s.GetSpec().GetName()} },
-			serviceByPort: func(s *clusterpb.Service) []string { return publishedKeys(s.GetPorts()) },
-		},
-	})
+// SetUpdateStatus records the progress of the rollout of one spec_version.
+// A status cloned from the service's carries the version it was made from and
+// is a conflict when another has been written since; version 0 overwrites.
+func SetUpdateStatus(serviceID string, specVersion uint64, status *clusterpb.UpdateStatus) *raftpb.Change {
+	return setUpdateStatus(&raftpb.SetUpdateStatus{ServiceId: serviceID, SpecVersion: specVersion, Status: status})
 }
 
-// Service returns the service with that id.
-func (s *State) Service(id string) (*clusterpb.Service, bool) { return s.services.get(id) }
-
-// ServiceByName returns the service with that name.
-func (s *State) ServiceByName(name string) (*clusterpb.Service, bool) {
-	for svc := range s.services.with(serviceByName, name) {
-		return svc, true
-	}
-	return nil, false
+// RollBack is SetUpdateStatus that also replaces the spec, by which
+// spec_version moves. When a port of that spec was given away meanwhile, the
+// rollout is paused instead and its message says so.
+func RollBack(serviceID string, specVersion uint64, status *clusterpb.UpdateStatus, earlier *clusterpb.ServiceSpec) *raftpb.Change {
+	return setUpdateStatus(&raftpb.SetUpdateStatus{ServiceId: serviceID, SpecVersion: specVersion, Status: status, Spec: earlier})
 }
 
-// Services yields every service, ordered by id.
-func (s *State) Services() iter.Seq[*clusterpb.Service] { return s.services.all() }
-
-// putService creates the service at version 0, or replaces spec at the version
-// named. The progress of a rollout does not move the version, so that who
-// edits a spec is not disturbed by it.
-func (tx *tx) putService(next *clusterpb.Service) error {
-	name := next.GetSpec().GetName()
-	if next.GetId() == "" || name == "" {
-		return refuse(invalid, "a service needs an id and a name")
-	}
-	for other := range tx.services.with(serviceByName, name) {
-		if other.GetId() != next.GetId() {
-			return refuse(alreadyExists, "a service named %q exists already", name)
-		}
-	}
-	old, exists := tx.services.get(next.GetId())
-	if err := checkVersion("service "+name, exists, old.GetVersion(), next.GetVersion()); err != nil {
-		return err
-	}
-	if !exists {
-		old = &clusterpb.Service{Id: next.GetId(), CreatedAt: timestamppb.New(tx.now)}
-	}
-	svc, err := tx.respec(old, next.GetSpec(), next.GetPorts())
-	if err != nil {
-		return err
-	}
-	if exists && svc.GetSpecVersion() != old.GetSpecVersion() {
-		svc.Update = tx.newUpdate(next.GetUpdate())
-	}
-	tx.setService(svc)
-	return nil
+func setUpdateStatus(u *raftpb.SetUpdateStatus) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_SetUpdateStatus{SetUpdateStatus: u}}
 }
 
 // newUpdate is the progress of an update that has just begun. What the writer
@@ -86,44 +43,6 @@ func (tx *tx) newUpdate(asked *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
 	}
 	u.Version = tx.index
 	return u
-}
-
-// respec returns what old becomes with another spec: the old one goes into
-// history, and spec_version moves when tasks must be replaced. given are
-// published ports that the writer chose.
-func (tx *tx) respec(old *clusterpb.Service, next *clusterpb.ServiceSpec, given []*clusterpb.Port) (*clusterpb.Service, error) {
-	ports, err := tx.publishPorts(old, next, given)
-	if err != nil {
-		return nil, err
-	}
-	svc := shallow(old)
-	svc.Spec, svc.Ports = next, ports
-	svc.Version = tx.index
-	svc.UpdatedAt = timestamppb.New(tx.now)
-	if old.GetSpec() == nil || replacesTasks(old.GetSpec(), next) {
-		svc.SpecVersion = tx.index
-	}
-	if old.GetSpec() != nil && !proto.Equal(old.GetSpec(), next) {
-		svc.History = record(old, svc.GetSpecVersion())
-	}
-	return svc, nil
-}
-
-// replacesTasks reports whether tasks made from the old spec are out of date
-// under the next.
-func replacesTasks(old, next *clusterpb.ServiceSpec) bool {
-	return !proto.Equal(old.GetTask(), next.GetTask()) ||
-		!proto.Equal(&clusterpb.ServiceSpec{Ports: old.GetPorts()}, &clusterpb.ServiceSpec{Ports: next.GetPorts()})
-}
-
-// deleteService removes the service. Its tasks stay until they have stopped.
-func (tx *tx) deleteService(id string) error {
-	if _, ok := tx.services.get(id); !ok {
-		return refuse(notFound, "service %s is gone", id)
-	}
-	tx.services.delete(id)
-	tx.touch(Ref{Kind: KindService, ID: id})
-	return nil
 }
 
 // setUpdateStatus records a rollout's progress, and with a spec the step back
@@ -153,7 +72,7 @@ func (tx *tx) setUpdateStatus(u *raftpb.SetUpdateStatus) error {
 	if u.GetSpec() != nil {
 		svc = tx.rollBack(svc, u.GetSpec())
 	}
-	tx.setService(svc)
+	set(tx, &tx.services, svc)
 	return nil
 }
 
@@ -198,9 +117,4 @@ func (tx *tx) rollBack(svc *clusterpb.Service, earlier *clusterpb.ServiceSpec) *
 	svc.Update.State = clusterpb.UpdateStatus_STATE_PAUSED
 	svc.Update.Message = "cannot roll back: " + err.Error()
 	return svc
-}
-
-func (tx *tx) setService(s *clusterpb.Service) {
-	tx.services.put(s)
-	tx.touch(Ref{Kind: KindService, ID: s.GetId()})
 }

@@ -18,13 +18,19 @@ const (
 
 const requestByIndex = 0
 
-func requestTable() table[*raftpb.AppliedRequest] {
-	return newTable(&definition[*raftpb.AppliedRequest]{
-		key: (*raftpb.AppliedRequest).GetRequestId,
+func requestKind() *kind[*raftpb.AppliedRequest] {
+	return &kind[*raftpb.AppliedRequest]{
+		name: "request",
+		key:  (*raftpb.AppliedRequest).GetRequestId,
 		indexes: []func(*raftpb.AppliedRequest) []string{
 			requestByIndex: func(r *raftpb.AppliedRequest) []string { return []string{appliedOrder(r)} },
 		},
-	})
+		item: func(r *raftpb.AppliedRequest) *raftpb.SnapshotItem {
+			return &raftpb.SnapshotItem{Kind: &raftpb.SnapshotItem_Request{Request: r}}
+		},
+		object:    (*raftpb.SnapshotItem).GetRequest,
+		unwatched: true,
+	}
 }
 
 // appliedOrder sorts like the log index. It is hexadecimal so that it holds no
@@ -52,28 +58,23 @@ func (s *State) Applied(requestID string) (*raftpb.AppliedRequest, bool) {
 // remember keeps the outcome for a repetition of the request, and forgets what
 // is too old to be repeated.
 func (tx *tx) remember(requestID string, out Outcome) {
-	k, text := split(out.Err)
-	tx.requests.put(&raftpb.AppliedRequest{
+	c, text := split(out.Err)
+	set(tx, &tx.requests, &raftpb.AppliedRequest{
 		RequestId: requestID,
 		At:        timestamppb.New(tx.now),
 		Index:     tx.index,
-		ErrorKind: string(k),
+		ErrorKind: string(c),
 		Error:     text,
 		ObjectId:  out.ObjectID,
 	})
 	// At most a few a command go, so that no command pays for all.
 	for range 2 {
-		oldest, ok := tx.oldestRequest()
+		oldest, ok := tx.requests.first(requestByIndex)
 		if !ok || tx.requests.len() <= keepRequests || tx.now.Sub(oldest.GetAt().AsTime()) < keepRequestsFor {
 			return
 		}
-		tx.requests.delete(oldest.GetRequestId())
+		remove(tx, &tx.requests, oldest)
 	}
-}
-
-func (tx *tx) oldestRequest() (*raftpb.AppliedRequest, bool) {
-	_, r, ok := tx.requests.indexes[requestByIndex].Root().Minimum()
-	return r, ok
 }
 
 // AppliedError returns the refusal that the request was answered with, or nil
@@ -82,5 +83,5 @@ func AppliedError(r *raftpb.AppliedRequest) error {
 	if r.GetErrorKind() == "" {
 		return nil
 	}
-	return refuse(kind(r.GetErrorKind()), "%s", r.GetError())
+	return refuse(cause(r.GetErrorKind()), "%s", r.GetError())
 }

@@ -21,9 +21,13 @@ const (
 	taskUnassigned
 )
 
-func taskTable() table[*clusterpb.Task] {
-	return newTable(&definition[*clusterpb.Task]{
-		key: (*clusterpb.Task).GetId,
+// KindTask is of tasks.
+const KindTask Kind = "task"
+
+func taskKind() *kind[*clusterpb.Task] {
+	return &kind[*clusterpb.Task]{
+		name: KindTask,
+		key:  (*clusterpb.Task).GetId,
 		indexes: []func(*clusterpb.Task) []string{
 			taskByService: func(t *clusterpb.Task) []string { return []string{t.GetServiceId()} },
 			taskByNode: func(t *clusterpb.Task) []string {
@@ -45,7 +49,13 @@ func taskTable() table[*clusterpb.Task] {
 				return []string{""}
 			},
 		},
-	})
+		item: func(t *clusterpb.Task) *raftpb.SnapshotItem {
+			return &raftpb.SnapshotItem{Kind: &raftpb.SnapshotItem_Task{Task: t}}
+		},
+		object:  (*raftpb.SnapshotItem).GetTask,
+		restore: (*tx).shareSpec,
+		belongs: func(t *clusterpb.Task) (owner, node string) { return t.GetServiceId(), t.GetNodeId() },
+	}
 }
 
 // Task returns the task with that id.
@@ -72,16 +82,38 @@ func (s *State) UnassignedTasks() iter.Seq[*clusterpb.Task] {
 }
 
 // AddressUsed reports whether a task that has not ended has the address.
-func (s *State) AddressUsed(addr string) bool {
-	for range s.tasks.with(taskByAddress, addr) {
-		return true
-	}
-	return false
-}
+func (s *State) AddressUsed(addr string) bool { return s.tasks.has(taskByAddress, addr) }
 
 // Addresses yields the addresses of all tasks that have not ended, each once,
 // in the order of their text.
 func (s *State) Addresses() iter.Seq[string] { return s.tasks.values(taskByAddress) }
+
+// CreateTask adds a task, in state NEW unless t has another.
+func CreateTask(t *clusterpb.Task) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_CreateTask{CreateTask: &raftpb.CreateTask{Task: t}}}
+}
+
+// AssignTask places a task that has no node.
+func AssignTask(id, nodeID string, addresses []string) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_AssignTask{
+		AssignTask: &raftpb.AssignTask{Id: id, NodeId: nodeID, Addresses: addresses},
+	}}
+}
+
+// SetDesired raises the desired state of a task.
+func SetDesired(id string, desired clusterpb.TaskState) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_SetDesired{SetDesired: &raftpb.SetDesired{Id: id, Desired: desired}}}
+}
+
+// ObserveTask records what was seen of a task; status replaces the one known.
+func ObserveTask(id string, status *clusterpb.TaskStatus) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_ObserveTask{ObserveTask: &raftpb.ObserveTask{Id: id, Status: status}}}
+}
+
+// DeleteTask removes a task.
+func DeleteTask(id string) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_DeleteTask{DeleteTask: &raftpb.DeleteTask{Id: id}}}
+}
 
 // createTask adds a task; it is skipped when the id exists.
 func (tx *tx) createTask(next *clusterpb.Task) error {
@@ -222,16 +254,10 @@ func (tx *tx) deleteTask(id string) {
 	if !ok {
 		return
 	}
-	tx.tasks.delete(id)
-	tx.touch(taskRef(old))
+	remove(tx, &tx.tasks, old)
 }
 
 func (tx *tx) setTask(t *clusterpb.Task) {
 	t.Version = tx.index
-	tx.tasks.put(t)
-	tx.touch(taskRef(t))
-}
-
-func taskRef(t *clusterpb.Task) Ref {
-	return Ref{Kind: KindTask, ID: t.GetId(), Owner: t.GetServiceId(), Node: t.GetNodeId()}
+	set(tx, &tx.tasks, t)
 }

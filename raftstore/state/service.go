@@ -1,0 +1,131 @@
+package state
+
+import (
+	"iter"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+)
+
+const (
+	serviceByName = iota
+	serviceByPort
+)
+
+// KindService is of services.
+const KindService Kind = "service"
+
+func serviceKind() *kind[*clusterpb.Service] {
+	return &kind[*clusterpb.Service]{
+		name: KindService,
+		key:  (*clusterpb.Service).GetId,
+		indexes: []func(*clusterpb.Service) []string{
+			serviceByName: func(s *clusterpb.Service) []string { return []string{s.GetSpec().GetName()} },
+			serviceByPort: func(s *clusterpb.Service) []string { return publishedKeys(s.GetPorts()) },
+		},
+		item: func(s *clusterpb.Service) *raftpb.SnapshotItem {
+			return &raftpb.SnapshotItem{Kind: &raftpb.SnapshotItem_Service{Service: s}}
+		},
+		object:  (*raftpb.SnapshotItem).GetService,
+		answers: true,
+	}
+}
+
+// Service returns the service with that id.
+func (s *State) Service(id string) (*clusterpb.Service, bool) { return s.services.get(id) }
+
+// ServiceByName returns the service with that name.
+func (s *State) ServiceByName(name string) (*clusterpb.Service, bool) {
+	for svc := range s.services.with(serviceByName, name) {
+		return svc, true
+	}
+	return nil, false
+}
+
+// Services yields every service, ordered by id.
+func (s *State) Services() iter.Seq[*clusterpb.Service] { return s.services.all() }
+
+// PutService creates the service when s.Version is 0, or replaces the spec of
+// that version. Of s only id, version, spec, ports and update are read:
+// ports may name published ports for those that spec leaves open, and update,
+// at version 0, may say how the rollout starts, for one that it is a rollback.
+func PutService(s *clusterpb.Service) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_PutService{PutService: &raftpb.PutService{Service: s}}}
+}
+
+// DeleteService removes a service and leaves its tasks.
+func DeleteService(id string) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_DeleteService{DeleteService: &raftpb.DeleteService{Id: id}}}
+}
+
+// putService creates the service at version 0, or replaces spec at the version
+// named. The progress of a rollout does not move the version, so that who
+// edits a spec is not disturbed by it.
+func (tx *tx) putService(next *clusterpb.Service) error {
+	name := next.GetSpec().GetName()
+	if next.GetId() == "" || name == "" {
+		return refuse(invalid, "a service needs an id and a name")
+	}
+	for other := range tx.services.with(serviceByName, name) {
+		if other.GetId() != next.GetId() {
+			return refuse(alreadyExists, "a service named %q exists already", name)
+		}
+	}
+	old, exists := tx.services.get(next.GetId())
+	if err := checkVersion("service "+name, exists, old.GetVersion(), next.GetVersion()); err != nil {
+		return err
+	}
+	if !exists {
+		old = &clusterpb.Service{Id: next.GetId(), CreatedAt: timestamppb.New(tx.now)}
+	}
+	svc, err := tx.respec(old, next.GetSpec(), next.GetPorts())
+	if err != nil {
+		return err
+	}
+	if exists && svc.GetSpecVersion() != old.GetSpecVersion() {
+		svc.Update = tx.newUpdate(next.GetUpdate())
+	}
+	set(tx, &tx.services, svc)
+	return nil
+}
+
+// respec returns what old becomes with another spec: the old one goes into
+// history, and spec_version moves when tasks must be replaced. given are
+// published ports that the writer chose.
+func (tx *tx) respec(old *clusterpb.Service, next *clusterpb.ServiceSpec, given []*clusterpb.Port) (*clusterpb.Service, error) {
+	ports, err := tx.publishPorts(old, next, given)
+	if err != nil {
+		return nil, err
+	}
+	svc := shallow(old)
+	svc.Spec, svc.Ports = next, ports
+	svc.Version = tx.index
+	svc.UpdatedAt = timestamppb.New(tx.now)
+	if old.GetSpec() == nil || replacesTasks(old.GetSpec(), next) {
+		svc.SpecVersion = tx.index
+	}
+	if old.GetSpec() != nil && !proto.Equal(old.GetSpec(), next) {
+		svc.History = record(old, svc.GetSpecVersion())
+	}
+	return svc, nil
+}
+
+// replacesTasks reports whether tasks made from the old spec are out of date
+// under the next.
+func replacesTasks(old, next *clusterpb.ServiceSpec) bool {
+	return !proto.Equal(old.GetTask(), next.GetTask()) ||
+		!proto.Equal(&clusterpb.ServiceSpec{Ports: old.GetPorts()}, &clusterpb.ServiceSpec{Ports: next.GetPorts()})
+}
+
+// deleteService removes the service. Its tasks stay until they have stopped.
+func (tx *tx) deleteService(id string) error {
+	svc, ok := tx.services.get(id)
+	if !ok {
+		return refuse(notFound, "service %s is gone", id)
+	}
+	remove(tx, &tx.services, svc)
+	return nil
+}

@@ -42,16 +42,16 @@ func (t *term) leaseLoop(ctx context.Context) error {
 func (t *term) forgive(late time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if late > t.leases.period {
-		t.leases.extend(late)
+	if late > t.leases.Period() {
+		t.leases.Extend(late)
 	}
 }
 
 // expire declares down whom the leases say, and returns when to look again.
 func (t *term) expire(ctx context.Context, now time.Time) (next time.Time, err error) {
 	t.mu.Lock()
-	ids, next := t.leases.expired(now)
-	silence := leasePeriods * t.leases.period
+	ids, next := t.leases.Expired(now)
+	silence := t.leases.Silence()
 	// Leases only move later but for what wakes this loop, so looking again no
 	// later than in a lease is enough.
 	if latest := now.Add(silence); next.IsZero() || next.After(latest) {
@@ -74,12 +74,7 @@ func (t *term) expire(ctx context.Context, now time.Time) (next time.Time, err e
 	}
 	t.mu.Lock()
 	for _, id := range ids {
-		t.leases.forget(id)
-		if s := t.byNode[id]; s != nil {
-			// It may still be connected and silent: it has to register anew.
-			s.kick()
-			delete(t.byNode, id)
-		}
+		t.expel(id)
 	}
 	t.mu.Unlock()
 	wake(t.lowWaterDue)

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/muster/muster/dispatcher/lease"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
@@ -46,7 +47,7 @@ func disconnected(id string, now time.Time) *raftpb.ObserveNode {
 	return &raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
 		State:   clusterpb.NodeStatus_STATE_DISCONNECTED,
 		Since:   timestamppb.New(now),
-		Message: fmt.Sprintf("its daemon stops or restarts; its tasks are kept for %v", goodbyeGrace),
+		Message: fmt.Sprintf("its daemon stops or restarts; its tasks are kept for %v", lease.GoodbyeGrace),
 	}}
 }
 

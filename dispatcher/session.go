@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/muster/muster/dispatcher/plan"
 	"github.com/muster/muster/proto/id"
 
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
@@ -30,8 +31,7 @@ type session struct {
 
 	mu  sync.Mutex
 	out outbox
-	// tasksDue, meshDue: the plan may hold news for this node.
-	tasksDue, meshDue bool
+	due due // the plan may hold news for this node
 	// working: the sender is finding out what the news are, or sending them.
 	working bool
 	// sent is the index of the last assignments sent, acked the highest index
@@ -41,14 +41,13 @@ type session struct {
 	awaited []uint64
 	// lowWaterSent is the last low-water mark the node was told.
 	lowWaterSent uint64
-	lowWaterDue  bool
 }
 
 func newSession(nodeID string) *session {
 	kicked := make(chan struct{})
 	return &session{
 		nodeID: nodeID, kicked: kicked, kick: sync.OnceFunc(func() { close(kicked) }),
-		wake: make(chan struct{}, 1), tasksDue: true, meshDue: true,
+		wake: make(chan struct{}, 1), due: due{tasks: true, shared: true},
 	}
 }
 
@@ -189,7 +188,7 @@ func (t *term) goodbye(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byNode[s.nodeID] == s {
-		t.leases.goodbye(s.nodeID, now)
+		t.leases.Goodbye(s.nodeID, now)
 		t.statuses.putNode(disconnected(s.nodeID, now))
 	}
 }
@@ -199,7 +198,7 @@ func (t *term) acknowledge(s *session, index uint64) {
 	s.acked = max(s.acked, index)
 	s.mu.Unlock()
 	t.mu.Lock()
-	t.leases.acknowledge(s.nodeID, index)
+	t.leases.Acknowledge(s.nodeID, index)
 	t.mu.Unlock()
 	wake(t.lowWaterDue)
 }
@@ -219,7 +218,7 @@ func (t *term) send(str stream, s *session, ended <-chan error) error {
 	case err := <-ended:
 		return err
 	}
-	var base *set // what the node was told
+	var base *plan.Set // what the node was told
 	wake(s.wake)
 	for {
 		select {

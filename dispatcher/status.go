@@ -101,13 +101,13 @@ func (q *statusQueue) putNode(o *raftpb.ObserveNode) (written <-chan struct{}) {
 	return done
 }
 
-// take empties the queue. v tells which tasks a node may speak of.
-func (q *statusQueue) take(v view) taken {
+// take empties the queue. st tells which tasks a node may speak of.
+func (q *statusQueue) take(st *state.State) taken {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t := taken{upTo: q.upTo, waiters: q.waiters}
 	for key, status := range q.tasks {
-		if task, ok := v.Task(key.taskID); ok && news(task, key.nodeID, status) {
+		if task, ok := st.Task(key.taskID); ok && news(task, key.nodeID, status) {
 			t.changes = append(t.changes, state.ObserveTask(key.taskID, status))
 		}
 	}

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
@@ -16,10 +19,11 @@ import (
 // TestTake puts reports, written NODE/TASK:STATE, and reads what of them is to
 // be written down. Task a is on n1 and running, b on n2 and assigned.
 func TestTake(t *testing.T) {
-	w := newWorld(t, slices.Concat(addNode("n1"), addNode("n2"), []*raftpb.Change{
-		addTask("a", "web", 80), addTask("b", "web", 80),
+	st := stateOf(t,
+		state.CreateTask(&clusterpb.Task{Id: "a", ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}}),
+		state.CreateTask(&clusterpb.Task{Id: "b", ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}}),
 		state.AssignTask("a", "n1", nil), taskIs("a", lifecycle.Running), state.AssignTask("b", "n2", nil),
-	})...)
+	)
 	tests := map[string]struct{ reports, want string }{
 		"each its own":                     {"n1/a:failed n2/b:ready", "a:failed b:ready"},
 		"the newest counts":                {"n2/b:accepted n2/b:running n2/b:ready", "b:running"},
@@ -43,7 +47,7 @@ func TestTake(t *testing.T) {
 				q.put(newSession(nodeID), uint64(i), []*dispatchpb.TaskReport{{TaskId: id, Status: &clusterpb.TaskStatus{State: observed}}})
 			}
 			var got []string
-			for _, c := range q.take(w.st).changes {
+			for _, c := range q.take(st).changes {
 				o := c.GetObserveTask()
 				got = append(got, o.GetId()+":"+lifecycle.Name(o.GetStatus().GetState()))
 			}
@@ -51,11 +55,29 @@ func TestTake(t *testing.T) {
 			if s := strings.Join(got, " "); s != tt.want {
 				t.Errorf("written down: %q, want %q", s, tt.want)
 			}
-			if again := q.take(w.st).changes; len(again) != 0 {
+			if again := q.take(st).changes; len(again) != 0 {
 				t.Errorf("taken twice: %v", again)
 			}
 		})
 	}
+}
+
+// stateOf returns a state with nodes n1 and n2 and what changes make.
+func stateOf(t *testing.T, changes ...*raftpb.Change) *state.State {
+	t.Helper()
+	for _, id := range []string{"n2", "n1"} {
+		n := &clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}
+		changes = slices.Insert(changes, 0, state.PutNode(n))
+	}
+	st, out := state.NewState().Apply(1, &raftpb.Command{ProposedAt: timestamppb.New(time.Unix(1000, 0)), Changes: changes})
+	if out.Err != nil {
+		t.Fatal(out.Err)
+	}
+	return st
+}
+
+func taskIs(id string, s clusterpb.TaskState) *raftpb.Change {
+	return state.ObserveTask(id, &clusterpb.TaskStatus{State: s})
 }
 
 func TestBatches(t *testing.T) {

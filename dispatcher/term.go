@@ -7,7 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/muster/muster/dispatcher/lease"
+	"github.com/muster/muster/dispatcher/plan"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/spec"
 )
 
 // term is what a dispatcher keeps while its manager leads. It is made anew
@@ -21,7 +24,7 @@ type term struct {
 	// sessions counts the goroutines of sessions.
 	sessions sync.WaitGroup
 
-	plan     atomic.Pointer[plan]
+	plan     atomic.Pointer[plan.Plan]
 	planned  chan struct{} // closed once there is a plan
 	statuses *statusQueue
 
@@ -33,13 +36,13 @@ type term struct {
 	mu       sync.Mutex
 	closed   bool
 	byNode   map[string]*session
-	leases   *leases
+	leases   *lease.Table
 	lowWater uint64
 }
 
 func newTerm(ctx context.Context, cfg Config) *term {
 	ctx, stop := context.WithCancel(ctx)
-	v := cfg.Store.State()
+	st := cfg.Store.State()
 	return &term{
 		cfg: cfg, log: cfg.Log, done: ctx.Done(), stop: stop,
 		planned:     make(chan struct{}),
@@ -47,7 +50,7 @@ func newTerm(ctx context.Context, cfg Config) *term {
 		lowWaterDue: make(chan struct{}, 1),
 		leaseDue:    make(chan struct{}, 1),
 		byNode:      make(map[string]*session),
-		leases:      newLeases(v, periodOf(v), time.Now()),
+		leases:      lease.New(st.Nodes(), spec.HeartbeatPeriod(st.Cluster().GetSpec()), time.Now()),
 	}
 }
 
@@ -81,7 +84,7 @@ func (t *term) admit(s *session, addr string) {
 	t.mu.Lock()
 	old := t.byNode[s.nodeID]
 	t.byNode[s.nodeID] = s
-	if t.leases.connect(s.nodeID, now) {
+	if t.leases.Connect(s.nodeID, now) {
 		// Its good-bye may still be on its way to the state, behind which it
 		// was found ready.
 		t.statuses.putNode(ready(s.nodeID, addr, now))
@@ -99,27 +102,37 @@ func (t *term) dismiss(s *session) {
 	defer t.mu.Unlock()
 	if t.byNode[s.nodeID] == s {
 		delete(t.byNode, s.nodeID)
-		t.leases.disconnect(s.nodeID)
+		t.leases.Disconnect(s.nodeID)
 		wake(t.lowWaterDue)
+	}
+}
+
+// expel ends the lease and the session of a node that is down or gone. It may
+// still be connected and silent: it has to register anew. t.mu is held.
+func (t *term) expel(nodeID string) {
+	t.leases.Forget(nodeID)
+	if s := t.byNode[nodeID]; s != nil {
+		s.kick()
+		delete(t.byNode, nodeID)
 	}
 }
 
 func (t *term) heard(nodeID string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.leases.heard(nodeID, time.Now())
+	t.leases.Heard(nodeID, time.Now())
 }
 
 // period returns how often nodes should send a heartbeat now.
 func (t *term) period() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.leases.period
+	return t.leases.Period()
 }
 
 func (t *term) suspect(nodeID string) {
 	t.mu.Lock()
-	connected := t.leases.suspect(nodeID, time.Now())
+	connected := t.leases.Suspect(nodeID, time.Now())
 	s := t.byNode[nodeID]
 	t.mu.Unlock()
 	if connected && s != nil {

@@ -1,4 +1,4 @@
-package dispatcher
+package plan
 
 import (
 	"fmt"
@@ -17,6 +17,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/port"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -25,16 +26,16 @@ import (
 type world struct {
 	t    testing.TB
 	st   *state.State
-	plan *plan
+	plan *Plan
 	held map[string]*node // what nodes were sent
 }
 
 // node applies assignments in the simplest way that could be right.
 type node struct {
-	base  *set
+	base  *Set
 	tasks map[string]*clusterpb.Task
 	peers map[string]*dispatchpb.Peer
-	ports map[portKey]*dispatchpb.MeshPort
+	ports map[port.Key]*dispatchpb.MeshPort
 	last  *dispatchpb.Assignments
 }
 
@@ -45,7 +46,7 @@ func newWorld(t testing.TB, changes ...*raftpb.Change) *world {
 		Id: "c", Spec: &clusterpb.ClusterSpec{}, IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789,
 	}))
 	w.apply(changes...)
-	w.plan = firstPlan(w.st)
+	w.plan = First(w.st, w.st.Index)
 	return w
 }
 
@@ -56,14 +57,13 @@ func (w *world) try(changes ...*raftpb.Change) bool {
 	if out.Err != nil {
 		return false
 	}
-	before := w.st
 	w.st = next
 	if w.plan != nil {
 		refs := map[state.Ref]struct{}{}
 		for _, r := range out.Touched {
 			refs[r] = struct{}{}
 		}
-		w.plan = w.plan.next(next, next.Index, dirtyOf(refs, before, next)).plan
+		w.plan = w.plan.Next(next, next.Index, refs).Plan
 	}
 	return true
 }
@@ -77,16 +77,16 @@ func (w *world) apply(changes ...*raftpb.Change) {
 
 // send brings a node up to date and returns what it was sent, nil for nothing.
 func (w *world) send(id string) *dispatchpb.Assignments {
-	next := w.plan.set(id)
+	next := w.plan.Set(id)
 	n := w.held[id]
 	if n == nil {
 		n = &node{}
 		w.held[id] = n
-		n.take(full(next))
+		n.take(next.Full())
 	} else {
-		a, changed := diff(n.base, next)
+		a, changed := next.Since(n.base)
 		if !changed {
-			n.base = withIndexOf(n.base, next)
+			n.base = next.At(n.base.index)
 			n.last = nil
 			return nil
 		}
@@ -99,7 +99,7 @@ func (w *world) send(id string) *dispatchpb.Assignments {
 func (n *node) take(a *dispatchpb.Assignments) {
 	n.last = a
 	if a.GetFull() {
-		n.tasks, n.peers, n.ports = map[string]*clusterpb.Task{}, map[string]*dispatchpb.Peer{}, map[portKey]*dispatchpb.MeshPort{}
+		n.tasks, n.peers, n.ports = map[string]*clusterpb.Task{}, map[string]*dispatchpb.Peer{}, map[port.Key]*dispatchpb.MeshPort{}
 	}
 	for _, t := range a.GetTasks() {
 		n.tasks[t.GetTask().GetId()] = t.GetTask()
@@ -114,10 +114,10 @@ func (n *node) take(a *dispatchpb.Assignments) {
 		delete(n.peers, id)
 	}
 	for _, p := range a.GetPorts() {
-		n.ports[keyOf(p)] = p
+		n.ports[port.Of(p)] = p
 	}
 	for _, p := range a.GetGonePorts() {
-		delete(n.ports, keyOf(p))
+		delete(n.ports, port.Of(p))
 	}
 }
 
@@ -135,18 +135,18 @@ func nodeIs(id string, s clusterpb.NodeStatus_State) *raftpb.Change {
 	})
 }
 
-func addService(id string, port uint32) *raftpb.Change {
-	ports := []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: port, Target: 80, Mode: clusterpb.Port_MODE_INGRESS}}
+func addService(id string, number uint32) *raftpb.Change {
+	ports := []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: number, Target: 80, Mode: clusterpb.Port_MODE_INGRESS}}
 	return state.PutService(&clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
 		Name: id, Ports: ports, Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
 	}, Ports: ports})
 }
 
-func addTask(id, service string, port uint32) *raftpb.Change {
+func addTask(id, service string, number uint32) *raftpb.Change {
 	return state.CreateTask(&clusterpb.Task{
 		Id: id, ServiceId: service, Desired: lifecycle.Running,
 		Spec:  &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
-		Ports: []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: port, Target: 80}},
+		Ports: []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: number, Target: 80}},
 	})
 }
 
@@ -242,7 +242,9 @@ func TestSettingsAndSources(t *testing.T) {
 	w := newWorld(t, slices.Concat(addNode("n1"), addNode("n2"), addNode("n3"))...)
 	w.send("n1")
 	holds := func(id, digest string) *raftpb.Change {
-		return state.ObserveNode(images(id, []*clusterpb.NodeImage{{Name: "docker.io/library/web:latest", Digest: digest}}))
+		return state.ObserveNode(&raftpb.ObserveNode{Id: id, Images: &raftpb.NodeImages{
+			Images: []*clusterpb.NodeImage{{Name: "docker.io/library/web:latest", Digest: digest}},
+		}})
 	}
 	w.apply(holds("n1", "sha256:1"), holds("n2", "sha256:1"), holds("n3", "sha256:2"))
 	if got := text(w.send("n1")); got != "nothing" {
@@ -271,7 +273,7 @@ func TestSettingsAndSources(t *testing.T) {
 	if got := text(w.send("n1")); got != "nothing" {
 		t.Errorf("sent %q, want nothing: the task has its image", got)
 	}
-	if got := sources(full(w.plan.set("n1"))); len(got) != 0 {
+	if got := sources(w.plan.Set("n1").Full()); len(got) != 0 {
 		t.Errorf("sources %v of a task that has its image", got)
 	}
 
@@ -304,13 +306,13 @@ func TestDiffsAddUp(t *testing.T) {
 		task := func(rt *rapid.T) string { return fmt.Sprint("t", rapid.IntRange(1, max(tasks, 1)).Draw(rt, "task")) }
 		node := func(rt *rapid.T) string { return rapid.SampledFrom(nodes).Draw(rt, "node") }
 		service := func(rt *rapid.T) string { return rapid.SampledFrom(services).Draw(rt, "service") }
-		port := func(rt *rapid.T) uint32 { return uint32(rapid.IntRange(80, 82).Draw(rt, "port")) }
+		number := func(rt *rapid.T) uint32 { return uint32(rapid.IntRange(80, 82).Draw(rt, "port")) }
 		rt.Repeat(map[string]func(*rapid.T){
-			"put service":    func(rt *rapid.T) { w.try(addService(service(rt), port(rt))) },
+			"put service":    func(rt *rapid.T) { w.try(addService(service(rt), number(rt))) },
 			"delete service": func(rt *rapid.T) { w.try(state.DeleteService(service(rt))) },
 			"create task": func(rt *rapid.T) {
 				tasks++
-				w.try(addTask(fmt.Sprint("t", tasks), service(rt), port(rt)))
+				w.try(addTask(fmt.Sprint("t", tasks), service(rt), number(rt)))
 			},
 			"assign": func(rt *rapid.T) {
 				addrs++
@@ -327,7 +329,7 @@ func TestDiffsAddUp(t *testing.T) {
 			"send":        func(rt *rapid.T) { w.send(node(rt)) },
 			"": func(rt *rapid.T) {
 				// The plan that followed every change is the plan of the state.
-				fresh := firstPlan(w.st)
+				fresh := First(w.st, w.st.Index)
 				compareMesh(rt, fresh.mesh, w.plan.mesh)
 				for id, n := range w.held {
 					if n.base.index == w.plan.index {
@@ -338,7 +340,7 @@ func TestDiffsAddUp(t *testing.T) {
 		})
 		for _, id := range nodes {
 			w.send(id)
-			compareNode(rt, firstPlan(w.st), id, w.held[id])
+			compareNode(rt, First(w.st, w.st.Index), id, w.held[id])
 		}
 	})
 }
@@ -352,13 +354,13 @@ func compareMesh(t *rapid.T, want, got *mesh) {
 	}
 }
 
-func compareNode(t *rapid.T, p *plan, id string, n *node) {
+func compareNode(t *rapid.T, p *Plan, id string, n *node) {
 	want := &node{}
-	want.take(full(p.set(id)))
+	want.take(p.Set(id).Full())
 	// What the node itself observed is not sent again.
 	orders := func(tasks map[string]*clusterpb.Task) (list []string) {
 		for _, t := range tasks {
-			list = append(list, fmt.Sprint(t.GetId(), t.GetDesired(), t.GetDesiredIndex(), t.GetAddresses(), orphaned(t)))
+			list = append(list, fmt.Sprint(t.GetId(), t.GetDesired(), t.GetDesiredIndex(), t.GetAddresses(), isOrphaned(t)))
 		}
 		slices.Sort(list)
 		return list

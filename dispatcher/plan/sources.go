@@ -1,4 +1,4 @@
-package dispatcher
+package plan
 
 import (
 	"cmp"
@@ -6,13 +6,12 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/distribution/reference"
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/image"
 	"github.com/muster/muster/proto/lifecycle"
-	"github.com/muster/muster/proto/pod"
 )
 
 // maxSources is how many nodes a node is told to fetch one image from.
@@ -45,22 +44,24 @@ func newSources(nodes iter.Seq[*clusterpb.Node]) *sources {
 }
 
 // of returns where a node can fetch the images of its tasks that are not
-// prepared yet, by task. Tasks without any are not in it.
+// prepared yet, by task and in the order of their containers. Tasks without
+// any are not in it.
 func (s *sources) of(nodeID string, tasks map[string]*clusterpb.Task) map[string][]*dispatchpb.ImageSource {
-	byImage := make(map[string]*dispatchpb.ImageSource)
+	byRef := make(map[string]*dispatchpb.ImageSource)
 	byTask := make(map[string][]*dispatchpb.ImageSource)
 	for id, t := range tasks {
-		if !unprepared(t) {
+		if !isUnprepared(t) {
 			continue
 		}
-		image := pod.Main(t.GetSpec()).GetImage()
-		src, known := byImage[image]
-		if !known {
-			src = s.lookup(nodeID, image)
-			byImage[image] = src
-		}
-		if src != nil {
-			byTask[id] = []*dispatchpb.ImageSource{src}
+		for _, c := range t.GetSpec().GetContainers() {
+			src, known := byRef[c.GetImage()]
+			if !known {
+				src = s.lookup(nodeID, c.GetImage())
+				byRef[c.GetImage()] = src
+			}
+			if src != nil && !slices.Contains(byTask[id], src) {
+				byTask[id] = append(byTask[id], src)
+			}
 		}
 	}
 	return byTask
@@ -70,14 +71,14 @@ func sameSources(a, b []*dispatchpb.ImageSource) bool {
 	return slices.EqualFunc(a, b, func(a, b *dispatchpb.ImageSource) bool { return a == b || proto.Equal(a, b) })
 }
 
-// unprepared reports whether t still needs its image.
-func unprepared(t *clusterpb.Task) bool {
+// isUnprepared reports whether t still needs its image.
+func isUnprepared(t *clusterpb.Task) bool {
 	return lifecycle.Wanted(t) && t.GetStatus().GetState() < lifecycle.Ready
 }
 
-// lookup returns the other nodes that hold image, or nil.
-func (s *sources) lookup(nodeID, image string) *dispatchpb.ImageSource {
-	name, digest := normal(image)
+// lookup returns the other nodes that hold the image that ref means, or nil.
+func (s *sources) lookup(nodeID, ref string) *dispatchpb.ImageSource {
+	name, digest := nameAndDigest(ref)
 	holders := s.byDigest[digest]
 	if digest == "" {
 		holders = s.byName[name]
@@ -98,24 +99,21 @@ func (s *sources) lookup(nodeID, image string) *dispatchpb.ImageSource {
 	slices.SortFunc(others, func(a, b holder) int {
 		return cmp.Or(cmp.Compare(distance(nodeID, a.nodeID), distance(nodeID, b.nodeID)), cmp.Compare(a.nodeID, b.nodeID))
 	})
-	src := &dispatchpb.ImageSource{Image: image, Digest: digest}
+	src := &dispatchpb.ImageSource{Image: ref, Digest: digest}
 	for _, h := range others[:min(len(others), maxSources)] {
 		src.Addrs = append(src.Addrs, h.addr)
 	}
 	return src
 }
 
-// normal returns image in full ("docker.io/library/nginx:latest"), and the
-// digest it names, if any.
-func normal(image string) (name, digest string) {
-	ref, err := reference.ParseDockerRef(image)
+// nameAndDigest returns a reference in full ("docker.io/library/nginx:latest"),
+// and the digest it is pinned to, if any.
+func nameAndDigest(ref string) (name, digest string) {
+	r, err := image.Parse(ref)
 	if err != nil {
-		return image, ""
+		return ref, ""
 	}
-	if d, ok := ref.(reference.Digested); ok {
-		return ref.String(), d.Digest().String()
-	}
-	return ref.String(), ""
+	return r.Name(), r.Digest.String()
 }
 
 // commonDigest returns the digest most holders have; on a tie the lowest.

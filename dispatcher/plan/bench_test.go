@@ -1,4 +1,4 @@
-package dispatcher
+package plan
 
 import (
 	"fmt"
@@ -31,7 +31,7 @@ func benchWorld(b *testing.B) *world {
 		}
 		w.apply(changes...)
 	}
-	w.plan = firstPlan(w.st)
+	w.plan = First(w.st, w.st.Index)
 	return w
 }
 
@@ -39,9 +39,9 @@ func benchWorld(b *testing.B) *world {
 // 1,000 nodes brought up to date: what a change of the mesh costs.
 func BenchmarkFanOut(b *testing.B) {
 	w := benchWorld(b)
-	bases := make([]*set, benchNodes)
+	bases := make([]*Set, benchNodes)
 	for i := range bases {
-		bases[i] = w.plan.set(fmt.Sprintf("n%04d", i))
+		bases[i] = w.plan.Set(fmt.Sprintf("n%04d", i))
 	}
 	sick := []*raftpb.Change{
 		state.ObserveTask("t00000", &clusterpb.TaskStatus{State: lifecycle.Running, Health: &clusterpb.HealthStatus{State: clusterpb.HealthStatus_STATE_UNHEALTHY}}),
@@ -51,11 +51,11 @@ func BenchmarkFanOut(b *testing.B) {
 	for i := range b.N {
 		w.apply(sick[i%2])
 		for n := range bases {
-			next := w.plan.refresh(bases[n])
+			next := w.plan.Refresh(bases[n])
 			if n == 0 {
-				next = w.plan.set(bases[n].nodeID)
+				next = w.plan.Set(bases[n].nodeID)
 			}
-			a, changed := diff(bases[n], next)
+			a, changed := next.Since(bases[n])
 			if !changed || len(a.GetPorts()) != 1 {
 				b.Fatalf("node %d was sent %v", n, text(a))
 			}
@@ -81,7 +81,7 @@ func BenchmarkFullSets(b *testing.B) {
 	b.ResetTimer()
 	for range b.N {
 		for n := range benchNodes {
-			full(w.plan.set(fmt.Sprintf("n%04d", n)))
+			w.plan.Set(fmt.Sprintf("n%04d", n)).Full()
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package dispatcher
+package plan
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/port"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -59,7 +60,7 @@ func TestCanaries(t *testing.T) {
 				w.apply(tt.then(svc))
 			}
 			var got []string
-			for _, e := range w.plan.mesh.ports[portKey{clusterpb.Port_PROTOCOL_TCP, 80}].GetEndpoints() {
+			for _, e := range w.plan.mesh.ports[port.Key{Protocol: clusterpb.Port_PROTOCOL_TCP, Number: 80}].GetEndpoints() {
 				got = append(got, e.GetTaskId())
 			}
 			if got := strings.Join(got, " "); got != tt.want {

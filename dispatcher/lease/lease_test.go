@@ -1,4 +1,4 @@
-package dispatcher
+package lease
 
 import (
 	"fmt"
@@ -10,8 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/raftstore/state"
 )
 
 // TestLeases says when a node is lost, in seconds of silence after a story.
@@ -35,57 +33,53 @@ func TestLeases(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			l := &leases{period: time.Second, nodes: map[string]*lease{}}
-			l.connect("n", start)
+			l := &Table{period: time.Second, nodes: map[string]*lease{}}
+			l.Connect("n", start)
 			for i, c := range tt.story {
 				now := start.Add(time.Duration(i) * time.Second)
 				switch c {
 				case 'h':
-					l.heard("n", now)
+					l.Heard("n", now)
 				case 'b':
-					l.disconnect("n")
+					l.Disconnect("n")
 				case 'c':
-					l.connect("n", now)
+					l.Connect("n", now)
 				case 'g':
-					l.goodbye("n", now)
+					l.Goodbye("n", now)
 				case 's':
-					l.suspect("n", now)
+					l.Suspect("n", now)
 				case 't': // broken and suspected right after the last heartbeat
-					l.disconnect("n")
-					l.suspect("n", start.Add(100*time.Millisecond))
+					l.Disconnect("n")
+					l.Suspect("n", start.Add(100*time.Millisecond))
 				}
 			}
-			_, next := l.expired(start)
+			_, next := l.Expired(start)
 			if got := next.Sub(start).Seconds(); got != tt.want {
 				t.Errorf("lost after %v s, want %v", got, tt.want)
 			}
-			if ids, _ := l.expired(next.Add(-1)); len(ids) != 0 {
+			if ids, _ := l.Expired(next.Add(-1)); len(ids) != 0 {
 				t.Error("lost before its time")
 			}
-			if ids, _ := l.expired(next); !slices.Equal(ids, []string{"n"}) {
+			if ids, _ := l.Expired(next); !slices.Equal(ids, []string{"n"}) {
 				t.Error("not lost at its time")
 			}
 		})
 	}
 }
 
-// TestNewReign says which leases a new leader grants.
-func TestNewReign(t *testing.T) {
+// TestNewTerm says which leases a new leader grants.
+func TestNewTerm(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
-	var changes []*raftpb.Change
+	var nodes []*clusterpb.Node
 	for id, s := range map[string]clusterpb.NodeStatus_State{
 		"ready": clusterpb.NodeStatus_STATE_READY, "down": clusterpb.NodeStatus_STATE_DOWN,
 		"away": clusterpb.NodeStatus_STATE_DISCONNECTED, "never": clusterpb.NodeStatus_STATE_UNSPECIFIED,
 	} {
-		changes = append(changes, state.PutNode(&clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
-		if s != clusterpb.NodeStatus_STATE_UNSPECIFIED {
-			changes = append(changes, state.ObserveNode(&raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
-				State: s, Since: timestamppb.New(now.Add(-10 * time.Second)),
-			}}))
-		}
+		nodes = append(nodes, &clusterpb.Node{Id: id, Status: &clusterpb.NodeStatus{
+			State: s, Since: timestamppb.New(now.Add(-10 * time.Second)),
+		}})
 	}
-	w := newWorld(t, changes...)
-	l := newLeases(w.st, time.Second, now)
+	l := New(slices.Values(nodes), time.Second, now)
 	var got []string
 	for id, n := range l.nodes {
 		got = append(got, fmt.Sprintf("%s:%v", id, n.until.Sub(now)))
@@ -115,11 +109,11 @@ func TestLowWaterMark(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			l := &leases{nodes: map[string]*lease{}}
+			l := &Table{nodes: map[string]*lease{}}
 			for i, n := range tt.nodes {
 				l.nodes[fmt.Sprint(i)] = &n
 			}
-			got := l.lowWaterMark(100, now, func(id string) (uint64, bool) {
+			got := l.LowWaterMark(100, now, func(id string) (uint64, bool) {
 				var i int
 				_, _ = fmt.Sscan(id, &i)
 				if i < len(tt.held) && l.nodes[id].connected {

@@ -3,7 +3,6 @@ package task
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -420,83 +418,5 @@ func TestAdoptedTaskIsPastItsStartPeriod(t *testing.T) {
 		defer func() { n.stop() }()
 		time.Sleep(20 * time.Second)
 		n.want("accepted preparing ready starting running failed")
-	})
-}
-
-// away is a runtime that is unavailable until a time.
-type away struct {
-	*executortest.Fake
-	until time.Time
-}
-
-func (a *away) check() error {
-	if time.Now().Before(a.until) {
-		return fmt.Errorf("containerd restarts: %w", errdefs.ErrUnavailable)
-	}
-	return nil
-}
-
-func (a *away) Prepare(ctx context.Context, r executor.Request, progress func(string)) error {
-	if err := a.check(); err != nil {
-		return err
-	}
-	return a.Fake.Prepare(ctx, r, progress)
-}
-
-func (a *away) Wait(ctx context.Context, id string) (executor.Exit, error) {
-	if err := a.check(); err != nil {
-		return executor.Exit{}, err
-	}
-	return a.Fake.Wait(ctx, id)
-}
-
-func TestRuntimeRestarts(t *testing.T) {
-	tests := map[string]struct {
-		away time.Duration
-		want string
-	}{
-		"for a while": {40 * time.Second, "accepted preparing ready starting running"},
-		"for good":    {time.Hour, "accepted preparing rejected"},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				n := newNode(t)
-				n.run(&away{n.fake, time.Now().Add(tt.away)}, web(lifecycle.Running), assigned)
-				defer func() { n.stop() }()
-				time.Sleep(2 * time.Minute)
-				n.want(tt.want)
-			})
-		})
-	}
-	t.Run("knows of new image sources", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			n := newNode(t)
-			n.run(&away{n.fake, time.Now().Add(10 * time.Second)}, web(lifecycle.Running), assigned)
-			defer func() { n.stop() }()
-			time.Sleep(time.Second)
-			n.ctl.Order(&dispatchpb.TaskAssignment{
-				Task: web(lifecycle.Running), Sources: []*dispatchpb.ImageSource{{Image: "web", Digest: "sha256:1", Addrs: []string{"n2:2377"}}},
-			})
-			time.Sleep(time.Minute)
-			n.want("accepted preparing ready starting running")
-			if got := n.fake.Sources("t1"); len(got) != 1 || got[0].GetDigest() != "sha256:1" {
-				t.Errorf("prepared with sources %v, want those told while the runtime was away", got)
-			}
-		})
-	})
-	t.Run("under a running task", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			n := newNode(t)
-			n.run(n.fake, web(lifecycle.Running), assigned)
-			synctest.Wait()
-			n.stop()
-			n.run(&away{n.fake, time.Now().Add(time.Hour)}, web(lifecycle.Running), n.saved)
-			defer func() { n.stop() }()
-			time.Sleep(2 * time.Hour)
-			n.want("accepted preparing ready starting running")
-			n.fake.End("t1", executor.Exit{Code: 4})
-			n.want("accepted preparing ready starting running failed")
-		})
 	})
 }

@@ -38,8 +38,8 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	flags.Var(fs, "availability", "", "active, pause (no new tasks) or drain (no tasks at all)", Availability(), flags.Into(&opts.availability))
-	command.CompleteFlag(cmd, "availability", Availabilities()...)
+	flags.Var(fs, "availability", "", "active, pause (no new tasks) or drain (no tasks at all)", flags.Availability, flags.Into(&opts.availability))
+	command.CompleteFlag(cmd, "availability", flags.Availabilities()...)
 	flags.Var(fs, "label-add", "", "add or replace a label: KEY=VALUE", flags.Label, flags.Append(&opts.labelAdd))
 	flags.Var(fs, "label-rm", "", "remove a label by its key", flags.Name, flags.Append(&opts.labelRemove))
 	flags.On(fs, &opts.wait, "wait", "", "with --availability drain: wait until no task is left on the node")

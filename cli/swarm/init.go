@@ -9,7 +9,6 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
-	"github.com/muster/muster/cli/node"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 	"github.com/muster/muster/proto/spec"
@@ -36,8 +35,8 @@ func newInitCommand(env *command.Env) *cobra.Command {
 	flags.Var(fs, "data-path-addr", "", "address for the traffic between tasks; --advertise-addr by default", dataPathAddr(), flags.Into(&r.DataPathAddr))
 	flags.Var(fs, "data-path-port", "", "UDP port for the traffic between tasks, on all nodes; 4789 by default", dataPathPort(), flags.Into(&r.DataPathPort))
 	flags.Var(fs, "default-addr-pool", "", "network that addresses of tasks are taken from; "+spec.DefaultAddrPool+" by default", addrPool(), flags.Into(&r.DefaultAddrPool))
-	flags.Var(fs, "availability", "", "active (default), pause or drain", node.Availability(), flags.Into(&r.Availability))
-	command.CompleteFlag(cmd, "availability", node.Availabilities()...)
+	flags.Var(fs, "availability", "", "active (default), pause or drain", flags.Availability, flags.Into(&r.Availability))
+	command.CompleteFlag(cmd, "availability", flags.Availabilities()...)
 	flags.On(fs, &r.ForceNewCluster, "force-new-cluster", "", "keep the state on this manager's disk and drop all other managers: for when they are lost for good")
 	opts.settings.addFlags(fs)
 	return cmd

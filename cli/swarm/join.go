@@ -8,7 +8,6 @@ import (
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
-	"github.com/muster/muster/cli/node"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/jointoken"
 	nodepb "github.com/muster/muster/proto/node/v1"
@@ -30,8 +29,8 @@ func newJoinCommand(env *command.Env) *cobra.Command {
 	flags.Var(fs, "advertise-addr", "", "address that other nodes reach this one at; the one that leads to HOST by default", nodeAddr(), flags.Into(&r.AdvertiseAddr))
 	flags.Var(fs, "listen-addr", "", "address to listen on; 0.0.0.0:2377 by default", nodeAddr(), flags.Into(&r.ListenAddr))
 	flags.Var(fs, "data-path-addr", "", "address for the traffic between tasks; --advertise-addr by default", dataPathAddr(), flags.Into(&r.DataPathAddr))
-	flags.Var(fs, "availability", "", "active (default), pause or drain", node.Availability(), flags.Into(&r.Availability))
-	command.CompleteFlag(cmd, "availability", node.Availabilities()...)
+	flags.Var(fs, "availability", "", "active (default), pause or drain", flags.Availability, flags.Into(&r.Availability))
+	command.CompleteFlag(cmd, "availability", flags.Availabilities()...)
 	return cmd
 }
 

@@ -92,6 +92,10 @@ lint: $(TOOLS)/golangci-lint ## Check the Go code: vet, linters, format.
 	go vet ./...
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
 
+.PHONY: figures
+figures: ## Print how large files, functions, types and packages are, and how much of it is tests.
+	@go run ./tools/figures
+
 # --- Test ------------------------------------------------------------------------------------------------------------
 
 # Quick first, slowest last.

@@ -1,13 +1,7 @@
 package integration
 
 import (
-	"encoding/json"
-	"go/parser"
-	"go/token"
-	"io"
-	"os/exec"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,68 +13,32 @@ const vague = "util utils common helper helpers misc base impl data info obj typ
 // TestPackageDocs: every package says in exactly one place what it is for, in
 // a comment that begins as Go's do.
 func TestPackageDocs(t *testing.T) {
-	for _, pkg := range packages(t) {
-		var docs []string
-		for _, name := range pkg.GoFiles {
-			if strings.HasSuffix(name, ".pb.go") {
-				continue // the proto files say it
-			}
-			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(pkg.Dir, name), nil, parser.PackageClauseOnly|parser.ParseComments)
-			if err != nil {
-				t.Errorf("%s: %v", pkg.ImportPath, err)
-				continue
-			}
-			if file.Doc == nil {
-				continue
-			}
-			docs = append(docs, name)
-			if text := file.Doc.Text(); pkg.Name != "main" && !strings.HasPrefix(text, "Package "+pkg.Name+" ") {
-				t.Errorf("%s: the comment in %s does not begin with %q", pkg.ImportPath, name, "Package "+pkg.Name)
-			}
+	for _, pkg := range load(t) {
+		if pkg.Name == "" || pkg.Generated() {
+			continue // the proto files say it
 		}
-		if generated(pkg.GoFiles) || len(pkg.GoFiles) == 0 {
-			continue
+		var docs []string
+		for _, file := range pkg.Written(false) {
+			if file.Doc == "" {
+				continue
+			}
+			docs = append(docs, file.Path)
+			if pkg.Name != "main" && !strings.HasPrefix(file.Doc, "Package "+pkg.Name+" ") {
+				t.Errorf("the comment in %s does not begin with %q", file.Path, "Package "+pkg.Name)
+			}
 		}
 		if len(docs) != 1 {
-			t.Errorf("%s: %d files have a package comment, want 1 %q", pkg.ImportPath, len(docs), docs)
+			t.Errorf("%s: %d files have a package comment, want 1 %q", pkg.Dir, len(docs), docs)
 		}
 	}
 }
 
 func TestPackageNames(t *testing.T) {
-	for _, pkg := range packages(t) {
-		for _, name := range []string{pkg.Name, path.Base(pkg.ImportPath)} {
+	for _, pkg := range load(t) {
+		for _, name := range []string{pkg.Name, path.Base(pkg.Dir)} {
 			if slices.Contains(strings.Fields(vague), name) {
-				t.Errorf("%s: the name %q says nothing", pkg.ImportPath, name)
+				t.Errorf("%s: the name %q says nothing", pkg.Dir, name)
 			}
 		}
-	}
-}
-
-func generated(files []string) bool {
-	return !slices.ContainsFunc(files, func(name string) bool { return !strings.HasSuffix(name, ".pb.go") })
-}
-
-type goPackage struct {
-	Dir, ImportPath, Name string
-	GoFiles               []string
-}
-
-func packages(t *testing.T) (pkgs []goPackage) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=Dir,ImportPath,Name,GoFiles", "./...")
-	cmd.Dir = ".."
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
-		var p goPackage
-		if err := dec.Decode(&p); err == io.EOF {
-			return pkgs
-		} else if err != nil {
-			t.Fatalf("read go list: %v", err)
-		}
-		pkgs = append(pkgs, p)
 	}
 }

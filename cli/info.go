@@ -22,7 +22,7 @@ func newInfoCommand(env *command.Env) *cobra.Command {
 			return runInfo(cmd.Context(), env, format)
 		},
 	}
-	cmd.Flags().StringVarP(&format, "format", "f", "", `"json" or a Go template`)
+	cmd.Flags().StringVarP(&format, "format", "f", "", `output format: json or a Go template`)
 	return cmd
 }
 

@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/help"
 	"github.com/muster/muster/cli/image"
 	"github.com/muster/muster/cli/node"
 	"github.com/muster/muster/cli/service"
@@ -15,7 +17,7 @@ import (
 // Root returns the muster command. More are commands that live elsewhere,
 // such as the daemon.
 func Root(env *command.Env, more ...*cobra.Command) *cobra.Command {
-	root := command.Group("muster", "Run containers on a cluster by command",
+	root := command.Group("muster", "Run containers on a cluster",
 		swarm.New(env), node.New(env), service.New(env), image.New(env),
 		newInfoCommand(env), newVersionCommand(env),
 	)
@@ -33,8 +35,12 @@ func Root(env *command.Env, more ...*cobra.Command) *cobra.Command {
 		return command.FlagError(cmd.CommandPath(), err)
 	})
 	fs := root.PersistentFlags()
-	fs.StringVarP(&env.Host, "host", "H", env.Host, "daemon to talk to: unix:///PATH or tcp://HOST[:PORT] (env MUSTER_HOST; default "+command.DefaultHost+")")
-	fs.StringVar(&env.Identity, "identity", env.Identity, "folder of the node certificate shown to a tcp host (env MUSTER_IDENTITY; default "+command.DefaultIdentity+")")
+	// Both are empty unless given, since the environment comes before the default.
+	fs.StringVarP(&env.Host, "host", "H", env.Host, "daemon to connect to: unix:///PATH or tcp://HOST[:PORT] [$MUSTER_HOST]")
+	flags.Default(fs.Lookup("host"), command.DefaultHost)
+	fs.StringVar(&env.Identity, "identity", env.Identity, "directory of the node certificate to show to a tcp host [$MUSTER_IDENTITY]")
+	flags.Default(fs.Lookup("identity"), command.DefaultIdentity)
+	help.Install(root, func() int { return help.Width(env.Getenv("COLUMNS"), env.Width) })
 	return root
 }
 

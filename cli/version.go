@@ -23,7 +23,7 @@ func newVersionCommand(env *command.Env) *cobra.Command {
 			return runVersion(cmd.Context(), env, format)
 		},
 	}
-	cmd.Flags().StringVarP(&format, "format", "f", "", `"json" or a Go template`)
+	cmd.Flags().StringVarP(&format, "format", "f", "", `output format: json or a Go template`)
 	return cmd
 }
 

@@ -63,10 +63,10 @@ const layers = `
 	# What people and tools say. Every noun is told apart from every other; what
 	# they share stands above the pattern.
 	PROTO, dispatcher/mtls < cli/command;
-	cli/command < cli/render, cli/flags < cli/noun, cli/progress < cli/task < cli/logprint;
+	cli/command < cli/flags < cli/help, cli/render < cli/noun, cli/progress < cli/task < cli/logprint;
 	PROTO < cli/login;
 	cli/logprint, cli/login < cli/* < cli;
-	cli/flags, cli/render < cli/service/edit, cli/service/text < cli/service;
+	cli/flags, cli/help, cli/render < cli/service/edit, cli/service/text < cli/service;
 	cli/logprint, cli/login, cli/noun, cli/progress < cli/service < cli;
 
 	# The composition root: the only place that knows every part.

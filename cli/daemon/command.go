@@ -17,13 +17,11 @@ func NewCommand(version string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "daemon [OPTIONS]",
 		Short: "Run this machine as a node",
-		Long: `Run this machine as a node: containerd, and once it is in a cluster the manager,
-the worker and the data plane, by the node's role.
+		Long: `Run this machine as a node: containerd and, once it is part of a cluster, the worker, the data plane and, if its role says so, the manager.
 
-Every option may also be set by the environment (MUSTER_STATE_DIR for --state-dir) or
-in the configuration file (state-dir: DIR). An option goes before the environment, and
-that before the file. SIGTERM stops the daemon; containers keep running and the next
-daemon takes them over.`,
+Every option can also be set in the environment (MUSTER_STATE_DIR for --state-dir) or in the configuration file (state-dir: DIR). Options take precedence over the environment, and the environment over the file.
+
+SIGTERM stops the daemon. Containers keep running, and the next daemon takes them over.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// The client's --host flag does not concern the daemon.

@@ -51,19 +51,19 @@ const DefaultConfigFile = "/etc/muster/daemon.yaml"
 
 // AddFlags declares the daemon's flags.
 func (c *Config) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&c.StateDir, "state-dir", "/var/lib/muster", "folder for what must survive a reboot")
-	flags.StringVar(&c.RunDir, "run-dir", "/run/muster", "folder for sockets and pid files")
+	flags.StringVar(&c.StateDir, "state-dir", "/var/lib/muster", "directory for what must survive a reboot")
+	flags.StringVar(&c.RunDir, "run-dir", "/run/muster", "directory for sockets and pid files")
 	flags.StringVar(&c.Name, "name", "", "name of this node (default the host's name)")
-	flags.StringVar(&c.Containerd, "containerd", "", "socket of a containerd to use instead of our own")
-	flags.StringVar(&c.BinDir, "bin-dir", "", "folder with containerd, its shim and runc (default beside muster, ../lib/muster, then PATH)")
-	flags.StringVar(&c.CgroupParent, "cgroup-parent", "/muster", "cgroup that containers are put under")
-	flags.StringVar(&c.HostsDir, "registry-dir", "/etc/muster/certs.d", "folder with registry settings, REGISTRY/hosts.toml")
-	flags.Uint16Var(&c.GossipPort, "gossip-port", 7946, "membership port, tcp and udp")
-	flags.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
-	flags.StringVar(&c.LogFormat, "log-format", "text", "text or json")
-	flags.Uint64Var(&c.LogMaxSize, "task-log-max-size", 10<<20, "bytes at which a task's log file is rotated")
-	flags.UintVar(&c.LogMaxFiles, "task-log-max-files", 3, "how many log files of a task are kept")
-	flags.StringArrayVar(&c.Labels, "label", nil, "label of this node, NAME=VALUE, for engine.labels.NAME constraints; repeatable")
+	flags.StringVar(&c.Containerd, "containerd", "", "socket of a containerd to use instead of the one that muster brings")
+	flags.StringVar(&c.BinDir, "bin-dir", "", "directory with containerd, its shim and runc (default beside muster, ../lib/muster, then PATH)")
+	flags.StringVar(&c.CgroupParent, "cgroup-parent", "/muster", "cgroup to put containers under")
+	flags.StringVar(&c.HostsDir, "registry-dir", "/etc/muster/certs.d", "directory with registry settings, REGISTRY/hosts.toml")
+	flags.Uint16Var(&c.GossipPort, "gossip-port", 7946, "membership port, TCP and UDP")
+	flags.StringVar(&c.LogLevel, "log-level", "info", "log level: debug, info, warn or error")
+	flags.StringVar(&c.LogFormat, "log-format", "text", "log format: text or json")
+	flags.Uint64Var(&c.LogMaxSize, "task-log-max-size", 10<<20, "size in bytes at which a task's log file is rotated")
+	flags.UintVar(&c.LogMaxFiles, "task-log-max-files", 3, "number of log files to keep for a task")
+	flags.StringArrayVar(&c.Labels, "label", nil, "label of this node for engine.labels.NAME constraints: `name=value` (repeatable)")
 }
 
 // Fill sets the flags that were not given from the environment and the file.

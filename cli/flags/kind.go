@@ -22,10 +22,17 @@ func Var[T any](fs *pflag.FlagSet, name, short, usage string, kind Kind[T], set 
 
 // Switch defines a flag that is on or off.
 func Switch(fs *pflag.FlagSet, name, short, usage string, set func(bool)) *pflag.Flag {
-	f := Var(fs, name, short, usage, Bool, set)
+	f := fs.VarPF(&value[bool]{kind: Bool, set: set, text: "false"}, name, short, usage)
 	f.NoOptDefVal = "true"
 	return f
 }
+
+// Default makes help show text as what holds when the flag is not given. Help
+// shows no default that is empty, 0 or false.
+func Default(f *pflag.Flag, text string) { f.DefValue = text }
+
+// Repeatable makes help tell that the flag may be given more than once.
+func Repeatable(f *pflag.Flag) { f.Usage += " (repeatable)" }
 
 // On defines a flag that is off unless it is given.
 func On(fs *pflag.FlagSet, on *bool, name, short, usage string) {
@@ -50,8 +57,8 @@ func (v *value[T]) Set(s string) error {
 	return nil
 }
 
-// String is the last value given; nothing before that, so that help shows
-// defaults only where the usage text tells them.
+// String is the last value given. Before that it is nothing, or false for a
+// switch: what holds by default is told by Default.
 func (v *value[T]) String() string { return v.text }
 
 // Type is the placeholder in help texts; a switch has none.

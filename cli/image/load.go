@@ -24,8 +24,8 @@ func newLoadCommand(env *command.Env) *cobra.Command {
 	var opts loadOptions
 	cmd := &cobra.Command{
 		Use:   "load [OPTIONS] [FILE|-]",
-		Short: "Load images from a tar file (docker save, or an OCI layout)",
-		Long: "Load images from a tar file, as \"docker save\" or OCI tools make it, into this node.\n" +
+		Short: "Load images from a tar archive",
+		Long: "Load images into this node from a tar archive, as \"docker save\" or OCI tools write it.\n" +
 			"Other nodes fetch them from here when a task needs them.",
 		Args: command.MaxArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -41,8 +41,8 @@ func newLoadCommand(env *command.Env) *cobra.Command {
 			return runLoad(cmd.Context(), env, opts)
 		},
 	}
-	cmd.Flags().StringVarP(&opts.input, "input", "i", "", "file to read; - or nothing is standard input")
-	flags.On(cmd.Flags(), &opts.quiet, "quiet", "q", "show no progress")
+	cmd.Flags().StringVarP(&opts.input, "input", "i", "", "file to read, - for standard input (default standard input)")
+	flags.On(cmd.Flags(), &opts.quiet, "quiet", "q", "suppress progress output")
 	return cmd
 }
 

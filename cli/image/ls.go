@@ -30,7 +30,7 @@ func newListCommand(env *command.Env) *cobra.Command {
 	}
 	var digests, noTrunc bool
 	flags.On(cmd.Flags(), &digests, "digests", "", "show digests")
-	flags.On(cmd.Flags(), &noTrunc, "no-trunc", "", "shorten nothing")
+	flags.On(cmd.Flags(), &noTrunc, "no-trunc", "", "do not shorten output")
 	return noun.List[controlpb.ImageServiceClient, *controlpb.LocalImage]{
 		Connect: env.Images,
 		Table:   func() render.Table { return listTable(digests) },

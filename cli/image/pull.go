@@ -29,7 +29,7 @@ func newPullCommand(env *command.Env) *cobra.Command {
 			return runPull(cmd.Context(), env, opts)
 		},
 	}
-	flags.On(cmd.Flags(), &opts.quiet, "quiet", "q", "show no progress")
+	flags.On(cmd.Flags(), &opts.quiet, "quiet", "q", "suppress progress output")
 	return cmd
 }
 

@@ -20,7 +20,7 @@ func newRemoveCommand(env *command.Env) *cobra.Command {
 		ValidArgsFunction: command.Complete(env, 0, imageNames),
 	}
 	var force bool
-	flags.On(cmd.Flags(), &force, "force", "f", "remove an image though containers were made from it")
+	flags.On(cmd.Flags(), &force, "force", "f", "remove an image even if containers were made from it")
 	return noun.Remove[controlpb.ImageServiceClient]{
 		Connect: env.Images,
 		Remove: func(ctx context.Context, node controlpb.ImageServiceClient, name string) (lines []string, err error) {

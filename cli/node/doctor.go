@@ -13,9 +13,9 @@ import (
 func newDoctorCommand(env *command.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Compare this node's kernel state with what it should be",
-		Long: "Compare the network state in this node's kernel with what it should be, and list the differences.\n" +
-			"The daemon repairs them by itself; one that stays is a fault. The exit status is 1 when there are any.",
+		Short: "Compare this node's kernel with its desired state",
+		Long: "Compare the network state in this node's kernel with the desired state and list the differences. " +
+			"The daemon repairs them by itself, so one that stays is a fault. The exit status is 1 if there are any.",
 		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDoctor(cmd.Context(), env)

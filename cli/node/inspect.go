@@ -21,7 +21,7 @@ func newInspectCommand(env *command.Env) *cobra.Command {
 		Pretty: pretty,
 	}.Command(env, &cobra.Command{
 		Use:               "inspect [OPTIONS] self|NODE [NODE...]",
-		Short:             "Show all about nodes",
+		Short:             "Show details of nodes",
 		Args:              command.MinArgs(1),
 		ValidArgsFunction: command.Complete(env, 0, command.NodeNamesAndSelf),
 	})

@@ -14,7 +14,7 @@ import (
 func newTasksCommand(env *command.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "ps [OPTIONS] [NODE...]",
-		Short:             "List the tasks of nodes, by default of this one",
+		Short:             "List the tasks on nodes, by default on this one",
 		ValidArgsFunction: command.Complete(env, 0, command.NodeNamesAndSelf),
 	}
 	return task.Command(env, cmd, func(ctx context.Context, _ controlpb.Client, nodes []string) (*controlpb.ListTasksRequest, error) {

@@ -20,7 +20,7 @@ func newRemoveCommand(env *command.Env) *cobra.Command {
 		ValidArgsFunction: command.Complete(env, 0, command.NodeNames),
 	}
 	var force bool
-	flags.On(cmd.Flags(), &force, "force", "f", "remove a node that is not down; its tasks are replaced")
+	flags.On(cmd.Flags(), &force, "force", "f", "remove a node even if it is not down; its tasks are replaced")
 	return noun.Remove[controlpb.Client]{
 		Connect: env.Control,
 		Remove: func(ctx context.Context, control controlpb.Client, name string) ([]string, error) {

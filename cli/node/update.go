@@ -38,17 +38,17 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	flags.Var(fs, "availability", "", "active, pause (no new tasks) or drain (no tasks at all)", flags.Availability, flags.Into(&opts.availability))
+	flags.Var(fs, "availability", "", "active, pause (no new tasks) or drain (no tasks)", flags.Availability, flags.Into(&opts.availability))
 	command.CompleteFlag(cmd, "availability", flags.Availabilities()...)
-	flags.Var(fs, "label-add", "", "add or replace a label: KEY=VALUE", flags.Label, flags.Append(&opts.labelAdd))
-	flags.Var(fs, "label-rm", "", "remove a label by its key", flags.Name, flags.Append(&opts.labelRemove))
-	flags.On(fs, &opts.wait, "wait", "", "with --availability drain: wait until no task is left on the node")
+	flags.Repeatable(flags.Var(fs, "label-add", "", "add or replace a node label", flags.Label, flags.Append(&opts.labelAdd)))
+	flags.Repeatable(flags.Var(fs, "label-rm", "", "remove a node label by its key", flags.Name, flags.Append(&opts.labelRemove)))
+	flags.On(fs, &opts.wait, "wait", "", "with --availability drain, wait until the node has no tasks left")
 	limit := flags.Kind[time.Duration]{Name: "duration", Parse: func(s string) (time.Duration, error) {
 		d, err := flags.Duration.Parse(s)
 		return d.AsDuration(), err
 	}}
 	opts.timeout = 15 * time.Minute
-	flags.Var(fs, "timeout", "", "with --wait: wait no longer than this; 15m by default", limit, flags.Into(&opts.timeout))
+	flags.Default(flags.Var(fs, "timeout", "", "with --wait, wait at most this long", limit, flags.Into(&opts.timeout)), "15m")
 	return cmd
 }
 

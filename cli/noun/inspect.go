@@ -33,8 +33,8 @@ func (i Inspect[C, T]) Command(env *command.Env, cmd *cobra.Command) *cobra.Comm
 		format string
 		pretty bool
 	)
-	cmd.Flags().StringVarP(&format, "format", "f", "", `"json" or a Go template`)
-	flags.On(cmd.Flags(), &pretty, "pretty", "", "write for people, not JSON")
+	cmd.Flags().StringVarP(&format, "format", "f", "", `output format: json or a Go template`)
+	flags.On(cmd.Flags(), &pretty, "pretty", "", "print a readable layout instead of JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if pretty && format != "" {
 			return command.Misusef("--pretty and --format exclude each other")

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/cli/flags"
 )
 
 // Filters are the values of --filter by key. Values of one key are joined by
@@ -16,7 +17,7 @@ type Filters map[string][]string
 // FilterFlag defines --filter, which knows the allowed keys only.
 func FilterFlag(fs *pflag.FlagSet, allowed ...string) Filters {
 	f := make(Filters)
-	fs.VarP(&filterValue{f, allowed}, "filter", "f", "show only what matches KEY=VALUE; keys: "+strings.Join(allowed, ", "))
+	flags.Repeatable(fs.VarPF(&filterValue{f, allowed}, "filter", "f", "show only what matches KEY=VALUE; keys are "+strings.Join(allowed, ", ")))
 	return f
 }
 

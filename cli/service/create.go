@@ -42,9 +42,9 @@ func newCreateCommand(env *command.Env) *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.SetInterspersed(false) // flags behind IMAGE are the container's
-	flags.Var(fs, "name", "", "name of the service; random by default", flags.Name, flags.Into(&opts.name))
-	flags.On(fs, &opts.noResolve, "no-resolve-image", "", "keep the image as written: do not look up its digest")
-	flags.On(fs, &opts.registryAuth, "with-registry-auth", "", "let the nodes pull with this shell's registry login")
+	flags.Var(fs, "name", "", "service name (default a random one)", flags.Name, flags.Into(&opts.name))
+	flags.On(fs, &opts.noResolve, "no-resolve-image", "", "use the image as written, without looking up its digest")
+	flags.On(fs, &opts.registryAuth, "with-registry-auth", "", "pass the registry login of this client on to the nodes")
 	opts.addFlags(fs)
 	opts.edits = edit.ForCreate(fs, env.LookupEnv)
 	return cmd

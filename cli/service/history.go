@@ -22,11 +22,11 @@ import (
 func newHistoryCommand(env *command.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "history [OPTIONS] SERVICE",
-		Short: "List the specs a service had, newest first",
+		Short: "List the specs of a service, newest first",
 		Args:  command.ExactArgs(1),
 	}
 	var noTrunc bool
-	flags.On(cmd.Flags(), &noTrunc, "no-trunc", "", "shorten nothing")
+	flags.On(cmd.Flags(), &noTrunc, "no-trunc", "", "do not shorten output")
 	return noun.List[controlpb.Client, *clusterpb.SpecRecord]{
 		Connect: env.Control,
 		Table:   historyTable,

@@ -23,7 +23,7 @@ func newInspectCommand(env *command.Env) *cobra.Command {
 		Pretty: text.Pretty,
 	}.Command(env, &cobra.Command{
 		Use:   "inspect [OPTIONS] SERVICE [SERVICE...]",
-		Short: "Show all about services",
+		Short: "Show details of services",
 		Args:  command.MinArgs(1),
 	})
 }

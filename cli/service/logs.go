@@ -30,7 +30,7 @@ func newLogsCommand(env *command.Env) *cobra.Command {
 	opts := logsOptions{part: &logspb.LogOptions{Tail: -1}}
 	cmd := &cobra.Command{
 		Use:   "logs [OPTIONS] SERVICE|TASK",
-		Short: "Show what the tasks of a service print",
+		Short: "Show the output of a service or task",
 		Args:  command.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.target = args[0]
@@ -38,20 +38,20 @@ func newLogsCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	flags.On(fs, &opts.part.Follow, "follow", "f", "go on until interrupted")
+	flags.On(fs, &opts.part.Follow, "follow", "f", "keep showing new lines until interrupted")
 	flags.On(fs, &opts.Timestamps, "timestamps", "t", "show the time of each line")
-	flags.On(fs, &opts.noResolve, "no-resolve", "", "show ids, not names")
-	flags.On(fs, &opts.NoTaskIDs, "no-task-ids", "", "leave the ids of tasks out")
-	flags.On(fs, &opts.NoTrunc, "no-trunc", "", "shorten nothing")
-	flags.On(fs, &opts.Raw, "raw", "", "show the lines as they are, without where they come from")
-	flags.On(fs, &opts.Details, "details", "", "show the ids of the node, service and task of each line")
-	flags.Var(fs, "tail", "n", `lines from the end of each task's log; "all" by default`, tailKind(), flags.Into(&opts.part.Tail))
+	flags.On(fs, &opts.noResolve, "no-resolve", "", "show IDs instead of names")
+	flags.On(fs, &opts.NoTaskIDs, "no-task-ids", "", "leave out task IDs")
+	flags.On(fs, &opts.NoTrunc, "no-trunc", "", "do not shorten output")
+	flags.On(fs, &opts.Raw, "raw", "", "show lines as they are, without a prefix")
+	flags.On(fs, &opts.Details, "details", "", "show the IDs of each line's node, service and task")
+	flags.Default(flags.Var(fs, "tail", "n", `number of lines to show from the end of each task's log, or "all"`, tailKind(), flags.Into(&opts.part.Tail)), "all")
 	moment := flags.Kind[*timestamppb.Timestamp]{Name: "time", Parse: func(s string) (*timestamppb.Timestamp, error) {
 		t, err := logprint.ParseTime(s, env.Now())
 		return timestamppb.New(t), err
 	}}
-	flags.Var(fs, "since", "", "only what came after: a time such as 2026-01-02T15:04:05Z, or how long ago, such as 42m", moment, flags.Into(&opts.part.Since))
-	flags.Var(fs, "until", "", "only what came before, likewise", moment, flags.Into(&opts.part.Until))
+	flags.Var(fs, "since", "", "show lines after a time (2026-01-02T15:04:05Z) or of the last while (42m)", moment, flags.Into(&opts.part.Since))
+	flags.Var(fs, "until", "", "show lines before a time (2026-01-02T15:04:05Z) or before a while ago (42m)", moment, flags.Into(&opts.part.Until))
 	return cmd
 }
 

@@ -23,16 +23,15 @@ func newRollbackCommand(env *command.Env) *cobra.Command {
 	var opts rollbackOptions
 	cmd := &cobra.Command{
 		Use:   "rollback [OPTIONS] SERVICE",
-		Short: "Take a service back to an earlier spec",
-		Long: "Take a service back to the spec it had before, or to one that \"service history\" lists,\n" +
-			"and wait until that is rolled out.\n\n" + command.ExitHelp,
-		Args: command.ExactArgs(1),
+		Short: "Go back to an earlier spec of a service",
+		Long:  "Go back to the previous spec of a service, or to one that \"service history\" lists, and wait until it is rolled out.\n\n" + command.ExitHelp,
+		Args:  command.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.service = args[0]
 			return runRollback(cmd.Context(), env, opts)
 		},
 	}
-	flags.Var(cmd.Flags(), "to", "", "number in the service's history; the one before the current by default", flags.Int(1, 1<<62),
+	flags.Var(cmd.Flags(), "to", "", "number of the spec in \"service history\" (default the one before the current)", flags.Int(1, 1<<62),
 		func(n int64) { opts.to = uint64(n) })
 	opts.addFlags(cmd.Flags())
 	return cmd

@@ -20,12 +20,12 @@ type rolloutOptions struct {
 func newPauseCommand(env *command.Env) *cobra.Command {
 	opts := rolloutOptions{action: controlpb.ControlRolloutRequest_ACTION_PAUSE}
 	opts.detach = true // a paused rollout does not converge
-	return newRolloutCommand(env, &opts, "pause", "Stop the rollout of a service where it is")
+	return newRolloutCommand(env, &opts, "pause", "Pause the rollout of a service")
 }
 
 func newResumeCommand(env *command.Env) *cobra.Command {
 	opts := rolloutOptions{action: controlpb.ControlRolloutRequest_ACTION_RESUME}
-	cmd := newRolloutCommand(env, &opts, "resume", "Continue a rollout that is paused")
+	cmd := newRolloutCommand(env, &opts, "resume", "Resume the paused rollout of a service")
 	opts.addFlags(cmd.Flags())
 	return cmd
 }
@@ -39,7 +39,7 @@ func newPromoteCommand(env *command.Env) *cobra.Command {
 
 func newRestartCommand(env *command.Env) *cobra.Command {
 	opts := rolloutOptions{action: controlpb.ControlRolloutRequest_ACTION_RESTART}
-	cmd := newRolloutCommand(env, &opts, "restart", "Replace the tasks of a service, as its update settings say")
+	cmd := newRolloutCommand(env, &opts, "restart", "Replace the tasks of a service, following its update settings")
 	opts.addFlags(cmd.Flags())
 	return cmd
 }

@@ -30,8 +30,8 @@ func newScaleCommand(env *command.Env) *cobra.Command {
 	var opts scaleOptions
 	cmd := &cobra.Command{
 		Use:   "scale [OPTIONS] SERVICE=REPLICAS [SERVICE=REPLICAS...]",
-		Short: "Set how many replicas services have",
-		Long:  "Set how many replicas services have and wait until they run.\n\n" + command.ExitHelp,
+		Short: "Set the number of replicas of services",
+		Long:  "Set the number of replicas of services and wait until they run.\n\n" + command.ExitHelp,
 		Args:  command.MinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if opts.targets, err = parseTargets(args); err != nil {

@@ -40,13 +40,13 @@ type waitOptions struct {
 }
 
 func (o *waitOptions) addFlags(fs *pflag.FlagSet) {
-	flags.On(fs, &o.detach, "detach", "d", "return at once: do not wait until the service has converged")
-	flags.On(fs, &o.quiet, "quiet", "q", "show no progress")
+	flags.On(fs, &o.detach, "detach", "d", "return immediately, without waiting for the service to converge")
+	flags.On(fs, &o.quiet, "quiet", "q", "suppress progress output")
 	limit := flags.Kind[time.Duration]{Name: "duration", Parse: func(s string) (time.Duration, error) {
 		d, err := flags.Duration.Parse(s)
 		return d.AsDuration(), err
 	}}
-	flags.Var(fs, "timeout", "", "wait no longer than this; 0, the default, waits while there is headway", limit, flags.Into(&o.timeout))
+	flags.Var(fs, "timeout", "", "wait at most this long; 0 waits as long as there is progress", limit, flags.Into(&o.timeout))
 }
 
 // wait follows svc unless the command is detached.

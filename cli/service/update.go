@@ -38,7 +38,7 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update [OPTIONS] SERVICE",
 		Short: "Change a service",
-		Long: "Change a service and wait until the change is rolled out. What is not named stays as it is.\n\n" +
+		Long: "Change a service and wait until the change is rolled out. Settings without a flag stay as they are.\n\n" +
 			command.ExitHelp,
 		Args: command.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,14 +47,14 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	flags.On(fs, &opts.force, "force", "", "replace the tasks though nothing changes")
-	flags.On(fs, &opts.rollback, "rollback", "", "go back to the spec before the current one")
-	flags.On(fs, &opts.plan, "plan", "", "show what would change, field by field and slot by slot, and change nothing")
+	flags.On(fs, &opts.force, "force", "", "replace all tasks even if nothing changes")
+	flags.On(fs, &opts.rollback, "rollback", "", "go back to the previous spec")
+	flags.On(fs, &opts.plan, "plan", "", "show which fields and slots would change, and change nothing")
 	version := flags.Int(1, 1<<62)
-	flags.Var(fs, "if-version", "", "refuse unless the service is at this version (Version.Index of inspect)", version,
+	flags.Var(fs, "if-version", "", "update only if the service is at this version (Version.Index in \"service inspect\")", version,
 		func(n int64) { opts.ifVersion = uint64(n) })
-	flags.On(fs, &opts.noResolve, "no-resolve-image", "", "keep the image as written: do not look up its digest")
-	flags.On(fs, &opts.registryAuth, "with-registry-auth", "", "let the nodes pull with this shell's registry login")
+	flags.On(fs, &opts.noResolve, "no-resolve-image", "", "use the image as written, without looking up its digest")
+	flags.On(fs, &opts.registryAuth, "with-registry-auth", "", "pass the registry login of this client on to the nodes")
 	opts.addFlags(fs)
 	opts.edits = edit.ForUpdate(fs, env.LookupEnv)
 	return cmd

@@ -23,22 +23,23 @@ func newInitCommand(env *command.Env) *cobra.Command {
 	opts := new(initOptions)
 	cmd := &cobra.Command{
 		Use:   "init [OPTIONS]",
-		Short: "Make this node the first manager of a new cluster",
+		Short: "Create a cluster with this node as its first manager",
 		Args:  command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runInit(cmd.Context(), env, opts)
 		},
 	}
 	fs, r := cmd.Flags(), &opts.request
-	flags.Var(fs, "advertise-addr", "", "address that other nodes reach this one at; this machine's only address by default", nodeAddr(), flags.Into(&r.AdvertiseAddr))
-	flags.Var(fs, "listen-addr", "", "address to listen on; 0.0.0.0:2377 by default", nodeAddr(), flags.Into(&r.ListenAddr))
-	flags.Var(fs, "data-path-addr", "", "address for the traffic between tasks; --advertise-addr by default", dataPathAddr(), flags.Into(&r.DataPathAddr))
-	flags.Var(fs, "data-path-port", "", "UDP port for the traffic between tasks, on all nodes; 4789 by default", dataPathPort(), flags.Into(&r.DataPathPort))
-	flags.Var(fs, "default-addr-pool", "", "network that addresses of tasks are taken from; "+spec.DefaultAddrPool+" by default", addrPool(), flags.Into(&r.DefaultAddrPool))
-	flags.Var(fs, "availability", "", "active (default), pause or drain", flags.Availability, flags.Into(&r.Availability))
+	flags.Var(fs, "advertise-addr", "", "address at which other nodes reach this one (default this machine's only address)", nodeAddr(), flags.Into(&r.AdvertiseAddr))
+	flags.Default(flags.Var(fs, "listen-addr", "", "address to listen on", nodeAddr(), flags.Into(&r.ListenAddr)), "0.0.0.0:2377")
+	flags.Var(fs, "data-path-addr", "", "address for the traffic between tasks (default that of --advertise-addr)", dataPathAddr(), flags.Into(&r.DataPathAddr))
+	flags.Default(flags.Var(fs, "data-path-port", "", "UDP port for the traffic between tasks, the same on all nodes", dataPathPort(), flags.Into(&r.DataPathPort)), "4789")
+	flags.Default(flags.Var(fs, "default-addr-pool", "", "network from which tasks get their addresses", addrPool(), flags.Into(&r.DefaultAddrPool)), spec.DefaultAddrPool)
+	flags.Default(flags.Var(fs, "availability", "", "active, pause or drain", flags.Availability, flags.Into(&r.Availability)), "active")
 	command.CompleteFlag(cmd, "availability", flags.Availabilities()...)
-	flags.On(fs, &r.ForceNewCluster, "force-new-cluster", "", "keep the state on this manager's disk and drop all other managers: for when they are lost for good")
+	flags.On(fs, &r.ForceNewCluster, "force-new-cluster", "", "keep the state on this manager's disk and drop all other managers; use it when they are lost for good")
 	opts.settings.addFlags(fs)
+	settingsByDefault(fs)
 	return cmd
 }
 

@@ -17,7 +17,7 @@ func newJoinCommand(env *command.Env) *cobra.Command {
 	r := new(nodepb.JoinClusterRequest)
 	cmd := &cobra.Command{
 		Use:   "join [OPTIONS] HOST[:PORT]",
-		Short: "Make this node a member of a cluster",
+		Short: "Join this node to a cluster",
 		Args:  command.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.RemoteAddr = args[0]
@@ -25,11 +25,11 @@ func newJoinCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	flags.Var(fs, "token", "", "join token, as \"muster swarm join-token\" prints it; it decides about worker or manager", flags.Text, flags.Into(&r.Token))
-	flags.Var(fs, "advertise-addr", "", "address that other nodes reach this one at; the one that leads to HOST by default", nodeAddr(), flags.Into(&r.AdvertiseAddr))
-	flags.Var(fs, "listen-addr", "", "address to listen on; 0.0.0.0:2377 by default", nodeAddr(), flags.Into(&r.ListenAddr))
-	flags.Var(fs, "data-path-addr", "", "address for the traffic between tasks; --advertise-addr by default", dataPathAddr(), flags.Into(&r.DataPathAddr))
-	flags.Var(fs, "availability", "", "active (default), pause or drain", flags.Availability, flags.Into(&r.Availability))
+	flags.Var(fs, "token", "", "join token, as \"muster swarm join-token\" prints it; it decides on the role", flags.Text, flags.Into(&r.Token))
+	flags.Var(fs, "advertise-addr", "", "address at which other nodes reach this one (default the one that leads to HOST)", nodeAddr(), flags.Into(&r.AdvertiseAddr))
+	flags.Default(flags.Var(fs, "listen-addr", "", "address to listen on", nodeAddr(), flags.Into(&r.ListenAddr)), "0.0.0.0:2377")
+	flags.Var(fs, "data-path-addr", "", "address for the traffic between tasks (default that of --advertise-addr)", dataPathAddr(), flags.Into(&r.DataPathAddr))
+	flags.Default(flags.Var(fs, "availability", "", "active, pause or drain", flags.Availability, flags.Into(&r.Availability)), "active")
 	command.CompleteFlag(cmd, "availability", flags.Availabilities()...)
 	return cmd
 }

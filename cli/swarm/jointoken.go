@@ -29,8 +29,8 @@ func newJoinTokenCommand(env *command.Env) *cobra.Command {
 			return runJoinToken(cmd.Context(), env, opts)
 		},
 	}
-	flags.On(cmd.Flags(), &opts.rotate, "rotate", "", "make a new token; the old one is worthless for new nodes")
-	flags.On(cmd.Flags(), &opts.quiet, "quiet", "q", "show the token only")
+	flags.On(cmd.Flags(), &opts.rotate, "rotate", "", "replace the token with a new one; the old one lets no more nodes join")
+	flags.On(cmd.Flags(), &opts.quiet, "quiet", "q", "show only the token")
 	return cmd
 }
 

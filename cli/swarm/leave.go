@@ -20,13 +20,13 @@ func newLeaveCommand(env *command.Env) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "leave [OPTIONS]",
-		Short: "Take this node out of its cluster",
+		Short: "Remove this node from its cluster",
 		Args:  command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runLeave(cmd.Context(), env, force)
 		},
 	}
-	flags.On(cmd.Flags(), &force, "force", "f", "do not move the tasks elsewhere first; leave though it is the last manager, or no manager answers")
+	flags.On(cmd.Flags(), &force, "force", "f", "leave without moving tasks to other nodes first, even as the last manager or when no manager answers")
 	return cmd
 }
 

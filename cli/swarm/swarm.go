@@ -8,7 +8,7 @@ import (
 
 // New returns the swarm command.
 func New(env *command.Env) *cobra.Command {
-	return command.Group("swarm", "Make, join and leave a cluster",
+	return command.Group("swarm", "Create, join and leave a cluster",
 		newInitCommand(env),
 		newJoinCommand(env),
 		newJoinTokenCommand(env),

@@ -28,8 +28,8 @@ func Command(env *command.Env, cmd *cobra.Command, which Select) *cobra.Command 
 		opts      options
 		noResolve bool
 	)
-	flags.On(cmd.Flags(), &noResolve, "no-resolve", "", "show ids, not names")
-	flags.On(cmd.Flags(), &opts.noTrunc, "no-trunc", "", "shorten nothing")
+	flags.On(cmd.Flags(), &noResolve, "no-resolve", "", "show IDs instead of names")
+	flags.On(cmd.Flags(), &opts.noTrunc, "no-trunc", "", "do not shorten output")
 	return noun.List[controlpb.Client, *clusterpb.Task]{
 		Connect: env.Control,
 		Table:   table,

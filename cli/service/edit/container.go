@@ -12,23 +12,17 @@ import (
 
 // service defines the flags of the service as a whole.
 func (e *Edits) service() {
-	one(e, "replicas", "", "how many tasks run; 1 by default", flags.Count,
+	replicas := one(e, "replicas", "", "number of tasks to run", flags.Count,
 		func(s *Spec, n uint32) {
 			s.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: n}}
 		})
-	many(e, "label", e.short("l"), "label of the service", flags.Label,
+	e.byDefault(replicas, "1")
+	many(e, list{"label", "l", "service label", "add or replace a service label", "remove a service label by its key"}, flags.Label,
 		func(s *Spec, kv [2]string) { put(&s.Labels, kv) },
 		func(s *Spec, key string) { delete(s.Labels, key) })
-	manyKinds(e, "publish", e.short("p"), "publish a port: [PUBLISHED:]TARGET[/PROTOCOL], or target=,published=,protocol=,mode=", flags.Ports,
+	const forms = ": [PUBLISHED:]TARGET[/PROTOCOL], or KEY=VALUE[,...] with the keys target, published, protocol (tcp or udp) and mode (ingress or host)"
+	manyKinds(e, list{"publish", "p", "publish a port" + forms, "publish another port" + forms, "unpublish a port: TARGET[/PROTOCOL]"}, flags.Ports,
 		addPorts, flags.Target, removePort)
-}
-
-// short is a shorthand that only create has, as in Docker.
-func (e *Edits) short(letter string) string {
-	if e.update {
-		return ""
-	}
-	return letter
 }
 
 func addPorts(s *Spec, ports []*clusterpb.Port) {
@@ -60,25 +54,25 @@ func protocol(p *clusterpb.Port) clusterpb.Port_Protocol {
 func (e *Edits) process() {
 	if e.update {
 		one(e, "image", "", "image to run", flags.Image, func(s *Spec, v string) { container(s).Image = v })
-		one(e, "args", "", "arguments of the command, as a shell splits them", flags.Words, func(s *Spec, v []string) { container(s).Args = v })
+		one(e, "args", "", "arguments for the command, split as by a shell", flags.Words, func(s *Spec, v []string) { container(s).Args = v })
 	}
-	one(e, "entrypoint", "", "replace the image's entrypoint, as a shell splits it", flags.Words, func(s *Spec, v []string) { container(s).Command = v })
-	one(e, "workdir", "w", "working directory", flags.Text, func(s *Spec, v string) { container(s).Dir = v })
+	one(e, "entrypoint", "", "command that replaces the image's entrypoint, split as by a shell", flags.Words, func(s *Spec, v []string) { container(s).Command = v })
+	one(e, "workdir", "w", "working directory in the container", flags.Text, func(s *Spec, v string) { container(s).Dir = v })
 	one(e, "user", "u", "user to run as: NAME|UID[:GROUP|GID]", flags.Text, func(s *Spec, v string) { container(s).User = v })
-	many(e, "group", "", "supplementary group of the user", flags.Name,
+	many(e, list{"group", "", "supplementary group of the user", "add a supplementary group of the user", "remove a supplementary group of the user"}, flags.Name,
 		func(s *Spec, v string) { include(&container(s).Groups, v) },
 		func(s *Spec, v string) { exclude(&container(s).Groups, v) })
-	one(e, "hostname", "", "host name of the container", flags.Text, func(s *Spec, v string) { task(s).Hostname = v })
-	many(e, "container-label", "", "label of the containers", flags.Label,
+	one(e, "hostname", "", "hostname of the container", flags.Text, func(s *Spec, v string) { task(s).Hostname = v })
+	many(e, list{"container-label", "", "container label", "add or replace a container label", "remove a container label by its key"}, flags.Label,
 		func(s *Spec, kv [2]string) { put(&container(s).Labels, kv) },
 		func(s *Spec, key string) { delete(container(s).Labels, key) })
-	e.toggle("tty", "t", "give the process a terminal", func(s *Spec, on bool) { container(s).Tty = on })
-	e.toggle("read-only", "", "mount the root file system read-only", func(s *Spec, on bool) { container(s).ReadOnly = on })
-	one(e, "stop-signal", "", "signal that stops the process; the image's, or SIGTERM, by default", flags.Signal, func(s *Spec, v string) { container(s).StopSignal = v })
-	one(e, "stop-grace-period", "", "wait between the stop signal and the kill; 10s by default", flags.Duration,
-		func(s *Spec, d *durationpb.Duration) { container(s).StopGracePeriod = d })
-	one(e, "drain-timeout", "", "how long open connections may go on before the stop signal; 10s by default", flags.Duration,
-		func(s *Spec, d *durationpb.Duration) { container(s).DrainTimeout = d })
+	e.toggle("tty", "t", "allocate a pseudo-TTY", func(s *Spec, on bool) { container(s).Tty = on })
+	e.toggle("read-only", "", "mount the root filesystem read-only", func(s *Spec, on bool) { container(s).ReadOnly = on })
+	one(e, "stop-signal", "", "signal that stops the container instead of the image's, or SIGTERM", flags.Signal, func(s *Spec, v string) { container(s).StopSignal = v })
+	e.byDefault(one(e, "stop-grace-period", "", "time between the stop signal and SIGKILL", flags.Duration,
+		func(s *Spec, d *durationpb.Duration) { container(s).StopGracePeriod = d }), "10s")
+	e.byDefault(one(e, "drain-timeout", "", "time that open connections have to finish before the stop signal", flags.Duration,
+		func(s *Spec, d *durationpb.Duration) { container(s).DrainTimeout = d }), "10s")
 }
 
 // environment defines --env and --env-file.
@@ -94,7 +88,8 @@ func (e *Edits) environment() {
 		}
 		*env = append(*env, entry)
 	}
-	many(e, "env", e.short("e"), "environment variable: KEY=VALUE, or KEY for this shell's value", flags.Env(e.lookup), set,
+	const forms = ": KEY=VALUE, or KEY to take the value from this shell"
+	many(e, list{"env", "e", "environment variable" + forms, "add or replace an environment variable" + forms, "remove an environment variable by its key"}, flags.Env(e.lookup), set,
 		func(s *Spec, key string) {
 			c := container(s)
 			c.Env = slices.DeleteFunc(c.Env, func(old string) bool { return keyOf(old) == keyOf(key) })
@@ -102,32 +97,32 @@ func (e *Edits) environment() {
 	if e.update {
 		return
 	}
-	flags.Var(e.fs, "env-file", "", "read environment variables from a file; --env wins", flags.EnvFile(e.lookup), func(entries []string) {
+	flags.Repeatable(e.grouped(flags.Var(e.fs, "env-file", "", "file to read environment variables from; --env takes precedence", flags.EnvFile(e.lookup), func(entries []string) {
 		for _, entry := range entries {
 			e.first = append(e.first, func(s *Spec) { set(s, entry) })
 		}
-	})
+	})))
 }
 
 // security defines capabilities, kernel parameters and limits of the process.
 func (e *Edits) security() {
-	one(e, "cap-add", "", "give a capability, or ALL", flags.Capability, func(s *Spec, v string) {
+	flags.Repeatable(one(e, "cap-add", "", "add a Linux capability, or ALL", flags.Capability, func(s *Spec, v string) {
 		exclude(&container(s).CapDrop, v)
 		include(&container(s).CapAdd, v)
-	})
-	one(e, "cap-drop", "", "take a capability away, or ALL", flags.Capability, func(s *Spec, v string) {
+	}))
+	flags.Repeatable(one(e, "cap-drop", "", "drop a Linux capability, or ALL", flags.Capability, func(s *Spec, v string) {
 		exclude(&container(s).CapAdd, v)
 		include(&container(s).CapDrop, v)
-	})
-	many(e, "sysctl", "", "kernel parameter of the container", flags.Pair,
+	}))
+	many(e, list{"sysctl", "", "kernel parameter in the container", "add or replace a kernel parameter in the container", "remove a kernel parameter by its key"}, flags.Pair,
 		func(s *Spec, kv [2]string) { put(&task(s).Sysctls, kv) },
 		func(s *Spec, key string) { delete(task(s).Sysctls, key) })
-	many(e, "ulimit", "", "limit of the process: NAME=SOFT[:HARD]", flags.Ulimit,
+	many(e, list{"ulimit", "", "ulimit: NAME=SOFT[:HARD]", "add or replace a ulimit: NAME=SOFT[:HARD]", "remove a ulimit by its name"}, flags.Ulimit,
 		func(s *Spec, u *clusterpb.Ulimit) {
 			removeUlimit(s, u.GetName())
 			container(s).Ulimits = append(container(s).Ulimits, u)
 		}, removeUlimit)
-	one(e, "oom-score-adj", "", "who is killed first when memory is short, -1000 to 1000", flags.Int(-1000, 1000),
+	one(e, "oom-score-adj", "", "adjust how likely the kernel is to kill the process when memory runs out, from -1000 to 1000", flags.Int(-1000, 1000),
 		func(s *Spec, n int64) { container(s).OomScoreAdj = int32(n) })
 }
 
@@ -136,17 +131,17 @@ func removeUlimit(s *Spec, name string) {
 	c.Ulimits = slices.DeleteFunc(c.Ulimits, func(u *clusterpb.Ulimit) bool { return u.GetName() == name })
 }
 
-// resolver defines name resolution.
-func (e *Edits) resolver() {
-	list := func(name, usage string, kind flags.Kind[string], of func(*Spec) *[]string) {
-		many(e, name, "", usage, kind,
+// network defines name resolution.
+func (e *Edits) network() {
+	resolver := func(name, what string, kind flags.Kind[string], of func(*Spec) *[]string) {
+		many(e, list{name, "", what, "add a " + what, "remove a " + what}, kind,
 			func(s *Spec, v string) { include(of(s), v) },
 			func(s *Spec, v string) { exclude(of(s), v) })
 	}
-	list("dns", "address of a DNS server", flags.IP, func(s *Spec) *[]string { return &dns(s).Servers })
-	list("dns-search", "DNS search domain", flags.Name, func(s *Spec) *[]string { return &dns(s).Search })
-	list("dns-option", "option of resolv.conf", flags.Name, func(s *Spec) *[]string { return &dns(s).Options })
-	many(e, "host", "", "line of /etc/hosts: NAME:IP", flags.ExtraHost,
+	resolver("dns", "DNS server", flags.IP, func(s *Spec) *[]string { return &dns(s).Servers })
+	resolver("dns-search", "DNS search domain", flags.Name, func(s *Spec) *[]string { return &dns(s).Search })
+	resolver("dns-option", "DNS option", flags.Name, func(s *Spec) *[]string { return &dns(s).Options })
+	many(e, list{"host", "", "entry in /etc/hosts: NAME:IP", "add an entry to /etc/hosts: NAME:IP", "remove entries from /etc/hosts: NAME or NAME:IP"}, flags.ExtraHost,
 		func(s *Spec, line string) { include(&task(s).Hosts, line) },
 		func(s *Spec, key string) {
 			// NAME removes every address of it, NAME:IP just the one.
@@ -160,9 +155,9 @@ func (e *Edits) resolver() {
 
 // resources defines limits and reservations.
 func (e *Edits) resources() {
-	one(e, "limit-cpu", "", "most cores a task may use", flags.CPUs, func(s *Spec, n int64) { limits(s).NanoCpus = n })
-	one(e, "limit-memory", "", "most memory a task may use", flags.Bytes, func(s *Spec, n int64) { limits(s).MemoryBytes = n })
-	one(e, "limit-pids", "", "most processes a task may have; 0 is no limit", flags.Int(0, 1<<22), func(s *Spec, n int64) { limits(s).Pids = n })
-	one(e, "reserve-cpu", "", "cores kept free for a task", flags.CPUs, func(s *Spec, n int64) { reservations(s).NanoCpus = n })
-	one(e, "reserve-memory", "", "memory kept free for a task", flags.Bytes, func(s *Spec, n int64) { reservations(s).MemoryBytes = n })
+	one(e, "limit-cpu", "", "maximum number of CPUs for a task", flags.CPUs, func(s *Spec, n int64) { limits(s).NanoCpus = n })
+	one(e, "limit-memory", "", "maximum memory for a task", flags.Bytes, func(s *Spec, n int64) { limits(s).MemoryBytes = n })
+	one(e, "limit-pids", "", "maximum number of processes in a task; 0 is unlimited", flags.Int(0, 1<<22), func(s *Spec, n int64) { limits(s).Pids = n })
+	one(e, "reserve-cpu", "", "CPUs to reserve for a task", flags.CPUs, func(s *Spec, n int64) { reservations(s).NanoCpus = n })
+	one(e, "reserve-memory", "", "memory to reserve for a task", flags.Bytes, func(s *Spec, n int64) { reservations(s).MemoryBytes = n })
 }

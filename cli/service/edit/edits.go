@@ -1,13 +1,13 @@
 package edit
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/spf13/pflag"
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
+	"github.com/muster/muster/cli/help"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
@@ -21,6 +21,7 @@ type Edits struct {
 	fs     *pflag.FlagSet
 	update bool // the flags of update, not of create
 	lookup flags.Lookup
+	group  string // what the flags that are being defined stand under in help
 
 	remove, first, set []func(*Spec)
 }
@@ -37,18 +38,27 @@ func ForUpdate(fs *pflag.FlagSet, lookup flags.Lookup) *Edits {
 }
 
 func newEdits(fs *pflag.FlagSet, lookup flags.Lookup, update bool) *Edits {
+	fs.SortFlags = false // help shows the groups in this order
 	e := &Edits{fs: fs, lookup: lookup, update: update}
-	e.service()
-	e.process()
-	e.environment()
-	e.security()
-	e.resolver()
-	e.resources()
-	e.health()
-	e.restart()
-	e.placement()
-	e.rollout("update", "", updateOf)
-	e.rollout("rollback", " of a rollback", rollbackOf)
+	for _, g := range []struct {
+		heading string
+		define  func()
+	}{
+		{"", e.service},
+		{"container", e.process},
+		{"container", e.environment},
+		{"container", e.security},
+		{"network", e.network},
+		{"resource", e.resources},
+		{"health check", e.health},
+		{"placement", e.placement},
+		{"restart", e.restart},
+		{"update", e.updates},
+		{"rollback", e.rollbacks},
+	} {
+		e.group = g.heading
+		g.define()
+	}
 	return e
 }
 
@@ -86,33 +96,53 @@ func (e *Edits) Check() error {
 }
 
 // one defines a flag with a single value.
-func one[T any](e *Edits, name, short, usage string, kind flags.Kind[T], set func(*Spec, T)) {
-	flags.Var(e.fs, name, short, usage, kind, func(t T) {
+func one[T any](e *Edits, name, short, usage string, kind flags.Kind[T], set func(*Spec, T)) *pflag.Flag {
+	return e.grouped(flags.Var(e.fs, name, short, usage, kind, func(t T) {
 		e.set = append(e.set, func(s *Spec) { set(s, t) })
-	})
+	}))
+}
+
+// grouped puts a flag under the heading of those being defined.
+func (e *Edits) grouped(f *pflag.Flag) *pflag.Flag {
+	help.Group(f, e.group)
+	return f
+}
+
+// byDefault tells what holds for a service that is created without the flag;
+// an update changes nothing by a flag that is not given.
+func (e *Edits) byDefault(f *pflag.Flag, text string) {
+	if !e.update {
+		flags.Default(f, text)
+	}
 }
 
 // toggle defines a flag that is on or off.
 func (e *Edits) toggle(name, short, usage string, set func(*Spec, bool)) {
-	flags.Switch(e.fs, name, short, usage, func(b bool) {
+	e.grouped(flags.Switch(e.fs, name, short, usage, func(b bool) {
 		e.set = append(e.set, func(s *Spec) { set(s, b) })
-	})
+	}))
 }
 
-// many defines the flags of a list: NAME for create, NAME-add and NAME-rm for
-// update.
-func many[T any](e *Edits, name, short, usage string, kind flags.Kind[T], add func(*Spec, T), remove func(*Spec, string)) {
-	manyKinds(e, name, short, usage, kind, add, flags.Name, remove)
+// list is how the flags of a list are called and described: NAME for create,
+// NAME-add and NAME-rm for update. Only create has the shorthand, as in Docker.
+type list struct {
+	name, short     string
+	create, add, rm string
+}
+
+// many defines the flags of a list.
+func many[T any](e *Edits, l list, kind flags.Kind[T], add func(*Spec, T), remove func(*Spec, string)) {
+	manyKinds(e, l, kind, add, flags.Name, remove)
 }
 
 // manyKinds is many where -rm takes another kind of value.
-func manyKinds[T, K any](e *Edits, name, short, usage string, kind flags.Kind[T], add func(*Spec, T), key flags.Kind[K], remove func(*Spec, K)) {
+func manyKinds[T, K any](e *Edits, l list, kind flags.Kind[T], add func(*Spec, T), key flags.Kind[K], remove func(*Spec, K)) {
 	if !e.update {
-		one(e, name, short, usage, kind, add)
+		flags.Repeatable(one(e, l.name, l.short, l.create, kind, add))
 		return
 	}
-	one(e, name+"-add", "", fmt.Sprintf("add or replace: %s", usage), kind, add)
-	flags.Var(e.fs, name+"-rm", "", "remove what --"+name+"-add added", key, func(k K) {
+	flags.Repeatable(one(e, l.name+"-add", "", l.add, kind, add))
+	flags.Repeatable(e.grouped(flags.Var(e.fs, l.name+"-rm", "", l.rm, key, func(k K) {
 		e.remove = append(e.remove, func(s *Spec) { remove(s, k) })
-	})
+	})))
 }

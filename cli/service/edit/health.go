@@ -31,31 +31,31 @@ var healthDuration = flags.Kind[*durationpb.Duration]{Name: "duration", Parse: f
 
 // health defines the health check.
 func (e *Edits) health() {
-	one(e, "health-cmd", "", "check by a command line run in the container", flags.Name, func(s *Spec, line string) {
+	one(e, "health-cmd", "", "command line to run in the container as the health check", flags.Name, func(s *Spec, line string) {
 		setCheck(s, []string{"CMD-SHELL", line}, "", 0)
 	})
-	one(e, "health-http", "", "check that the task answers PORT[/PATH] with a status below 400", flags.HTTPCheck, func(s *Spec, v string) {
+	one(e, "health-http", "", "check health by an HTTP request to PORT[/PATH]; a status below 400 is healthy", flags.HTTPCheck, func(s *Spec, v string) {
 		setCheck(s, nil, v, 0)
 	})
-	one(e, "health-tcp", "", "check that the task accepts connections on a port", flags.Port, func(s *Spec, port uint32) {
+	one(e, "health-tcp", "", "check health by connecting to a TCP port", flags.Port, func(s *Spec, port uint32) {
 		setCheck(s, nil, "", port)
 	})
-	e.toggle("no-healthcheck", "", "run no health check, not even the image's", func(s *Spec, on bool) {
+	e.toggle("no-healthcheck", "", "disable health checks, including the image's", func(s *Spec, on bool) {
 		if on {
 			container(s).Health = &clusterpb.HealthCheck{Test: []string{"NONE"}}
 		} else if isNone(container(s).GetHealth()) {
 			container(s).Health = nil
 		}
 	})
-	duration := func(name, usage string, set func(*clusterpb.HealthCheck, *durationpb.Duration)) {
-		one(e, name, "", usage, healthDuration, func(s *Spec, d *durationpb.Duration) { set(healthOf(s), d) })
+	duration := func(name, usage, byDefault string, set func(*clusterpb.HealthCheck, *durationpb.Duration)) {
+		e.byDefault(one(e, name, "", usage, healthDuration, func(s *Spec, d *durationpb.Duration) { set(healthOf(s), d) }), byDefault)
 	}
-	duration("health-interval", "time between checks; 30s by default", func(h *clusterpb.HealthCheck, d *durationpb.Duration) { h.Interval = d })
-	duration("health-timeout", "how long a check may take; 30s by default", func(h *clusterpb.HealthCheck, d *durationpb.Duration) { h.Timeout = d })
-	duration("health-start-period", "time after the start in which failed checks do not count", func(h *clusterpb.HealthCheck, d *durationpb.Duration) { h.StartPeriod = d })
-	duration("health-start-interval", "time between checks in the start period; 5s by default", func(h *clusterpb.HealthCheck, d *durationpb.Duration) { h.StartInterval = d })
-	one(e, "health-retries", "", "failed checks in a row that make a task unhealthy; 3 by default", flags.Count,
-		func(s *Spec, n uint32) { healthOf(s).Retries = n })
+	duration("health-interval", "time between health checks", "30s", func(h *clusterpb.HealthCheck, d *durationpb.Duration) { h.Interval = d })
+	duration("health-timeout", "time that a health check may take", "30s", func(h *clusterpb.HealthCheck, d *durationpb.Duration) { h.Timeout = d })
+	duration("health-start-period", "time after the start in which failed checks do not count", "0", func(h *clusterpb.HealthCheck, d *durationpb.Duration) { h.StartPeriod = d })
+	duration("health-start-interval", "time between health checks in the start period", "5s", func(h *clusterpb.HealthCheck, d *durationpb.Duration) { h.StartInterval = d })
+	e.byDefault(one(e, "health-retries", "", "consecutive failures that make a task unhealthy", flags.Count,
+		func(s *Spec, n uint32) { healthOf(s).Retries = n }), "3")
 }
 
 // setCheck makes one check the check and keeps its times.

@@ -1,0 +1,82 @@
+package cli_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/muster/muster/cli"
+	"github.com/muster/muster/cli/command"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// helpAt is what a command line prints at a width.
+func helpAt(t *testing.T, width int, args ...string) string {
+	t.Helper()
+	var out, stderr bytes.Buffer
+	env := testEnv(&out, &stderr)
+	env.LookupEnv = func(name string) (string, bool) { return fmt.Sprint(width), name == "COLUMNS" }
+	if status := cli.Run(t.Context(), env, args); status != command.ExitOK || stderr.Len() > 0 {
+		t.Fatalf("%q: exit status %d: %s", args, status, stderr.String())
+	}
+	return out.String()
+}
+
+func TestHelpOfServiceCreate(t *testing.T) {
+	for _, width := range []int{80, 120} {
+		path := filepath.Join("testdata", "help", fmt.Sprintf("service-create-%d.txt", width))
+		got := helpAt(t, width, "service", "create", "--help")
+		if *update {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s (-want +got; -update accepts it):\n%s", path, diff)
+		}
+	}
+}
+
+func TestHelpKeepsTheWidth(t *testing.T) {
+	everything(cli.Root(testEnv(new(bytes.Buffer), new(bytes.Buffer))), func(cmd *cobra.Command) {
+		if cmd.Name() == "help" || within(cmd, "completion") {
+			return // cobra's own texts
+		}
+		args := append(strings.Fields(cmd.CommandPath())[1:], "--help")
+		for line := range strings.Lines(helpAt(t, 80, args...)) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 && !strings.HasPrefix(line, "Usage: ") {
+				t.Errorf("%s: %d columns: %s", cmd.CommandPath(), n, line)
+			}
+		}
+	})
+}
+
+func within(cmd *cobra.Command, name string) bool {
+	return cmd != nil && (cmd.Name() == name || within(cmd.Parent(), name))
+}
+
+// TestHelpTellsDefaultsInOneStyle: as "(default X)" at the end of the text.
+func TestHelpTellsDefaultsInOneStyle(t *testing.T) {
+	everything(cli.Root(testEnv(new(bytes.Buffer), new(bytes.Buffer))), func(cmd *cobra.Command) {
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			before, _, _ := strings.Cut(f.Usage, "(default ")
+			if strings.Contains(before, "default") {
+				t.Errorf("%s --%s: %q", cmd.CommandPath(), f.Name, f.Usage)
+			}
+		})
+	})
+}

@@ -32,6 +32,9 @@ const layers = `
 	WIRE < proto/* < proto/spec < proto/docker < PROTO;
 	WIRE < proto/docker/dockertest;
 
+	# What is about no part of a cluster.
+	NOTHING < internal/boltfile < raftstore, worker/*;
+
 	# The replicated state. What it is knows nothing of how it is replicated.
 	PROTO < raftstore/state < raftstore;
 	NOTHING < raftstore/transport;

@@ -7,15 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/muster/muster/internal/boltfile"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -23,8 +21,6 @@ const (
 	logFile       = "raft.db"
 	keepSnapshots = 2
 	cachedEntries = 512
-	// lockTimeout is how long another daemon may take to let go of the folder.
-	lockTimeout = 2 * time.Second
 )
 
 // disk is where a member keeps its log, its vote and its snapshots.
@@ -99,42 +95,38 @@ func (c *Config) wrap(d *disk) *disk {
 
 func (d *disk) openBolt(ctx context.Context) (*raftboltdb.BoltStore, error) {
 	path := filepath.Join(d.dir, logFile)
-	if err := inspectBolt(path); err != nil {
+	if err := boltfile.Check(path); err != nil {
 		return nil, d.openError(err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	bolt, err := raftboltdb.New(raftboltdb.Options{
-		Path: path,
-		BoltOptions: &bbolt.Options{
-			Timeout: lockTimeout,
-			// The list of free pages is found by a scan at the start instead of
-			// being written with every entry.
-			NoFreelistSync: true,
-			FreelistType:   bbolt.FreelistMapType,
-		},
+		Path:        path,
+		BoltOptions: boltfile.Options(),
 	})
 	if err != nil {
-		return nil, d.openError(err)
+		return nil, d.openError(boltfile.Explain(path, err))
 	}
 	return bolt, nil
 }
 
 func (d *disk) openError(err error) error {
-	if errors.Is(err, bolterrors.ErrTimeout) {
+	switch {
+	case errdefs.IsFailedPrecondition(err):
 		return fmt.Errorf("another daemon uses the raft folder %s: %w", d.dir, errdefs.ErrFailedPrecondition)
+	case errdefs.IsDataLoss(err):
+		return d.damaged(err)
 	}
-	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("open the raft log: %w", err)
-	}
-	return d.damaged(err)
+	return fmt.Errorf("open the raft log: %w", err)
 }
 
 // damaged says what to do about state that cannot be read.
 func (d *disk) damaged(err error) error {
-	return fmt.Errorf("the raft state in %s cannot be used (restore the folder, or remove it and join the cluster anew): %w: %w",
-		d.dir, err, errdefs.ErrDataLoss)
+	if !errdefs.IsDataLoss(err) {
+		err = fmt.Errorf("%w: %w", err, errdefs.ErrDataLoss)
+	}
+	return fmt.Errorf("the raft state in %s cannot be used (restore the folder, or remove it and join the cluster anew): %w", d.dir, err)
 }
 
 // checkSnapshots says what is wrong with those that cannot be restored, for

@@ -13,15 +13,13 @@ import (
 	"go.etcd.io/bbolt"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/muster/muster/internal/boltfile"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
 // format is the version of the file's layout. A file of another one is refused.
 const format = 1
-
-// lockTimeout bounds the wait for another process that has the file open.
-const lockTimeout = time.Second
 
 // The buckets. Tasks, statuses and peers are keyed by id, ports by protocol
 // and published port.
@@ -43,20 +41,17 @@ type DB struct{ bolt *bbolt.DB }
 // process has it open, or when a newer version of muster wrote it; DataLoss
 // when it is damaged.
 func Open(path string) (*DB, error) {
-	if err := inspect(path); err != nil {
-		return nil, explain(path, err)
-	}
-	b, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-	})
-	if err != nil {
-		return nil, explain(path, err)
+	b, err := boltfile.Open(path)
+	if errdefs.IsDataLoss(err) {
+		return nil, fmt.Errorf("the worker's memory cannot be used (remove it, the managers tell this node again what it is to run): %w", err)
+	} else if err != nil {
+		return nil, fmt.Errorf("open the worker's memory: %w", err)
 	}
 	// Statuses of many tasks that change together share one sync to disk.
 	b.MaxBatchDelay = 2 * time.Millisecond
 	db := &DB{bolt: b}
 	if err := db.init(); err != nil {
-		return nil, errors.Join(explain(path, err), b.Close())
+		return nil, errors.Join(fmt.Errorf("open the worker's memory %s: %w", path, err), b.Close())
 	}
 	return db, nil
 }

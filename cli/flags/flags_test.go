@@ -50,7 +50,7 @@ func TestPorts(t *testing.T) {
 		"sctp":                 {in: "80/sctp", wantErr: `protocol "sctp" is not supported: must be tcp or udp`},
 		"address":              {in: "127.0.0.1:8080:80", wantErr: "names an address"},
 		"IPv6 address":         {in: "[::1]:8080:80", wantErr: "names an address"},
-		"long without target":  {in: "published=80", wantErr: "names no target"},
+		"long without target":  {in: "published=80", wantErr: "has no target"},
 		"long with sctp":       {in: "target=80,protocol=sctp", wantErr: `protocol "sctp"`},
 		"long with bad mode":   {in: "target=80,mode=bridge", wantErr: `mode "bridge"`},
 		"long with other key":  {in: "target=80,foo=1", wantErr: `unknown key "foo"`},

@@ -50,7 +50,7 @@ func parseLongPort(s string) ([]*clusterpb.Port, error) {
 		}
 	}
 	if p.GetTarget() == 0 {
-		return nil, errorf("names no target: %s", portForm)
+		return nil, errorf("has no target: %s", portForm)
 	}
 	return []*clusterpb.Port{p}, nil
 }

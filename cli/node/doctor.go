@@ -39,6 +39,6 @@ func runDoctor(ctx context.Context, env *command.Env) error {
 	if n := len(r.GetDifferences()); n > 0 {
 		return fmt.Errorf("%d differences from what should be", n)
 	}
-	fmt.Fprintln(env.Out, "All is as it should be.")
+	fmt.Fprintln(env.Out, "Everything is as it should be.")
 	return nil
 }

@@ -160,7 +160,7 @@ func TestRemove(t *testing.T) {
 
 func TestDoctor(t *testing.T) {
 	c := clitest.Start(t)
-	if got := run(t, c, "node doctor"); got != "applied index 42, repairs so far 1\nAll is as it should be.\n" {
+	if got := run(t, c, "node doctor"); got != "applied index 42, repairs so far 1\nEverything is as it should be.\n" {
 		t.Errorf("output = %q", got)
 	}
 	c.Differences = []string{"route to beta is missing"}
@@ -177,10 +177,10 @@ func TestBadInput(t *testing.T) {
 		"node update --wait alpha":                  "--wait goes with --availability drain",
 		"node update --label-add =1 alpha":          `--label-add "=1": must be KEY or KEY=VALUE`,
 		"node ls -f role=boss":                      "role must be one of manager, worker",
-		"node ls -f membership=accepted":            "key out of id, label, name, node.label, role",
+		"node ls -f membership=accepted":            "one of the keys id, label, name, node.label, role",
 		"node ls extra":                             `"muster node ls" takes no argument, got "extra"`,
 		"node inspect":                              "needs at least 1 argument",
-		"node inspect --pretty -f {{.ID}} self":     "exclude each other",
+		"node inspect --pretty -f {{.ID}} self":     "cannot be used together",
 		"node update --label-add a=1":               "needs 1 argument",
 		"node ps --format {{.Nope}}":                "no field .Nope",
 		"node update --availability drain a b":      "needs 1 argument",

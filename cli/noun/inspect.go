@@ -37,7 +37,7 @@ func (i Inspect[C, T]) Command(env *command.Env, cmd *cobra.Command) *cobra.Comm
 	flags.On(cmd.Flags(), &pretty, "pretty", "", "print a readable layout instead of JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if pretty && format != "" {
-			return command.Misusef("--pretty and --format exclude each other")
+			return command.Misusef("--pretty and --format cannot be used together")
 		}
 		client, err := i.Connect()
 		if err != nil {

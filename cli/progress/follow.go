@@ -170,7 +170,7 @@ func (f *follower) look(ctx context.Context) (time.Duration, error) {
 	}
 	left := patience(f.svc.GetSpec()) - now.Sub(f.bestAt)
 	if left <= 0 && f.opts.Timeout == 0 {
-		return 0, fmt.Errorf("no headway for %s: %w", patience(f.svc.GetSpec()), errTimeout)
+		return 0, fmt.Errorf("no progress for %s: %w", patience(f.svc.GetSpec()), errTimeout)
 	}
 	again := max(left, time.Second)
 	if f.report.Again > 0 {

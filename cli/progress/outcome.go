@@ -43,7 +43,7 @@ func (f *follower) outcome(ctx context.Context) error {
 		return nil
 	case Canary:
 		if !f.opts.Quiet {
-			fmt.Fprintf(f.env.Out, "%s: the canaries run; let them take over with \"muster service promote %s\", or go back with \"muster service rollback %s\"\n", f.name, f.name, f.name)
+			fmt.Fprintf(f.env.Out, "%s: the canaries are running; let them take over with \"muster service promote %s\", or go back with \"muster service rollback %s\"\n", f.name, f.name, f.name)
 		}
 		return nil
 	case RolledBack:

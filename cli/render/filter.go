@@ -31,7 +31,7 @@ func (v *filterValue) Set(s string) error {
 	key, value, found := strings.Cut(s, "=")
 	key = strings.ToLower(strings.TrimSpace(key))
 	if !found || !slices.Contains(v.allowed, key) {
-		return command.Misusef("must be KEY=VALUE with a key out of %s", strings.Join(v.allowed, ", "))
+		return command.Misusef("must be KEY=VALUE with one of the keys %s", strings.Join(v.allowed, ", "))
 	}
 	v.filters[key] = append(v.filters[key], strings.TrimSpace(value))
 	return nil

@@ -141,7 +141,7 @@ func TestFilters(t *testing.T) {
 func TestUnknownFilter(t *testing.T) {
 	for _, arg := range []string{"colour=red", "name", ""} {
 		_, err := filters(t, "--filter", arg)
-		if err == nil || !strings.Contains(err.Error(), "must be KEY=VALUE with a key out of name, label") {
+		if err == nil || !strings.Contains(err.Error(), "must be KEY=VALUE with one of the keys name, label") {
 			t.Errorf("filter %q: %v, want the allowed keys", arg, err)
 		}
 	}

@@ -111,16 +111,16 @@ func TestBadInput(t *testing.T) {
 		"service scale web":                                    `"web": must be SERVICE=REPLICAS`,
 		"service scale web=-1":                                 `"web=-1": must be SERVICE=REPLICAS`,
 		"service rollback --to 0 web":                          `--to "0"`,
-		"service ls --filter foo=1":                            `key out of id, label, mode, name`,
+		"service ls --filter foo=1":                            `one of the keys id, label, mode, name`,
 		"service ls --filter mode=fast":                        `mode must be one of replicated`,
 		"service ls --format {{.Foo}}":                         `no field .Foo`,
 		"service ps --filter desired-state=happy web":          `no task state "happy"`,
-		"service inspect --pretty --format {{.ID}} web":        `exclude each other`,
+		"service inspect --pretty --format {{.ID}} web":        `cannot be used together`,
 		"service logs --tail x web":                            `--tail "x": must be a number of lines`,
 		"service logs --since yesterday web":                   `--since "yesterday": must be a time`,
 		"service frobnicate":                                   `unknown command "muster service frobnicate"`,
 		"service create --timeout -1s nginx":                   `--timeout "-1s": must be a duration`,
-		"service create --health-cmd x --no-healthcheck nginx": `exclude each other`,
+		"service create --health-cmd x --no-healthcheck nginx": `cannot be used together`,
 	}
 	for line, want := range tests {
 		t.Run(line, func(t *testing.T) {

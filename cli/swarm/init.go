@@ -58,10 +58,10 @@ func runInit(ctx context.Context, env *command.Env, opts *initOptions) error {
 		return err
 	}
 	if opts.request.GetForceNewCluster() {
-		fmt.Fprintf(env.Out, "The cluster goes on: node %s is its only manager. Remove the lost ones with \"muster node rm --force\";\n"+
-			"those that come back join anew after \"muster swarm leave --force\".\n\n", r.GetNodeId())
+		fmt.Fprintf(env.Out, "The cluster continues with node %s as its only manager. Remove the lost ones with \"muster node rm --force\";\n"+
+			"those that come back can join again after \"muster swarm leave --force\".\n\n", r.GetNodeId())
 	} else {
-		fmt.Fprintf(env.Out, "The cluster is made: node %s is its first manager.\n\n", r.GetNodeId())
+		fmt.Fprintf(env.Out, "Created a cluster with node %s as its first manager.\n\n", r.GetNodeId())
 	}
 	joinHelp(env.Out, "worker", r.GetWorkerToken(), r.GetControlAddr())
 	fmt.Fprintln(env.Out, "To add a manager, run \"muster swarm join-token manager\" and follow what it says.")

@@ -57,7 +57,7 @@ func runJoinToken(ctx context.Context, env *command.Env, opts joinTokenOptions) 
 		return nil
 	}
 	if opts.rotate {
-		fmt.Fprintf(env.Out, "The %s token is a new one; the old one lets nobody join.\n\n", opts.role)
+		fmt.Fprintf(env.Out, "The %s token is a new one; the old one is no longer valid.\n\n", opts.role)
 	}
 	joinHelp(env.Out, opts.role, token, addr)
 	return nil

@@ -32,7 +32,7 @@ func TestInit(t *testing.T) {
 	if !strings.Contains(got, "    muster swarm join --token MSTR-1-digest-worker 192.0.2.1:2377\n") || !strings.Contains(got, "join-token manager") {
 		t.Errorf("output = %q, want the join command", got)
 	}
-	if !strings.HasPrefix(got, "The cluster goes on: node ") {
+	if !strings.HasPrefix(got, "The cluster continues with node ") {
 		t.Errorf("output = %q, want to be told that no new cluster was made", got)
 	}
 	r := c.Requests("InitCluster")[0].Message.(*nodepb.InitClusterRequest)

@@ -52,7 +52,7 @@ func runUpdate(ctx context.Context, env *command.Env, changes settings) error {
 			return err
 		})
 	if err == nil {
-		fmt.Fprintln(env.Out, "The cluster's settings are changed.")
+		fmt.Fprintln(env.Out, "The settings of the cluster are changed.")
 	}
 	return err
 }

@@ -74,12 +74,12 @@ func (e *Edits) Apply(s *Spec) {
 	unset.restore(s)
 }
 
-// Check finds flags that exclude each other.
+// Check finds flags that cannot be used together.
 func (e *Edits) Check() error {
 	if f := e.fs.Lookup("no-healthcheck"); f.Changed && f.Value.String() != "false" {
 		for _, name := range healthFlags {
 			if e.fs.Changed(name) {
-				return command.Misusef("--no-healthcheck and --%s exclude each other", name)
+				return command.Misusef("--no-healthcheck and --%s cannot be used together", name)
 			}
 		}
 	}
@@ -90,7 +90,7 @@ func (e *Edits) Check() error {
 		}
 	}
 	if n > 1 {
-		return command.Misusef("--health-cmd, --health-http and --health-tcp exclude each other: a task has one health check")
+		return command.Misusef("--health-cmd, --health-http and --health-tcp cannot be used together: a task has one health check")
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // many publishes ports with three endpoints each on one other node.
@@ -16,7 +18,7 @@ func many(self Node, ports int) *Want {
 	}
 	a := netip.MustParseAddr("10.88.0.1")
 	for i := range ports {
-		p := Port{Protocol: "tcp", Published: uint16(1000 + i)}
+		p := Port{Protocol: unix.IPPROTO_TCP, Published: uint16(1000 + i)}
 		for range 3 {
 			p.Endpoints = append(p.Endpoints, Endpoint{Addr4: netip.AddrPortFrom(a, 80)})
 			w.Nodes[0].Tasks = append(w.Nodes[0].Tasks, a)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // node applies what the lab wants of node i.
@@ -30,7 +32,7 @@ func TestHostMode(t *testing.T) {
 	l := newLab(t, 2, false)
 	l.apply()
 	a := l.task(0, "a")
-	l.ports = []Port{{Protocol: "tcp", Published: 8001, HostMode: true, Endpoints: []Endpoint{endpoint(a)}}}
+	l.ports = []Port{{Protocol: unix.IPPROTO_TCP, Published: 8001, HostMode: true, Endpoints: []Endpoint{endpoint(a)}}}
 	l.applyNode(0, false)
 	l.ports[0].Endpoints = nil // as the other node is told
 	l.applyNode(1, false)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/muster/muster/integration/needs"
 )
 
@@ -298,8 +300,8 @@ func (l *lab) publish(port uint16, tasks ...Task) {
 		endpoints = append(endpoints, endpoint(t))
 	}
 	l.ports = append(l.ports,
-		Port{Protocol: "tcp", Published: port, Endpoints: endpoints},
-		Port{Protocol: "udp", Published: port, Endpoints: endpoints})
+		Port{Protocol: unix.IPPROTO_TCP, Published: port, Endpoints: endpoints},
+		Port{Protocol: unix.IPPROTO_UDP, Published: port, Endpoints: endpoints})
 }
 
 func nsenter(ns string, command ...string) *exec.Cmd {

@@ -154,11 +154,10 @@ type portKey struct {
 func published(ports []Port, v6 bool) map[portKey][]netip.AddrPort {
 	m := make(map[portKey][]netip.AddrPort)
 	for _, p := range ports {
-		proto, err := protocol(p.Protocol)
-		if err != nil || p.HostMode && len(p.Endpoints) == 0 {
+		if !canPublish(p.Protocol) || p.HostMode && len(p.Endpoints) == 0 {
 			continue // not valid, or not published on this node
 		}
-		key := portKey{proto, p.Published}
+		key := portKey{p.Protocol, p.Published}
 		endpoints := m[key]
 		for _, e := range p.Endpoints {
 			a := e.Addr4

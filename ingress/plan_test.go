@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/muster/muster/ingress/ruleset"
 )
 
@@ -85,12 +87,12 @@ func example() *Want {
 		},
 		Tasks: []Task{{ID: "a", Netns: "/run/netns/a", Addrs: []netip.Addr{addr("10.88.0.10"), addr("fd88::10")}}},
 		Ports: []Port{
-			{Protocol: "tcp", Published: 8111, Endpoints: []Endpoint{b, a}},
-			{Protocol: "udp", Published: 53, Endpoints: []Endpoint{a}},
-			{Protocol: "tcp", Published: 8112},
-			{Protocol: "tcp", Published: 8113, HostMode: true},
-			{Protocol: "tcp", Published: 8114, HostMode: true, Endpoints: []Endpoint{a}},
-			{Protocol: "tcp", Published: 8115, Endpoints: []Endpoint{{Addr4: a.Addr4}}},
+			{Protocol: unix.IPPROTO_TCP, Published: 8111, Endpoints: []Endpoint{b, a}},
+			{Protocol: unix.IPPROTO_UDP, Published: 53, Endpoints: []Endpoint{a}},
+			{Protocol: unix.IPPROTO_TCP, Published: 8112},
+			{Protocol: unix.IPPROTO_TCP, Published: 8113, HostMode: true},
+			{Protocol: unix.IPPROTO_TCP, Published: 8114, HostMode: true, Endpoints: []Endpoint{a}},
+			{Protocol: unix.IPPROTO_TCP, Published: 8115, Endpoints: []Endpoint{{Addr4: a.Addr4}}},
 		},
 		Subnets: []netip.Prefix{
 			netip.MustParsePrefix("10.88.0.0/16"), netip.MustParsePrefix("10.88.4.0/24"), netip.MustParsePrefix("fd88::/64"),
@@ -167,7 +169,7 @@ func TestValidate(t *testing.T) {
 		"index twice":          func(w *Want) { w.Nodes[0].Index = 1 },
 		"no data-path address": func(w *Want) { w.Nodes[0].Underlay = netip.Addr{} },
 		"mixed families":       func(w *Want) { w.Nodes[0].Underlay = addr("fd77::1") },
-		"unknown protocol":     func(w *Want) { w.Ports[0].Protocol = "sctp" },
+		"unknown protocol":     func(w *Want) { w.Ports[0].Protocol = unix.IPPROTO_SCTP },
 	}
 	for name, spoil := range tests {
 		t.Run(name, func(t *testing.T) {

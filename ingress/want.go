@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 )
 
 // Want is everything the node's kernel should hold. It is always whole, never
@@ -56,7 +57,7 @@ type Task struct {
 
 // Port is a published port.
 type Port struct {
-	Protocol  string // tcp or udp
+	Protocol  byte // unix.IPPROTO_TCP or IPPROTO_UDP
 	Published uint16
 	// HostMode publishes the port on the nodes of the tasks only. Endpoints
 	// are then those on this node; without any, the port is not published here.
@@ -91,19 +92,14 @@ func (w *Want) validate() error {
 		}
 	}
 	for _, p := range w.Ports {
-		if _, err := protocol(p.Protocol); err != nil {
-			return fmt.Errorf("published port %d: %w", p.Published, err)
+		if !canPublish(p.Protocol) {
+			return fmt.Errorf("published port %d: protocol %d is not TCP or UDP: %w", p.Published, p.Protocol, errdefs.ErrInvalidArgument)
 		}
 	}
 	return nil
 }
 
-func protocol(name string) (byte, error) {
-	switch name {
-	case "tcp":
-		return 6, nil
-	case "udp":
-		return 17, nil
-	}
-	return 0, fmt.Errorf("protocol %q is not tcp or udp: %w", name, errdefs.ErrInvalidArgument)
+// canPublish reports whether ports of the IP protocol can be published.
+func canPublish(protocol byte) bool {
+	return protocol == unix.IPPROTO_TCP || protocol == unix.IPPROTO_UDP
 }

@@ -7,20 +7,10 @@ import (
 
 	"github.com/containerd/errdefs"
 
-	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker/state"
 )
-
-// portKey names a published port.
-type portKey struct {
-	protocol  clusterpb.Port_Protocol
-	published uint32
-}
-
-func keyOf(p *dispatchpb.MeshPort) portKey {
-	return portKey{protocol: p.GetProtocol(), published: p.GetPublished()}
-}
 
 // held is what managers said the node should be, as far as it was heard. It
 // is immutable: apply returns the next one.
@@ -29,7 +19,7 @@ type held struct {
 	index    uint64
 	tasks    map[string]*dispatchpb.TaskAssignment
 	peers    map[string]*dispatchpb.Peer
-	ports    map[portKey]*dispatchpb.MeshPort
+	ports    map[port.Key]*dispatchpb.MeshPort
 	settings *dispatchpb.Settings // nil before the first contact ever
 }
 
@@ -37,13 +27,13 @@ type held struct {
 func remembered(s *state.Saved) *held {
 	h := &held{
 		tasks: s.Tasks, settings: s.Settings,
-		peers: make(map[string]*dispatchpb.Peer), ports: make(map[portKey]*dispatchpb.MeshPort),
+		peers: make(map[string]*dispatchpb.Peer), ports: make(map[port.Key]*dispatchpb.MeshPort),
 	}
 	for _, p := range s.Peers {
 		h.peers[p.GetId()] = p
 	}
 	for _, p := range s.Ports {
-		h.ports[keyOf(p)] = p
+		h.ports[port.Of(p)] = p
 	}
 	return h
 }
@@ -54,7 +44,7 @@ func (h *held) apply(a *dispatchpb.Assignments) (next *held, gone []string, err 
 	next = &held{index: a.GetIndex(), settings: a.GetSettings()}
 	switch {
 	case a.GetFull():
-		next.tasks, next.peers, next.ports = map[string]*dispatchpb.TaskAssignment{}, map[string]*dispatchpb.Peer{}, map[portKey]*dispatchpb.MeshPort{}
+		next.tasks, next.peers, next.ports = map[string]*dispatchpb.TaskAssignment{}, map[string]*dispatchpb.Peer{}, map[port.Key]*dispatchpb.MeshPort{}
 	case a.GetBase() != h.index:
 		return nil, nil, fmt.Errorf("a difference to index %d, but this node holds %d: %w", a.GetBase(), h.index, errdefs.ErrFailedPrecondition)
 	default:
@@ -73,10 +63,10 @@ func (h *held) apply(a *dispatchpb.Assignments) (next *held, gone []string, err 
 		delete(next.peers, id)
 	}
 	for _, p := range a.GetPorts() {
-		next.ports[keyOf(p)] = p
+		next.ports[port.Of(p)] = p
 	}
 	for _, p := range a.GetGonePorts() {
-		delete(next.ports, keyOf(p))
+		delete(next.ports, port.Of(p))
 	}
 	for id := range h.tasks {
 		if next.tasks[id] == nil {

@@ -14,6 +14,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker/state"
 	"github.com/muster/muster/worker/task"
 )
@@ -81,7 +82,7 @@ func assigned(ids ...string) (list []*dispatchpb.TaskAssignment) {
 func TestWantPorts(t *testing.T) {
 	h := &held{
 		settings: &dispatchpb.Settings{SelfIndex: 1},
-		ports: map[portKey]*dispatchpb.MeshPort{{1, 80}: {Protocol: 1, Published: 80, Endpoints: []*dispatchpb.MeshEndpoint{
+		ports: map[port.Key]*dispatchpb.MeshPort{{Protocol: 1, Number: 80}: {Protocol: 1, Published: 80, Endpoints: []*dispatchpb.MeshEndpoint{
 			{TaskId: "t1", NodeId: "n1", Addresses: []string{"10.0.0.1", "fd00::1"}, Target: 8080},
 			{TaskId: "t2", NodeId: "n2", Addresses: []string{"10.0.0.2"}, Target: 8080},
 		}}},
@@ -129,7 +130,7 @@ func format(ports []ingress.Port) string {
 				on = append(on, e.Addr6.String())
 			}
 		}
-		s := p.Protocol + "/" + (map[uint16]string{80: "80", 53: "53"})[p.Published] + ":" + strings.Join(on, ",")
+		s := map[byte]string{6: "tcp", 17: "udp"}[p.Protocol] + "/" + (map[uint16]string{80: "80", 53: "53"})[p.Published] + ":" + strings.Join(on, ",")
 		if p.HostMode {
 			s = "host " + s
 		}
@@ -139,12 +140,12 @@ func format(ports []ingress.Port) string {
 }
 
 func TestHostPorts(t *testing.T) {
-	port := func(published uint32, mode clusterpb.Port_Mode) *clusterpb.Port {
-		return &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: published, Target: 80, Mode: mode}
+	published := func(number uint32, mode clusterpb.Port_Mode) *clusterpb.Port {
+		return &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: number, Target: 80, Mode: mode}
 	}
 	host := clusterpb.Port_MODE_HOST
-	other := func(s clusterpb.TaskState, published uint32) map[string]task.Snapshot {
-		return map[string]task.Snapshot{"o": {Status: &clusterpb.TaskStatus{State: s, HostPorts: []*clusterpb.Port{port(published, host)}}}}
+	other := func(s clusterpb.TaskState, number uint32) map[string]task.Snapshot {
+		return map[string]task.Snapshot{"o": {Status: &clusterpb.TaskStatus{State: s, HostPorts: []*clusterpb.Port{published(number, host)}}}}
 	}
 	tests := map[string]struct {
 		ports []*clusterpb.Port
@@ -152,16 +153,16 @@ func TestHostPorts(t *testing.T) {
 		want  []uint32
 		taken bool
 	}{
-		"as asked":            {[]*clusterpb.Port{port(90, host), port(80, clusterpb.Port_MODE_INGRESS)}, nil, []uint32{90}, false},
-		"chosen":              {[]*clusterpb.Port{port(0, host), port(0, host)}, nil, []uint32{49153, 49155}, false},
-		"beside others":       {[]*clusterpb.Port{port(0, host)}, other(lifecycle.Running, 49153), []uint32{49155}, false},
-		"of one that ended":   {[]*clusterpb.Port{port(90, host)}, other(lifecycle.Failed, 90), []uint32{90}, false},
-		"taken":               {[]*clusterpb.Port{port(90, host)}, other(lifecycle.Running, 90), nil, true},
-		"asked for twice too": {[]*clusterpb.Port{port(90, host), port(90, host)}, nil, nil, true},
+		"as asked":            {[]*clusterpb.Port{published(90, host), published(80, clusterpb.Port_MODE_INGRESS)}, nil, []uint32{90}, false},
+		"chosen":              {[]*clusterpb.Port{published(0, host), published(0, host)}, nil, []uint32{49153, 49155}, false},
+		"beside others":       {[]*clusterpb.Port{published(0, host)}, other(lifecycle.Running, 49153), []uint32{49155}, false},
+		"of one that ended":   {[]*clusterpb.Port{published(90, host)}, other(lifecycle.Failed, 90), []uint32{90}, false},
+		"taken":               {[]*clusterpb.Port{published(90, host)}, other(lifecycle.Running, 90), nil, true},
+		"asked for twice too": {[]*clusterpb.Port{published(90, host), published(90, host)}, nil, nil, true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := chooseHostPorts(&clusterpb.Task{Id: "t", Ports: tt.ports}, tt.tasks, map[portKey]bool{{1, 49154}: true})
+			got, err := chooseHostPorts(&clusterpb.Task{Id: "t", Ports: tt.ports}, tt.tasks, map[port.Key]bool{{Protocol: 1, Number: 49154}: true})
 			if errdefs.IsAlreadyExists(err) != tt.taken || (err != nil) != tt.taken {
 				t.Fatalf("err %v, want taken %v", err, tt.taken)
 			}

@@ -8,38 +8,35 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker/task"
 )
-
-// The range host ports are chosen from when the task leaves that to the node:
-// the upper part of what Linux calls ephemeral, as Docker does.
-const firstHostPort, lastHostPort = 49153, 65535
 
 // chooseHostPorts returns the ports of t in host mode with the node's ports
 // filled in, given the other tasks on the node and the cluster's mesh.
 // AlreadyExists when another task has one that t asks for.
-func chooseHostPorts(t *clusterpb.Task, tasks map[string]task.Snapshot, mesh map[portKey]bool) ([]*clusterpb.Port, error) {
-	used := make(map[portKey]string)
+func chooseHostPorts(t *clusterpb.Task, tasks map[string]task.Snapshot, mesh map[port.Key]bool) ([]*clusterpb.Port, error) {
+	used := make(map[port.Key]string)
 	for id, other := range tasks {
 		if id == t.GetId() || lifecycle.Ended(other.Status.GetState()) {
 			continue
 		}
 		for _, p := range other.Status.GetHostPorts() {
-			used[portKey{p.GetProtocol(), p.GetPublished()}] = id
+			used[port.Of(p)] = id
 		}
 	}
 	var chosen []*clusterpb.Port
 	for _, p := range t.GetPorts() {
-		if p.GetMode() != clusterpb.Port_MODE_HOST {
+		if !port.HasHostMode(p) {
 			continue
 		}
 		p = proto.CloneOf(p)
 		if p.GetPublished() == 0 {
-			if p.Published = freePort(p.GetProtocol(), used, mesh); p.GetPublished() == 0 {
-				return nil, fmt.Errorf("no host port from %d to %d is free on this node: %w", firstHostPort, lastHostPort, errdefs.ErrResourceExhausted)
+			if p.Published = freePort(port.Protocol(p), used, mesh); p.GetPublished() == 0 {
+				return nil, fmt.Errorf("no host port of %s is free on this node: %w", port.HostRange(), errdefs.ErrResourceExhausted)
 			}
 		}
-		k := portKey{p.GetProtocol(), p.GetPublished()}
+		k := port.Of(p)
 		if other := used[k]; other != "" {
 			return nil, fmt.Errorf("host port %d is taken on this node by task %s: %w", p.GetPublished(), other, errdefs.ErrAlreadyExists)
 		}
@@ -50,11 +47,11 @@ func chooseHostPorts(t *clusterpb.Task, tasks map[string]task.Snapshot, mesh map
 }
 
 // freePort returns the lowest port nobody has, or 0.
-func freePort(protocol clusterpb.Port_Protocol, used map[portKey]string, mesh map[portKey]bool) uint32 {
-	for port := uint32(firstHostPort); port <= lastHostPort; port++ {
-		k := portKey{protocol, port}
+func freePort(protocol clusterpb.Port_Protocol, used map[port.Key]string, mesh map[port.Key]bool) uint32 {
+	for n := port.HostRange().First; n <= port.HostRange().Last; n++ {
+		k := port.Key{Protocol: protocol, Number: n}
 		if _, taken := used[k]; !taken && !mesh[k] {
-			return port
+			return n
 		}
 	}
 	return 0

@@ -13,6 +13,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker/task"
 )
 
@@ -165,7 +166,7 @@ func (w *Worker) hostPorts(t *clusterpb.Task) ([]*clusterpb.Port, error) {
 		}
 		tasks[id] = s
 	}
-	mesh := make(map[portKey]bool, len(w.held.ports))
+	mesh := make(map[port.Key]bool, len(w.held.ports))
 	for k := range w.held.ports {
 		mesh[k] = true
 	}

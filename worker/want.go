@@ -1,15 +1,13 @@
 package worker
 
 import (
-	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/muster/muster/ingress"
 
-	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker/task"
 )
 
@@ -50,36 +48,32 @@ func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, ne
 // endpoints only those that serve right now are in: a task that stops or
 // turned unhealthy leaves before managers have heard of it.
 func meshPorts(h *held, tasks map[string]task.Snapshot, nodeID string) (ports []ingress.Port) {
-	for _, p := range slices.SortedFunc(maps.Values(h.ports), compareMeshPorts) {
-		port := ingress.Port{Protocol: protocolName(p.GetProtocol()), Published: uint16(p.GetPublished())}
+	for _, p := range slices.SortedFunc(maps.Values(h.ports), port.Compare) {
+		meshed := ingress.Port{Protocol: port.IPProtocol(p.GetProtocol()), Published: uint16(p.GetPublished())}
 		for _, e := range p.GetEndpoints() {
 			if e.GetNodeId() == nodeID && !tasks[e.GetTaskId()].Serving {
 				continue
 			}
-			port.Endpoints = append(port.Endpoints, endpoint(e.GetAddresses(), e.GetTarget()))
+			meshed.Endpoints = append(meshed.Endpoints, endpoint(e.GetAddresses(), e.GetTarget()))
 		}
-		ports = append(ports, port)
+		ports = append(ports, meshed)
 	}
 	return ports
 }
 
-func compareMeshPorts(a, b *dispatchpb.MeshPort) int {
-	return cmp.Or(cmp.Compare(a.GetProtocol(), b.GetProtocol()), cmp.Compare(a.GetPublished(), b.GetPublished()))
-}
-
 // hostPorts returns the ports that only this node answers on.
 func hostPorts(tasks map[string]task.Snapshot) (ports []ingress.Port) {
-	found := make(map[portKey]*ingress.Port)
-	var keys []portKey
+	found := make(map[port.Key]*ingress.Port)
+	var keys []port.Key
 	for _, id := range slices.Sorted(maps.Keys(tasks)) {
 		t := tasks[id]
 		if !t.Serving {
 			continue
 		}
 		for _, p := range t.Status.GetHostPorts() {
-			k := portKey{protocol: p.GetProtocol(), published: p.GetPublished()}
+			k := port.Of(p)
 			if found[k] == nil {
-				found[k] = &ingress.Port{Protocol: protocolName(k.protocol), Published: uint16(k.published), HostMode: true}
+				found[k] = &ingress.Port{Protocol: port.IPProtocol(k.Protocol), Published: uint16(k.Number), HostMode: true}
 				keys = append(keys, k)
 			}
 			found[k].Endpoints = append(found[k].Endpoints, endpoint(t.Task.GetAddresses(), p.GetTarget()))
@@ -100,13 +94,6 @@ func endpoint(addresses []string, target uint32) (e ingress.Endpoint) {
 		}
 	}
 	return e
-}
-
-func protocolName(p clusterpb.Port_Protocol) string {
-	if p == clusterpb.Port_PROTOCOL_UDP {
-		return "udp"
-	}
-	return "tcp"
 }
 
 // parseAddr returns the address, or the invalid one, which the data plane

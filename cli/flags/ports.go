@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/port"
 )
 
 // Ports is a published port, or a range of them, in Docker's short form
@@ -148,23 +149,19 @@ func parsePort(s string) (uint32, error) {
 }
 
 func parseProtocol(s string) (clusterpb.Port_Protocol, error) {
-	switch strings.ToLower(s) {
-	case "tcp":
-		return clusterpb.Port_PROTOCOL_TCP, nil
-	case "udp":
-		return clusterpb.Port_PROTOCOL_UDP, nil
+	p, ok := port.ParseProtocol(s)
+	if !ok {
+		return 0, errorf("protocol %q is not supported: must be tcp or udp", s)
 	}
-	return 0, errorf("protocol %q is not supported: must be tcp or udp", s)
+	return p, nil
 }
 
 func parsePortMode(s string) (clusterpb.Port_Mode, error) {
-	switch s {
-	case "ingress":
-		return clusterpb.Port_MODE_INGRESS, nil
-	case "host":
-		return clusterpb.Port_MODE_HOST, nil
+	m, ok := port.ParseMode(s)
+	if !ok {
+		return 0, errorf("mode %q is not supported: must be ingress or host", s)
 	}
-	return 0, errorf("mode %q is not supported: must be ingress or host", s)
+	return m, nil
 }
 
 func isIP(s string) bool {

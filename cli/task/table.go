@@ -13,7 +13,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/pod"
-	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/proto/port"
 )
 
 // table is what a list of tasks shows.
@@ -128,7 +128,7 @@ func taskError(t *clusterpb.Task, noTrunc bool) string {
 func hostPorts(t *clusterpb.Task) string {
 	var list []string
 	for _, p := range t.GetStatus().GetHostPorts() {
-		list = append(list, fmt.Sprintf("*:%d->%d/%s", p.GetPublished(), p.GetTarget(), spec.ProtocolName(p.GetProtocol())))
+		list = append(list, fmt.Sprintf("*:%d->%d/%s", p.GetPublished(), p.GetTarget(), port.ProtocolName(p.GetProtocol())))
 	}
 	return strings.Join(list, ", ")
 }

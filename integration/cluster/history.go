@@ -13,6 +13,7 @@ import (
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/state"
+	"github.com/muster/muster/proto/port"
 )
 
 // History replays what the cluster has committed, and yields every state that
@@ -122,13 +123,13 @@ func (c *checker) next(now *state.State) (problems []string) {
 
 // ports returns published ports that two services have.
 func ports(s *state.State) (problems []string) {
-	published := make(map[string]string)
+	published := make(map[port.Key]string)
 	for svc := range s.Services() {
 		for _, p := range svc.GetPorts() {
-			if p.GetMode() == clusterpb.Port_MODE_HOST {
+			if port.HasHostMode(p) {
 				continue
 			}
-			key := fmt.Sprintf("%d/%s", p.GetPublished(), p.GetProtocol())
+			key := port.Of(p)
 			if other, taken := published[key]; taken {
 				problems = append(problems, fmt.Sprintf("services %s and %s both publish %s", other, svc.GetSpec().GetName(), key))
 			}

@@ -22,7 +22,7 @@ type network struct {
 	mu    sync.Mutex
 	cut   map[string]bool // nodes that reach nobody else
 	moved chan struct{}   // closed when cut changes
-	ports map[string]*port
+	ports map[string]*listener
 	rafts map[string]*raftLink
 	conns map[*end]bool
 }
@@ -30,7 +30,7 @@ type network struct {
 func newNetwork() *network {
 	return &network{
 		cut: make(map[string]bool), moved: make(chan struct{}),
-		ports: make(map[string]*port), rafts: make(map[string]*raftLink), conns: make(map[*end]bool),
+		ports: make(map[string]*listener), rafts: make(map[string]*raftLink), conns: make(map[*end]bool),
 	}
 }
 
@@ -96,8 +96,8 @@ func (n *network) kill(nodeID string) {
 	}
 }
 
-// port is where a node's server listens.
-type port struct {
+// listener is where a node's server listens.
+type listener struct {
 	network *network
 	nodeID  string
 	conns   chan net.Conn
@@ -105,9 +105,9 @@ type port struct {
 	close   func()
 }
 
-func (n *network) listen(nodeID string) *port {
+func (n *network) listen(nodeID string) *listener {
 	closed := make(chan struct{})
-	p := &port{
+	p := &listener{
 		network: n, nodeID: nodeID, conns: make(chan net.Conn), closed: closed,
 		close: sync.OnceFunc(func() { close(closed) }),
 	}
@@ -118,7 +118,7 @@ func (n *network) listen(nodeID string) *port {
 }
 
 // Accept implements net.Listener.
-func (p *port) Accept() (net.Conn, error) {
+func (p *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-p.conns:
 		return c, nil
@@ -128,7 +128,7 @@ func (p *port) Accept() (net.Conn, error) {
 }
 
 // Close implements net.Listener.
-func (p *port) Close() error {
+func (p *listener) Close() error {
 	p.network.mu.Lock()
 	if p.network.ports[p.nodeID] == p {
 		delete(p.network.ports, p.nodeID)
@@ -139,7 +139,7 @@ func (p *port) Close() error {
 }
 
 // Addr implements net.Listener.
-func (p *port) Addr() net.Addr { return address(addrOf(p.nodeID)) }
+func (p *listener) Addr() net.Addr { return address(addrOf(p.nodeID)) }
 
 type address string
 

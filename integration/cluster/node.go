@@ -173,7 +173,7 @@ func (n *Node) describe(context.Context) (*clusterpb.NodeDescription, error) {
 
 // run runs every part until ctx is done or one fails: the worker says good-bye
 // while the manager still serves, and the port stays open longest.
-func (n *Node) run(ctx context.Context, m *manager.Manager, w *worker.Worker, p *port) error {
+func (n *Node) run(ctx context.Context, m *manager.Manager, w *worker.Worker, p *listener) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	base, _ := errgroup.WithContext(inner)
@@ -202,7 +202,7 @@ func server(m *manager.Manager) *grpc.Server {
 	return s
 }
 
-func serve(ctx context.Context, s *grpc.Server, p *port) error {
+func serve(ctx context.Context, s *grpc.Server, p *listener) error {
 	failed := make(chan error, 1)
 	go func() { failed <- s.Serve(p) }()
 	select {

@@ -8,6 +8,7 @@ import (
 	"github.com/muster/muster/manager/allocator/ipam"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -35,12 +36,7 @@ type host struct {
 	cpus   int64 // not reserved
 	memory int64 // not reserved
 	tasks  int   // wanted
-	ports  map[hostPort]bool
-}
-
-type hostPort struct {
-	protocol clusterpb.Port_Protocol
-	port     uint32
+	ports  map[port.Key]bool
 }
 
 // survey looks at every node and task once.
@@ -149,11 +145,11 @@ func (h *host) hold(t *clusterpb.Task) {
 	h.cpus -= t.GetSpec().GetReservations().GetNanoCpus()
 	h.memory -= t.GetSpec().GetReservations().GetMemoryBytes()
 	for _, p := range t.GetPorts() {
-		if spec.HostPort(p) {
+		if port.IsFixedOnHost(p) {
 			if h.ports == nil {
-				h.ports = make(map[hostPort]bool)
+				h.ports = make(map[port.Key]bool)
 			}
-			h.ports[hostPortOf(p)] = true
+			h.ports[port.Of(p)] = true
 		}
 	}
 }
@@ -169,16 +165,8 @@ func (h *host) release(t *clusterpb.Task) {
 	h.cpus += t.GetSpec().GetReservations().GetNanoCpus()
 	h.memory += t.GetSpec().GetReservations().GetMemoryBytes()
 	for _, p := range t.GetPorts() {
-		if spec.HostPort(p) {
-			delete(h.ports, hostPortOf(p))
+		if port.IsFixedOnHost(p) {
+			delete(h.ports, port.Of(p))
 		}
 	}
-}
-
-func hostPortOf(p *clusterpb.Port) hostPort {
-	protocol := p.GetProtocol()
-	if protocol == clusterpb.Port_PROTOCOL_UNSPECIFIED {
-		protocol = clusterpb.Port_PROTOCOL_TCP
-	}
-	return hostPort{protocol, p.GetPublished()}
 }

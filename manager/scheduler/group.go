@@ -6,7 +6,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/constraint"
-	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -17,7 +17,7 @@ type group struct {
 	tasks   []*clusterpb.Task // by slot
 
 	spec        *clusterpb.TaskSpec
-	ports       []hostPort
+	ports       []port.Key
 	constraints []constraint.Constraint
 	broken      error // why the constraints cannot be read
 
@@ -72,8 +72,8 @@ func newGroup(t *clusterpb.Task, copies map[*host]int) *group {
 		copies: copies, failures: make(map[*host]int), refused: make(map[reason]int),
 	}
 	for _, p := range t.GetPorts() {
-		if spec.HostPort(p) {
-			g.ports = append(g.ports, hostPortOf(p))
+		if port.IsFixedOnHost(p) {
+			g.ports = append(g.ports, port.Of(p))
 		}
 	}
 	g.constraints, g.broken = constraint.ParseAll(t.GetSpec().GetPlacement().GetConstraints())

@@ -1,7 +1,6 @@
 package port
 
 import (
-	"strconv"
 	"strings"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -51,16 +50,4 @@ func IPProtocol(p clusterpb.Port_Protocol) byte {
 		return ipUDP
 	}
 	return ipTCP
-}
-
-// IPProtocolName names the number of an IP header: "tcp", "udp", or the number
-// of a protocol that cannot be published.
-func IPProtocolName(n byte) string {
-	switch n {
-	case ipTCP:
-		return ProtocolName(clusterpb.Port_PROTOCOL_TCP)
-	case ipUDP:
-		return ProtocolName(clusterpb.Port_PROTOCOL_UDP)
-	}
-	return strconv.Itoa(int(n))
 }

@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/distribution/reference"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/constraint"
+	"github.com/muster/muster/proto/image"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/port"
 )
 
 const (
@@ -87,8 +88,8 @@ func validateContainer(c *clusterpb.ContainerSpec) error {
 	if c.GetImage() == "" {
 		return invalid("the service has no image")
 	}
-	if _, err := reference.ParseNormalizedNamed(c.GetImage()); err != nil {
-		return invalid("image %q: %v", c.GetImage(), err)
+	if _, err := image.Parse(c.GetImage()); err != nil {
+		return err
 	}
 	for _, e := range c.GetEnv() {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
@@ -198,37 +199,22 @@ func validateUpdate(what string, u *clusterpb.UpdateConfig) error {
 
 // ValidatePorts refuses ports out of range and a port published twice.
 func ValidatePorts(ports []*clusterpb.Port) error {
-	type key struct {
-		protocol clusterpb.Port_Protocol
-		port     uint32
-	}
-	seen := make(map[key]bool)
+	seen := make(map[port.Key]bool)
 	for _, p := range ports {
-		if p.GetTarget() < 1 || p.GetTarget() > 65535 {
+		if p.GetTarget() < 1 || p.GetTarget() > port.Max {
 			return invalid("target port %d: use 1 to 65535", p.GetTarget())
 		}
-		if p.GetPublished() > 65535 {
+		if p.GetPublished() > port.Max {
 			return invalid("published port %d: use 1 to 65535", p.GetPublished())
 		}
 		if p.GetProtocol() == clusterpb.Port_PROTOCOL_UNSPECIFIED || p.GetMode() == clusterpb.Port_MODE_UNSPECIFIED {
 			return invalid("published port %d has no protocol or mode", p.GetPublished())
 		}
-		k := key{p.GetProtocol(), p.GetPublished()}
-		if k.port != 0 && seen[k] {
-			return invalid("port %d/%s is published twice", k.port, ProtocolName(k.protocol))
+		k := port.Of(p)
+		if k.Number != 0 && seen[k] {
+			return invalid("port %s is published twice", k)
 		}
 		seen[k] = true
 	}
 	return nil
-}
-
-// HostPort reports whether the port is bound on the node itself, so that two
-// tasks with it cannot be on one node at a time.
-func HostPort(p *clusterpb.Port) bool {
-	return p.GetMode() == clusterpb.Port_MODE_HOST && p.GetPublished() != 0
-}
-
-// ProtocolName returns tcp or udp.
-func ProtocolName(p clusterpb.Port_Protocol) string {
-	return strings.ToLower(strings.TrimPrefix(p.String(), "PROTOCOL_"))
 }

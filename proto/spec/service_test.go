@@ -67,13 +67,13 @@ func TestValidateService(t *testing.T) {
 			}, "use pause or continue",
 		},
 		"port out of range": {
-			func(s *clusterpb.ServiceSpec) { s.Ports = []*clusterpb.Port{port(8080, 70000)} }, "target port 70000",
+			func(s *clusterpb.ServiceSpec) { s.Ports = []*clusterpb.Port{published(8080, 70000)} }, "target port 70000",
 		},
 		"port twice": {
-			func(s *clusterpb.ServiceSpec) { s.Ports = []*clusterpb.Port{port(80, 80), port(80, 81)} }, "port 80/tcp is published twice",
+			func(s *clusterpb.ServiceSpec) { s.Ports = []*clusterpb.Port{published(80, 80), published(80, 81)} }, "port 80/tcp is published twice",
 		},
 		"two automatic ports": {
-			func(s *clusterpb.ServiceSpec) { s.Ports = []*clusterpb.Port{port(0, 80), port(0, 81)} }, "",
+			func(s *clusterpb.ServiceSpec) { s.Ports = []*clusterpb.Port{published(0, 80), published(0, 81)} }, "",
 		},
 		"two health checks": {
 			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Health = &clusterpb.HealthCheck{Http: "80", Tcp: 80} }, "one health check",
@@ -104,9 +104,9 @@ func TestValidateService(t *testing.T) {
 	}
 }
 
-func port(published, target uint32) *clusterpb.Port {
+func published(number, target uint32) *clusterpb.Port {
 	return &clusterpb.Port{
-		Protocol: clusterpb.Port_PROTOCOL_TCP, Published: published, Target: target, Mode: clusterpb.Port_MODE_INGRESS,
+		Protocol: clusterpb.Port_PROTOCOL_TCP, Published: number, Target: target, Mode: clusterpb.Port_MODE_INGRESS,
 	}
 }
 

@@ -24,7 +24,7 @@ func serviceKind() *kind[*clusterpb.Service] {
 		key:  (*clusterpb.Service).GetId,
 		indexes: []func(*clusterpb.Service) []string{
 			serviceByName: func(s *clusterpb.Service) []string { return []string{s.GetSpec().GetName()} },
-			serviceByPort: func(s *clusterpb.Service) []string { return publishedKeys(s.GetPorts()) },
+			serviceByPort: portIndex,
 		},
 		item: func(s *clusterpb.Service) *raftpb.SnapshotItem {
 			return &raftpb.SnapshotItem{Kind: &raftpb.SnapshotItem_Service{Service: s}}

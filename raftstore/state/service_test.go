@@ -13,6 +13,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/port"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
@@ -315,24 +316,24 @@ func TestPublishedPortsStay(t *testing.T) {
 	}
 	// What the writer gives is preferred.
 	s = edit(t, s, func(svc *clusterpb.Service) { svc.Ports[0].Published = 31000 })
-	if svc, ok := s.PublishedBy(0, 31000); !ok || svc.GetId() != "s1" {
+	if svc, ok := s.PublishedBy(port.Key{Protocol: clusterpb.Port_PROTOCOL_TCP, Number: 31000}); !ok || svc.GetId() != "s1" {
 		t.Errorf("31000 is published by %v", svc)
 	}
 }
 
 func TestPublishedBy(t *testing.T) {
 	s := storetest.State(t, service("s1", "web", ingress(80)), service("s2", "agent", host(9100)))
-	if svc, ok := s.PublishedBy(clusterpb.Port_PROTOCOL_TCP, 80); !ok || svc.GetId() != "s1" {
+	if svc, ok := s.PublishedBy(port.Key{Protocol: clusterpb.Port_PROTOCOL_TCP, Number: 80}); !ok || svc.GetId() != "s1" {
 		t.Errorf("80/tcp is published by %v", svc)
 	}
-	if svc, ok := s.PublishedBy(clusterpb.Port_PROTOCOL_UDP, 80); ok {
+	if svc, ok := s.PublishedBy(port.Key{Protocol: clusterpb.Port_PROTOCOL_UDP, Number: 80}); ok {
 		t.Errorf("80/udp is published by %v", svc)
 	}
-	if svc, ok := s.PublishedBy(clusterpb.Port_PROTOCOL_TCP, 9100); ok {
+	if svc, ok := s.PublishedBy(port.Key{Protocol: clusterpb.Port_PROTOCOL_TCP, Number: 9100}); ok {
 		t.Errorf("9100/tcp, of mode host, is published by %v", svc)
 	}
 	s = storetest.Apply(t, s, state.DeleteService("s1"))
-	if svc, ok := s.PublishedBy(clusterpb.Port_PROTOCOL_TCP, 80); ok {
+	if svc, ok := s.PublishedBy(port.Key{Protocol: clusterpb.Port_PROTOCOL_TCP, Number: 80}); ok {
 		t.Errorf("80/tcp of a removed service is published by %v", svc)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/muster/muster/internal/boltfile"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/port"
 )
 
 // format is the version of the file's layout. A file of another one is refused.
@@ -182,16 +183,12 @@ func applyMesh(tx *bbolt.Tx, a *dispatchpb.Assignments) error {
 		errs = append(errs, tx.Bucket([]byte(bucketPeers)).Delete([]byte(id)))
 	}
 	for _, p := range a.GetPorts() {
-		errs = append(errs, put(tx, bucketPorts, portKey(p), p))
+		errs = append(errs, put(tx, bucketPorts, port.Of(p).String(), p))
 	}
 	for _, p := range a.GetGonePorts() {
-		errs = append(errs, tx.Bucket([]byte(bucketPorts)).Delete([]byte(portKey(p))))
+		errs = append(errs, tx.Bucket([]byte(bucketPorts)).Delete([]byte(port.Of(p).String())))
 	}
 	return errors.Join(errs...)
-}
-
-func portKey(p *dispatchpb.MeshPort) string {
-	return fmt.Sprintf("%d/%05d", p.GetProtocol(), p.GetPublished())
 }
 
 func put(tx *bbolt.Tx, bucket, key string, m proto.Message) error {

@@ -14,6 +14,7 @@ import (
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker/executor"
 )
 
@@ -127,11 +128,10 @@ func (c *Controller) start(ctx context.Context, t *clusterpb.Task) (edit func(*c
 
 // hostPorts returns the ports of the node for the task, as chosen before.
 func (c *Controller) hostPorts(t *clusterpb.Task) ([]*clusterpb.Port, error) {
-	host := func(p *clusterpb.Port) bool { return p.GetMode() == clusterpb.Port_MODE_HOST }
 	c.mu.Lock()
 	ports := c.status.GetHostPorts()
 	c.mu.Unlock()
-	if len(ports) > 0 || !slices.ContainsFunc(t.GetPorts(), host) {
+	if len(ports) > 0 || !slices.ContainsFunc(t.GetPorts(), port.HasHostMode) {
 		return ports, nil
 	}
 	return c.cfg.HostPorts(t)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/muster/muster/cli/flags"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/port"
 )
 
 // service defines the flags of the service as a whole.
@@ -30,7 +31,7 @@ func addPorts(s *Spec, ports []*clusterpb.Port) {
 		// Adding what leads to the same target from the same port replaces it,
 		// so that running a command twice changes nothing.
 		s.Ports = slices.DeleteFunc(s.Ports, func(old *clusterpb.Port) bool {
-			return old.GetTarget() == p.GetTarget() && old.GetPublished() == p.GetPublished() && protocol(old) == protocol(p)
+			return old.GetTarget() == p.GetTarget() && old.GetPublished() == p.GetPublished() && port.Protocol(old) == port.Protocol(p)
 		})
 		s.Ports = append(s.Ports, p)
 	}
@@ -39,15 +40,8 @@ func addPorts(s *Spec, ports []*clusterpb.Port) {
 func removePort(s *Spec, target *clusterpb.Port) {
 	s.Ports = slices.DeleteFunc(s.Ports, func(p *clusterpb.Port) bool {
 		return p.GetTarget() == target.GetTarget() &&
-			(target.GetProtocol() == clusterpb.Port_PROTOCOL_UNSPECIFIED || protocol(p) == target.GetProtocol())
+			(target.GetProtocol() == clusterpb.Port_PROTOCOL_UNSPECIFIED || port.Protocol(p) == target.GetProtocol())
 	})
-}
-
-func protocol(p *clusterpb.Port) clusterpb.Port_Protocol {
-	if p.GetProtocol() == clusterpb.Port_PROTOCOL_UNSPECIFIED {
-		return clusterpb.Port_PROTOCOL_TCP
-	}
-	return p.GetProtocol()
 }
 
 // process defines what runs and how it is stopped.

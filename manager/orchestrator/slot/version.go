@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/proto/port"
 )
 
 // Dates tells which tasks of a service are out of date. It compares a spec
@@ -85,7 +85,7 @@ func samePorts(a, b []*clusterpb.Port) bool {
 }
 
 // HostPorts reports whether one of the ports is bound on the node itself.
-func HostPorts(ports []*clusterpb.Port) bool { return slices.ContainsFunc(ports, spec.HostPort) }
+func HostPorts(ports []*clusterpb.Port) bool { return slices.ContainsFunc(ports, port.IsFixedOnHost) }
 
 // Held reports whether the rollout of the present spec may not take further
 // slots now: it is paused, or its canaries are not promoted.

@@ -29,7 +29,7 @@ import (
 const layers = `
 	# The contract: what is said on a wire, then the rules about it.
 	proto/cluster/v1, proto/logs/v1 < proto/*/v1 < WIRE;
-	WIRE < proto/* < proto/spec < proto/docker < PROTO;
+	WIRE < proto/* < proto/rollout, proto/spec < proto/docker < PROTO;
 	WIRE < proto/docker/dockertest;
 
 	# What is about no part of a cluster.

@@ -1,0 +1,139 @@
+package rollout_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/rollout"
+)
+
+// spec tells specs apart by a label.
+func spec(label string, replicas uint32) *clusterpb.ServiceSpec {
+	return &clusterpb.ServiceSpec{
+		Name: "web", Labels: map[string]string{"spec": label},
+		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: replicas}},
+	}
+}
+
+func labelOf(s *clusterpb.ServiceSpec) string { return s.GetLabels()["spec"] }
+
+func record(number, version uint64, outcome rollout.State, s *clusterpb.ServiceSpec) *clusterpb.SpecRecord {
+	return &clusterpb.SpecRecord{Number: number, SpecVersion: version, Outcome: outcome, Spec: s}
+}
+
+func TestRecord(t *testing.T) {
+	svc := service(never, func(svc *clusterpb.Service) { svc.Spec, svc.SpecVersion = spec("a", 1), 1 })
+	svc.History = rollout.Record(svc, 2)
+	if r := svc.GetHistory()[0]; len(svc.GetHistory()) != 1 || r.GetNumber() != 1 || labelOf(r.GetSpec()) != "a" || r.GetSpecVersion() != 1 {
+		t.Fatalf("history %v, want spec a as number 1", svc.GetHistory())
+	}
+	svc.Spec, svc.SpecVersion, svc.Update = spec("b", 1), 2, &clusterpb.UpdateStatus{State: paused}
+	earlier := proto.CloneOf(svc)
+	next := rollout.Record(svc, 3)
+	if r := next[1]; len(next) != 2 || r.GetNumber() != 2 || labelOf(r.GetSpec()) != "b" || r.GetOutcome() != paused {
+		t.Errorf("history %v, want spec b as number 2, paused", next)
+	}
+	if !proto.Equal(earlier, svc) {
+		t.Error("the service was changed")
+	}
+}
+
+// TestRecordKeepsAWayBack: a service that is scaled many times while an update
+// runs keeps the spec from before the update.
+func TestRecordKeepsAWayBack(t *testing.T) {
+	svc := service(updating, func(svc *clusterpb.Service) {
+		svc.Spec, svc.SpecVersion = spec("new", 1), 2
+		svc.History = []*clusterpb.SpecRecord{record(1, 1, completed, spec("old", 1))}
+	})
+	for range 3 * rollout.MaxHistory {
+		svc.History = rollout.Record(svc, 2)
+	}
+	if n := len(svc.GetHistory()); n != rollout.MaxHistory {
+		t.Errorf("%d records, want %d", n, rollout.MaxHistory)
+	}
+	if got := labelOf(svc.GetHistory()[0].GetSpec()); got != "old" {
+		t.Errorf("the oldest record is %q, want the one from before the update", got)
+	}
+	if got := svc.GetHistory()[rollout.MaxHistory-1].GetNumber(); got != 3*rollout.MaxHistory+1 {
+		t.Errorf("the last number is %d", got)
+	}
+	svc.SpecVersion = 3
+	svc.History = rollout.Record(svc, 4)
+	if got := labelOf(svc.GetHistory()[0].GetSpec()); got != "new" {
+		t.Errorf("the oldest record is %q, want it gone once another leads back", got)
+	}
+}
+
+func TestEarlier(t *testing.T) {
+	history := []*clusterpb.SpecRecord{record(3, 1, completed, spec("a", 1)), record(4, 2, rollbackStarted, spec("b", 1))}
+	tests := map[string]struct {
+		state   rollout.State
+		history []*clusterpb.SpecRecord
+		number  uint64
+		want    string
+		wantErr string
+		kind    func(error) bool
+	}{
+		"the one before":        {completed, history, 0, "b", "", nil},
+		"by number":             {completed, history, 3, "a", "", nil},
+		"none":                  {never, nil, 0, "", "no earlier spec", errdefs.IsFailedPrecondition},
+		"none of that number":   {completed, history, 9, "", "no spec number 9: it keeps 3 to 4", errdefs.IsNotFound},
+		"just rolled back from": {rollbackCompleted, history, 0, "", "--to 4", errdefs.IsFailedPrecondition},
+		"that, by number":       {rollbackCompleted, history, 4, "b", "", nil},
+		"rolled back before it": {rollbackCompleted, history[:1], 0, "a", "", nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			svc := service(tt.state, func(svc *clusterpb.Service) { svc.Spec, svc.History = spec("c", 1), tt.history })
+			got, err := rollout.Earlier(svc, tt.number)
+			if tt.kind == nil {
+				if err != nil || labelOf(got.GetSpec()) != tt.want {
+					t.Errorf("%v, %v, want spec %s", got, err, tt.want)
+				}
+				return
+			}
+			if !tt.kind(err) || !strings.Contains(err.Error(), tt.wantErr) || !strings.Contains(err.Error(), "web") {
+				t.Errorf("%v, want %q of another kind", err, tt.wantErr)
+			}
+		})
+	}
+}
+
+func TestRetreat(t *testing.T) {
+	whole := record(1, 1, completed, spec("whole", 3))
+	first := record(1, 1, never, spec("first", 3))
+	broken := record(2, 2, rollbackStarted, spec("broken", 3))
+	tests := map[string]struct {
+		history  []*clusterpb.SpecRecord
+		now      *clusterpb.ServiceSpec
+		want     string
+		replicas uint32
+	}{
+		"nothing before":              {nil, spec("now", 3), "", 0},
+		"only of this rollout":        {[]*clusterpb.SpecRecord{record(1, 9, updating, spec("began", 3))}, spec("now", 3), "", 0},
+		"the one before":              {[]*clusterpb.SpecRecord{whole}, spec("now", 3), "whole", 3},
+		"the first, never updated":    {[]*clusterpb.SpecRecord{first}, spec("now", 3), "first", 3},
+		"past one that failed":        {[]*clusterpb.SpecRecord{whole, broken}, spec("now", 3), "whole", 3},
+		"none whole":                  {[]*clusterpb.SpecRecord{broken}, spec("now", 3), "broken", 3},
+		"scaled with the update":      {[]*clusterpb.SpecRecord{whole}, spec("now", 5), "whole", 3},
+		"scaled after the update":     {[]*clusterpb.SpecRecord{whole, record(2, 9, updating, spec("began", 3))}, spec("now", 5), "whole", 5},
+		"scaled with it and after it": {[]*clusterpb.SpecRecord{whole, record(2, 9, updating, spec("began", 4))}, spec("now", 5), "whole", 5},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			svc := service(updating, func(svc *clusterpb.Service) { svc.Spec, svc.SpecVersion, svc.History = tt.now, 9, tt.history })
+			untouched := proto.CloneOf(svc)
+			got := rollout.Retreat(svc)
+			if labelOf(got) != tt.want || got.GetReplicated().GetReplicas() != tt.replicas {
+				t.Errorf("%v, want spec %q with %d replicas", got, tt.want, tt.replicas)
+			}
+			if !proto.Equal(untouched, svc) {
+				t.Error("the service was changed")
+			}
+		})
+	}
+}

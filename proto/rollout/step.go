@@ -1,0 +1,114 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// Begin returns the progress of a rollout that begins now. asked is what the
+// writer of the new spec put beside it, such as that it is a rollback; what
+// belongs to an earlier rollout, which has a version, is not looked at.
+func Begin(asked *clusterpb.UpdateStatus, now time.Time) *clusterpb.UpdateStatus {
+	next := &clusterpb.UpdateStatus{State: updating}
+	if asked.GetVersion() == 0 && !HasNone(asked.GetState()) {
+		next = proto.CloneOf(asked)
+	}
+	if next.GetStartedAt() == nil {
+		next.StartedAt = timestamppb.New(now)
+	}
+	return next
+}
+
+// AskedBack is what a user's rollback puts beside the earlier spec.
+func AskedBack() *clusterpb.UpdateStatus {
+	return &clusterpb.UpdateStatus{State: rollbackStarted, Message: "rollback asked for by the user"}
+}
+
+// The steps below are the updater's. Each returns the next status and leaves u
+// as it is.
+
+// Await lets the canaries, which have all proved themselves, wait for approval.
+func Await(u *clusterpb.UpdateStatus, message string) *clusterpb.UpdateStatus {
+	next := proto.CloneOf(u)
+	next.State, next.Message = canaries, message
+	return next
+}
+
+// Proceed takes further slots after the canaries were promoted.
+func Proceed(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
+	next := proto.CloneOf(u)
+	if AwaitsPromotion(u.GetState()) {
+		next.State = updating
+	}
+	return next
+}
+
+// Reconsider goes back from waiting for approval to making canaries: one was
+// lost with its node, or scaling asks for more.
+func Reconsider(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
+	next := Proceed(u)
+	next.Message = ""
+	return next
+}
+
+// Approve promotes the canaries as the service's policy says, and proceeds.
+func Approve(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
+	next := Proceed(u)
+	next.Promoted = true
+	return next
+}
+
+// GiveUp pauses a rollout of which too much failed.
+func GiveUp(u *clusterpb.UpdateStatus, why string) *clusterpb.UpdateStatus {
+	what := "update"
+	if IsRollback(u.GetState()) {
+		what = "rollback"
+	}
+	return pause(u, what+" paused: "+why)
+}
+
+// TurnBack is a rollback that takes the place of the failed rollout u. Its
+// version makes sure that u has not changed meanwhile.
+func TurnBack(u *clusterpb.UpdateStatus, why string, now time.Time) *clusterpb.UpdateStatus {
+	return &clusterpb.UpdateStatus{
+		State: rollbackStarted, StartedAt: timestamppb.New(now), Message: "rolled back: " + why, Version: u.GetVersion(),
+	}
+}
+
+// Strand pauses where it is a rollout that cannot turn back, since the earlier
+// spec is not to be had any more. u is what TurnBack returned.
+func Strand(u *clusterpb.UpdateStatus, why error) *clusterpb.UpdateStatus {
+	next := proto.CloneOf(u)
+	next.State, next.PausedFrom = paused, u.GetState()
+	next.Message = "cannot roll back: " + why.Error()
+	return next
+}
+
+// Complete ends a rollout all of whose slots are done or given up.
+func Complete(u *clusterpb.UpdateStatus, now time.Time) *clusterpb.UpdateStatus {
+	next := proto.CloneOf(u)
+	next.State, next.Message = completed, "update completed"
+	if IsRollback(u.GetState()) {
+		next.State, next.Message = rollbackCompleted, "rollback completed"
+	}
+	if n := Failed(u); n > 0 {
+		next.Message += fmt.Sprintf(", %d of %d slots failed", n, max(int(u.GetSlots()), n))
+	}
+	next.CompletedAt = timestamppb.New(now)
+	return next
+}
+
+func pause(u *clusterpb.UpdateStatus, message string) *clusterpb.UpdateStatus {
+	next := proto.CloneOf(u)
+	next.State, next.PausedFrom = paused, u.GetState()
+	if IsRollback(u.GetState()) {
+		next.State = rollbackPaused
+	}
+	next.Message = message
+	return next
+}

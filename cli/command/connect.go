@@ -92,14 +92,14 @@ func (l *link) connect() (*grpc.ClientConn, error) {
 			return nil, err
 		}
 	}
-	if err := probe(ctx, l.to, creds); err != nil {
+	if err := l.probe(ctx, creds); err != nil {
 		return nil, unreachable(l.to, err)
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, l.to.network, l.to.addr)
+			return l.reach(ctx)
 		}),
 		grpc.WithChainUnaryInterceptor(identify(), retryUnavailable(l.env.Err)),
 	}
@@ -111,14 +111,23 @@ func (l *link) connect() (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
+// reach makes a connection to the endpoint.
+func (l *link) reach(ctx context.Context) (net.Conn, error) {
+	dial := l.env.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	return dial(ctx, l.to.network, l.to.addr)
+}
+
 // preface is how an HTTP/2 client begins: the magic line and empty settings.
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 // probe makes one connection by hand, to learn the error that gRPC hides. It
 // waits for the first byte of an answer: only that shows that the other side
 // took our certificate.
-func probe(ctx context.Context, to endpoint, creds credentials.TransportCredentials) error {
-	conn, err := new(net.Dialer).DialContext(ctx, to.network, to.addr)
+func (l *link) probe(ctx context.Context, creds credentials.TransportCredentials) error {
+	conn, err := l.reach(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,7 +137,7 @@ func probe(ctx context.Context, to endpoint, creds credentials.TransportCredenti
 			return err
 		}
 	}
-	secure, _, err := creds.Clone().ClientHandshake(ctx, to.addr, conn)
+	secure, _, err := creds.Clone().ClientHandshake(ctx, l.to.addr, conn)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 package command
 
 import (
+	"context"
 	"io"
+	"net"
 	"os"
 	"time"
 
@@ -36,6 +38,9 @@ type Env struct {
 	Control func() (controlpb.Client, error)
 	Images  func() (controlpb.ImageServiceClient, error)
 	Local   func() (nodepb.LocalServiceClient, error)
+
+	// Dial connects to a daemon's socket or port; nil is the machine's network.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Host is where the daemon listens, unix://PATH or tcp://HOST[:PORT];
 	// empty is DefaultHost. Identity is the folder of the node certificate

@@ -90,6 +90,12 @@ func parseDuration(s string) (*durationpb.Duration, error) {
 	return durationpb.New(d), nil
 }
 
+// Limit is how long a command waits, 0 or more.
+var Limit = Kind[time.Duration]{"duration", func(s string) (time.Duration, error) {
+	d, err := parseDuration(s)
+	return d.AsDuration(), err
+}}
+
 // AtLeast is Duration with a lower bound.
 func AtLeast(low time.Duration) Kind[*durationpb.Duration] {
 	return Kind[*durationpb.Duration]{"duration", func(s string) (*durationpb.Duration, error) {

@@ -43,12 +43,8 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 	flags.Repeatable(flags.Var(fs, "label-add", "", "add or replace a node label", flags.Label, flags.Append(&opts.labelAdd)))
 	flags.Repeatable(flags.Var(fs, "label-rm", "", "remove a node label by its key", flags.Name, flags.Append(&opts.labelRemove)))
 	flags.On(fs, &opts.wait, "wait", "", "with --availability drain, wait until the node has no tasks left")
-	limit := flags.Kind[time.Duration]{Name: "duration", Parse: func(s string) (time.Duration, error) {
-		d, err := flags.Duration.Parse(s)
-		return d.AsDuration(), err
-	}}
 	opts.timeout = 15 * time.Minute
-	flags.Default(flags.Var(fs, "timeout", "", "with --wait, wait at most this long", limit, flags.Into(&opts.timeout)), "15m")
+	flags.Default(flags.Var(fs, "timeout", "", "with --wait, wait at most this long", flags.Limit, flags.Into(&opts.timeout)), "15m")
 	return cmd
 }
 

@@ -51,8 +51,12 @@ func (f *follower) outcome(ctx context.Context) error {
 		return &command.StatusError{Status: command.ExitRolledBack, Err: fmt.Errorf("service %s: the update failed and was rolled back%s", f.name, message)}
 	case Paused:
 		f.explain(ctx)
-		return &command.StatusError{Status: command.ExitPaused, Err: fmt.Errorf("service %s: %s%s; continue with \"muster service resume %s\"%s",
-			f.name, phaseName(f.report.Phase), message, f.name, f.back())}
+		why := f.report.Message
+		if phase := phaseName(f.report.Phase); !strings.HasPrefix(why, phase) { // the managers' words may be the same
+			why = strings.TrimSuffix(phase+": "+why, ": ")
+		}
+		return &command.StatusError{Status: command.ExitPaused, Err: fmt.Errorf("service %s: %s; continue with \"muster service resume %s\"%s",
+			f.name, why, f.name, f.back())}
 	case Ended:
 		if f.report.Failure.TaskID == "" {
 			if !f.opts.Quiet {

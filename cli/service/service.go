@@ -42,11 +42,7 @@ type waitOptions struct {
 func (o *waitOptions) addFlags(fs *pflag.FlagSet) {
 	flags.On(fs, &o.detach, "detach", "d", "return immediately, without waiting for the service to converge")
 	flags.On(fs, &o.quiet, "quiet", "q", "suppress progress output")
-	limit := flags.Kind[time.Duration]{Name: "duration", Parse: func(s string) (time.Duration, error) {
-		d, err := flags.Duration.Parse(s)
-		return d.AsDuration(), err
-	}}
-	flags.Var(fs, "timeout", "", "wait at most this long; 0 waits as long as there is progress", limit, flags.Into(&o.timeout))
+	flags.Var(fs, "timeout", "", "wait at most this long; 0 waits as long as there is progress", flags.Limit, flags.Into(&o.timeout))
 }
 
 // wait follows svc unless the command is detached.

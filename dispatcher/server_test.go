@@ -50,7 +50,7 @@ func run(t *testing.T, f func(*cluster)) {
 			c.depose()
 			c.wg.Wait()
 		}()
-		c.propose(state.PutCluster(&clusterpb.Cluster{Id: "c", Spec: &clusterpb.ClusterSpec{}}))
+		c.propose(state.CreateCluster(&raftpb.CreateCluster{Id: "c", Spec: &clusterpb.ClusterSpec{}}))
 		for _, addr := range []string{"m1", "m2"} {
 			srv := dispatcher.New(dispatcher.Config{
 				Store: c.store, Identify: dispatchertest.Identify, Log: slog.New(slog.DiscardHandler),
@@ -104,7 +104,7 @@ func (c *cluster) propose(changes ...*raftpb.Change) {
 
 // join adds a node and runs its session; stop is the end of its daemon.
 func (c *cluster) join(id string) (w *dispatchertest.Worker, stop func()) {
-	c.propose(state.PutNode(&clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
+	c.propose(state.PutNode(&raftpb.PutNode{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
 	return c.start(id)
 }
 
@@ -322,7 +322,7 @@ func TestLowWaterMarkHandshake(t *testing.T) {
 	run(t, func(c *cluster) {
 		w1, _ := c.join("n1")
 		w2, _ := c.join("n2")
-		c.propose(state.PutService(&clusterpb.Service{Id: "web", Spec: &clusterpb.ServiceSpec{Name: "web", Task: &clusterpb.TaskSpec{}}}))
+		c.propose(state.PutService(&raftpb.PutService{Id: "web", Spec: &clusterpb.ServiceSpec{Name: "web", Task: &clusterpb.TaskSpec{}}}))
 		c.runs("a1", "n1")
 
 		w2.Hold(true)

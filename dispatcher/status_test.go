@@ -66,7 +66,7 @@ func TestTake(t *testing.T) {
 func stateOf(t *testing.T, changes ...*raftpb.Change) *state.State {
 	t.Helper()
 	for _, id := range []string{"n2", "n1"} {
-		n := &clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}
+		n := &raftpb.PutNode{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}
 		changes = slices.Insert(changes, 0, state.PutNode(n))
 	}
 	st, out := state.NewState().Apply(1, &raftpb.Command{ProposedAt: timestamppb.New(time.Unix(1000, 0)), Changes: changes})

@@ -3,10 +3,9 @@ package manager
 import (
 	"context"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/muster/muster/manager/ca"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/state"
@@ -56,10 +55,9 @@ func (s caState) RegisterNode(ctx context.Context, nodeID string, role clusterpb
 	if ok && have.GetRole() == role {
 		return nil
 	}
-	n := &clusterpb.Node{Id: nodeID, Spec: &clusterpb.NodeSpec{}}
+	put := &raftpb.PutNode{Id: nodeID, Spec: &clusterpb.NodeSpec{}, Role: role}
 	if ok {
-		n = proto.CloneOf(have)
+		put.Version, put.Spec, put.RaftAddr = have.GetVersion(), have.GetSpec(), have.GetRaftAddr()
 	}
-	n.Role = role
-	return s.store.Propose(ctx, state.PutNode(n))
+	return s.store.Propose(ctx, state.PutNode(put))
 }

@@ -9,12 +9,12 @@ import (
 // What these tests write; what comes of it is package state's concern.
 
 func node(id string) *raftpb.Change {
-	return state.PutNode(&clusterpb.Node{Id: id, Role: clusterpb.NodeRole_NODE_ROLE_WORKER})
+	return state.PutNode(&raftpb.PutNode{Id: id, Role: clusterpb.NodeRole_NODE_ROLE_WORKER})
 }
 
 // service is one named web.
 func service(id string) *raftpb.Change {
-	return state.PutService(&clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{Name: "web"}})
+	return state.PutService(&raftpb.PutService{Id: id, Spec: &clusterpb.ServiceSpec{Name: "web"}})
 }
 
 func task(id, serviceID string) *raftpb.Change {

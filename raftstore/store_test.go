@@ -13,7 +13,6 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
-	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -48,12 +47,12 @@ func TestProposalTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := storetest.New(t)
 		svc := &clusterpb.Service{Id: "s1", Spec: &clusterpb.ServiceSpec{Name: "web", Labels: map[string]string{"x": strings.Repeat("x", 2<<20)}}}
-		err := s.Propose(t.Context(), state.PutService(svc))
+		err := s.Propose(t.Context(), storetest.PutService(svc))
 		if !errdefs.IsInvalidArgument(err) || !strings.HasPrefix(err.Error(), "the change takes 2.0 MiB, but at most 1.5 MiB fit one log entry") {
 			t.Errorf("got %v", err)
 		}
 		svc.Spec.Labels["x"] = strings.Repeat("x", 3<<19-200)
-		if err := s.Propose(t.Context(), state.PutService(svc)); err != nil {
+		if err := s.Propose(t.Context(), storetest.PutService(svc)); err != nil {
 			t.Errorf("one that fits: %v", err)
 		}
 	})

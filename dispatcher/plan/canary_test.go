@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/proto/port"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 // TestCanaries: some of the replicas share the traffic; all of them get none
@@ -100,5 +101,5 @@ func canaryWorld(t *testing.T, canaries uint32) *world {
 func edited(svc *clusterpb.Service, edit func(*clusterpb.ServiceSpec)) *raftpb.Change {
 	svc = proto.CloneOf(svc)
 	edit(svc.GetSpec())
-	return state.PutService(svc)
+	return storetest.PutService(svc)
 }

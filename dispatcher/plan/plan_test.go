@@ -27,7 +27,6 @@ type world struct {
 	t    testing.TB
 	st   *state.State
 	plan *Plan
-	step Step             // the last change
 	held map[string]*node // what nodes were sent
 }
 
@@ -43,7 +42,7 @@ type node struct {
 func newWorld(t testing.TB, changes ...*raftpb.Change) *world {
 	t.Helper()
 	w := &world{t: t, st: state.NewState(), held: map[string]*node{}}
-	w.apply(state.PutCluster(&clusterpb.Cluster{
+	w.apply(state.CreateCluster(&raftpb.CreateCluster{
 		Id: "c", Spec: &clusterpb.ClusterSpec{}, IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789,
 	}))
 	w.apply(changes...)
@@ -64,8 +63,7 @@ func (w *world) try(changes ...*raftpb.Change) bool {
 		for _, r := range out.Touched {
 			refs[r] = struct{}{}
 		}
-		w.step = w.plan.Next(next, next.Index, refs)
-		w.plan = w.step.Plan
+		w.plan = w.plan.Next(next, next.Index, refs).Plan
 	}
 	return true
 }
@@ -125,7 +123,7 @@ func (n *node) take(a *dispatchpb.Assignments) {
 
 func addNode(id string) []*raftpb.Change {
 	return []*raftpb.Change{
-		state.PutNode(&clusterpb.Node{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}),
+		state.PutNode(&raftpb.PutNode{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}),
 		nodeIs(id, clusterpb.NodeStatus_STATE_READY),
 	}
 }
@@ -139,7 +137,7 @@ func nodeIs(id string, s clusterpb.NodeStatus_State) *raftpb.Change {
 
 func addService(id string, number uint32) *raftpb.Change {
 	ports := []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: number, Target: 80, Mode: clusterpb.Port_MODE_INGRESS}}
-	return state.PutService(&clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
+	return state.PutService(&raftpb.PutService{Id: id, Spec: &clusterpb.ServiceSpec{
 		Name: id, Ports: ports, Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
 	}, Ports: ports})
 }
@@ -279,7 +277,7 @@ func TestSettingsAndSources(t *testing.T) {
 		t.Errorf("sources %v of a task that has its image", got)
 	}
 
-	w.apply(state.PutClusterSecrets(&clusterpb.ClusterSecrets{GossipKeys: [][]byte{{1}}}))
+	w.apply(state.RotateGossipKeys(w.st.Secrets().GetVersion(), [][]byte{{1}}))
 	a := w.send("n1")
 	n1, _ := w.st.Node("n1")
 	wantSettings := &dispatchpb.Settings{

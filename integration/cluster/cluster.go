@@ -122,10 +122,10 @@ func (c *Cluster) found() {
 	c.must(store.Bootstrap(ctx))
 	c.must(store.AwaitLeadership(ctx))
 	c.must(store.Propose(ctx, append([]*raftpb.Change{
-		state.PutCluster(&clusterpb.Cluster{
+		state.CreateCluster(&raftpb.CreateCluster{
 			Id: clusterID, Spec: &clusterpb.ClusterSpec{}, IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789,
+			WorkerSecret: "w", ManagerSecret: "m", GossipKeys: [][]byte{make([]byte, 32)},
 		}),
-		state.PutClusterSecrets(&clusterpb.ClusterSecrets{WorkerSecret: "w", ManagerSecret: "m", GossipKeys: [][]byte{make([]byte, 32)}}),
 	}, c.nodes()...)...))
 	for i := range c.cfg.Managers {
 		n := c.Nodes[fmt.Sprintf("m%d", i+1)]
@@ -155,7 +155,7 @@ func (c *Cluster) nodes() (changes []*raftpb.Change) {
 		if n.manages() && !c.cfg.Mixed {
 			spec.Availability = clusterpb.NodeSpec_AVAILABILITY_DRAIN
 		}
-		changes = append(changes, state.PutNode(&clusterpb.Node{Id: n.ID, Role: n.role, Spec: spec}))
+		changes = append(changes, state.PutNode(&raftpb.PutNode{Id: n.ID, Role: n.role, Spec: spec}))
 	}
 	return changes
 }

@@ -38,7 +38,7 @@ func run(t *testing.T, store control.Store, f func(), controllers ...*control.Co
 }
 
 func putService(id string, replicas uint32) *raftpb.Change {
-	return state.PutService(&clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
+	return state.PutService(&raftpb.PutService{Id: id, Spec: &clusterpb.ServiceSpec{
 		Name: id, Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: replicas}},
 	}})
 }

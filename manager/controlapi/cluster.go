@@ -1,11 +1,11 @@
 package controlapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/containerd/errdefs"
-	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -28,12 +28,8 @@ func (s *Server) UpdateCluster(ctx context.Context, r *controlpb.UpdateClusterRe
 	if err := spec.ValidateCluster(r.GetSpec()); err != nil {
 		return nil, err
 	}
-	next := proto.CloneOf(s.Store.State().Cluster())
-	next.Spec = proto.CloneOf(r.GetSpec())
-	if r.GetVersion() != 0 {
-		next.Version = r.GetVersion()
-	}
-	if _, err := s.Store.ProposeRequest(ctx, request, state.PutCluster(next)); err != nil {
+	version := cmp.Or(r.GetVersion(), s.Store.State().Cluster().GetVersion())
+	if _, err := s.Store.ProposeRequest(ctx, request, state.PutClusterSpec(version, r.GetSpec())); err != nil {
 		return nil, err
 	}
 	return &controlpb.UpdateClusterResponse{Cluster: s.Store.State().Cluster()}, nil
@@ -50,11 +46,8 @@ func (s *Server) GetJoinToken(_ context.Context, r *controlpb.GetJoinTokenReques
 func (s *Server) RotateJoinToken(ctx context.Context, r *controlpb.RotateJoinTokenRequest) (*controlpb.RotateJoinTokenResponse, error) {
 	request := requestID(ctx)
 	if _, ok := s.answered(request); !ok {
-		next := proto.CloneOf(s.Store.State().Secrets())
-		if secret := secretOf(next, r.GetRole()); secret != nil {
-			*secret = jointoken.NewSecret()
-		}
-		if _, err := s.Store.ProposeRequest(ctx, request, state.PutClusterSecrets(next)); err != nil {
+		rotate := state.RotateJoinSecret(r.GetRole(), jointoken.NewSecret())
+		if _, err := s.Store.ProposeRequest(ctx, request, rotate); err != nil {
 			return nil, err
 		}
 	}

@@ -1,16 +1,17 @@
 package controlapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/containerd/errdefs"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -67,19 +68,18 @@ func (s *Server) UpdateNode(ctx context.Context, r *controlpb.UpdateNodeRequest)
 	if err := spec.ValidateNode(r.GetSpec()); err != nil {
 		return nil, err
 	}
-	next := proto.CloneOf(n)
-	next.Spec = proto.CloneOf(r.GetSpec())
-	if r.GetVersion() != 0 {
-		next.Version = r.GetVersion()
+	put := &raftpb.PutNode{
+		Id: n.GetId(), Version: cmp.Or(r.GetVersion(), n.GetVersion()),
+		Spec: r.GetSpec(), Role: n.GetRole(), RaftAddr: n.GetRaftAddr(),
 	}
-	if _, err := s.Store.ProposeRequest(ctx, request, state.PutNode(next)); err != nil {
+	if _, err := s.Store.ProposeRequest(ctx, request, state.PutNode(put)); err != nil {
 		return nil, err
 	}
 	n, err = findNode(s.Store.State(), n.GetId())
 	return &controlpb.UpdateNodeResponse{Node: n}, err
 }
 
-// RemoveNode forgets a node and bars its certificate.
+// RemoveNode forgets a node and revokes its certificate.
 func (s *Server) RemoveNode(ctx context.Context, r *controlpb.RemoveNodeRequest) (*controlpb.RemoveNodeResponse, error) {
 	request := requestID(ctx)
 	if earlier, ok := s.answered(request); ok {

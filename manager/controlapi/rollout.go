@@ -19,7 +19,7 @@ import (
 // ControlRollout pauses, resumes, promotes or restarts.
 func (s *Server) ControlRollout(ctx context.Context, r *controlpb.ControlRolloutRequest) (*controlpb.ControlRolloutResponse, error) {
 	if r.GetAction() == controlpb.ControlRolloutRequest_ACTION_RESTART {
-		svc, err := s.change(ctx, r.GetService(), func(next *clusterpb.Service) error {
+		svc, err := s.change(ctx, r.GetService(), func(_ *clusterpb.Service, next *raftpb.PutService) error {
 			next.Spec.Task.ForceUpdate++
 			return nil
 		})

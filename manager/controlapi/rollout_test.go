@@ -17,6 +17,7 @@ import (
 	"github.com/muster/muster/proto/pod"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 // store is the state machine alone, with another writer who is faster.
@@ -32,7 +33,7 @@ type store struct {
 func newStore(t *testing.T, spec *clusterpb.ServiceSpec) *store {
 	t.Helper()
 	s := &store{t: t, state: state.NewState()}
-	s.commit(state.PutService(&clusterpb.Service{Id: "s1", Spec: spec}))
+	s.commit(state.PutService(&raftpb.PutService{Id: "s1", Spec: spec}))
 	return s
 }
 
@@ -71,7 +72,7 @@ func (s *store) rollout(u *clusterpb.UpdateStatus) {
 	s.t.Helper()
 	svc := proto.CloneOf(s.service())
 	pod.Main(svc.Spec.Task).Image = "nginx:2"
-	s.commit(state.PutService(svc))
+	s.commit(storetest.PutService(svc))
 	s.commit(state.SetUpdateStatus("s1", s.service().GetSpecVersion(), u))
 }
 
@@ -95,7 +96,7 @@ func scales(st *state.State) *raftpb.Change {
 	svc, _ := st.Service("s1")
 	svc = proto.CloneOf(svc)
 	svc.GetSpec().GetReplicated().Replicas++
-	return state.PutService(svc)
+	return storetest.PutService(svc)
 }
 
 // The states of a rollout, and the actions, under short names.

@@ -11,6 +11,7 @@ import (
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -63,7 +64,7 @@ func (s *Server) CreateService(ctx context.Context, r *controlpb.CreateServiceRe
 			return nil, err
 		}
 	}
-	svc, err := s.put(ctx, request, &clusterpb.Service{Id: id.New(), Spec: want})
+	svc, err := s.put(ctx, request, &raftpb.PutService{Id: id.New(), Spec: want})
 	if err != nil {
 		return nil, err
 	}
@@ -87,13 +88,13 @@ func (s *Server) RemoveService(ctx context.Context, r *controlpb.RemoveServiceRe
 }
 
 // put stores the service; the state machine gives it its published ports.
-func (s *Server) put(ctx context.Context, request string, svc *clusterpb.Service) (*clusterpb.Service, error) {
-	if _, err := s.Store.ProposeRequest(ctx, request, state.PutService(svc)); err != nil {
+func (s *Server) put(ctx context.Context, request string, put *raftpb.PutService) (*clusterpb.Service, error) {
+	if _, err := s.Store.ProposeRequest(ctx, request, state.PutService(put)); err != nil {
 		return nil, err
 	}
-	stored, ok := s.Store.State().Service(svc.GetId())
+	stored, ok := s.Store.State().Service(put.GetId())
 	if !ok {
-		return nil, fmt.Errorf("service %s was removed meanwhile: %w", svc.GetSpec().GetName(), errdefs.ErrNotFound)
+		return nil, fmt.Errorf("service %s was removed meanwhile: %w", put.GetSpec().GetName(), errdefs.ErrNotFound)
 	}
 	return stored, nil
 }

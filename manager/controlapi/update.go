@@ -45,14 +45,14 @@ func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRe
 		}
 	}
 	resp := &controlpb.UpdateServiceResponse{Warnings: hostPortWarnings(want)}
-	next := proto.CloneOf(svc)
-	next.Spec = want
 	if r.GetPlan() {
+		next := proto.CloneOf(svc)
+		next.Spec = want
 		resp.Service = redact(next)
 		resp.Plan = update.Preview(svc, next, slices.Collect(st.TasksOf(svc.GetId())), st.Node)
 		return resp, nil
 	}
-	stored, err := s.put(ctx, request, next)
+	stored, err := s.put(ctx, request, &raftpb.PutService{Id: svc.GetId(), Version: svc.GetVersion(), Spec: want})
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRe
 
 // ScaleService sets how many replicas a service has and touches nothing else.
 func (s *Server) ScaleService(ctx context.Context, r *controlpb.ScaleServiceRequest) (*controlpb.ScaleServiceResponse, error) {
-	svc, err := s.change(ctx, r.GetService(), func(next *clusterpb.Service) error {
+	svc, err := s.change(ctx, r.GetService(), func(_ *clusterpb.Service, next *raftpb.PutService) error {
 		next.Spec.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: r.GetReplicas()}}
 		return nil
 	})
@@ -74,16 +74,15 @@ func (s *Server) ScaleService(ctx context.Context, r *controlpb.ScaleServiceRequ
 
 // RollbackService puts an earlier spec back, by default the one before.
 func (s *Server) RollbackService(ctx context.Context, r *controlpb.RollbackServiceRequest) (*controlpb.RollbackServiceResponse, error) {
-	svc, err := s.change(ctx, r.GetService(), func(next *clusterpb.Service) error {
-		if err := unmoved(next, r.GetVersion()); err != nil {
+	svc, err := s.change(ctx, r.GetService(), func(svc *clusterpb.Service, next *raftpb.PutService) error {
+		if err := unmoved(svc, r.GetVersion()); err != nil {
 			return err
 		}
-		earlier, err := record(next, r.GetTo())
+		earlier, err := record(svc, r.GetTo())
 		if err != nil {
 			return err
 		}
-		next.Spec = proto.CloneOf(earlier.GetSpec())
-		next.Update = &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, Message: "rollback asked for by the user"}
+		next.Spec, next.Rollback, next.Message = earlier.GetSpec(), true, "rollback asked for by the user"
 		return nil
 	})
 	if err != nil {
@@ -130,11 +129,12 @@ func rollsBack(s clusterpb.UpdateStatus_State) bool {
 // changeRaces bounds how often a change is made again on a newer version.
 const changeRaces = 10
 
-// change edits a service on whatever version is current.
-func (s *Server) change(ctx context.Context, ref string, edit func(*clusterpb.Service) error) (*clusterpb.Service, error) {
+// change edits a service on whatever version is current. edit is given a copy
+// of the spec in next.
+func (s *Server) change(ctx context.Context, ref string, edit func(svc *clusterpb.Service, next *raftpb.PutService) error) (*clusterpb.Service, error) {
 	return s.onCurrent(ctx, ref, func(svc *clusterpb.Service) (*raftpb.Change, error) {
-		next := proto.CloneOf(svc)
-		if err := edit(next); err != nil {
+		next := &raftpb.PutService{Id: svc.GetId(), Version: svc.GetVersion(), Spec: proto.CloneOf(svc.GetSpec())}
+		if err := edit(svc, next); err != nil {
 			return nil, err
 		}
 		if err := spec.ValidateService(next.GetSpec()); err != nil {

@@ -3,9 +3,6 @@ package founding
 import (
 	"fmt"
 	"net/netip"
-	"time"
-
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/manager/ca"
@@ -36,16 +33,14 @@ type Request struct {
 	// InUse are the networks that its host is in: task addresses must be
 	// nobody else's.
 	InUse []netip.Prefix
-	Now   time.Time
 }
 
 // Founding is everything that a new cluster begins with.
 type Founding struct {
 	// Credentials of the first manager.
 	Credentials *mtls.Credentials
-	Cluster     *clusterpb.Cluster
-	Secrets     *clusterpb.ClusterSecrets
-	Node        *clusterpb.Node
+	Cluster     *raftpb.CreateCluster
+	Node        *raftpb.PutNode
 }
 
 // New decides what a new cluster is like. Ids, keys and secrets are random.
@@ -80,21 +75,20 @@ func New(r Request) (*Founding, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make this node's certificate: %w", err)
 	}
-	now := timestamppb.New(r.Now)
 	return &Founding{
 		Credentials: credentials,
-		Cluster: &clusterpb.Cluster{
-			Id: clusterID, CreatedAt: now, Spec: clusterSpec, RootCa: rootCert,
-			IngressSubnets: subnets, DataPathPort: port,
+		Cluster: &raftpb.CreateCluster{
+			Id:             clusterID,
+			Spec:           clusterSpec,
+			RootCa:         rootCert,
+			RootCaKey:      rootKey,
+			IngressSubnets: subnets,
+			DataPathPort:   port,
+			WorkerSecret:   jointoken.NewSecret(),
+			ManagerSecret:  jointoken.NewSecret(),
+			GossipKeys:     gossipkeys.First(),
 		},
-		Secrets: &clusterpb.ClusterSecrets{
-			RootCaKey:     rootKey,
-			WorkerSecret:  jointoken.NewSecret(),
-			ManagerSecret: jointoken.NewSecret(),
-			GossipKeys:    gossipkeys.First(),
-			GossipKeysAt:  now,
-		},
-		Node: &clusterpb.Node{
+		Node: &raftpb.PutNode{
 			Id:       nodeID,
 			Role:     clusterpb.NodeRole_NODE_ROLE_MANAGER,
 			RaftAddr: r.ControlAddr,
@@ -105,7 +99,5 @@ func New(r Request) (*Founding, error) {
 
 // Changes put the cluster into an empty state.
 func (f *Founding) Changes() []*raftpb.Change {
-	return []*raftpb.Change{
-		state.PutCluster(f.Cluster), state.PutClusterSecrets(f.Secrets), state.PutNode(f.Node),
-	}
+	return []*raftpb.Change{state.CreateCluster(f.Cluster), state.PutNode(f.Node)}
 }

@@ -4,18 +4,17 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 func TestFoundingIsWhole(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	f, err := New(Request{
 		ControlAddr: "192.0.2.1:2377", Availability: clusterpb.NodeSpec_AVAILABILITY_DRAIN,
-		InUse: []netip.Prefix{netip.MustParsePrefix("10.128.0.0/16")}, Now: now,
+		InUse: []netip.Prefix{netip.MustParsePrefix("10.128.0.0/16")},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -32,10 +31,11 @@ func TestFoundingIsWhole(t *testing.T) {
 	if got := f.Cluster.GetDataPathPort(); got != 4789 {
 		t.Errorf("data path port %d", got)
 	}
-	if !f.Cluster.GetCreatedAt().AsTime().Equal(now) || !f.Secrets.GetGossipKeysAt().AsTime().Equal(now) {
-		t.Errorf("founded at %v, keys made at %v", f.Cluster.GetCreatedAt(), f.Secrets.GetGossipKeysAt())
+	s := storetest.State(t, f.Changes()...)
+	if now := storetest.Start(); !s.Cluster().GetCreatedAt().AsTime().Equal(now) || !s.Secrets().GetGossipKeysAt().AsTime().Equal(now) {
+		t.Errorf("founded at %v, keys made at %v", s.Cluster().GetCreatedAt(), s.Secrets().GetGossipKeysAt())
 	}
-	if s := f.Secrets; s.GetWorkerSecret() == s.GetManagerSecret() || len(s.GetRootCaKey()) == 0 || len(s.GetGossipKeys()) == 0 {
+	if s := s.Secrets(); s.GetWorkerSecret() == s.GetManagerSecret() || len(s.GetRootCaKey()) == 0 || len(s.GetGossipKeys()) == 0 {
 		t.Error("a secret is missing, or used twice")
 	}
 }
@@ -62,15 +62,15 @@ func TestFoundingRefuses(t *testing.T) {
 }
 
 func TestTokensOpenTheirRoles(t *testing.T) {
-	f, err := New(Request{ControlAddr: "192.0.2.1:2377", Now: time.Now()})
+	f, err := New(Request{ControlAddr: "192.0.2.1:2377"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	worker, manager, err := Tokens(f.Cluster, f.Secrets)
+	worker, manager, err := Tokens(f.Cluster.GetRootCa(), f.Cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasSuffix(worker, f.Secrets.GetWorkerSecret()) || !strings.HasSuffix(manager, f.Secrets.GetManagerSecret()) {
+	if !strings.HasSuffix(worker, f.Cluster.GetWorkerSecret()) || !strings.HasSuffix(manager, f.Cluster.GetManagerSecret()) {
 		t.Errorf("tokens %s and %s", worker, manager)
 	}
 }

@@ -6,9 +6,6 @@ import (
 	"crypto/rand"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/muster/muster/manager/control"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
@@ -63,12 +60,11 @@ func plan(secrets *clusterpb.ClusterSecrets, now time.Time, newKey func() []byte
 	if left := secrets.GetGossipKeysAt().AsTime().Add(period).Sub(now); left > 0 {
 		return nil, left
 	}
-	next := proto.CloneOf(secrets)
+	var next [][]byte
 	if len(keys) == 1 {
-		next.GossipKeys = [][]byte{keys[0], newKey()}
+		next = [][]byte{keys[0], newKey()}
 	} else {
-		next.GossipKeys = [][]byte{keys[1], newKey(), keys[0]}
+		next = [][]byte{keys[1], newKey(), keys[0]}
 	}
-	next.GossipKeysAt = timestamppb.New(now)
-	return []*raftpb.Change{state.PutClusterSecrets(next)}, period
+	return []*raftpb.Change{state.RotateGossipKeys(secrets.GetVersion(), next)}, period
 }

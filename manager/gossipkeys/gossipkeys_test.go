@@ -5,10 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/muster/muster/manager/control/controltest"
-	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -35,9 +33,7 @@ func TestRotation(t *testing.T) {
 	if w.Turn(c); join(w) != "" {
 		t.Fatalf("keys %q without a cluster", join(w))
 	}
-	w.Apply(state.PutClusterSecrets(&clusterpb.ClusterSecrets{
-		WorkerSecret: "w", GossipKeys: [][]byte{[]byte("a"), []byte("b")}, GossipKeysAt: timestamppb.New(w.Now),
-	}))
+	w.Apply(state.CreateCluster(&raftpb.CreateCluster{WorkerSecret: "w", GossipKeys: [][]byte{[]byte("a"), []byte("b")}}))
 	for _, tt := range []struct {
 		after time.Duration
 		want  string
@@ -65,7 +61,8 @@ func TestRotation(t *testing.T) {
 
 func TestOneKeyGetsASecond(t *testing.T) {
 	w := controltest.New(t)
-	w.Apply(state.PutClusterSecrets(&clusterpb.ClusterSecrets{GossipKeys: [][]byte{[]byte("a")}}))
+	w.Apply(state.CreateCluster(&raftpb.CreateCluster{GossipKeys: [][]byte{[]byte("a")}}))
+	w.Now = w.Now.Add(period)
 	w.Turn(controller(counter()))
 	if got := join(w); got != "a 1" {
 		t.Errorf("keys %q, want the second only announced", got)

@@ -80,9 +80,9 @@ func play(t *testing.T, f func(*scene)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scene{t: t, store: storetest.New(t), network: dispatchertest.NewNetwork(), away: map[string]bool{}, subs: map[string]*dispatchpb.LogSubscription{}}
 		for _, n := range []string{"n1", "n2"} {
-			s.propose(state.PutNode(&clusterpb.Node{Id: n, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
+			s.propose(state.PutNode(&raftpb.PutNode{Id: n, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
 		}
-		s.propose(state.PutService(&clusterpb.Service{Id: "web", Spec: &clusterpb.ServiceSpec{Name: "web", Task: &clusterpb.TaskSpec{}}}))
+		s.propose(state.PutService(&raftpb.PutService{Id: "web", Spec: &clusterpb.ServiceSpec{Name: "web", Task: &clusterpb.TaskSpec{}}}))
 		s.task("a", "n1")
 		s.task("b", "n2")
 

@@ -122,12 +122,14 @@ func (s *Server) makeAvailable(ctx context.Context, n *clusterpb.Node, to cluste
 	if n.GetSpec().GetAvailability() == to {
 		return nil
 	}
-	next := proto.CloneOf(n)
-	if next.Spec == nil {
-		next.Spec = &clusterpb.NodeSpec{}
+	next := proto.CloneOf(n.GetSpec())
+	if next == nil {
+		next = &clusterpb.NodeSpec{}
 	}
-	next.Spec.Availability = to
-	return s.Store.Propose(ctx, state.PutNode(next))
+	next.Availability = to
+	return s.Store.Propose(ctx, state.PutNode(&raftpb.PutNode{
+		Id: n.GetId(), Version: n.GetVersion(), Spec: next, Role: n.GetRole(), RaftAddr: n.GetRaftAddr(),
+	}))
 }
 
 // Leave forgets the caller.

@@ -38,7 +38,7 @@ func (s *fakeStore) AddVoter(_ context.Context, nodeID, addr string) error {
 func serverFor(t *testing.T, role clusterpb.NodeRole) (*Server, *fakeStore) {
 	t.Helper()
 	store := &fakeStore{t: t, voters: make(map[string]string), state: storetest.State(t,
-		state.PutCluster(&clusterpb.Cluster{Id: "c"}), state.PutNode(&clusterpb.Node{Id: "n1", Role: role}))}
+		state.CreateCluster(&raftpb.CreateCluster{Id: "c"}), state.PutNode(&raftpb.PutNode{Id: "n1", Role: role}))}
 	return &Server{
 		Store:    store,
 		Identify: func(context.Context) (string, error) { return "n1", nil },

@@ -47,12 +47,14 @@ func BenchmarkPlan(b *testing.B) {
 
 func populate(b *testing.B, nodes, services, tasks int, constraint string) *state.State {
 	b.Helper()
-	s := apply(b, state.NewState(), []*raftpb.Change{state.PutCluster(&clusterpb.Cluster{Id: "c", IngressSubnets: []string{"10.0.0.0/8"}})})
+	s := apply(b, state.NewState(), []*raftpb.Change{state.CreateCluster(&raftpb.CreateCluster{Id: "c", IngressSubnets: []string{"10.0.0.0/8"}})})
 	var changes []*raftpb.Change
 	for i := range min(nodes, 32254) { // as many as a cluster can have
-		changes = append(changes, state.PutNode(&clusterpb.Node{
+		changes = append(changes, state.PutNode(&raftpb.PutNode{
+			Id:   fmt.Sprintf("n%05d", i),
+			Spec: &clusterpb.NodeSpec{Labels: map[string]string{"group": fmt.Sprint(i % 3)}},
+		}), state.ObserveNode(&raftpb.ObserveNode{
 			Id:     fmt.Sprintf("n%05d", i),
-			Spec:   &clusterpb.NodeSpec{Labels: map[string]string{"group": fmt.Sprint(i % 3)}},
 			Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY},
 		}))
 	}

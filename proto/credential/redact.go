@@ -1,7 +1,6 @@
 package credential
 
 import (
-	"cmp"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -111,7 +110,7 @@ func messageOf(f protoreflect.FieldDescriptor) protoreflect.MessageDescriptor {
 func Keep(next, old *clusterpb.ServiceSpec) {
 	auth := make(map[string]string) // by image
 	for _, c := range old.GetTask().GetContainers() {
-		auth[c.GetImage()] = cmp.Or(auth[c.GetImage()], c.GetRegistryAuth())
+		auth[c.GetImage()] = c.GetRegistryAuth()
 	}
 	for _, c := range next.GetTask().GetContainers() {
 		if c.GetRegistryAuth() == "" {

@@ -55,36 +55,36 @@ func (tx *tx) applyAll(changes []*raftpb.Change) error {
 // apply is a table of contents: one line per change, one file per object.
 func (tx *tx) apply(c *raftpb.Change) error {
 	switch k := c.GetKind().(type) {
-	case *raftpb.Change_PutCluster:
-		return tx.putCluster(k.PutCluster.GetCluster())
-	case *raftpb.Change_PutClusterSecrets:
-		return tx.putClusterSecrets(k.PutClusterSecrets.GetSecrets())
+	case *raftpb.Change_CreateCluster:
+		return tx.createCluster(k.CreateCluster)
+	case *raftpb.Change_PutClusterSpec:
+		return tx.putClusterSpec(k.PutClusterSpec)
+	case *raftpb.Change_RotateJoinSecret:
+		return tx.rotateJoinSecret(k.RotateJoinSecret)
+	case *raftpb.Change_RotateGossipKeys:
+		return tx.rotateGossipKeys(k.RotateGossipKeys)
+	case *raftpb.Change_PutNode:
+		return tx.putNode(k.PutNode)
+	case *raftpb.Change_ObserveNode:
+		return tx.observeNode(k.ObserveNode)
+	case *raftpb.Change_DeleteNode:
+		return tx.deleteNode(k.DeleteNode)
 	case *raftpb.Change_PutService:
-		return tx.putService(k.PutService.GetService())
+		return tx.putService(k.PutService)
 	case *raftpb.Change_DeleteService:
-		return tx.deleteService(k.DeleteService.GetId())
+		return tx.deleteService(k.DeleteService)
 	case *raftpb.Change_SetUpdateStatus:
 		return tx.setUpdateStatus(k.SetUpdateStatus)
 	case *raftpb.Change_CreateTask:
-		return tx.createTask(k.CreateTask.GetTask())
+		return tx.createTask(k.CreateTask)
 	case *raftpb.Change_AssignTask:
 		return tx.assignTask(k.AssignTask)
 	case *raftpb.Change_SetDesired:
-		tx.setDesired(k.SetDesired)
-		return nil
+		return tx.setDesired(k.SetDesired)
 	case *raftpb.Change_ObserveTask:
-		tx.observeTask(k.ObserveTask.GetId(), k.ObserveTask.GetStatus())
-		return nil
+		return tx.observeTask(k.ObserveTask)
 	case *raftpb.Change_DeleteTask:
-		tx.deleteTask(k.DeleteTask.GetId())
-		return nil
-	case *raftpb.Change_PutNode:
-		return tx.putNode(k.PutNode.GetNode())
-	case *raftpb.Change_ObserveNode:
-		tx.observeNode(k.ObserveNode)
-		return nil
-	case *raftpb.Change_DeleteNode:
-		return tx.deleteNode(k.DeleteNode.GetId(), k.DeleteNode.GetExpiresAt())
+		return tx.deleteTask(k.DeleteTask)
 	default:
 		// A newer leader wrote this. Stop rather than drift; see DESIGN.md.
 		panic(fmt.Sprintf("raft entry %d: unknown change %T", tx.index, k))

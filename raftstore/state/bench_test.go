@@ -23,7 +23,7 @@ func populate(t testing.TB, tasks int) *state.State {
 	spec := &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{
 		Image: "docker.io/library/nginx:latest", Env: []string{"A=1", "B=2", "C=3"}, Labels: map[string]string{"team": "web"},
 	}}}
-	first := changes(cluster(), state.PutService(&clusterpb.Service{Id: "s1", Spec: &clusterpb.ServiceSpec{Name: "web", Task: spec}}))
+	first := changes(cluster(), state.PutService(&raftpb.PutService{Id: "s1", Spec: &clusterpb.ServiceSpec{Name: "web", Task: spec}}))
 	for i := range 100 {
 		first = append(first, node(fmt.Sprintf("n%d", i)))
 	}

@@ -25,44 +25,73 @@ func clusterKind() *kind[*clusterpb.Cluster] {
 // Cluster returns the cluster object, or nil before the cluster was made.
 func (s *State) Cluster() *clusterpb.Cluster { return s.cluster.one() }
 
-// PutCluster creates the cluster when c.Version is 0, or replaces that version.
-func PutCluster(c *clusterpb.Cluster) *raftpb.Change {
-	return &raftpb.Change{Kind: &raftpb.Change_PutCluster{PutCluster: &raftpb.PutCluster{Cluster: c}}}
+// CreateCluster founds the cluster and makes its secrets.
+func CreateCluster(c *raftpb.CreateCluster) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_CreateCluster{CreateCluster: c}}
 }
 
-// putCluster creates the cluster at version 0, or replaces the version named.
-// What is fixed at creation and what the state machine keeps itself stays.
-func (tx *tx) putCluster(next *clusterpb.Cluster) error {
-	old := tx.cluster.one()
-	if err := checkVersion("the cluster", old != nil, old.GetVersion(), next.GetVersion()); err != nil {
-		return err
+// PutClusterSpec replaces the cluster's spec at the version named.
+func PutClusterSpec(version uint64, next *clusterpb.ClusterSpec) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_PutClusterSpec{
+		PutClusterSpec: &raftpb.PutClusterSpec{Version: version, Spec: next},
+	}}
+}
+
+func (tx *tx) createCluster(c *raftpb.CreateCluster) error {
+	if tx.cluster.one() != nil {
+		return refuse(alreadyExists, "the cluster exists already")
 	}
-	next = shallow(next)
-	next.CreatedAt = timestamppb.New(tx.now)
-	if old != nil {
-		next.Id = old.GetId()
-		next.CreatedAt = old.GetCreatedAt()
-		next.DataPathPort = old.GetDataPathPort()
-		next.LastNodeIndex = old.GetLastNodeIndex()
-		next.RemovedNodes = old.GetRemovedNodes()
-	}
-	next.Version = tx.index
-	next.UpdatedAt = timestamppb.New(tx.now)
-	set(tx, &tx.cluster, next)
+	now := timestamppb.New(tx.now)
+	set(tx, &tx.cluster, &clusterpb.Cluster{
+		Id:             c.GetId(),
+		Version:        tx.index,
+		CreatedAt:      now,
+		UpdatedAt:      now,
+		Spec:           c.GetSpec(),
+		RootCa:         c.GetRootCa(),
+		IngressSubnets: c.GetIngressSubnets(),
+		DataPathPort:   c.GetDataPathPort(),
+	})
+	set(tx, &tx.secrets, &clusterpb.ClusterSecrets{
+		Version:       tx.index,
+		RootCaKey:     c.GetRootCaKey(),
+		WorkerSecret:  c.GetWorkerSecret(),
+		ManagerSecret: c.GetManagerSecret(),
+		GossipKeys:    c.GetGossipKeys(),
+		GossipKeysAt:  now,
+	})
 	return nil
 }
 
-// removed reports whether the node was removed and its certificate may still
+func (tx *tx) putClusterSpec(p *raftpb.PutClusterSpec) error {
+	old := tx.cluster.one()
+	if old == nil {
+		return noCluster()
+	}
+	if err := checkVersion("the cluster", old.GetVersion(), p.GetVersion()); err != nil {
+		return err
+	}
+	c := shallow(old)
+	c.Spec = p.GetSpec()
+	c.Version = tx.index
+	c.UpdatedAt = timestamppb.New(tx.now)
+	set(tx, &tx.cluster, c)
+	return nil
+}
+
+func noCluster() error { return refuse(notFound, "there is no cluster yet") }
+
+// revoked reports whether the node was removed and its certificate may still
 // be valid.
-func (tx *tx) removed(nodeID string) bool {
+func (tx *tx) revoked(nodeID string) bool {
 	return slices.ContainsFunc(tx.cluster.one().GetRemovedNodes(), func(r *clusterpb.RemovedNode) bool {
 		return r.GetId() == nodeID && r.GetExpiresAt().AsTime().After(tx.now)
 	})
 }
 
-// bar keeps a removed node out until its certificate has expired, and forgets
-// those whose has: the list would grow for ever otherwise.
-func (tx *tx) bar(nodeID string, expiresAt *timestamppb.Timestamp) {
+// revoke keeps a removed node out until its certificate has expired, and
+// forgets those whose has: the list would grow for ever otherwise.
+func (tx *tx) revoke(nodeID string, expiresAt *timestamppb.Timestamp) {
 	old := tx.cluster.one()
 	if old == nil {
 		return

@@ -63,16 +63,18 @@ func split(err error) (c cause, text string) {
 	return "", ""
 }
 
-// checkVersion refuses a write made against anything but the current version;
+// checkVersion refuses a write made against anything but the current version,
+// which is 0 of an object that does not exist: then the write must create it.
 // what names the object as people do: `service "web"`.
-func checkVersion(what string, exists bool, current, claimed uint64) error {
+func checkVersion(what string, current, claimed uint64) error {
 	switch {
-	case !exists && claimed != 0:
+	case current == claimed:
+		return nil
+	case current == 0:
 		return refuse(notFound, "%s is gone", what)
-	case exists && claimed == 0:
+	case claimed == 0:
 		return refuse(alreadyExists, "%s exists already", what)
-	case exists && claimed != current:
+	default:
 		return refuse(conflict, "%s was changed meanwhile: its version is %d, not %d", what, current, claimed)
 	}
-	return nil
 }

@@ -43,10 +43,10 @@ func (s *State) Node(id string) (*clusterpb.Node, bool) { return s.nodes.get(id)
 // Nodes yields every node, ordered by id.
 func (s *State) Nodes() iter.Seq[*clusterpb.Node] { return s.nodes.all() }
 
-// PutNode creates the node when n.Version is 0, or replaces spec, role and
-// raft_addr of that version.
-func PutNode(n *clusterpb.Node) *raftpb.Change {
-	return &raftpb.Change{Kind: &raftpb.Change_PutNode{PutNode: &raftpb.PutNode{Node: n}}}
+// PutNode creates the node at version 0, or replaces spec, role and raft_addr
+// of the version named.
+func PutNode(p *raftpb.PutNode) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_PutNode{PutNode: p}}
 }
 
 // ObserveNode records what was seen of a node; unset fields stay.
@@ -54,8 +54,8 @@ func ObserveNode(o *raftpb.ObserveNode) *raftpb.Change {
 	return &raftpb.Change{Kind: &raftpb.Change_ObserveNode{ObserveNode: o}}
 }
 
-// DeleteNode removes a node, bars its certificate until it expires, and
-// orphans its tasks.
+// DeleteNode removes a node, revokes its certificate, which is remembered until
+// it expires, and orphans its tasks.
 func DeleteNode(id string, expiresAt *timestamppb.Timestamp) *raftpb.Change {
 	return &raftpb.Change{Kind: &raftpb.Change_DeleteNode{DeleteNode: &raftpb.DeleteNode{Id: id, ExpiresAt: expiresAt}}}
 }
@@ -63,48 +63,43 @@ func DeleteNode(id string, expiresAt *timestamppb.Timestamp) *raftpb.Change {
 // putNode creates the node at version 0, or replaces spec, role and raft_addr
 // at the version named. Observations do not move a node's version, so that
 // who edits a spec is not disturbed by them.
-func (tx *tx) putNode(next *clusterpb.Node) error {
-	if next.GetId() == "" {
+func (tx *tx) putNode(p *raftpb.PutNode) error {
+	if p.GetId() == "" {
 		return refuse(invalid, "a node needs an id")
 	}
-	old, exists := tx.nodes.get(next.GetId())
-	if err := checkVersion("node "+next.GetId(), exists, old.GetVersion(), next.GetVersion()); err != nil {
+	old, exists := tx.nodes.get(p.GetId())
+	if err := checkVersion("node "+p.GetId(), old.GetVersion(), p.GetVersion()); err != nil {
 		return err
 	}
-	var n *clusterpb.Node
-	if exists {
-		n = shallow(old)
-		n.Spec, n.Role, n.RaftAddr = next.GetSpec(), next.GetRole(), next.GetRaftAddr()
-	} else {
+	if !exists {
 		var err error
-		if n, err = tx.newNode(next); err != nil {
+		if old, err = tx.newNode(p.GetId()); err != nil {
 			return err
 		}
 	}
+	n := shallow(old)
+	n.Spec, n.Role, n.RaftAddr = p.GetSpec(), p.GetRole(), p.GetRaftAddr()
 	n.Version = tx.index
 	n.UpdatedAt = timestamppb.New(tx.now)
 	set(tx, &tx.nodes, n)
 	return nil
 }
 
-func (tx *tx) newNode(next *clusterpb.Node) (*clusterpb.Node, error) {
-	if tx.removed(next.GetId()) {
-		return nil, refuse(precondition, "node %s was removed from the cluster: it can only join anew", next.GetId())
+// newNode returns what a new node has from the start.
+func (tx *tx) newNode(id string) (*clusterpb.Node, error) {
+	if tx.revoked(id) {
+		return nil, refuse(precondition, "node %s was removed from the cluster: it can only join anew", id)
 	}
 	index, err := tx.nextNodeIndex()
 	if err != nil {
 		return nil, err
 	}
-	n := shallow(next)
-	n.CreatedAt = timestamppb.New(tx.now)
-	n.Index = index
-	n.Status = tx.nodeStatus(nil, next.GetStatus())
 	if c := tx.cluster.one(); c != nil {
 		c := shallow(c)
 		c.LastNodeIndex = index
 		set(tx, &tx.cluster, c)
 	}
-	return n, nil
+	return &clusterpb.Node{Id: id, CreatedAt: timestamppb.New(tx.now), Index: index}, nil
 }
 
 // nextNodeIndex goes up to the end before it gives an index a second time:
@@ -130,10 +125,10 @@ func (tx *tx) nodeIndexUsed(index uint32) bool {
 
 // observeNode records what was seen of a node; what is unset stays. It is
 // skipped when the node is gone or nothing differs.
-func (tx *tx) observeNode(o *raftpb.ObserveNode) {
+func (tx *tx) observeNode(o *raftpb.ObserveNode) error {
 	old, ok := tx.nodes.get(o.GetId())
 	if !ok {
-		return
+		return nil
 	}
 	n := shallow(old)
 	if o.GetDescription() != nil {
@@ -149,10 +144,11 @@ func (tx *tx) observeNode(o *raftpb.ObserveNode) {
 		n.RaftAddr = o.GetRaftAddr()
 	}
 	if proto.Equal(old, n) {
-		return
+		return nil
 	}
 	n.UpdatedAt = timestamppb.New(tx.now)
 	set(tx, &tx.nodes, n)
+	return nil
 }
 
 // nodeStatus fills in since, when the writer did not: the time of the last
@@ -169,15 +165,15 @@ func (tx *tx) nodeStatus(old, next *clusterpb.NodeStatus) *clusterpb.NodeStatus 
 	return next
 }
 
-// deleteNode removes a node, bars its certificate until expiresAt, and orphans
-// its tasks that have not ended.
-func (tx *tx) deleteNode(id string, expiresAt *timestamppb.Timestamp) error {
-	n, ok := tx.nodes.get(id)
+// deleteNode removes a node, revokes its certificate, and orphans its tasks that
+// have not ended.
+func (tx *tx) deleteNode(d *raftpb.DeleteNode) error {
+	n, ok := tx.nodes.get(d.GetId())
 	if !ok {
-		return refuse(notFound, "node %s is gone", id)
+		return refuse(notFound, "node %s is gone", d.GetId())
 	}
 	remove(tx, &tx.nodes, n)
-	tx.bar(id, expiresAt)
+	tx.revoke(n.GetId(), d.GetExpiresAt())
 	tx.orphanTasks(n)
 	return nil
 }

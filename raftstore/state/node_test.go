@@ -70,9 +70,8 @@ func TestPutNodeAndObserveNodeMindTheirOwn(t *testing.T) {
 	}))
 	ready := timestamppb.New(s.Time)
 	spec := &clusterpb.NodeSpec{Availability: clusterpb.NodeSpec_AVAILABILITY_DRAIN}
-	s = storetest.Apply(t, s, state.PutNode(&clusterpb.Node{
+	s = storetest.Apply(t, s, state.PutNode(&raftpb.PutNode{
 		Id: "n1", Version: 1, Spec: spec, Role: clusterpb.NodeRole_NODE_ROLE_MANAGER, RaftAddr: "10.0.0.1:2377",
-		Description: &clusterpb.NodeDescription{Hostname: "forged"}, Index: 99,
 	}))
 	s = storetest.Apply(t, s, state.ObserveNode(&raftpb.ObserveNode{
 		Id:     "n1",
@@ -136,15 +135,13 @@ func TestRemovedNodesAreForgottenOnceExpired(t *testing.T) {
 	}
 }
 
-func TestPutClusterKeepsWhatIsFixed(t *testing.T) {
+func TestPutClusterSpecKeepsTheRest(t *testing.T) {
 	s := storetest.State(t, cluster(), node("a"), node("b"))
 	s = storetest.Apply(t, s, state.DeleteNode("a", timestamppb.New(storetest.Start().Add(time.Hour))))
-	s = storetest.Apply(t, s, state.PutCluster(&clusterpb.Cluster{
-		Id: "c2", Version: 1, DataPathPort: 1, RootCa: []byte("ca"), LastNodeIndex: 9,
-	}))
+	s = storetest.Apply(t, s, state.PutClusterSpec(1, &clusterpb.ClusterSpec{TaskHistoryLimit: new(int32(2))}))
 	got := s.Cluster()
 	if got.GetId() != "c1" || got.GetVersion() != 3 || got.GetDataPathPort() != 4789 || got.GetLastNodeIndex() != 2 ||
-		len(got.GetRemovedNodes()) != 1 || string(got.GetRootCa()) != "ca" ||
+		len(got.GetRemovedNodes()) != 1 || string(got.GetRootCa()) != "ca" || got.GetSpec().GetTaskHistoryLimit() != 2 ||
 		!got.GetCreatedAt().AsTime().Equal(storetest.Start()) || !got.GetUpdatedAt().AsTime().Equal(s.Time) {
 		t.Errorf("got %v", got)
 	}

@@ -30,18 +30,18 @@ func setUpdateStatus(u *raftpb.SetUpdateStatus) *raftpb.Change {
 	return &raftpb.Change{Kind: &raftpb.Change_SetUpdateStatus{SetUpdateStatus: u}}
 }
 
-// newUpdate is the progress of an update that has just begun. What the writer
-// put together with the new spec stands, such as that it is a rollback; what
-// belongs to an earlier update does not. The updater fills in the rest.
-func (tx *tx) newUpdate(asked *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
-	u := &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING}
-	if asked.GetVersion() == 0 && asked.GetState() != clusterpb.UpdateStatus_STATE_UNSPECIFIED {
-		u = shallow(asked)
+// newRollout is the progress of a rollout that p begins. The updater fills in
+// the rest.
+func (tx *tx) newRollout(p *raftpb.PutService) *clusterpb.UpdateStatus {
+	u := &clusterpb.UpdateStatus{
+		State:     clusterpb.UpdateStatus_STATE_UPDATING,
+		Message:   p.GetMessage(),
+		StartedAt: timestamppb.New(tx.now),
+		Version:   tx.index,
 	}
-	if u.GetStartedAt() == nil {
-		u.StartedAt = timestamppb.New(tx.now)
+	if p.GetRollback() {
+		u.State = clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED
 	}
-	u.Version = tx.index
 	return u
 }
 
@@ -100,7 +100,7 @@ func (tx *tx) promoteCanaries(svc *clusterpb.Service) {
 	}
 	for _, old := range tasks {
 		if serves && taken[old.GetSlot()] && old.GetSpecVersion() != svc.GetSpecVersion() && lifecycle.Wanted(old) {
-			tx.setDesired(&raftpb.SetDesired{Id: old.GetId(), Desired: lifecycle.Shutdown, Reason: "out of date"})
+			tx.raise(old, lifecycle.Shutdown, "out of date")
 		}
 	}
 }

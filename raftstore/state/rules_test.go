@@ -17,11 +17,14 @@ import (
 // Constructors that keep the tables of these tests readable.
 
 func cluster() *raftpb.Change {
-	return state.PutCluster(&clusterpb.Cluster{Id: "c1", DataPathPort: 4789})
+	return state.CreateCluster(&raftpb.CreateCluster{
+		Id: "c1", DataPathPort: 4789, RootCa: []byte("ca"), RootCaKey: []byte("key"),
+		WorkerSecret: "w", ManagerSecret: "m", GossipKeys: [][]byte{{1}},
+	})
 }
 
 func node(id string) *raftpb.Change {
-	return state.PutNode(&clusterpb.Node{Id: id, Role: clusterpb.NodeRole_NODE_ROLE_WORKER})
+	return state.PutNode(&raftpb.PutNode{Id: id, Role: clusterpb.NodeRole_NODE_ROLE_WORKER})
 }
 
 func service(id, name string, ports ...*clusterpb.Port) *raftpb.Change {
@@ -29,7 +32,7 @@ func service(id, name string, ports ...*clusterpb.Port) *raftpb.Change {
 }
 
 func serviceAt(id, name string, version uint64, ports ...*clusterpb.Port) *raftpb.Change {
-	return state.PutService(&clusterpb.Service{Id: id, Version: version, Spec: &clusterpb.ServiceSpec{
+	return state.PutService(&raftpb.PutService{Id: id, Version: version, Spec: &clusterpb.ServiceSpec{
 		Name:  name,
 		Task:  &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "nginx"}}},
 		Ports: ports,
@@ -78,12 +81,28 @@ func TestRefusals(t *testing.T) {
 			errdefs.IsAlreadyExists, "the cluster exists already",
 		},
 		"cluster changed meanwhile": {
-			changes(cluster()), state.PutCluster(&clusterpb.Cluster{Version: 7}),
+			changes(cluster()), state.PutClusterSpec(7, &clusterpb.ClusterSpec{}),
 			errdefs.IsConflict, "the cluster was changed meanwhile: its version is 1, not 7",
 		},
-		"secrets changed before they were made": {
-			nil, state.PutClusterSecrets(&clusterpb.ClusterSecrets{Version: 7}),
-			errdefs.IsNotFound, "the secrets of the cluster is gone",
+		"cluster changed before it was made": {
+			nil, state.PutClusterSpec(0, &clusterpb.ClusterSpec{}),
+			errdefs.IsNotFound, "there is no cluster yet",
+		},
+		"join secret rotated before it was made": {
+			nil, state.RotateJoinSecret(clusterpb.NodeRole_NODE_ROLE_WORKER, "w"),
+			errdefs.IsNotFound, "there is no cluster yet",
+		},
+		"join secret of no role": {
+			changes(cluster()), state.RotateJoinSecret(clusterpb.NodeRole_NODE_ROLE_UNSPECIFIED, "w"),
+			errdefs.IsInvalidArgument, "role NODE_ROLE_UNSPECIFIED: use worker or manager",
+		},
+		"gossip keys rotated before they were made": {
+			nil, state.RotateGossipKeys(0, [][]byte{{1}}),
+			errdefs.IsNotFound, "there is no cluster yet",
+		},
+		"gossip keys rotated meanwhile": {
+			changes(cluster()), state.RotateGossipKeys(7, [][]byte{{1}}),
+			errdefs.IsConflict, "the set of secrets was changed meanwhile: its version is 1, not 7",
 		},
 		"service without a name": {
 			nil, service("s1", ""),
@@ -231,7 +250,7 @@ func TestOvertaken(t *testing.T) {
 		},
 		"observed a node that is gone": {nil, state.ObserveNode(&raftpb.ObserveNode{Id: "n1", RaftAddr: "x"})},
 		"observed nothing new of a node": {
-			changes(state.PutNode(&clusterpb.Node{Id: "n1", RaftAddr: "x"})),
+			changes(state.PutNode(&raftpb.PutNode{Id: "n1", RaftAddr: "x"})),
 			state.ObserveNode(&raftpb.ObserveNode{Id: "n1", RaftAddr: "x"}),
 		},
 	}

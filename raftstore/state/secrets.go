@@ -1,6 +1,8 @@
 package state
 
 import (
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 )
@@ -21,21 +23,53 @@ func secretsKind() *kind[*clusterpb.ClusterSecrets] {
 // Secrets returns what only managers may know, or nil before it was made.
 func (s *State) Secrets() *clusterpb.ClusterSecrets { return s.secrets.one() }
 
-// PutClusterSecrets creates the secrets when s.Version is 0, or replaces that
-// version.
-func PutClusterSecrets(s *clusterpb.ClusterSecrets) *raftpb.Change {
-	return &raftpb.Change{Kind: &raftpb.Change_PutClusterSecrets{PutClusterSecrets: &raftpb.PutClusterSecrets{Secrets: s}}}
+// RotateJoinSecret replaces the secret with which nodes join in a role.
+func RotateJoinSecret(role clusterpb.NodeRole, secret string) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_RotateJoinSecret{
+		RotateJoinSecret: &raftpb.RotateJoinSecret{Role: role, Secret: secret},
+	}}
 }
 
-// putClusterSecrets creates the secrets at version 0, or replaces the version
-// named.
-func (tx *tx) putClusterSecrets(next *clusterpb.ClusterSecrets) error {
+// RotateGossipKeys replaces the gossip keys of that version of the secrets.
+func RotateGossipKeys(version uint64, keys [][]byte) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_RotateGossipKeys{
+		RotateGossipKeys: &raftpb.RotateGossipKeys{Version: version, Keys: keys},
+	}}
+}
+
+func (tx *tx) rotateJoinSecret(r *raftpb.RotateJoinSecret) error {
 	old := tx.secrets.one()
-	if err := checkVersion("the secrets of the cluster", old != nil, old.GetVersion(), next.GetVersion()); err != nil {
+	if old == nil {
+		return noCluster()
+	}
+	next := shallow(old)
+	switch r.GetRole() {
+	case clusterpb.NodeRole_NODE_ROLE_WORKER:
+		next.WorkerSecret = r.GetSecret()
+	case clusterpb.NodeRole_NODE_ROLE_MANAGER:
+		next.ManagerSecret = r.GetSecret()
+	default:
+		return refuse(invalid, "role %s: use worker or manager", r.GetRole())
+	}
+	tx.setSecrets(next)
+	return nil
+}
+
+func (tx *tx) rotateGossipKeys(r *raftpb.RotateGossipKeys) error {
+	old := tx.secrets.one()
+	if old == nil {
+		return noCluster()
+	}
+	if err := checkVersion("the set of secrets", old.GetVersion(), r.GetVersion()); err != nil {
 		return err
 	}
-	next = shallow(next)
-	next.Version = tx.index
-	set(tx, &tx.secrets, next)
+	next := shallow(old)
+	next.GossipKeys, next.GossipKeysAt = r.GetKeys(), timestamppb.New(tx.now)
+	tx.setSecrets(next)
 	return nil
+}
+
+func (tx *tx) setSecrets(s *clusterpb.ClusterSecrets) {
+	s.Version = tx.index
+	set(tx, &tx.secrets, s)
 }

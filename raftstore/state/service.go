@@ -48,12 +48,10 @@ func (s *State) ServiceByName(name string) (*clusterpb.Service, bool) {
 // Services yields every service, ordered by id.
 func (s *State) Services() iter.Seq[*clusterpb.Service] { return s.services.all() }
 
-// PutService creates the service when s.Version is 0, or replaces the spec of
-// that version. Of s only id, version, spec, ports and update are read:
-// ports may name published ports for those that spec leaves open, and update,
-// at version 0, may say how the rollout starts, for one that it is a rollback.
-func PutService(s *clusterpb.Service) *raftpb.Change {
-	return &raftpb.Change{Kind: &raftpb.Change_PutService{PutService: &raftpb.PutService{Service: s}}}
+// PutService creates the service at version 0, or replaces the spec of the
+// version named.
+func PutService(p *raftpb.PutService) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_PutService{PutService: p}}
 }
 
 // DeleteService removes a service and leaves its tasks.
@@ -64,29 +62,29 @@ func DeleteService(id string) *raftpb.Change {
 // putService creates the service at version 0, or replaces spec at the version
 // named. The progress of a rollout does not move the version, so that who
 // edits a spec is not disturbed by it.
-func (tx *tx) putService(next *clusterpb.Service) error {
-	name := next.GetSpec().GetName()
-	if next.GetId() == "" || name == "" {
+func (tx *tx) putService(p *raftpb.PutService) error {
+	name := p.GetSpec().GetName()
+	if p.GetId() == "" || name == "" {
 		return refuse(invalid, "a service needs an id and a name")
 	}
 	for other := range tx.services.with(serviceByName, name) {
-		if other.GetId() != next.GetId() {
+		if other.GetId() != p.GetId() {
 			return refuse(alreadyExists, "a service named %q exists already", name)
 		}
 	}
-	old, exists := tx.services.get(next.GetId())
-	if err := checkVersion("service "+name, exists, old.GetVersion(), next.GetVersion()); err != nil {
+	old, exists := tx.services.get(p.GetId())
+	if err := checkVersion("service "+name, old.GetVersion(), p.GetVersion()); err != nil {
 		return err
 	}
 	if !exists {
-		old = &clusterpb.Service{Id: next.GetId(), CreatedAt: timestamppb.New(tx.now)}
+		old = &clusterpb.Service{Id: p.GetId(), CreatedAt: timestamppb.New(tx.now)}
 	}
-	svc, err := tx.respec(old, next.GetSpec(), next.GetPorts())
+	svc, err := tx.respec(old, p.GetSpec(), p.GetPorts())
 	if err != nil {
 		return err
 	}
 	if exists && svc.GetSpecVersion() != old.GetSpecVersion() {
-		svc.Update = tx.newUpdate(next.GetUpdate())
+		svc.Update = tx.newRollout(p)
 	}
 	set(tx, &tx.services, svc)
 	return nil
@@ -121,10 +119,10 @@ func replacesTasks(old, next *clusterpb.ServiceSpec) bool {
 }
 
 // deleteService removes the service. Its tasks stay until they have stopped.
-func (tx *tx) deleteService(id string) error {
-	svc, ok := tx.services.get(id)
+func (tx *tx) deleteService(d *raftpb.DeleteService) error {
+	svc, ok := tx.services.get(d.GetId())
 	if !ok {
-		return refuse(notFound, "service %s is gone", id)
+		return refuse(notFound, "service %s is gone", d.GetId())
 	}
 	remove(tx, &tx.services, svc)
 	return nil

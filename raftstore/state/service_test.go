@@ -25,7 +25,7 @@ func edit(t *testing.T, s *state.State, f func(*clusterpb.Service)) *state.State
 	t.Helper()
 	svc := proto.CloneOf(get(t, s))
 	f(svc)
-	return storetest.Apply(t, s, state.PutService(svc))
+	return storetest.Apply(t, s, storetest.PutService(svc))
 }
 
 // get returns service s1.
@@ -103,17 +103,17 @@ func TestServiceKeepsWhatWritersMayNotChange(t *testing.T) {
 	}
 }
 
-func TestWriterMayCallAnUpdateARollback(t *testing.T) {
+func TestWriterMayCallARolloutARollback(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"))
-	s = edit(t, s, func(svc *clusterpb.Service) {
-		setImage("nginx:2")(svc)
-		svc.Update = &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, Message: "by hand"}
-	})
+	svc := proto.CloneOf(get(t, s))
+	setImage("nginx:2")(svc)
+	s = storetest.Apply(t, s, state.PutService(&raftpb.PutService{
+		Id: "s1", Version: svc.GetVersion(), Spec: svc.GetSpec(), Rollback: true, Message: "by hand",
+	}))
 	u := get(t, s).GetUpdate()
 	if u.GetState() != clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED || u.GetMessage() != "by hand" || u.GetStartedAt() == nil {
 		t.Errorf("got %v", u)
 	}
-	// A status that was only carried along is a leftover.
 	s = edit(t, s, setImage("nginx:3"))
 	if u := get(t, s).GetUpdate(); u.GetState() != clusterpb.UpdateStatus_STATE_UPDATING || u.GetMessage() != "" {
 		t.Errorf("after the next update: %v", u)
@@ -133,7 +133,7 @@ func TestProgressDoesNotDisturbWhoEditsTheSpec(t *testing.T) {
 		t.Errorf("version %d, update version %d; want %d and 3", got.GetVersion(), got.GetUpdate().GetVersion(), read.GetVersion())
 	}
 	setReplicas(5)(read)
-	storetest.Apply(t, s, state.PutService(read))
+	storetest.Apply(t, s, storetest.PutService(read))
 }
 
 func TestPauseIsNotOverwrittenByOlderProgress(t *testing.T) {

@@ -37,7 +37,7 @@ func story() []*raftpb.Command {
 	expiry := timestamppb.New(start.Add(1000 * time.Hour))
 	updating := &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING, Slots: 2, Progress: []*clusterpb.SlotUpdate{{Slot: 1}}}
 	log := [][]*raftpb.Change{
-		{cluster(), state.PutClusterSecrets(&clusterpb.ClusterSecrets{RootCaKey: []byte("key"), GossipKeys: [][]byte{{1}}})},
+		{cluster()},
 		{node("n1"), node("n2"), node("n3"), service("s1", "web", ingress(0), udp(host(53))), service("s2", "db")},
 		{task("t1", "s1"), task("t2", "s1"), task("t3", "s2")},
 		{state.AssignTask("t1", "n1", []string{"10.0.0.1", "fd00::1"}), state.AssignTask("t2", "n2", nil)},
@@ -50,6 +50,10 @@ func story() []*raftpb.Command {
 			Description: &clusterpb.NodeDescription{Hostname: "h1", Labels: map[string]string{"b": "1", "a": "2", "c": "3"}},
 			Status:      &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY},
 		})},
+		{
+			state.PutClusterSpec(1, &clusterpb.ClusterSpec{TaskHistoryLimit: new(int32(2))}),
+			state.RotateGossipKeys(1, [][]byte{{1}, {2}}), state.RotateJoinSecret(clusterpb.NodeRole_NODE_ROLE_WORKER, "w2"),
+		},
 		{state.DeleteTask("t3"), state.DeleteService("s2"), state.DeleteNode("n2", expiry)},
 		{state.RollBack("s1", 7, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED},
 			&clusterpb.ServiceSpec{Name: "web", Labels: map[string]string{"z": "1", "y": "2", "x": "3"}})},
@@ -158,10 +162,10 @@ func TestGoldenFiles(t *testing.T) {
 	if d := cmp.Diff(storetest.Content(t, restored), storetest.Content(t, replayed)); d != "" {
 		t.Errorf("a released log means something else now (-snapshot +replayed):\n%s", d)
 	}
-	if restored.Index != 11 || !restored.Time.Equal(storetest.Start().Add(10*time.Second)) {
+	if restored.Index != 12 || !restored.Time.Equal(storetest.Start().Add(11*time.Second)) {
 		t.Errorf("index %d at %v", restored.Index, restored.Time)
 	}
-	for name, n := range map[string]int{"cluster:": 1, "secrets:": 1, "node:": 2, "service:": 1, "task:": 2, "request:": 7} {
+	for name, n := range map[string]int{"cluster:": 1, "secrets:": 1, "node:": 2, "service:": 1, "task:": 2, "request:": 8} {
 		if got := strings.Count("\n"+storetest.Content(t, restored), "\n"+name); got != n {
 			t.Errorf("%d of %s restored, want %d", got, name, n)
 		}

@@ -116,7 +116,8 @@ func DeleteTask(id string) *raftpb.Change {
 }
 
 // createTask adds a task; it is skipped when the id exists.
-func (tx *tx) createTask(next *clusterpb.Task) error {
+func (tx *tx) createTask(c *raftpb.CreateTask) error {
+	next := c.GetTask()
 	if next.GetId() == "" {
 		return refuse(invalid, "a task needs an id")
 	}
@@ -196,23 +197,30 @@ func (tx *tx) claimAddresses(t *clusterpb.Task, addrs []string) error {
 
 // setDesired raises the desired state; it is skipped when that is as high
 // already or the task is gone.
-func (tx *tx) setDesired(d *raftpb.SetDesired) {
-	old, ok := tx.tasks.get(d.GetId())
-	if !ok || !lifecycle.Raises(old.GetDesired(), d.GetDesired()) {
+func (tx *tx) setDesired(d *raftpb.SetDesired) error {
+	if old, ok := tx.tasks.get(d.GetId()); ok {
+		tx.raise(old, d.GetDesired(), d.GetReason())
+	}
+	return nil
+}
+
+func (tx *tx) raise(old *clusterpb.Task, desired clusterpb.TaskState, reason string) {
+	if !lifecycle.Raises(old.GetDesired(), desired) {
 		return
 	}
 	t := shallow(old)
-	t.Desired, t.DesiredReason = d.GetDesired(), d.GetReason()
+	t.Desired, t.DesiredReason = desired, reason
 	t.DesiredIndex, t.DesiredAt = tx.index, timestamppb.New(tx.now)
 	tx.setTask(t)
 }
 
 // observeTask records what was seen of a task; it is skipped when that is
 // behind what is known, or nothing new, or when the task is gone.
-func (tx *tx) observeTask(id string, status *clusterpb.TaskStatus) {
-	old, ok := tx.tasks.get(id)
+func (tx *tx) observeTask(o *raftpb.ObserveTask) error {
+	old, ok := tx.tasks.get(o.GetId())
+	status := o.GetStatus()
 	if !ok || !lifecycle.Advances(old.GetStatus().GetState(), status.GetState()) {
-		return
+		return nil
 	}
 	next := shallow(status)
 	next.AppliedAt = old.GetStatus().GetAppliedAt()
@@ -220,7 +228,7 @@ func (tx *tx) observeTask(id string, status *clusterpb.TaskStatus) {
 		next.AppliedAt = timestamppb.New(tx.now)
 	}
 	if proto.Equal(old.GetStatus(), next) {
-		return
+		return nil
 	}
 	t := shallow(old)
 	t.Status = next
@@ -228,6 +236,7 @@ func (tx *tx) observeTask(id string, status *clusterpb.TaskStatus) {
 		t.RunningAt = timestamppb.New(tx.now)
 	}
 	tx.setTask(t)
+	return nil
 }
 
 // orphanTasks ends the tasks of a node that is being removed.
@@ -249,12 +258,11 @@ func (tx *tx) orphanTasks(n *clusterpb.Node) {
 }
 
 // deleteTask removes a task; it is skipped when the task is gone.
-func (tx *tx) deleteTask(id string) {
-	old, ok := tx.tasks.get(id)
-	if !ok {
-		return
+func (tx *tx) deleteTask(d *raftpb.DeleteTask) error {
+	if old, ok := tx.tasks.get(d.GetId()); ok {
+		remove(tx, &tx.tasks, old)
 	}
-	remove(tx, &tx.tasks, old)
+	return nil
 }
 
 func (tx *tx) setTask(t *clusterpb.Task) {

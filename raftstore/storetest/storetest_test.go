@@ -7,7 +7,6 @@ import (
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -20,7 +19,7 @@ func TestNewLeadsAndStops(t *testing.T) {
 		s := storetest.New(t)
 		sub := s.Subscribe()
 		defer sub.Close()
-		id, err := s.ProposeRequest(t.Context(), "r1", state.PutService(web()))
+		id, err := s.ProposeRequest(t.Context(), "r1", storetest.PutService(web()))
 		if err != nil || id != "s1" {
 			t.Fatalf("propose: id %q, err %v", id, err)
 		}
@@ -36,11 +35,11 @@ func TestNewLeadsAndStops(t *testing.T) {
 
 func TestApplyLeavesTheCallersChanges(t *testing.T) {
 	svc := web()
-	s := storetest.State(t, state.PutService(svc))
+	s := storetest.State(t, storetest.PutService(svc))
 	if svc.GetVersion() != 0 {
 		t.Error("the caller's service was changed")
 	}
-	if _, err := storetest.TryAt(s, storetest.Start(), state.PutService(svc)); !errdefs.IsAlreadyExists(err) {
+	if _, err := storetest.TryAt(s, storetest.Start(), storetest.PutService(svc)); !errdefs.IsAlreadyExists(err) {
 		t.Errorf("created twice: %v", err)
 	}
 }

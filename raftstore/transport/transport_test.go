@@ -12,7 +12,7 @@ import (
 
 	"google.golang.org/grpc/test/bufconn"
 
-	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/transport"
@@ -71,7 +71,7 @@ func (n *network) start(t *testing.T, id string) *raftstore.Store {
 	return s
 }
 
-func node(id string) *clusterpb.Node { return &clusterpb.Node{Id: id} }
+func node(id string) *raftpb.Change { return state.PutNode(&raftpb.PutNode{Id: id}) }
 
 // TestMembersOverConnections runs members over connections, cuts their leader
 // off, and has everything closed at the end: synctest fails the test if a
@@ -95,7 +95,7 @@ func TestMembersOverConnections(t *testing.T) {
 			t.Errorf("m1 is known at %q", got)
 		}
 		for i := range 100 {
-			if err := ms[0].Propose(t.Context(), state.PutNode(node(fmt.Sprintf("n%d", i)))); err != nil {
+			if err := ms[0].Propose(t.Context(), node(fmt.Sprintf("n%d", i))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -115,7 +115,7 @@ func TestMembersOverConnections(t *testing.T) {
 			t.Error("an acknowledged write is lost")
 		}
 		wire.unplug("")
-		if err := next.Propose(t.Context(), state.PutNode(node("after"))); err != nil {
+		if err := next.Propose(t.Context(), node("after")); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Second)

@@ -2,10 +2,8 @@ package node
 
 import (
 	"context"
-	"time"
 
 	"github.com/muster/muster/manager/founding"
-	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -32,7 +30,7 @@ func (n *Node) found(ctx context.Context, r *nodepb.InitClusterRequest) (*nodepb
 	}
 	f, err := founding.New(founding.Request{
 		Spec: r.GetSpec(), AddrPool: r.GetDefaultAddrPool(), DataPathPort: r.GetDataPathPort(),
-		ControlAddr: s.Advertise.String(), Availability: r.GetAvailability(), InUse: h.Prefixes, Now: time.Now(),
+		ControlAddr: s.Advertise.String(), Availability: r.GetAvailability(), InUse: h.Prefixes,
 	})
 	if err != nil {
 		return nil, err
@@ -40,12 +38,12 @@ func (n *Node) found(ctx context.Context, r *nodepb.InitClusterRequest) (*nodepb
 	if err := n.become(ctx, s, f.Credentials, f); err != nil {
 		return nil, err
 	}
-	return initResponse(s, f.Node.GetId(), f.Cluster, f.Secrets)
+	return initResponse(s, f.Node.GetId(), f.Cluster.GetRootCa(), f.Cluster)
 }
 
 // initResponse tells how others join.
-func initResponse(s settings, nodeID string, c *clusterpb.Cluster, secrets *clusterpb.ClusterSecrets) (*nodepb.InitClusterResponse, error) {
-	worker, manager, err := founding.Tokens(c, secrets)
+func initResponse(s settings, nodeID string, rootCA []byte, secrets founding.Secrets) (*nodepb.InitClusterResponse, error) {
+	worker, manager, err := founding.Tokens(rootCA, secrets)
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,6 @@ func (n *Node) forceNewCluster(ctx context.Context) (*nodepb.InitClusterResponse
 	if err := again.store.AwaitLeadership(ctx); err != nil {
 		return nil, err
 	}
-	state := again.store.State()
-	return initResponse(s, credentials.Identity.NodeID, state.Cluster(), state.Secrets())
+	st := again.store.State()
+	return initResponse(s, credentials.Identity.NodeID, st.Cluster().GetRootCa(), st.Secrets())
 }

@@ -133,7 +133,7 @@ func (w *World) AddNode(id string, change ...func(*clusterpb.Node)) {
 	for _, f := range change {
 		f(n)
 	}
-	w.Apply(state.PutNode(n))
+	w.putNode(n)
 	w.Apply(state.ObserveNode(&raftpb.ObserveNode{Id: id, Description: n.GetDescription(), Status: n.GetStatus()}))
 }
 
@@ -149,21 +149,28 @@ func (w *World) EditNode(id string, change func(*clusterpb.NodeSpec)) {
 	old, _ := w.State.Node(id)
 	n := proto.CloneOf(old)
 	change(n.Spec)
-	w.Apply(state.PutNode(n))
+	w.putNode(n)
+}
+
+func (w *World) putNode(n *clusterpb.Node) {
+	w.t.Helper()
+	w.Apply(state.PutNode(&raftpb.PutNode{
+		Id: n.GetId(), Version: n.GetVersion(), Spec: n.GetSpec(), Role: n.GetRole(), RaftAddr: n.GetRaftAddr(),
+	}))
 }
 
 // Put creates or replaces a service as the control API does: by its present version.
 func (w *World) Put(id string, change func(*clusterpb.ServiceSpec)) {
 	w.t.Helper()
-	svc := &clusterpb.Service{Id: id, Spec: &clusterpb.ServiceSpec{
+	put := &raftpb.PutService{Id: id, Spec: &clusterpb.ServiceSpec{
 		Name: id, Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "v1"}}},
 		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 1}},
 	}}
 	if old, ok := w.State.Service(id); ok {
-		svc = proto.CloneOf(old)
+		put.Version, put.Spec = old.GetVersion(), proto.CloneOf(old.GetSpec())
 	}
-	change(svc.Spec)
-	w.Apply(state.PutService(svc))
+	change(put.Spec)
+	w.Apply(state.PutService(put))
 }
 
 // Service returns a service that must exist.

@@ -12,6 +12,7 @@ import (
 	"github.com/muster/muster/manager/control/controltest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -87,7 +88,7 @@ func TestReap(t *testing.T) {
 			w := controltest.New(t)
 			w.AddNode("a")
 			w.AddNode("down", func(n *clusterpb.Node) { n.Status.State = clusterpb.NodeStatus_STATE_DOWN })
-			w.Apply(state.PutCluster(&clusterpb.Cluster{Id: "c", Spec: &clusterpb.ClusterSpec{TaskHistoryLimit: tt.limit}}))
+			w.Apply(state.CreateCluster(&raftpb.CreateCluster{Id: "c", Spec: &clusterpb.ClusterSpec{TaskHistoryLimit: tt.limit}}))
 			w.Put("web", func(s *clusterpb.ServiceSpec) {
 				s.Task.Restart = &clusterpb.RestartPolicy{MaxAttempts: tt.attempts}
 			})

@@ -5,11 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/pod"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -270,11 +269,11 @@ func TestRollback(t *testing.T) {
 		s := start(t, 3, nil)
 		s.image("v2")
 		s.run()
-		svc := proto.CloneOf(s.Service("web"))
+		svc := s.Service("web")
 		history := svc.GetHistory()
-		svc.Spec = history[len(history)-1].GetSpec()
-		svc.Update = &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED}
-		s.Apply(state.PutService(svc))
+		s.Apply(state.PutService(&raftpb.PutService{
+			Id: svc.GetId(), Version: svc.GetVersion(), Spec: history[len(history)-1].GetSpec(), Rollback: true,
+		}))
 		s.run()
 		s.expect(rollbackCompleted, "3 v1", "rollback completed")
 	})

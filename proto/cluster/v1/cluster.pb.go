@@ -39,7 +39,7 @@ type Cluster struct {
 	DataPathPort uint32 `protobuf:"varint,8,opt,name=data_path_port,json=dataPathPort,proto3" json:"data_path_port,omitempty"`
 	// last_node_index is the highest node index given out.
 	LastNodeIndex uint32 `protobuf:"varint,9,opt,name=last_node_index,json=lastNodeIndex,proto3" json:"last_node_index,omitempty"`
-	// removed_nodes may not come back with the certificate they have.
+	// removed_nodes are those whose certificates are revoked.
 	RemovedNodes  []*RemovedNode `protobuf:"bytes,10,rep,name=removed_nodes,json=removedNodes,proto3" json:"removed_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -210,7 +210,7 @@ func (x *ClusterSpec) GetCertExpiry() *durationpb.Duration {
 	return nil
 }
 
-// RemovedNode bars a node until its certificate has expired.
+// RemovedNode revokes a node's certificate; it is kept until that has expired.
 type RemovedNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -274,7 +274,8 @@ type ClusterSecrets struct {
 	// gossip_keys decrypt gossip, and the first encrypts it: the key of now, that
 	// of the next period, that of the last.
 	GossipKeys [][]byte `protobuf:"bytes,5,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
-	// gossip_keys_at is the leader's clock when they last changed.
+	// gossip_keys_at is the leader's clock when they last changed. Set by the
+	// state machine.
 	GossipKeysAt  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=gossip_keys_at,json=gossipKeysAt,proto3" json:"gossip_keys_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

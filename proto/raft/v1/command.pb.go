@@ -96,8 +96,13 @@ type Change struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:
 	//
-	//	*Change_PutCluster
-	//	*Change_PutClusterSecrets
+	//	*Change_CreateCluster
+	//	*Change_PutClusterSpec
+	//	*Change_RotateJoinSecret
+	//	*Change_RotateGossipKeys
+	//	*Change_PutNode
+	//	*Change_ObserveNode
+	//	*Change_DeleteNode
 	//	*Change_PutService
 	//	*Change_DeleteService
 	//	*Change_SetUpdateStatus
@@ -106,9 +111,6 @@ type Change struct {
 	//	*Change_SetDesired
 	//	*Change_ObserveTask
 	//	*Change_DeleteTask
-	//	*Change_PutNode
-	//	*Change_ObserveNode
-	//	*Change_DeleteNode
 	Kind          isChange_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -151,19 +153,64 @@ func (x *Change) GetKind() isChange_Kind {
 	return nil
 }
 
-func (x *Change) GetPutCluster() *PutCluster {
+func (x *Change) GetCreateCluster() *CreateCluster {
 	if x != nil {
-		if x, ok := x.Kind.(*Change_PutCluster); ok {
-			return x.PutCluster
+		if x, ok := x.Kind.(*Change_CreateCluster); ok {
+			return x.CreateCluster
 		}
 	}
 	return nil
 }
 
-func (x *Change) GetPutClusterSecrets() *PutClusterSecrets {
+func (x *Change) GetPutClusterSpec() *PutClusterSpec {
 	if x != nil {
-		if x, ok := x.Kind.(*Change_PutClusterSecrets); ok {
-			return x.PutClusterSecrets
+		if x, ok := x.Kind.(*Change_PutClusterSpec); ok {
+			return x.PutClusterSpec
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetRotateJoinSecret() *RotateJoinSecret {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_RotateJoinSecret); ok {
+			return x.RotateJoinSecret
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetRotateGossipKeys() *RotateGossipKeys {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_RotateGossipKeys); ok {
+			return x.RotateGossipKeys
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetPutNode() *PutNode {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_PutNode); ok {
+			return x.PutNode
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetObserveNode() *ObserveNode {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_ObserveNode); ok {
+			return x.ObserveNode
+		}
+	}
+	return nil
+}
+
+func (x *Change) GetDeleteNode() *DeleteNode {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_DeleteNode); ok {
+			return x.DeleteNode
 		}
 	}
 	return nil
@@ -241,92 +288,83 @@ func (x *Change) GetDeleteTask() *DeleteTask {
 	return nil
 }
 
-func (x *Change) GetPutNode() *PutNode {
-	if x != nil {
-		if x, ok := x.Kind.(*Change_PutNode); ok {
-			return x.PutNode
-		}
-	}
-	return nil
-}
-
-func (x *Change) GetObserveNode() *ObserveNode {
-	if x != nil {
-		if x, ok := x.Kind.(*Change_ObserveNode); ok {
-			return x.ObserveNode
-		}
-	}
-	return nil
-}
-
-func (x *Change) GetDeleteNode() *DeleteNode {
-	if x != nil {
-		if x, ok := x.Kind.(*Change_DeleteNode); ok {
-			return x.DeleteNode
-		}
-	}
-	return nil
-}
-
 type isChange_Kind interface {
 	isChange_Kind()
 }
 
-type Change_PutCluster struct {
-	PutCluster *PutCluster `protobuf:"bytes,1,opt,name=put_cluster,json=putCluster,proto3,oneof"`
+type Change_CreateCluster struct {
+	CreateCluster *CreateCluster `protobuf:"bytes,1,opt,name=create_cluster,json=createCluster,proto3,oneof"`
 }
 
-type Change_PutClusterSecrets struct {
-	PutClusterSecrets *PutClusterSecrets `protobuf:"bytes,2,opt,name=put_cluster_secrets,json=putClusterSecrets,proto3,oneof"`
+type Change_PutClusterSpec struct {
+	PutClusterSpec *PutClusterSpec `protobuf:"bytes,2,opt,name=put_cluster_spec,json=putClusterSpec,proto3,oneof"`
 }
 
-type Change_PutService struct {
-	PutService *PutService `protobuf:"bytes,3,opt,name=put_service,json=putService,proto3,oneof"`
+type Change_RotateJoinSecret struct {
+	RotateJoinSecret *RotateJoinSecret `protobuf:"bytes,3,opt,name=rotate_join_secret,json=rotateJoinSecret,proto3,oneof"`
 }
 
-type Change_DeleteService struct {
-	DeleteService *DeleteService `protobuf:"bytes,4,opt,name=delete_service,json=deleteService,proto3,oneof"`
-}
-
-type Change_SetUpdateStatus struct {
-	SetUpdateStatus *SetUpdateStatus `protobuf:"bytes,5,opt,name=set_update_status,json=setUpdateStatus,proto3,oneof"`
-}
-
-type Change_CreateTask struct {
-	CreateTask *CreateTask `protobuf:"bytes,6,opt,name=create_task,json=createTask,proto3,oneof"`
-}
-
-type Change_AssignTask struct {
-	AssignTask *AssignTask `protobuf:"bytes,7,opt,name=assign_task,json=assignTask,proto3,oneof"`
-}
-
-type Change_SetDesired struct {
-	SetDesired *SetDesired `protobuf:"bytes,8,opt,name=set_desired,json=setDesired,proto3,oneof"`
-}
-
-type Change_ObserveTask struct {
-	ObserveTask *ObserveTask `protobuf:"bytes,9,opt,name=observe_task,json=observeTask,proto3,oneof"`
-}
-
-type Change_DeleteTask struct {
-	DeleteTask *DeleteTask `protobuf:"bytes,10,opt,name=delete_task,json=deleteTask,proto3,oneof"`
+type Change_RotateGossipKeys struct {
+	RotateGossipKeys *RotateGossipKeys `protobuf:"bytes,4,opt,name=rotate_gossip_keys,json=rotateGossipKeys,proto3,oneof"`
 }
 
 type Change_PutNode struct {
-	PutNode *PutNode `protobuf:"bytes,11,opt,name=put_node,json=putNode,proto3,oneof"`
+	PutNode *PutNode `protobuf:"bytes,5,opt,name=put_node,json=putNode,proto3,oneof"`
 }
 
 type Change_ObserveNode struct {
-	ObserveNode *ObserveNode `protobuf:"bytes,12,opt,name=observe_node,json=observeNode,proto3,oneof"`
+	ObserveNode *ObserveNode `protobuf:"bytes,6,opt,name=observe_node,json=observeNode,proto3,oneof"`
 }
 
 type Change_DeleteNode struct {
-	DeleteNode *DeleteNode `protobuf:"bytes,13,opt,name=delete_node,json=deleteNode,proto3,oneof"`
+	DeleteNode *DeleteNode `protobuf:"bytes,7,opt,name=delete_node,json=deleteNode,proto3,oneof"`
 }
 
-func (*Change_PutCluster) isChange_Kind() {}
+type Change_PutService struct {
+	PutService *PutService `protobuf:"bytes,8,opt,name=put_service,json=putService,proto3,oneof"`
+}
 
-func (*Change_PutClusterSecrets) isChange_Kind() {}
+type Change_DeleteService struct {
+	DeleteService *DeleteService `protobuf:"bytes,9,opt,name=delete_service,json=deleteService,proto3,oneof"`
+}
+
+type Change_SetUpdateStatus struct {
+	SetUpdateStatus *SetUpdateStatus `protobuf:"bytes,10,opt,name=set_update_status,json=setUpdateStatus,proto3,oneof"`
+}
+
+type Change_CreateTask struct {
+	CreateTask *CreateTask `protobuf:"bytes,11,opt,name=create_task,json=createTask,proto3,oneof"`
+}
+
+type Change_AssignTask struct {
+	AssignTask *AssignTask `protobuf:"bytes,12,opt,name=assign_task,json=assignTask,proto3,oneof"`
+}
+
+type Change_SetDesired struct {
+	SetDesired *SetDesired `protobuf:"bytes,13,opt,name=set_desired,json=setDesired,proto3,oneof"`
+}
+
+type Change_ObserveTask struct {
+	ObserveTask *ObserveTask `protobuf:"bytes,14,opt,name=observe_task,json=observeTask,proto3,oneof"`
+}
+
+type Change_DeleteTask struct {
+	DeleteTask *DeleteTask `protobuf:"bytes,15,opt,name=delete_task,json=deleteTask,proto3,oneof"`
+}
+
+func (*Change_CreateCluster) isChange_Kind() {}
+
+func (*Change_PutClusterSpec) isChange_Kind() {}
+
+func (*Change_RotateJoinSecret) isChange_Kind() {}
+
+func (*Change_RotateGossipKeys) isChange_Kind() {}
+
+func (*Change_PutNode) isChange_Kind() {}
+
+func (*Change_ObserveNode) isChange_Kind() {}
+
+func (*Change_DeleteNode) isChange_Kind() {}
 
 func (*Change_PutService) isChange_Kind() {}
 
@@ -344,34 +382,37 @@ func (*Change_ObserveTask) isChange_Kind() {}
 
 func (*Change_DeleteTask) isChange_Kind() {}
 
-func (*Change_PutNode) isChange_Kind() {}
-
-func (*Change_ObserveNode) isChange_Kind() {}
-
-func (*Change_DeleteNode) isChange_Kind() {}
-
-// PutCluster creates the cluster at version 0, or replaces the version named.
-type PutCluster struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Cluster       *v1.Cluster            `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+// CreateCluster is what founding writes: the cluster and its secrets. Refused
+// when there is one.
+type CreateCluster struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Spec           *v1.ClusterSpec        `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`
+	RootCa         []byte                 `protobuf:"bytes,3,opt,name=root_ca,json=rootCa,proto3" json:"root_ca,omitempty"`
+	RootCaKey      []byte                 `protobuf:"bytes,4,opt,name=root_ca_key,json=rootCaKey,proto3" json:"root_ca_key,omitempty"`
+	IngressSubnets []string               `protobuf:"bytes,5,rep,name=ingress_subnets,json=ingressSubnets,proto3" json:"ingress_subnets,omitempty"`
+	DataPathPort   uint32                 `protobuf:"varint,6,opt,name=data_path_port,json=dataPathPort,proto3" json:"data_path_port,omitempty"`
+	WorkerSecret   string                 `protobuf:"bytes,7,opt,name=worker_secret,json=workerSecret,proto3" json:"worker_secret,omitempty"`
+	ManagerSecret  string                 `protobuf:"bytes,8,opt,name=manager_secret,json=managerSecret,proto3" json:"manager_secret,omitempty"`
+	GossipKeys     [][]byte               `protobuf:"bytes,9,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
-func (x *PutCluster) Reset() {
-	*x = PutCluster{}
+func (x *CreateCluster) Reset() {
+	*x = CreateCluster{}
 	mi := &file_raft_v1_command_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PutCluster) String() string {
+func (x *CreateCluster) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PutCluster) ProtoMessage() {}
+func (*CreateCluster) ProtoMessage() {}
 
-func (x *PutCluster) ProtoReflect() protoreflect.Message {
+func (x *CreateCluster) ProtoReflect() protoreflect.Message {
 	mi := &file_raft_v1_command_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -383,476 +424,98 @@ func (x *PutCluster) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PutCluster.ProtoReflect.Descriptor instead.
-func (*PutCluster) Descriptor() ([]byte, []int) {
+// Deprecated: Use CreateCluster.ProtoReflect.Descriptor instead.
+func (*CreateCluster) Descriptor() ([]byte, []int) {
 	return file_raft_v1_command_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *PutCluster) GetCluster() *v1.Cluster {
-	if x != nil {
-		return x.Cluster
-	}
-	return nil
-}
-
-// PutClusterSecrets replaces the secrets at the version named.
-type PutClusterSecrets struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Secrets       *v1.ClusterSecrets     `protobuf:"bytes,1,opt,name=secrets,proto3" json:"secrets,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PutClusterSecrets) Reset() {
-	*x = PutClusterSecrets{}
-	mi := &file_raft_v1_command_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PutClusterSecrets) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PutClusterSecrets) ProtoMessage() {}
-
-func (x *PutClusterSecrets) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PutClusterSecrets.ProtoReflect.Descriptor instead.
-func (*PutClusterSecrets) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *PutClusterSecrets) GetSecrets() *v1.ClusterSecrets {
-	if x != nil {
-		return x.Secrets
-	}
-	return nil
-}
-
-// PutService creates the service at version 0, or replaces the version named.
-// Refused when the name or a published port belongs to another service. Of the
-// service, id, version, spec and ports (the writer's choice of published ports
-// that spec leaves open) are read; update, at version 0, says how the rollout
-// starts.
-type PutService struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Service       *v1.Service            `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PutService) Reset() {
-	*x = PutService{}
-	mi := &file_raft_v1_command_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PutService) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PutService) ProtoMessage() {}
-
-func (x *PutService) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PutService.ProtoReflect.Descriptor instead.
-func (*PutService) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *PutService) GetService() *v1.Service {
-	if x != nil {
-		return x.Service
-	}
-	return nil
-}
-
-// DeleteService removes the service; its tasks stay until they have stopped.
-type DeleteService struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DeleteService) Reset() {
-	*x = DeleteService{}
-	mi := &file_raft_v1_command_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DeleteService) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DeleteService) ProtoMessage() {}
-
-func (x *DeleteService) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DeleteService.ProtoReflect.Descriptor instead.
-func (*DeleteService) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *DeleteService) GetId() string {
+func (x *CreateCluster) GetId() string {
 	if x != nil {
 		return x.Id
 	}
 	return ""
 }
 
-// SetUpdateStatus records a rollout's progress. Skipped when spec_version is
-// no longer the service's; a conflict when status.version is set and not the
-// present one.
-type SetUpdateStatus struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	ServiceId   string                 `protobuf:"bytes,1,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
-	SpecVersion uint64                 `protobuf:"varint,2,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
-	Status      *v1.UpdateStatus       `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
-	// spec, when set, replaces the service's: the step of an automatic rollback.
-	Spec          *v1.ServiceSpec `protobuf:"bytes,4,opt,name=spec,proto3" json:"spec,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SetUpdateStatus) Reset() {
-	*x = SetUpdateStatus{}
-	mi := &file_raft_v1_command_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SetUpdateStatus) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SetUpdateStatus) ProtoMessage() {}
-
-func (x *SetUpdateStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SetUpdateStatus.ProtoReflect.Descriptor instead.
-func (*SetUpdateStatus) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *SetUpdateStatus) GetServiceId() string {
-	if x != nil {
-		return x.ServiceId
-	}
-	return ""
-}
-
-func (x *SetUpdateStatus) GetSpecVersion() uint64 {
-	if x != nil {
-		return x.SpecVersion
-	}
-	return 0
-}
-
-func (x *SetUpdateStatus) GetStatus() *v1.UpdateStatus {
-	if x != nil {
-		return x.Status
-	}
-	return nil
-}
-
-func (x *SetUpdateStatus) GetSpec() *v1.ServiceSpec {
+func (x *CreateCluster) GetSpec() *v1.ClusterSpec {
 	if x != nil {
 		return x.Spec
 	}
 	return nil
 }
 
-// CreateTask adds a task. Skipped when the id exists.
-type CreateTask struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Task          *v1.Task               `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CreateTask) Reset() {
-	*x = CreateTask{}
-	mi := &file_raft_v1_command_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CreateTask) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CreateTask) ProtoMessage() {}
-
-func (x *CreateTask) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[7]
+func (x *CreateCluster) GetRootCa() []byte {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CreateTask.ProtoReflect.Descriptor instead.
-func (*CreateTask) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *CreateTask) GetTask() *v1.Task {
-	if x != nil {
-		return x.Task
+		return x.RootCa
 	}
 	return nil
 }
 
-// AssignTask places a task that has no node. Skipped when it has one, is
-// gone, or is no longer wanted, or when the node is gone. A conflict when
-// another task that has not ended has one of the addresses.
-type AssignTask struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	NodeId        string                 `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	Addresses     []string               `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *AssignTask) Reset() {
-	*x = AssignTask{}
-	mi := &file_raft_v1_command_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *AssignTask) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*AssignTask) ProtoMessage() {}
-
-func (x *AssignTask) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[8]
+func (x *CreateCluster) GetRootCaKey() []byte {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use AssignTask.ProtoReflect.Descriptor instead.
-func (*AssignTask) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *AssignTask) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *AssignTask) GetNodeId() string {
-	if x != nil {
-		return x.NodeId
-	}
-	return ""
-}
-
-func (x *AssignTask) GetAddresses() []string {
-	if x != nil {
-		return x.Addresses
+		return x.RootCaKey
 	}
 	return nil
 }
 
-// SetDesired raises the desired state. Skipped when it is as high already.
-type SetDesired struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Desired v1.TaskState           `protobuf:"varint,2,opt,name=desired,proto3,enum=cluster.v1.TaskState" json:"desired,omitempty"`
-	// reason replaces Task.desired_reason.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *SetDesired) Reset() {
-	*x = SetDesired{}
-	mi := &file_raft_v1_command_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *SetDesired) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*SetDesired) ProtoMessage() {}
-
-func (x *SetDesired) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[9]
+func (x *CreateCluster) GetIngressSubnets() []string {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use SetDesired.ProtoReflect.Descriptor instead.
-func (*SetDesired) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *SetDesired) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *SetDesired) GetDesired() v1.TaskState {
-	if x != nil {
-		return x.Desired
-	}
-	return v1.TaskState(0)
-}
-
-func (x *SetDesired) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-// ObserveTask records what was seen of a task. Skipped when it is behind what
-// is known.
-type ObserveTask struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Status        *v1.TaskStatus         `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ObserveTask) Reset() {
-	*x = ObserveTask{}
-	mi := &file_raft_v1_command_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ObserveTask) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ObserveTask) ProtoMessage() {}
-
-func (x *ObserveTask) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ObserveTask.ProtoReflect.Descriptor instead.
-func (*ObserveTask) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *ObserveTask) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
-}
-
-func (x *ObserveTask) GetStatus() *v1.TaskStatus {
-	if x != nil {
-		return x.Status
+		return x.IngressSubnets
 	}
 	return nil
 }
 
-// DeleteTask removes a task. Skipped when it is gone.
-type DeleteTask struct {
+func (x *CreateCluster) GetDataPathPort() uint32 {
+	if x != nil {
+		return x.DataPathPort
+	}
+	return 0
+}
+
+func (x *CreateCluster) GetWorkerSecret() string {
+	if x != nil {
+		return x.WorkerSecret
+	}
+	return ""
+}
+
+func (x *CreateCluster) GetManagerSecret() string {
+	if x != nil {
+		return x.ManagerSecret
+	}
+	return ""
+}
+
+func (x *CreateCluster) GetGossipKeys() [][]byte {
+	if x != nil {
+		return x.GossipKeys
+	}
+	return nil
+}
+
+// PutClusterSpec replaces the cluster's spec at the version named.
+type PutClusterSpec struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Spec          *v1.ClusterSpec        `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *DeleteTask) Reset() {
-	*x = DeleteTask{}
-	mi := &file_raft_v1_command_proto_msgTypes[11]
+func (x *PutClusterSpec) Reset() {
+	*x = PutClusterSpec{}
+	mi := &file_raft_v1_command_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *DeleteTask) String() string {
+func (x *PutClusterSpec) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*DeleteTask) ProtoMessage() {}
+func (*PutClusterSpec) ProtoMessage() {}
 
-func (x *DeleteTask) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[11]
+func (x *PutClusterSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,30 +526,148 @@ func (x *DeleteTask) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use DeleteTask.ProtoReflect.Descriptor instead.
-func (*DeleteTask) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{11}
+// Deprecated: Use PutClusterSpec.ProtoReflect.Descriptor instead.
+func (*PutClusterSpec) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *DeleteTask) GetId() string {
+func (x *PutClusterSpec) GetVersion() uint64 {
 	if x != nil {
-		return x.Id
+		return x.Version
+	}
+	return 0
+}
+
+func (x *PutClusterSpec) GetSpec() *v1.ClusterSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+// RotateJoinSecret replaces the secret with which nodes join in a role.
+type RotateJoinSecret struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Role          v1.NodeRole            `protobuf:"varint,1,opt,name=role,proto3,enum=cluster.v1.NodeRole" json:"role,omitempty"`
+	Secret        string                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateJoinSecret) Reset() {
+	*x = RotateJoinSecret{}
+	mi := &file_raft_v1_command_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateJoinSecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateJoinSecret) ProtoMessage() {}
+
+func (x *RotateJoinSecret) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateJoinSecret.ProtoReflect.Descriptor instead.
+func (*RotateJoinSecret) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RotateJoinSecret) GetRole() v1.NodeRole {
+	if x != nil {
+		return x.Role
+	}
+	return v1.NodeRole(0)
+}
+
+func (x *RotateJoinSecret) GetSecret() string {
+	if x != nil {
+		return x.Secret
 	}
 	return ""
+}
+
+// RotateGossipKeys replaces the gossip keys. version is that of the secrets
+// whose keys were moved on.
+type RotateGossipKeys struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Keys          [][]byte               `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateGossipKeys) Reset() {
+	*x = RotateGossipKeys{}
+	mi := &file_raft_v1_command_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateGossipKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateGossipKeys) ProtoMessage() {}
+
+func (x *RotateGossipKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateGossipKeys.ProtoReflect.Descriptor instead.
+func (*RotateGossipKeys) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *RotateGossipKeys) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *RotateGossipKeys) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
 }
 
 // PutNode creates the node at version 0, or replaces spec, role and raft_addr
-// at the version named; description, status, index and images stay as they are.
+// at the version named. The index of a new node is chosen by the state machine.
 type PutNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Node          *v1.Node               `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Spec          *v1.NodeSpec           `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
+	Role          v1.NodeRole            `protobuf:"varint,4,opt,name=role,proto3,enum=cluster.v1.NodeRole" json:"role,omitempty"`
+	RaftAddr      string                 `protobuf:"bytes,5,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutNode) Reset() {
 	*x = PutNode{}
-	mi := &file_raft_v1_command_proto_msgTypes[12]
+	mi := &file_raft_v1_command_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +679,7 @@ func (x *PutNode) String() string {
 func (*PutNode) ProtoMessage() {}
 
 func (x *PutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[12]
+	mi := &file_raft_v1_command_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -911,14 +692,42 @@ func (x *PutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNode.ProtoReflect.Descriptor instead.
 func (*PutNode) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{12}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *PutNode) GetNode() *v1.Node {
+func (x *PutNode) GetId() string {
 	if x != nil {
-		return x.Node
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutNode) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *PutNode) GetSpec() *v1.NodeSpec {
+	if x != nil {
+		return x.Spec
 	}
 	return nil
+}
+
+func (x *PutNode) GetRole() v1.NodeRole {
+	if x != nil {
+		return x.Role
+	}
+	return v1.NodeRole(0)
+}
+
+func (x *PutNode) GetRaftAddr() string {
+	if x != nil {
+		return x.RaftAddr
+	}
+	return ""
 }
 
 // ObserveNode records what was seen of a node; unset fields stay. Skipped
@@ -936,7 +745,7 @@ type ObserveNode struct {
 
 func (x *ObserveNode) Reset() {
 	*x = ObserveNode{}
-	mi := &file_raft_v1_command_proto_msgTypes[13]
+	mi := &file_raft_v1_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +757,7 @@ func (x *ObserveNode) String() string {
 func (*ObserveNode) ProtoMessage() {}
 
 func (x *ObserveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[13]
+	mi := &file_raft_v1_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +770,7 @@ func (x *ObserveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObserveNode.ProtoReflect.Descriptor instead.
 func (*ObserveNode) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{13}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ObserveNode) GetId() string {
@@ -1009,7 +818,7 @@ type NodeImages struct {
 
 func (x *NodeImages) Reset() {
 	*x = NodeImages{}
-	mi := &file_raft_v1_command_proto_msgTypes[14]
+	mi := &file_raft_v1_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +830,7 @@ func (x *NodeImages) String() string {
 func (*NodeImages) ProtoMessage() {}
 
 func (x *NodeImages) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[14]
+	mi := &file_raft_v1_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +843,7 @@ func (x *NodeImages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeImages.ProtoReflect.Descriptor instead.
 func (*NodeImages) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{14}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *NodeImages) GetImages() []*v1.NodeImage {
@@ -1044,8 +853,8 @@ func (x *NodeImages) GetImages() []*v1.NodeImage {
 	return nil
 }
 
-// DeleteNode removes a node, bars its certificate until expires_at, and
-// orphans its tasks that have not ended.
+// DeleteNode removes a node, revokes its certificate, and orphans its tasks that
+// have not ended. The certificate is remembered until expires_at.
 type DeleteNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1056,7 +865,7 @@ type DeleteNode struct {
 
 func (x *DeleteNode) Reset() {
 	*x = DeleteNode{}
-	mi := &file_raft_v1_command_proto_msgTypes[15]
+	mi := &file_raft_v1_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +877,7 @@ func (x *DeleteNode) String() string {
 func (*DeleteNode) ProtoMessage() {}
 
 func (x *DeleteNode) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[15]
+	mi := &file_raft_v1_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +890,7 @@ func (x *DeleteNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNode.ProtoReflect.Descriptor instead.
 func (*DeleteNode) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{15}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DeleteNode) GetId() string {
@@ -1098,6 +907,483 @@ func (x *DeleteNode) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// PutService creates the service at version 0, or replaces the spec of the
+// version named. Refused when the name or a published port belongs to another
+// service.
+type PutService struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Version uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Spec    *v1.ServiceSpec        `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
+	// ports are the writer's choice of published ports that spec leaves open;
+	// what it does not choose either, the state machine does.
+	Ports []*v1.Port `protobuf:"bytes,4,rep,name=ports,proto3" json:"ports,omitempty"`
+	// rollback: the rollout to spec, if there is one, begins as a rollback, and
+	// message is what it says of itself.
+	Rollback      bool   `protobuf:"varint,5,opt,name=rollback,proto3" json:"rollback,omitempty"`
+	Message       string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutService) Reset() {
+	*x = PutService{}
+	mi := &file_raft_v1_command_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutService) ProtoMessage() {}
+
+func (x *PutService) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutService.ProtoReflect.Descriptor instead.
+func (*PutService) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PutService) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PutService) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *PutService) GetSpec() *v1.ServiceSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *PutService) GetPorts() []*v1.Port {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *PutService) GetRollback() bool {
+	if x != nil {
+		return x.Rollback
+	}
+	return false
+}
+
+func (x *PutService) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// DeleteService removes the service; its tasks stay until they have stopped.
+type DeleteService struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteService) Reset() {
+	*x = DeleteService{}
+	mi := &file_raft_v1_command_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteService) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteService) ProtoMessage() {}
+
+func (x *DeleteService) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteService.ProtoReflect.Descriptor instead.
+func (*DeleteService) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeleteService) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// SetUpdateStatus records a rollout's progress. Skipped when spec_version is
+// no longer the service's; a conflict when status.version is set and not the
+// present one.
+type SetUpdateStatus struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ServiceId   string                 `protobuf:"bytes,1,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
+	SpecVersion uint64                 `protobuf:"varint,2,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
+	Status      *v1.UpdateStatus       `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	// spec, when set, replaces the service's: the step of an automatic rollback.
+	Spec          *v1.ServiceSpec `protobuf:"bytes,4,opt,name=spec,proto3" json:"spec,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetUpdateStatus) Reset() {
+	*x = SetUpdateStatus{}
+	mi := &file_raft_v1_command_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUpdateStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUpdateStatus) ProtoMessage() {}
+
+func (x *SetUpdateStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUpdateStatus.ProtoReflect.Descriptor instead.
+func (*SetUpdateStatus) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SetUpdateStatus) GetServiceId() string {
+	if x != nil {
+		return x.ServiceId
+	}
+	return ""
+}
+
+func (x *SetUpdateStatus) GetSpecVersion() uint64 {
+	if x != nil {
+		return x.SpecVersion
+	}
+	return 0
+}
+
+func (x *SetUpdateStatus) GetStatus() *v1.UpdateStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *SetUpdateStatus) GetSpec() *v1.ServiceSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+// CreateTask adds a task. Skipped when the id exists.
+type CreateTask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          *v1.Task               `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateTask) Reset() {
+	*x = CreateTask{}
+	mi := &file_raft_v1_command_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateTask) ProtoMessage() {}
+
+func (x *CreateTask) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateTask.ProtoReflect.Descriptor instead.
+func (*CreateTask) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CreateTask) GetTask() *v1.Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+// AssignTask places a task that has no node. Skipped when it has one, is
+// gone, or is no longer wanted, or when the node is gone. A conflict when
+// another task that has not ended has one of the addresses.
+type AssignTask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	NodeId        string                 `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	Addresses     []string               `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignTask) Reset() {
+	*x = AssignTask{}
+	mi := &file_raft_v1_command_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignTask) ProtoMessage() {}
+
+func (x *AssignTask) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignTask.ProtoReflect.Descriptor instead.
+func (*AssignTask) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *AssignTask) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AssignTask) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *AssignTask) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+// SetDesired raises the desired state. Skipped when it is as high already.
+type SetDesired struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Desired v1.TaskState           `protobuf:"varint,2,opt,name=desired,proto3,enum=cluster.v1.TaskState" json:"desired,omitempty"`
+	// reason replaces Task.desired_reason.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetDesired) Reset() {
+	*x = SetDesired{}
+	mi := &file_raft_v1_command_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetDesired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetDesired) ProtoMessage() {}
+
+func (x *SetDesired) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetDesired.ProtoReflect.Descriptor instead.
+func (*SetDesired) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SetDesired) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetDesired) GetDesired() v1.TaskState {
+	if x != nil {
+		return x.Desired
+	}
+	return v1.TaskState(0)
+}
+
+func (x *SetDesired) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ObserveTask records what was seen of a task. Skipped when it is behind what
+// is known.
+type ObserveTask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Status        *v1.TaskStatus         `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObserveTask) Reset() {
+	*x = ObserveTask{}
+	mi := &file_raft_v1_command_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObserveTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObserveTask) ProtoMessage() {}
+
+func (x *ObserveTask) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObserveTask.ProtoReflect.Descriptor instead.
+func (*ObserveTask) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ObserveTask) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ObserveTask) GetStatus() *v1.TaskStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+// DeleteTask removes a task. Skipped when it is gone.
+type DeleteTask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTask) Reset() {
+	*x = DeleteTask{}
+	mi := &file_raft_v1_command_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTask) ProtoMessage() {}
+
+func (x *DeleteTask) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTask.ProtoReflect.Descriptor instead.
+func (*DeleteTask) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeleteTask) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 var File_raft_v1_command_proto protoreflect.FileDescriptor
 
 const file_raft_v1_command_proto_rawDesc = "" +
@@ -1108,38 +1394,79 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"proposedAt\x12)\n" +
 	"\achanges\x18\x02 \x03(\v2\x0f.raft.v1.ChangeR\achanges\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tR\trequestId\"\x94\x06\n" +
-	"\x06Change\x126\n" +
-	"\vput_cluster\x18\x01 \x01(\v2\x13.raft.v1.PutClusterH\x00R\n" +
-	"putCluster\x12L\n" +
-	"\x13put_cluster_secrets\x18\x02 \x01(\v2\x1a.raft.v1.PutClusterSecretsH\x00R\x11putClusterSecrets\x126\n" +
-	"\vput_service\x18\x03 \x01(\v2\x13.raft.v1.PutServiceH\x00R\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"\xaa\a\n" +
+	"\x06Change\x12?\n" +
+	"\x0ecreate_cluster\x18\x01 \x01(\v2\x16.raft.v1.CreateClusterH\x00R\rcreateCluster\x12C\n" +
+	"\x10put_cluster_spec\x18\x02 \x01(\v2\x17.raft.v1.PutClusterSpecH\x00R\x0eputClusterSpec\x12I\n" +
+	"\x12rotate_join_secret\x18\x03 \x01(\v2\x19.raft.v1.RotateJoinSecretH\x00R\x10rotateJoinSecret\x12I\n" +
+	"\x12rotate_gossip_keys\x18\x04 \x01(\v2\x19.raft.v1.RotateGossipKeysH\x00R\x10rotateGossipKeys\x12-\n" +
+	"\bput_node\x18\x05 \x01(\v2\x10.raft.v1.PutNodeH\x00R\aputNode\x129\n" +
+	"\fobserve_node\x18\x06 \x01(\v2\x14.raft.v1.ObserveNodeH\x00R\vobserveNode\x126\n" +
+	"\vdelete_node\x18\a \x01(\v2\x13.raft.v1.DeleteNodeH\x00R\n" +
+	"deleteNode\x126\n" +
+	"\vput_service\x18\b \x01(\v2\x13.raft.v1.PutServiceH\x00R\n" +
 	"putService\x12?\n" +
-	"\x0edelete_service\x18\x04 \x01(\v2\x16.raft.v1.DeleteServiceH\x00R\rdeleteService\x12F\n" +
-	"\x11set_update_status\x18\x05 \x01(\v2\x18.raft.v1.SetUpdateStatusH\x00R\x0fsetUpdateStatus\x126\n" +
-	"\vcreate_task\x18\x06 \x01(\v2\x13.raft.v1.CreateTaskH\x00R\n" +
+	"\x0edelete_service\x18\t \x01(\v2\x16.raft.v1.DeleteServiceH\x00R\rdeleteService\x12F\n" +
+	"\x11set_update_status\x18\n" +
+	" \x01(\v2\x18.raft.v1.SetUpdateStatusH\x00R\x0fsetUpdateStatus\x126\n" +
+	"\vcreate_task\x18\v \x01(\v2\x13.raft.v1.CreateTaskH\x00R\n" +
 	"createTask\x126\n" +
-	"\vassign_task\x18\a \x01(\v2\x13.raft.v1.AssignTaskH\x00R\n" +
+	"\vassign_task\x18\f \x01(\v2\x13.raft.v1.AssignTaskH\x00R\n" +
 	"assignTask\x126\n" +
-	"\vset_desired\x18\b \x01(\v2\x13.raft.v1.SetDesiredH\x00R\n" +
+	"\vset_desired\x18\r \x01(\v2\x13.raft.v1.SetDesiredH\x00R\n" +
 	"setDesired\x129\n" +
-	"\fobserve_task\x18\t \x01(\v2\x14.raft.v1.ObserveTaskH\x00R\vobserveTask\x126\n" +
-	"\vdelete_task\x18\n" +
-	" \x01(\v2\x13.raft.v1.DeleteTaskH\x00R\n" +
-	"deleteTask\x12-\n" +
-	"\bput_node\x18\v \x01(\v2\x10.raft.v1.PutNodeH\x00R\aputNode\x129\n" +
-	"\fobserve_node\x18\f \x01(\v2\x14.raft.v1.ObserveNodeH\x00R\vobserveNode\x126\n" +
-	"\vdelete_node\x18\r \x01(\v2\x13.raft.v1.DeleteNodeH\x00R\n" +
-	"deleteNodeB\x06\n" +
-	"\x04kind\";\n" +
+	"\fobserve_task\x18\x0e \x01(\v2\x14.raft.v1.ObserveTaskH\x00R\vobserveTask\x126\n" +
+	"\vdelete_task\x18\x0f \x01(\v2\x13.raft.v1.DeleteTaskH\x00R\n" +
+	"deleteTaskB\x06\n" +
+	"\x04kind\"\xd5\x02\n" +
+	"\rCreateCluster\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
+	"\x04spec\x18\x02 \x01(\v2\x17.cluster.v1.ClusterSpecR\x04spec\x12\x17\n" +
+	"\aroot_ca\x18\x03 \x01(\fR\x06rootCa\x12#\n" +
+	"\vroot_ca_key\x18\x04 \x01(\fB\x03\x80\x01\x01R\trootCaKey\x12'\n" +
+	"\x0fingress_subnets\x18\x05 \x03(\tR\x0eingressSubnets\x12$\n" +
+	"\x0edata_path_port\x18\x06 \x01(\rR\fdataPathPort\x12(\n" +
+	"\rworker_secret\x18\a \x01(\tB\x03\x80\x01\x01R\fworkerSecret\x12*\n" +
+	"\x0emanager_secret\x18\b \x01(\tB\x03\x80\x01\x01R\rmanagerSecret\x12$\n" +
+	"\vgossip_keys\x18\t \x03(\fB\x03\x80\x01\x01R\n" +
+	"gossipKeys\"W\n" +
+	"\x0ePutClusterSpec\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12+\n" +
+	"\x04spec\x18\x02 \x01(\v2\x17.cluster.v1.ClusterSpecR\x04spec\"Y\n" +
+	"\x10RotateJoinSecret\x12(\n" +
+	"\x04role\x18\x01 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role\x12\x1b\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"E\n" +
+	"\x10RotateGossipKeys\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x17\n" +
+	"\x04keys\x18\x02 \x03(\fB\x03\x80\x01\x01R\x04keys\"\xa4\x01\n" +
+	"\aPutNode\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12(\n" +
+	"\x04spec\x18\x03 \x01(\v2\x14.cluster.v1.NodeSpecR\x04spec\x12(\n" +
+	"\x04role\x18\x04 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role\x12\x1b\n" +
+	"\traft_addr\x18\x05 \x01(\tR\braftAddr\"\xd6\x01\n" +
+	"\vObserveNode\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12=\n" +
+	"\vdescription\x18\x02 \x01(\v2\x1b.cluster.v1.NodeDescriptionR\vdescription\x12.\n" +
+	"\x06status\x18\x03 \x01(\v2\x16.cluster.v1.NodeStatusR\x06status\x12+\n" +
+	"\x06images\x18\x04 \x01(\v2\x13.raft.v1.NodeImagesR\x06images\x12\x1b\n" +
+	"\traft_addr\x18\x05 \x01(\tR\braftAddr\";\n" +
 	"\n" +
-	"PutCluster\x12-\n" +
-	"\acluster\x18\x01 \x01(\v2\x13.cluster.v1.ClusterR\acluster\"I\n" +
-	"\x11PutClusterSecrets\x124\n" +
-	"\asecrets\x18\x01 \x01(\v2\x1a.cluster.v1.ClusterSecretsR\asecrets\";\n" +
+	"NodeImages\x12-\n" +
+	"\x06images\x18\x01 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"W\n" +
 	"\n" +
-	"PutService\x12-\n" +
-	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\"\x1f\n" +
+	"DeleteNode\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
+	"\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xc1\x01\n" +
+	"\n" +
+	"PutService\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12+\n" +
+	"\x04spec\x18\x03 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x12&\n" +
+	"\x05ports\x18\x04 \x03(\v2\x10.cluster.v1.PortR\x05ports\x12\x1a\n" +
+	"\brollback\x18\x05 \x01(\bR\brollback\x12\x18\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\"\x1f\n" +
 	"\rDeleteService\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\xb2\x01\n" +
 	"\x0fSetUpdateStatus\x12\x1d\n" +
@@ -1166,23 +1493,7 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\v2\x16.cluster.v1.TaskStatusR\x06status\"\x1c\n" +
 	"\n" +
 	"DeleteTask\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"/\n" +
-	"\aPutNode\x12$\n" +
-	"\x04node\x18\x01 \x01(\v2\x10.cluster.v1.NodeR\x04node\"\xd6\x01\n" +
-	"\vObserveNode\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12=\n" +
-	"\vdescription\x18\x02 \x01(\v2\x1b.cluster.v1.NodeDescriptionR\vdescription\x12.\n" +
-	"\x06status\x18\x03 \x01(\v2\x16.cluster.v1.NodeStatusR\x06status\x12+\n" +
-	"\x06images\x18\x04 \x01(\v2\x13.raft.v1.NodeImagesR\x06images\x12\x1b\n" +
-	"\traft_addr\x18\x05 \x01(\tR\braftAddr\";\n" +
-	"\n" +
-	"NodeImages\x12-\n" +
-	"\x06images\x18\x01 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"W\n" +
-	"\n" +
-	"DeleteNode\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
-	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAtB\x87\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02idB\x87\x01\n" +
 	"\vcom.raft.v1B\fCommandProtoP\x01Z-github.com/muster/muster/proto/raft/v1;raftv1\xa2\x02\x03RXX\xaa\x02\aRaft.V1\xca\x02\aRaft\\V1\xe2\x02\x13Raft\\V1\\GPBMetadata\xea\x02\bRaft::V1b\x06proto3"
 
 var (
@@ -1197,73 +1508,80 @@ func file_raft_v1_command_proto_rawDescGZIP() []byte {
 	return file_raft_v1_command_proto_rawDescData
 }
 
-var file_raft_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_raft_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_raft_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: raft.v1.Command
 	(*Change)(nil),                // 1: raft.v1.Change
-	(*PutCluster)(nil),            // 2: raft.v1.PutCluster
-	(*PutClusterSecrets)(nil),     // 3: raft.v1.PutClusterSecrets
-	(*PutService)(nil),            // 4: raft.v1.PutService
-	(*DeleteService)(nil),         // 5: raft.v1.DeleteService
-	(*SetUpdateStatus)(nil),       // 6: raft.v1.SetUpdateStatus
-	(*CreateTask)(nil),            // 7: raft.v1.CreateTask
-	(*AssignTask)(nil),            // 8: raft.v1.AssignTask
-	(*SetDesired)(nil),            // 9: raft.v1.SetDesired
-	(*ObserveTask)(nil),           // 10: raft.v1.ObserveTask
-	(*DeleteTask)(nil),            // 11: raft.v1.DeleteTask
-	(*PutNode)(nil),               // 12: raft.v1.PutNode
-	(*ObserveNode)(nil),           // 13: raft.v1.ObserveNode
-	(*NodeImages)(nil),            // 14: raft.v1.NodeImages
-	(*DeleteNode)(nil),            // 15: raft.v1.DeleteNode
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*v1.Cluster)(nil),            // 17: cluster.v1.Cluster
-	(*v1.ClusterSecrets)(nil),     // 18: cluster.v1.ClusterSecrets
-	(*v1.Service)(nil),            // 19: cluster.v1.Service
-	(*v1.UpdateStatus)(nil),       // 20: cluster.v1.UpdateStatus
-	(*v1.ServiceSpec)(nil),        // 21: cluster.v1.ServiceSpec
-	(*v1.Task)(nil),               // 22: cluster.v1.Task
-	(v1.TaskState)(0),             // 23: cluster.v1.TaskState
-	(*v1.TaskStatus)(nil),         // 24: cluster.v1.TaskStatus
-	(*v1.Node)(nil),               // 25: cluster.v1.Node
-	(*v1.NodeDescription)(nil),    // 26: cluster.v1.NodeDescription
-	(*v1.NodeStatus)(nil),         // 27: cluster.v1.NodeStatus
-	(*v1.NodeImage)(nil),          // 28: cluster.v1.NodeImage
+	(*CreateCluster)(nil),         // 2: raft.v1.CreateCluster
+	(*PutClusterSpec)(nil),        // 3: raft.v1.PutClusterSpec
+	(*RotateJoinSecret)(nil),      // 4: raft.v1.RotateJoinSecret
+	(*RotateGossipKeys)(nil),      // 5: raft.v1.RotateGossipKeys
+	(*PutNode)(nil),               // 6: raft.v1.PutNode
+	(*ObserveNode)(nil),           // 7: raft.v1.ObserveNode
+	(*NodeImages)(nil),            // 8: raft.v1.NodeImages
+	(*DeleteNode)(nil),            // 9: raft.v1.DeleteNode
+	(*PutService)(nil),            // 10: raft.v1.PutService
+	(*DeleteService)(nil),         // 11: raft.v1.DeleteService
+	(*SetUpdateStatus)(nil),       // 12: raft.v1.SetUpdateStatus
+	(*CreateTask)(nil),            // 13: raft.v1.CreateTask
+	(*AssignTask)(nil),            // 14: raft.v1.AssignTask
+	(*SetDesired)(nil),            // 15: raft.v1.SetDesired
+	(*ObserveTask)(nil),           // 16: raft.v1.ObserveTask
+	(*DeleteTask)(nil),            // 17: raft.v1.DeleteTask
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*v1.ClusterSpec)(nil),        // 19: cluster.v1.ClusterSpec
+	(v1.NodeRole)(0),              // 20: cluster.v1.NodeRole
+	(*v1.NodeSpec)(nil),           // 21: cluster.v1.NodeSpec
+	(*v1.NodeDescription)(nil),    // 22: cluster.v1.NodeDescription
+	(*v1.NodeStatus)(nil),         // 23: cluster.v1.NodeStatus
+	(*v1.NodeImage)(nil),          // 24: cluster.v1.NodeImage
+	(*v1.ServiceSpec)(nil),        // 25: cluster.v1.ServiceSpec
+	(*v1.Port)(nil),               // 26: cluster.v1.Port
+	(*v1.UpdateStatus)(nil),       // 27: cluster.v1.UpdateStatus
+	(*v1.Task)(nil),               // 28: cluster.v1.Task
+	(v1.TaskState)(0),             // 29: cluster.v1.TaskState
+	(*v1.TaskStatus)(nil),         // 30: cluster.v1.TaskStatus
 }
 var file_raft_v1_command_proto_depIdxs = []int32{
-	16, // 0: raft.v1.Command.proposed_at:type_name -> google.protobuf.Timestamp
+	18, // 0: raft.v1.Command.proposed_at:type_name -> google.protobuf.Timestamp
 	1,  // 1: raft.v1.Command.changes:type_name -> raft.v1.Change
-	2,  // 2: raft.v1.Change.put_cluster:type_name -> raft.v1.PutCluster
-	3,  // 3: raft.v1.Change.put_cluster_secrets:type_name -> raft.v1.PutClusterSecrets
-	4,  // 4: raft.v1.Change.put_service:type_name -> raft.v1.PutService
-	5,  // 5: raft.v1.Change.delete_service:type_name -> raft.v1.DeleteService
-	6,  // 6: raft.v1.Change.set_update_status:type_name -> raft.v1.SetUpdateStatus
-	7,  // 7: raft.v1.Change.create_task:type_name -> raft.v1.CreateTask
-	8,  // 8: raft.v1.Change.assign_task:type_name -> raft.v1.AssignTask
-	9,  // 9: raft.v1.Change.set_desired:type_name -> raft.v1.SetDesired
-	10, // 10: raft.v1.Change.observe_task:type_name -> raft.v1.ObserveTask
-	11, // 11: raft.v1.Change.delete_task:type_name -> raft.v1.DeleteTask
-	12, // 12: raft.v1.Change.put_node:type_name -> raft.v1.PutNode
-	13, // 13: raft.v1.Change.observe_node:type_name -> raft.v1.ObserveNode
-	15, // 14: raft.v1.Change.delete_node:type_name -> raft.v1.DeleteNode
-	17, // 15: raft.v1.PutCluster.cluster:type_name -> cluster.v1.Cluster
-	18, // 16: raft.v1.PutClusterSecrets.secrets:type_name -> cluster.v1.ClusterSecrets
-	19, // 17: raft.v1.PutService.service:type_name -> cluster.v1.Service
-	20, // 18: raft.v1.SetUpdateStatus.status:type_name -> cluster.v1.UpdateStatus
-	21, // 19: raft.v1.SetUpdateStatus.spec:type_name -> cluster.v1.ServiceSpec
-	22, // 20: raft.v1.CreateTask.task:type_name -> cluster.v1.Task
-	23, // 21: raft.v1.SetDesired.desired:type_name -> cluster.v1.TaskState
-	24, // 22: raft.v1.ObserveTask.status:type_name -> cluster.v1.TaskStatus
-	25, // 23: raft.v1.PutNode.node:type_name -> cluster.v1.Node
-	26, // 24: raft.v1.ObserveNode.description:type_name -> cluster.v1.NodeDescription
-	27, // 25: raft.v1.ObserveNode.status:type_name -> cluster.v1.NodeStatus
-	14, // 26: raft.v1.ObserveNode.images:type_name -> raft.v1.NodeImages
-	28, // 27: raft.v1.NodeImages.images:type_name -> cluster.v1.NodeImage
-	16, // 28: raft.v1.DeleteNode.expires_at:type_name -> google.protobuf.Timestamp
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	2,  // 2: raft.v1.Change.create_cluster:type_name -> raft.v1.CreateCluster
+	3,  // 3: raft.v1.Change.put_cluster_spec:type_name -> raft.v1.PutClusterSpec
+	4,  // 4: raft.v1.Change.rotate_join_secret:type_name -> raft.v1.RotateJoinSecret
+	5,  // 5: raft.v1.Change.rotate_gossip_keys:type_name -> raft.v1.RotateGossipKeys
+	6,  // 6: raft.v1.Change.put_node:type_name -> raft.v1.PutNode
+	7,  // 7: raft.v1.Change.observe_node:type_name -> raft.v1.ObserveNode
+	9,  // 8: raft.v1.Change.delete_node:type_name -> raft.v1.DeleteNode
+	10, // 9: raft.v1.Change.put_service:type_name -> raft.v1.PutService
+	11, // 10: raft.v1.Change.delete_service:type_name -> raft.v1.DeleteService
+	12, // 11: raft.v1.Change.set_update_status:type_name -> raft.v1.SetUpdateStatus
+	13, // 12: raft.v1.Change.create_task:type_name -> raft.v1.CreateTask
+	14, // 13: raft.v1.Change.assign_task:type_name -> raft.v1.AssignTask
+	15, // 14: raft.v1.Change.set_desired:type_name -> raft.v1.SetDesired
+	16, // 15: raft.v1.Change.observe_task:type_name -> raft.v1.ObserveTask
+	17, // 16: raft.v1.Change.delete_task:type_name -> raft.v1.DeleteTask
+	19, // 17: raft.v1.CreateCluster.spec:type_name -> cluster.v1.ClusterSpec
+	19, // 18: raft.v1.PutClusterSpec.spec:type_name -> cluster.v1.ClusterSpec
+	20, // 19: raft.v1.RotateJoinSecret.role:type_name -> cluster.v1.NodeRole
+	21, // 20: raft.v1.PutNode.spec:type_name -> cluster.v1.NodeSpec
+	20, // 21: raft.v1.PutNode.role:type_name -> cluster.v1.NodeRole
+	22, // 22: raft.v1.ObserveNode.description:type_name -> cluster.v1.NodeDescription
+	23, // 23: raft.v1.ObserveNode.status:type_name -> cluster.v1.NodeStatus
+	8,  // 24: raft.v1.ObserveNode.images:type_name -> raft.v1.NodeImages
+	24, // 25: raft.v1.NodeImages.images:type_name -> cluster.v1.NodeImage
+	18, // 26: raft.v1.DeleteNode.expires_at:type_name -> google.protobuf.Timestamp
+	25, // 27: raft.v1.PutService.spec:type_name -> cluster.v1.ServiceSpec
+	26, // 28: raft.v1.PutService.ports:type_name -> cluster.v1.Port
+	27, // 29: raft.v1.SetUpdateStatus.status:type_name -> cluster.v1.UpdateStatus
+	25, // 30: raft.v1.SetUpdateStatus.spec:type_name -> cluster.v1.ServiceSpec
+	28, // 31: raft.v1.CreateTask.task:type_name -> cluster.v1.Task
+	29, // 32: raft.v1.SetDesired.desired:type_name -> cluster.v1.TaskState
+	30, // 33: raft.v1.ObserveTask.status:type_name -> cluster.v1.TaskStatus
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_raft_v1_command_proto_init() }
@@ -1272,8 +1590,13 @@ func file_raft_v1_command_proto_init() {
 		return
 	}
 	file_raft_v1_command_proto_msgTypes[1].OneofWrappers = []any{
-		(*Change_PutCluster)(nil),
-		(*Change_PutClusterSecrets)(nil),
+		(*Change_CreateCluster)(nil),
+		(*Change_PutClusterSpec)(nil),
+		(*Change_RotateJoinSecret)(nil),
+		(*Change_RotateGossipKeys)(nil),
+		(*Change_PutNode)(nil),
+		(*Change_ObserveNode)(nil),
+		(*Change_DeleteNode)(nil),
 		(*Change_PutService)(nil),
 		(*Change_DeleteService)(nil),
 		(*Change_SetUpdateStatus)(nil),
@@ -1282,9 +1605,6 @@ func file_raft_v1_command_proto_init() {
 		(*Change_SetDesired)(nil),
 		(*Change_ObserveTask)(nil),
 		(*Change_DeleteTask)(nil),
-		(*Change_PutNode)(nil),
-		(*Change_ObserveNode)(nil),
-		(*Change_DeleteNode)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1292,7 +1612,7 @@ func file_raft_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raft_v1_command_proto_rawDesc), len(file_raft_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

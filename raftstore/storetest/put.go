@@ -1,0 +1,23 @@
+package storetest
+
+import (
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore/state"
+)
+
+// PutService writes a service back whose spec or ports were edited since it was
+// read, or creates it.
+func PutService(svc *clusterpb.Service) *raftpb.Change {
+	return state.PutService(&raftpb.PutService{
+		Id: svc.GetId(), Version: svc.GetVersion(), Spec: svc.GetSpec(), Ports: svc.GetPorts(),
+	})
+}
+
+// PutNode writes a node back whose spec, role or raft address was edited since
+// it was read, or creates it.
+func PutNode(n *clusterpb.Node) *raftpb.Change {
+	return state.PutNode(&raftpb.PutNode{
+		Id: n.GetId(), Version: n.GetVersion(), Spec: n.GetSpec(), Role: n.GetRole(), RaftAddr: n.GetRaftAddr(),
+	})
+}

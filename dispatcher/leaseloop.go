@@ -20,10 +20,10 @@ func (t *term) leaseLoop(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-		case <-t.leaseDue:
+		case <-t.nodes.leaseDue:
 		}
 		now := time.Now()
-		t.forgive(now.Sub(expect))
+		t.nodes.forgive(now.Sub(expect))
 		next, err := t.expire(ctx, now)
 		if err != nil {
 			d := retry.NextBackOff()
@@ -37,31 +37,12 @@ func (t *term) leaseLoop(ctx context.Context) error {
 	}
 }
 
-// forgive gives the nodes back what the leader itself missed: after a stop of
-// the whole process, no heartbeat that arrived meanwhile has been counted.
-func (t *term) forgive(late time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if late > t.leases.Period() {
-		t.leases.Extend(late)
-	}
-}
-
 // expire declares down whom the leases say, and returns when to look again.
 func (t *term) expire(ctx context.Context, now time.Time) (next time.Time, err error) {
-	t.mu.Lock()
-	ids, next := t.leases.Expired(now)
-	silence := t.leases.Silence()
-	// Leases only move later but for what wakes this loop, so looking again no
-	// later than in a lease is enough.
-	if latest := now.Add(silence); next.IsZero() || next.After(latest) {
-		next = latest
-	}
-	t.mu.Unlock()
+	ids, silence, next := t.nodes.expired(now)
 	if len(ids) == 0 {
 		return next, nil
 	}
-
 	changes := make([]*raftpb.Change, 0, len(ids))
 	for _, id := range ids {
 		t.log.InfoContext(ctx, "node is down", "node", id)
@@ -72,12 +53,7 @@ func (t *term) expire(ctx context.Context, now time.Time) (next time.Time, err e
 	if err := t.cfg.Store.Propose(ctx, changes...); err != nil {
 		return next, err
 	}
-	t.mu.Lock()
-	for _, id := range ids {
-		t.expel(id)
-	}
-	t.mu.Unlock()
-	wake(t.lowWaterDue)
+	t.nodes.lose(ids)
 	return next, nil
 }
 

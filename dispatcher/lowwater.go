@@ -9,20 +9,20 @@ import (
 // raiseLowWaterMark computes the low-water mark and wakes the sessions with
 // tasks that wait for it. Within a term it never falls: a node that comes back
 // later has no part in what was dropped before.
-func (t *term) raiseLowWaterMark(index uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	mark := t.leases.LowWaterMark(index, time.Now(), func(id string) (uint64, bool) {
-		if s := t.byNode[id]; s != nil {
+func (r *roster) raiseLowWaterMark(index uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	mark := r.leases.LowWaterMark(index, time.Now(), func(id string) (uint64, bool) {
+		if s := r.byNode[id]; s != nil {
 			return s.at(index)
 		}
 		return 0, false
 	})
-	if mark <= t.lowWater {
+	if mark <= r.lowWater {
 		return
 	}
-	t.lowWater = mark
-	for _, s := range t.byNode {
+	r.lowWater = mark
+	for _, s := range r.byNode {
 		s.mu.Lock()
 		owes := lease.Owes(s.awaited, s.lowWaterSent, mark)
 		s.due.lowWater = s.due.lowWater || owes
@@ -31,6 +31,12 @@ func (t *term) raiseLowWaterMark(index uint64) {
 			wake(s.wake)
 		}
 	}
+}
+
+func (r *roster) currentLowWaterMark() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lowWater
 }
 
 // at returns the index that the node's kernel is known to hold, given that
@@ -43,10 +49,4 @@ func (s *session) at(index uint64) (uint64, bool) {
 		return index, true
 	}
 	return s.acked, s.acked > 0
-}
-
-func (t *term) currentLowWaterMark() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.lowWater
 }

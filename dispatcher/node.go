@@ -2,39 +2,21 @@ package dispatcher
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/dispatcher/lease"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
-
-// registered returns what a node's registration changes, or nil.
-func registered(n *clusterpb.Node, reg *dispatchpb.Register, addr string, now time.Time) *raftpb.ObserveNode {
-	if n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_READY &&
-		proto.Equal(n.GetDescription(), reg.GetDescription()) && sameImages(n.GetImages(), reg.GetImages()) {
-		return nil
-	}
-	o := ready(n.GetId(), addr, now)
-	o.Description, o.Images = reg.GetDescription(), &raftpb.NodeImages{Images: reg.GetImages()}
-	return o
-}
 
 // ready says that the node is connected.
 func ready(id, addr string, now time.Time) *raftpb.ObserveNode {
 	return &raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
 		State: clusterpb.NodeStatus_STATE_READY, Since: timestamppb.New(now), Addr: addr,
 	}}
-}
-
-func sameImages(a, b []*clusterpb.NodeImage) bool {
-	return slices.EqualFunc(a, b, func(a, b *clusterpb.NodeImage) bool { return proto.Equal(a, b) })
 }
 
 // images replaces the list of images a node holds.

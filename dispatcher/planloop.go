@@ -25,15 +25,17 @@ func (t *term) planLoop(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-t.lowWaterDue:
+		case <-t.nodes.lowWaterDue:
 		case <-sub.C:
 		}
 		start := time.Now()
 		if refs := sub.Take(); len(refs) > 0 {
 			st := t.cfg.Store.State()
-			t.spread(t.plan.Load().Next(st, st.Index, refs), spec.HeartbeatPeriod(st.Cluster().GetSpec()))
+			step := t.plan.Load().Next(st, st.Index, refs)
+			t.plan.Store(step.Plan)
+			t.nodes.spread(step, spec.HeartbeatPeriod(st.Cluster().GetSpec()))
 		}
-		t.raiseLowWaterMark(t.plan.Load().Index())
+		t.nodes.raiseLowWaterMark(t.plan.Load().Index())
 		if !pause(ctx, min(time.Since(start), maxPause)) {
 			return nil
 		}
@@ -49,27 +51,5 @@ func pause(ctx context.Context, d time.Duration) (goOn bool) {
 		return false
 	case <-time.After(d):
 		return true
-	}
-}
-
-// spread publishes a plan and wakes the sessions it concerns.
-func (t *term) spread(s plan.Step, period time.Duration) {
-	t.plan.Store(s.Plan)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.leases.SetPeriod(period)
-	for id, sess := range t.byNode {
-		_, own := s.Nodes[id]
-		if !own && !s.All {
-			continue
-		}
-		sess.mu.Lock()
-		sess.due.tasks = sess.due.tasks || own
-		sess.due.shared = sess.due.shared || s.All
-		sess.mu.Unlock()
-		wake(sess.wake)
-	}
-	for _, id := range s.Lost {
-		t.expel(id)
 	}
 }

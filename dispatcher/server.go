@@ -75,7 +75,7 @@ func (s *Server) leading() *term {
 // makes the leader ask the node, or wait less for one whose stream broke.
 func (s *Server) Suspect(nodeID string) {
 	if t := s.leading(); t != nil {
-		t.suspect(nodeID)
+		t.nodes.suspect(nodeID)
 	}
 }
 
@@ -83,7 +83,7 @@ func (s *Server) Suspect(nodeID string) {
 // when the node is not connected or another manager leads.
 func (s *Server) SubscribeLogs(nodeID string, sub *dispatchpb.LogSubscription) error {
 	if t := s.leading(); t != nil {
-		if sess := t.session(nodeID); sess != nil {
+		if sess := t.nodes.session(nodeID); sess != nil {
 			sess.post(func(o *outbox) { o.logs = append(o.logs, sub) })
 			return nil
 		}
@@ -94,7 +94,7 @@ func (s *Server) SubscribeLogs(nodeID string, sub *dispatchpb.LogSubscription) e
 // Connected reports whether the node has a session with this manager.
 func (s *Server) Connected(nodeID string) bool {
 	t := s.leading()
-	return t != nil && t.session(nodeID) != nil
+	return t != nil && t.nodes.session(nodeID) != nil
 }
 
 // Session implements the wire; see dispatch.proto.

@@ -1,7 +1,6 @@
 package dispatcher
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,11 +9,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/peer"
-	"google.golang.org/protobuf/types/known/durationpb"
-
-	"github.com/muster/muster/dispatcher/plan"
-	"github.com/muster/muster/proto/id"
 
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
@@ -41,6 +35,13 @@ type session struct {
 	awaited []uint64
 	// lowWaterSent is the last low-water mark the node was told.
 	lowWaterSent uint64
+}
+
+// outbox is what a session has to send beside assignments.
+type outbox struct {
+	heartbeats int
+	recorded   uint64
+	logs       []*dispatchpb.LogSubscription
 }
 
 func newSession(nodeID string) *session {
@@ -88,8 +89,8 @@ func (t *term) serve(str stream, nodeID string) error {
 	}
 
 	s := newSession(nodeID)
-	t.admit(s, callerAddr(ctx))
-	defer t.dismiss(s)
+	t.nodes.admit(s, callerAddr(ctx))
+	defer t.nodes.dismiss(s)
 	t.log.DebugContext(ctx, "node connected", "node", nodeID)
 	// The reader must not wait for the sender: heartbeats go on arriving while
 	// a slow node takes its time to read.
@@ -130,135 +131,23 @@ func receive(str stream, in chan<- *dispatchpb.SessionRequest) error {
 	}
 }
 
-// register writes down that the node is ready and what it says of itself.
-func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Register) error {
-	n, ok := t.cfg.Store.State().Node(nodeID)
-	if !ok {
-		return fmt.Errorf("node %s is not part of the cluster: %w", nodeID, errdefs.ErrPermissionDenied)
-	}
-	news := registered(n, reg, callerAddr(ctx), time.Now())
-	if news == nil {
-		return nil // a reconnect that brings no news costs no log entry
-	}
-	timeout := time.NewTimer(registerTimeout)
-	defer timeout.Stop()
-	select {
-	case <-t.statuses.putNode(news):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.done:
-		return fmt.Errorf("write down node %s: another manager leads: %w", nodeID, errdefs.ErrUnavailable)
-	case <-timeout.C:
-		return fmt.Errorf("write down node %s: no quorum of managers for %v: %w", nodeID, registerTimeout, errdefs.ErrUnavailable)
-	}
-}
-
-func callerAddr(ctx context.Context) string {
-	if p, ok := peer.FromContext(ctx); ok {
-		return p.Addr.String()
-	}
-	return ""
-}
-
 // handle takes one message of the worker. It never waits for the network or
 // for raft, so that heartbeats behind it are seen in time.
 func (t *term) handle(s *session, msg *dispatchpb.SessionRequest) {
 	// Whatever the node says, it lives.
-	t.heard(s.nodeID)
+	t.nodes.heard(s.nodeID)
 	switch k := msg.GetKind().(type) {
 	case *dispatchpb.SessionRequest_Heartbeat:
 		s.post(func(o *outbox) { o.heartbeats++ })
 	case *dispatchpb.SessionRequest_Acknowledge:
-		t.acknowledge(s, k.Acknowledge.GetIndex())
+		t.nodes.acknowledge(s, k.Acknowledge.GetIndex())
 	case *dispatchpb.SessionRequest_Statuses:
 		t.statuses.put(s, k.Statuses.GetSequence(), k.Statuses.GetReports())
 	case *dispatchpb.SessionRequest_Images:
 		t.statuses.putNode(images(s.nodeID, k.Images.GetImages()))
 	case *dispatchpb.SessionRequest_Goodbye:
-		t.goodbye(s)
+		t.nodes.goodbye(s)
 	case *dispatchpb.SessionRequest_Register:
 		s.kick() // a session has one register; the worker lost track
 	}
-}
-
-// goodbye notes a planned stop, unless the node is back already.
-func (t *term) goodbye(s *session) {
-	now := time.Now()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.byNode[s.nodeID] == s {
-		t.leases.Goodbye(s.nodeID, now)
-		t.statuses.putNode(disconnected(s.nodeID, now))
-	}
-}
-
-func (t *term) acknowledge(s *session, index uint64) {
-	s.mu.Lock()
-	s.acked = max(s.acked, index)
-	s.mu.Unlock()
-	t.mu.Lock()
-	t.leases.Acknowledge(s.nodeID, index)
-	t.mu.Unlock()
-	wake(t.lowWaterDue)
-}
-
-// send tells the node what it should be until the session ends.
-func (t *term) send(str stream, s *session, ended <-chan error) error {
-	period := t.period()
-	err := str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Registered{Registered: &dispatchpb.Registered{
-		SessionId: id.New(), HeartbeatPeriod: durationpb.New(period),
-	}}})
-	if err != nil {
-		return err
-	}
-	select {
-	case <-t.planned:
-	case <-t.done:
-	case err := <-ended:
-		return err
-	}
-	var base *plan.Set // what the node was told
-	wake(s.wake)
-	for {
-		select {
-		case <-t.done:
-			return str.Send(redirect(t.cfg.Leader()))
-		case err := <-ended:
-			return err
-		case <-s.kicked:
-			return fmt.Errorf("session of node %s was replaced or its lease ended: %w", s.nodeID, errdefs.ErrUnavailable)
-		case <-s.wake:
-		}
-		if err := s.sendOutbox(str); err != nil {
-			return err
-		}
-		if base, err = t.sendAssignments(str, s, base); err != nil {
-			return err
-		}
-	}
-}
-
-func (s *session) sendOutbox(str stream) error {
-	s.mu.Lock()
-	out := s.out
-	s.out = outbox{}
-	s.mu.Unlock()
-	for range out.heartbeats {
-		if err := str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Heartbeat{Heartbeat: &dispatchpb.Heartbeat{}}}); err != nil {
-			return err
-		}
-	}
-	if out.recorded > 0 {
-		rec := &dispatchpb.StatusesRecorded{Sequence: out.recorded}
-		if err := str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Recorded{Recorded: rec}}); err != nil {
-			return err
-		}
-	}
-	for _, l := range out.logs {
-		if err := str.Send(&dispatchpb.SessionResponse{Kind: &dispatchpb.SessionResponse_Logs{Logs: l}}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

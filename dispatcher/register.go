@@ -1,0 +1,62 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+)
+
+// register writes down that the node is ready and what it says of itself.
+func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Register) error {
+	n, ok := t.cfg.Store.State().Node(nodeID)
+	if !ok {
+		return fmt.Errorf("node %s is not part of the cluster: %w", nodeID, errdefs.ErrPermissionDenied)
+	}
+	news := registered(n, reg, callerAddr(ctx), time.Now())
+	if news == nil {
+		return nil // a reconnect that brings no news costs no log entry
+	}
+	timeout := time.NewTimer(registerTimeout)
+	defer timeout.Stop()
+	select {
+	case <-t.statuses.putNode(news):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.done:
+		return fmt.Errorf("write down node %s: another manager leads: %w", nodeID, errdefs.ErrUnavailable)
+	case <-timeout.C:
+		return fmt.Errorf("write down node %s: no quorum of managers for %v: %w", nodeID, registerTimeout, errdefs.ErrUnavailable)
+	}
+}
+
+// registered returns what a node's registration changes, or nil.
+func registered(n *clusterpb.Node, reg *dispatchpb.Register, addr string, now time.Time) *raftpb.ObserveNode {
+	if n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_READY &&
+		proto.Equal(n.GetDescription(), reg.GetDescription()) && sameImages(n.GetImages(), reg.GetImages()) {
+		return nil
+	}
+	o := ready(n.GetId(), addr, now)
+	o.Description, o.Images = reg.GetDescription(), &raftpb.NodeImages{Images: reg.GetImages()}
+	return o
+}
+
+func sameImages(a, b []*clusterpb.NodeImage) bool {
+	return slices.EqualFunc(a, b, func(a, b *clusterpb.NodeImage) bool { return proto.Equal(a, b) })
+}
+
+func callerAddr(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok {
+		return p.Addr.String()
+	}
+	return ""
+}

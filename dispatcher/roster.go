@@ -1,0 +1,177 @@
+package dispatcher
+
+import (
+	"sync"
+	"time"
+
+	"github.com/muster/muster/dispatcher/lease"
+	"github.com/muster/muster/dispatcher/plan"
+)
+
+// roster is the nodes as the leader sees them: who has a session, how long
+// each may be silent, and what all of them hold.
+type roster struct {
+	statuses *statusQueue
+	// lowWaterDue asks the plan loop to look at the low-water mark again,
+	// leaseDue the lease loop at the leases.
+	lowWaterDue, leaseDue chan struct{}
+
+	mu       sync.Mutex
+	byNode   map[string]*session
+	leases   *lease.Table
+	lowWater uint64
+}
+
+func newRoster(leases *lease.Table, statuses *statusQueue) *roster {
+	return &roster{
+		statuses: statuses, lowWaterDue: make(chan struct{}, 1), leaseDue: make(chan struct{}, 1),
+		byNode: make(map[string]*session), leases: leases,
+	}
+}
+
+func (r *roster) session(nodeID string) *session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byNode[nodeID]
+}
+
+// admit makes s the node's session and ends the one it had.
+func (r *roster) admit(s *session, addr string) {
+	now := time.Now()
+	r.mu.Lock()
+	old := r.byNode[s.nodeID]
+	r.byNode[s.nodeID] = s
+	if r.leases.Connect(s.nodeID, now) {
+		// Its good-bye may still be on its way to the state, behind which it
+		// was found ready.
+		r.statuses.putNode(ready(s.nodeID, addr, now))
+	}
+	r.mu.Unlock()
+	if old != nil {
+		old.kick()
+	}
+	wake(r.leaseDue)
+}
+
+// dismiss notes that s ended, unless the node has another session already.
+func (r *roster) dismiss(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byNode[s.nodeID] == s {
+		delete(r.byNode, s.nodeID)
+		r.leases.Disconnect(s.nodeID)
+		wake(r.lowWaterDue)
+	}
+}
+
+// expel ends the lease and the session of a node that is down or gone. It may
+// still be connected and silent: it has to register anew. r.mu is held.
+func (r *roster) expel(nodeID string) {
+	r.leases.Forget(nodeID)
+	if s := r.byNode[nodeID]; s != nil {
+		s.kick()
+		delete(r.byNode, nodeID)
+	}
+}
+
+func (r *roster) heard(nodeID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leases.Heard(nodeID, time.Now())
+}
+
+// period returns how often nodes should send a heartbeat now.
+func (r *roster) period() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leases.Period()
+}
+
+func (r *roster) suspect(nodeID string) {
+	r.mu.Lock()
+	connected := r.leases.Suspect(nodeID, time.Now())
+	s := r.byNode[nodeID]
+	r.mu.Unlock()
+	if connected && s != nil {
+		// A heartbeat that answers none asks the worker for one.
+		s.post(func(o *outbox) { o.heartbeats++ })
+		return
+	}
+	wake(r.leaseDue)
+}
+
+// goodbye notes a planned stop, unless the node is back already.
+func (r *roster) goodbye(s *session) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byNode[s.nodeID] == s {
+		r.leases.Goodbye(s.nodeID, now)
+		r.statuses.putNode(disconnected(s.nodeID, now))
+	}
+}
+
+func (r *roster) acknowledge(s *session, index uint64) {
+	s.mu.Lock()
+	s.acked = max(s.acked, index)
+	s.mu.Unlock()
+	r.mu.Lock()
+	r.leases.Acknowledge(s.nodeID, index)
+	r.mu.Unlock()
+	wake(r.lowWaterDue)
+}
+
+// forgive gives the nodes back what the leader itself missed: after a stop of
+// the whole process, no heartbeat that arrived meanwhile has been counted.
+func (r *roster) forgive(late time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if late > r.leases.Period() {
+		r.leases.Extend(late)
+	}
+}
+
+// spread wakes the sessions that a new plan concerns.
+func (r *roster) spread(s plan.Step, period time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leases.SetPeriod(period)
+	for id, sess := range r.byNode {
+		_, own := s.Nodes[id]
+		if !own && !s.All {
+			continue
+		}
+		sess.mu.Lock()
+		sess.due.tasks = sess.due.tasks || own
+		sess.due.shared = sess.due.shared || s.All
+		sess.mu.Unlock()
+		wake(sess.wake)
+	}
+	for _, id := range s.Lost {
+		r.expel(id)
+	}
+}
+
+// expired returns the nodes whose lease has ended, how long each was silent,
+// and when to look again. Leases only move later but for what wakes the lease
+// loop, so looking again no later than in a lease is enough.
+func (r *roster) expired(now time.Time) (ids []string, silence time.Duration, next time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids, next = r.leases.Expired(now)
+	silence = r.leases.Silence()
+	if latest := now.Add(silence); next.IsZero() || next.After(latest) {
+		next = latest
+	}
+	return ids, silence, next
+}
+
+// lose ends the leases and sessions of nodes that were declared down.
+func (r *roster) lose(ids []string) {
+	r.mu.Lock()
+	for _, id := range ids {
+		r.expel(id)
+	}
+	r.mu.Unlock()
+	wake(r.lowWaterDue)
+}

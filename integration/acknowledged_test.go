@@ -10,10 +10,9 @@ import (
 
 	"github.com/anishathalye/porcupine"
 	"github.com/containerd/errdefs"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/muster/muster/integration/cluster"
-	"github.com/muster/muster/manager/controlapi"
+	"github.com/muster/muster/proto/call"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/id"
 )
@@ -183,7 +182,7 @@ var registers = porcupine.Model{
 func TestRepeatedWriteIsAppliedOnce(t *testing.T) {
 	cluster.Run(t, cluster.Config{Managers: 3, Workers: 1}, func(ctx context.Context, c *cluster.Cluster) {
 		c.CreateService("web", 1)
-		ctx = metadata.AppendToOutgoingContext(ctx, controlapi.RequestIDKey, id.New())
+		ctx = call.WithRequestID(ctx, id.New())
 		restart := &controlpb.ControlRolloutRequest{Service: "web", Action: controlpb.ControlRolloutRequest_ACTION_RESTART}
 		for range 3 {
 			for _, n := range c.Managers() {

@@ -28,8 +28,9 @@ import (
 // To change it is a design decision: docs/architecture.md draws it.
 const layers = `
 	# The contract: what is said on a wire, then the rules about it.
+	proto/call/v1 < proto/logs/v1;
 	proto/cluster/v1, proto/logs/v1 < proto/*/v1 < WIRE;
-	WIRE < proto/* < proto/rollout, proto/spec < proto/docker < PROTO;
+	WIRE < proto/id < proto/* < proto/rollout, proto/spec < proto/docker < PROTO;
 	WIRE < proto/docker/dockertest;
 
 	# What is about no part of a cluster.

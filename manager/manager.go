@@ -22,6 +22,7 @@ import (
 	"github.com/muster/muster/manager/forward"
 	"github.com/muster/muster/manager/logbroker"
 	"github.com/muster/muster/manager/membership"
+	"github.com/muster/muster/proto/call"
 	capb "github.com/muster/muster/proto/ca/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
@@ -61,13 +62,13 @@ func New(cfg Config) (*Manager, error) {
 	m := &Manager{cfg: cfg, leader: leaderConn{dial: cfg.Dial}}
 	m.dispatcher = dispatcher.New(dispatcher.Config{
 		Store:    cfg.Store,
-		Identify: identify,
+		Identify: call.Node,
 		Leader:   m.leaderAddr,
 		Log:      cfg.Log.With("part", "dispatcher"),
 	})
 	m.broker = logbroker.New(logbroker.Config{Store: cfg.Store, Nodes: m.dispatcher, Log: cfg.Log.With("part", "logs")})
 	var err error
-	m.inside, err = newInside(m.register)
+	m.inside, err = newInside(m.register, m.Removed)
 	return m, err
 }
 
@@ -84,11 +85,11 @@ func (m *Manager) register(s grpc.ServiceRegistrar) {
 	controlpb.RegisterLogServiceServer(s, m.broker)
 	logspb.RegisterLogsServiceServer(s, m.broker)
 	capb.RegisterCAServiceServer(s, ca.NewService(caState{m.cfg.Store}, m.cfg.Log.With("part", "ca")))
-	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Identify: identify, Dial: m.cfg.Connect, Forget: api.Forget})
+	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Identify: call.Node, Dial: m.cfg.Connect, Forget: api.Forget})
 }
 
 // Handler hands calls on to the leader, which may be this manager.
-func (m *Manager) Handler() grpc.StreamHandler { return forward.Handler(m.direct, forward.CallerOf) }
+func (m *Manager) Handler() grpc.StreamHandler { return forward.Handler(m.direct) }
 
 // Suspect is the hint of gossip that a node does not answer.
 func (m *Manager) Suspect(nodeID string) { m.dispatcher.Suspect(nodeID) }
@@ -114,10 +115,15 @@ func (m *Manager) Run(ctx context.Context) error {
 	return errors.Join(err, m.leader.close())
 }
 
-// direct names the connection to the manager that leads.
-func (m *Manager) direct(context.Context, string) (*grpc.ClientConn, error) {
+// direct names the connection to the manager that leads. What another manager
+// has handed on goes no further: it is asked for again, and that manager will
+// know better by then.
+func (m *Manager) direct(ctx context.Context) (*grpc.ClientConn, error) {
 	if m.cfg.Store.IsLeader() {
 		return m.inside.conn, nil
+	}
+	if call.IsForwarded(ctx) {
+		return nil, fmt.Errorf("this manager was taken for the one that leads, which it is not: ask again: %w", errdefs.ErrUnavailable)
 	}
 	addr := m.leaderAddr()
 	if addr == "" {
@@ -132,29 +138,25 @@ func (m *Manager) leaderAddr() string {
 	return addr
 }
 
-func identify(ctx context.Context) (string, error) {
-	id, ok := mtls.PeerIdentity(ctx)
-	if !ok {
-		return "", fmt.Errorf("a node certificate is needed: %w", errdefs.ErrPermissionDenied)
-	}
-	return id.NodeID, nil
-}
-
 // inside is the server of what only the leader can answer. It listens in
-// memory, so that nothing but this manager's own handlers reaches it.
+// memory, so that nothing but this manager's own handlers reaches it, and looks
+// again at who calls: it knows best who was removed.
 type inside struct {
 	listener *bufconn.Listener
 	server   *grpc.Server
 	conn     *grpc.ClientConn
 }
 
-func newInside(register func(grpc.ServiceRegistrar)) (*inside, error) {
+func newInside(register func(grpc.ServiceRegistrar), removed func(nodeID string) bool) (*inside, error) {
 	in := &inside{listener: bufconn.Listen(1 << 18)}
-	in.server = grpc.NewServer(append(rpcerror.ServerOptions(), forward.ServerOptions()...)...)
+	gate := mtls.Gate{Peer: call.Forwarded, Removed: removed}
+	opts := append(append(rpcerror.ServerOptions(), gate.ServerOptions()...), grpc.MaxRecvMsgSize(call.MaxMessage))
+	in.server = grpc.NewServer(opts...)
 	register(in.server)
 	var err error
 	in.conn, err = grpc.NewClient("passthrough:leader",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return in.listener.DialContext(ctx) }),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(call.MaxMessage)),
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, fmt.Errorf("connect to the server inside: %w", err)

@@ -18,6 +18,7 @@ import (
 	"github.com/muster/muster/cli"
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/dispatcher/rpcerror"
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
@@ -187,7 +188,7 @@ func (c *Cluster) recordStream(srv any, stream grpc.ServerStream, info *grpc.Str
 func (c *Cluster) note(ctx context.Context, fullMethod string, message proto.Message) error {
 	method := fullMethod[strings.LastIndex(fullMethod, "/")+1:]
 	md, _ := metadata.FromIncomingContext(ctx)
-	r := Request{Method: method, RequestID: strings.Join(md.Get("muster-request-id"), ",")}
+	r := Request{Method: method, RequestID: strings.Join(md.Get(call.RequestIDKey), ",")}
 	if message != nil {
 		r.Message = proto.Clone(message)
 	}

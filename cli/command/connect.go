@@ -19,15 +19,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/muster/muster/dispatcher/rpcerror"
+	"github.com/muster/muster/proto/call"
 )
 
 // dialTimeout bounds how long a command waits to reach its daemon, unless the
 // environment says otherwise.
 const dialTimeout = 5 * time.Second
-
-// maxAnswer is the largest answer in bytes that a command takes: a list of
-// some 100,000 tasks. Daemons take messages as large.
-const maxAnswer = 64 << 20
 
 // link is the one connection a command makes, on first use.
 type link struct {
@@ -97,7 +94,7 @@ func (l *link) connect() (*grpc.ClientConn, error) {
 	}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(call.MaxMessage)),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return l.reach(ctx)
 		}),

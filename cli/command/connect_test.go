@@ -20,6 +20,7 @@ import (
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/mtls/mtlstest"
 	"github.com/muster/muster/dispatcher/rpcerror"
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
@@ -154,7 +155,7 @@ func TestTCPHost(t *testing.T) {
 		l := listen(t, "tcp", "127.0.0.1:0")
 		config := mtls.Server{
 			Credentials: func() *mtls.Credentials { return c },
-			Protocols:   map[string]mtls.Access{"h2": mtls.AnyNode},
+			Protocols:   map[string]call.Callers{"h2": call.AnyNode},
 			Removed:     func(id string) bool { return id == "removed" },
 		}.TLS()
 		serve(t, l, grpc.Creds(credentials.NewTLS(config)))

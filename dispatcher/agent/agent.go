@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 
+	"github.com/muster/muster/proto/call"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
@@ -32,8 +33,6 @@ const (
 	retryMin, retryMax = 100 * time.Millisecond, 2 * time.Second
 	// goodbyeTimeout bounds how long a stop waits for the good-bye to be sent.
 	goodbyeTimeout = time.Second
-	// maxMessage is the largest message taken: the full set of a large cluster.
-	maxMessage = 64 << 20
 )
 
 // Handler is what a session talks for. Its methods are called by one
@@ -186,7 +185,7 @@ func (c *connection) run(ctx context.Context) error {
 		return fmt.Errorf("connect to manager %s: %w", c.addr, err)
 	}
 	defer func() { _ = conn.Close() }() // an error would change nothing
-	stream, err := dispatchpb.NewDispatcherServiceClient(conn).Session(streamCtx, grpc.MaxCallRecvMsgSize(maxMessage))
+	stream, err := dispatchpb.NewDispatcherServiceClient(conn).Session(streamCtx, grpc.MaxCallRecvMsgSize(call.MaxMessage))
 	if err != nil {
 		return fmt.Errorf("open a session with manager %s: %w", c.addr, err)
 	}

@@ -25,6 +25,8 @@ import (
 	"github.com/muster/muster/dispatcher/mtls/mtlstest"
 	"github.com/muster/muster/dispatcher/rpcerror"
 	capb "github.com/muster/muster/proto/ca/v1"
+	"github.com/muster/muster/proto/call"
+	memberpb "github.com/muster/muster/proto/member/v1"
 )
 
 // whoami answers with who it thinks is calling.
@@ -33,13 +35,7 @@ type whoami struct {
 }
 
 func (whoami) GetRootCA(ctx context.Context, _ *capb.GetRootCARequest) (*capb.GetRootCAResponse, error) {
-	who := "anonymous"
-	if id, ok := mtls.PeerIdentity(ctx); ok {
-		who = mtls.RoleName(id.Role) + " " + id.NodeID
-	} else if mtls.IsLocal(ctx) {
-		who = "local"
-	}
-	return &capb.GetRootCAResponse{RootPem: []byte(who)}, nil
+	return &capb.GetRootCAResponse{RootPem: []byte(call.From(ctx).String())}, nil
 }
 
 // port is a control port whose raft side greets, then closes.
@@ -63,19 +59,17 @@ func serve(t *testing.T, ca *mtlstest.CA) port {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := mtls.Server{Credentials: p.manager.Current, Protocols: map[string]mtls.Access{
-		listen.ProtocolGRPC: mtls.Anyone, listen.ProtocolRaft: mtls.Manager, "unserved": mtls.Anyone,
+	config := mtls.Server{Credentials: p.manager.Current, Protocols: map[string]call.Callers{
+		listen.ProtocolGRPC: call.Anyone, listen.ProtocolRaft: call.Manager, "unserved": call.Anyone,
 	}}.TLS()
 	l := listen.New(inner, config, slog.New(slog.DiscardHandler))
 	forGRPC, forRaft := l.For(listen.ProtocolGRPC), l.For(listen.ProtocolRaft)
 
 	opts := append(rpcerror.ServerOptions(), grpc.Creds(listen.ServerCredentials()))
-	opts = append(opts, mtls.Authorizer{Methods: map[string]mtls.Access{
-		"/ca.v1.CAService/GetRootCA": mtls.Anyone,
-		"/ca.v1.CAService/":          mtls.Manager,
-	}}.ServerOptions()...)
+	opts = append(opts, mtls.Gate{}.ServerOptions()...)
 	srv := grpc.NewServer(opts...)
 	capb.RegisterCAServiceServer(srv, whoami{})
+	memberpb.RegisterMemberServiceServer(srv, memberpb.UnimplementedMemberServiceServer{})
 
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 4)
@@ -115,7 +109,7 @@ func TestGRPCKnowsItsCallers(t *testing.T) {
 		return mtls.ClientCredentials(mtlstest.Holding(c).Current, mtls.AnyManager())
 	}
 	anonymous := credentials.NewTLS(&tls.Config{InsecureSkipVerify: true})
-	const denied = "/ca.v1.CAService/IssueNodeCertificate is for managers, not for "
+	const denied = "/member.v1.MemberService/AddManager is for managers, not for "
 	tests := map[string]struct {
 		target string
 		creds  credentials.TransportCredentials
@@ -124,8 +118,8 @@ func TestGRPCKnowsItsCallers(t *testing.T) {
 	}{
 		"worker":    {p.addr, node(ca.Issue("w1", mtlstest.Worker)), "worker w1", denied + "worker w1"},
 		"manager":   {p.addr, node(ca.Issue("m2", mtlstest.Manager)), "manager m2", ""},
-		"anonymous": {p.addr, anonymous, "anonymous", denied + "a caller without a certificate"},
-		"local":     {"unix:" + p.socket, insecure.NewCredentials(), "local", denied + "a caller on the local socket"},
+		"anonymous": {p.addr, anonymous, "a caller without a certificate", denied + "a caller without a certificate"},
+		"local":     {"unix:" + p.socket, insecure.NewCredentials(), "a caller on the local socket", denied + "a caller on the local socket"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -136,12 +130,11 @@ func TestGRPCKnowsItsCallers(t *testing.T) {
 			defer func() { _ = cc.Close() }()
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			client := capb.NewCAServiceClient(cc)
-			resp, err := client.GetRootCA(ctx, &capb.GetRootCARequest{})
+			resp, err := capb.NewCAServiceClient(cc).GetRootCA(ctx, &capb.GetRootCARequest{})
 			if err != nil || string(resp.GetRootPem()) != tt.want {
 				t.Errorf("handler saw %q, %v; want %q", resp.GetRootPem(), err, tt.want)
 			}
-			_, err = client.IssueNodeCertificate(ctx, &capb.IssueNodeCertificateRequest{})
+			_, err = memberpb.NewMemberServiceClient(cc).AddManager(ctx, &memberpb.AddManagerRequest{})
 			if tt.denied == "" && !errdefs.IsNotImplemented(err) ||
 				tt.denied != "" && (!errdefs.IsPermissionDenied(err) || err.Error() != tt.denied) {
 				t.Errorf("other call: %v, want %q", err, tt.denied)
@@ -223,7 +216,7 @@ func TestStalledClientsHoldNobodyUp(t *testing.T) {
 		inner := bufconn.Listen(1 << 16)
 		config := mtls.Server{
 			Credentials: mtlstest.Holding(ca.Issue("m1", mtlstest.Manager)).Current,
-			Protocols:   map[string]mtls.Access{listen.ProtocolRaft: mtls.Manager},
+			Protocols:   map[string]call.Callers{listen.ProtocolRaft: call.Manager},
 		}.TLS()
 		l := listen.New(inner, config, slog.New(slog.DiscardHandler))
 		forRaft := l.For(listen.ProtocolRaft)

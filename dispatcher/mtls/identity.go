@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
@@ -84,10 +85,8 @@ func FromCertificate(cert *x509.Certificate) (Identity, error) {
 
 // checkTime explains a certificate that is not valid at now.
 func checkTime(cert *x509.Certificate, now time.Time) error {
-	if now.After(cert.NotAfter) {
-		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
-			"certificate of node %s expired on %s; rejoin with a new token",
-			cert.Subject.CommonName, cert.NotAfter.UTC().Format(time.RFC3339)))
+	if err := (call.Principal{NodeID: cert.Subject.CommonName, Expires: cert.NotAfter}).Check(now); err != nil {
+		return err
 	}
 	if now.Before(cert.NotBefore) {
 		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(

@@ -23,6 +23,7 @@ import (
 	"github.com/muster/muster/dispatcher/mtls/mtlstest"
 	"github.com/muster/muster/dispatcher/rpcerror"
 	capb "github.com/muster/muster/proto/ca/v1"
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/jointoken"
 )
@@ -73,7 +74,7 @@ func serveGRPC(t *testing.T, certificate *mtls.Credentials, register func(*grpc.
 	}
 	config := mtls.Server{
 		Credentials: mtlstest.Holding(certificate).Current,
-		Protocols:   map[string]mtls.Access{"h2": mtls.Anyone},
+		Protocols:   map[string]call.Callers{"h2": call.Anyone},
 	}.TLS()
 	srv := grpc.NewServer(append(rpcerror.ServerOptions(), grpc.Creds(credentials.NewTLS(config)))...)
 	register(srv)

@@ -6,6 +6,9 @@ import (
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
+
+	"github.com/muster/muster/proto/call"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
 // LocalInfo marks a connection over the daemon's own unix socket.
@@ -14,59 +17,47 @@ type LocalInfo struct{ credentials.CommonAuthInfo }
 // AuthType names the kind of authentication, for gRPC.
 func (LocalInfo) AuthType() string { return "local" }
 
-// ForwardedInfo marks a call that another server of this cluster has taken
-// in, verified, and handed on: Caller is who made it. Only a server that
-// nobody but such servers can reach may set it.
-type ForwardedInfo struct {
-	credentials.CommonAuthInfo
-	// Caller is the zero value for callers without a certificate.
-	Caller Identity
-}
-
-// AuthType names the kind of authentication, for gRPC.
-func (ForwardedInfo) AuthType() string { return "forwarded" }
-
 // ClientCredentials are [ClientTLS] for gRPC.
 func ClientCredentials(current func() *Credentials, want Peer) credentials.TransportCredentials {
 	return credentials.NewTLS(ClientTLS(current, want, "h2"))
 }
 
-// PeerIdentity returns the node that makes the call a handler serves; false
-// when the caller is anonymous or local.
-func PeerIdentity(ctx context.Context) (Identity, bool) {
-	if p, ok := peer.FromContext(ctx); ok {
-		if info, forwarded := p.AuthInfo.(ForwardedInfo); forwarded {
-			return info.Caller, info.Caller.NodeID != ""
+// PeerPrincipal returns who is at the other end of the connection that a call
+// came in on: the node of a certificate, verified when the connection was
+// made, else a local or an anonymous caller. Of a local one it does not know
+// the node.
+func PeerPrincipal(ctx context.Context) (call.Principal, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return call.Principal{Kind: call.Anonymous}, nil
+	}
+	caller := call.Principal{Kind: call.Anonymous}
+	if p.Addr != nil {
+		caller.Addr = p.Addr.String()
+	}
+	switch info := p.AuthInfo.(type) {
+	case LocalInfo:
+		caller.Kind = call.Local
+	case credentials.TLSInfo:
+		if len(info.State.PeerCertificates) > 0 {
+			return ofCertificate(caller, info.State.PeerCertificates[0])
 		}
 	}
-	cert := peerCertificate(ctx)
-	if cert == nil {
-		return Identity{}, false
-	}
+	return caller, nil
+}
+
+func ofCertificate(caller call.Principal, cert *x509.Certificate) (call.Principal, error) {
 	id, err := FromCertificate(cert)
-	return id, err == nil
+	if err != nil {
+		return call.Principal{}, err
+	}
+	caller.Kind, caller.NodeID, caller.ClusterID, caller.Expires = kindOf(id), id.NodeID, id.ClusterID, cert.NotAfter
+	return caller, nil
 }
 
-// IsLocal reports whether the call came through the daemon's unix socket.
-func IsLocal(ctx context.Context) bool {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return false
+func kindOf(id Identity) call.Callers {
+	if id.Role == clusterpb.NodeRole_NODE_ROLE_MANAGER {
+		return call.Manager
 	}
-	_, local := p.AuthInfo.(LocalInfo)
-	return local
-}
-
-// peerCertificate returns the caller's certificate, verified when the
-// connection was made, or nil.
-func peerCertificate(ctx context.Context) *x509.Certificate {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return nil
-	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(info.State.PeerCertificates) == 0 {
-		return nil
-	}
-	return info.State.PeerCertificates[0]
+	return call.Worker
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
@@ -19,7 +20,7 @@ type Server struct {
 	// Credentials returns the node's current ones, such as [Holder.Current].
 	Credentials func() *Credentials
 	// Protocols maps each ALPN protocol that is served to who may open it.
-	Protocols map[string]Access
+	Protocols map[string]call.Callers
 	// Removed reports whether a node was put out of the cluster; its
 	// certificate is then refused though it is valid. May be nil.
 	Removed func(nodeID string) bool
@@ -55,7 +56,7 @@ func (s Server) verify(cs tls.ConnectionState) error {
 			"peer asked for no protocol, it must be one of %q", slices.Sorted(maps.Keys(s.Protocols))))
 	}
 	allowed := s.Protocols[cs.NegotiatedProtocol]
-	have, who := Anonymous, "a node without a certificate"
+	have, who := call.Anonymous, "a node without a certificate"
 	if len(cs.PeerCertificates) > 0 {
 		c := s.Credentials()
 		if c == nil {
@@ -66,9 +67,9 @@ func (s Server) verify(cs tls.ConnectionState) error {
 			return err
 		}
 		if s.Removed != nil && s.Removed(id.NodeID) {
-			return errRemoved(id.NodeID)
+			return call.ErrRemoved(id.NodeID)
 		}
-		have, who = accessOf(id), RoleName(id.Role)+" "+id.NodeID
+		have, who = kindOf(id), RoleName(id.Role)+" "+id.NodeID
 	}
 	if allowed&have == 0 {
 		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
@@ -143,18 +144,6 @@ func verifyServer(c *Credentials, want Peer, cs tls.ConnectionState) error {
 	return nil
 }
 
-func accessOf(id Identity) Access {
-	if id.Role == clusterpb.NodeRole_NODE_ROLE_MANAGER {
-		return Manager
-	}
-	return Worker
-}
-
 func errNoCredentials() error {
 	return errdefs.ErrFailedPrecondition.WithMessage("this node has no certificate: it is in no cluster")
-}
-
-func errRemoved(nodeID string) error {
-	return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
-		"node %s was removed from the cluster; rejoin with a new token", nodeID))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/mtls/mtlstest"
+	"github.com/muster/muster/proto/call"
 )
 
 // shake connects the two and returns what each side says about it. A client
@@ -56,7 +57,7 @@ func TestWhoMayConnect(t *testing.T) {
 	ca, foreign := mtlstest.New(t, "c1"), mtlstest.New(t, "c2")
 	impostor := mtlstest.New(t, "c1") // same name, other key
 	expired := time.Now().Add(-time.Minute)
-	protocols := map[string]mtls.Access{"h2": mtls.Anyone, "raft": mtls.Manager}
+	protocols := map[string]call.Callers{"h2": call.Anyone, "raft": call.Manager}
 
 	tests := map[string]struct {
 		server, client         *mtls.Credentials // no client: anonymous
@@ -99,7 +100,7 @@ func TestServerTrustsNoForeignClient(t *testing.T) {
 	ca, foreign, impostor := mtlstest.New(t, "c1"), mtlstest.New(t, "c2"), mtlstest.New(t, "c1")
 	server := mtls.Server{
 		Credentials: mtlstest.Holding(ca.Issue("m1", mtlstest.Manager)).Current,
-		Protocols:   map[string]mtls.Access{"h2": mtls.Anyone},
+		Protocols:   map[string]call.Callers{"h2": call.Anyone},
 	}
 	tests := map[string]struct {
 		client *mtls.Credentials
@@ -124,7 +125,7 @@ func TestServerTrustsNoForeignClient(t *testing.T) {
 func TestNoOldTLS(t *testing.T) {
 	server := mtls.Server{
 		Credentials: mtlstest.Holding(mtlstest.New(t, "c1").Issue("m1", mtlstest.Manager)).Current,
-		Protocols:   map[string]mtls.Access{"h2": mtls.Anyone},
+		Protocols:   map[string]call.Callers{"h2": call.Anyone},
 	}
 	old := clientTLS(nil, mtls.Peer{}, "h2")
 	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
@@ -136,7 +137,7 @@ func TestNoOldTLS(t *testing.T) {
 func TestRenewalNeedsNoRestart(t *testing.T) {
 	ca := mtlstest.New(t, "c1")
 	m, w := mtlstest.Holding(ca.Issue("m1", mtlstest.Manager)), mtlstest.Holding(ca.Issue("n1", mtlstest.Worker))
-	server := mtls.Server{Credentials: m.Current, Protocols: map[string]mtls.Access{"raft": mtls.AnyNode}}.TLS()
+	server := mtls.Server{Credentials: m.Current, Protocols: map[string]call.Callers{"raft": call.AnyNode}}.TLS()
 	client := mtls.ClientTLS(w.Current, mtls.AnyManager(), "raft")
 
 	for _, next := range []*mtls.Credentials{ca.Issue("n1", mtlstest.Worker), ca.Issue("n1", mtlstest.Manager)} {
@@ -164,7 +165,7 @@ func TestRenewalNeedsNoRestart(t *testing.T) {
 
 func TestWithoutCredentials(t *testing.T) {
 	none := new(mtls.Holder)
-	server := mtls.Server{Credentials: none.Current, Protocols: map[string]mtls.Access{"h2": mtls.Anyone}}
+	server := mtls.Server{Credentials: none.Current, Protocols: map[string]call.Callers{"h2": call.Anyone}}
 	_, err, _ := shake(t, server.TLS(), clientTLS(nil, mtls.Peer{}, "h2"))
 	says(t, "server", err, "it is in no cluster")
 }

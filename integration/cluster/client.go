@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/muster/muster/dispatcher/rpcerror"
-	"github.com/muster/muster/manager/controlapi"
+	"github.com/muster/muster/proto/call"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/id"
 )
@@ -75,8 +75,8 @@ type patient struct{ cluster *Cluster }
 // Invoke implements grpc.ClientConnInterface.
 func (p patient) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	md, _ := metadata.FromOutgoingContext(ctx)
-	if len(md.Get(controlapi.RequestIDKey)) == 0 {
-		ctx = metadata.AppendToOutgoingContext(ctx, controlapi.RequestIDKey, id.New())
+	if len(md.Get(call.RequestIDKey)) == 0 {
+		ctx = call.WithRequestID(ctx, id.New())
 	}
 	start := time.Now()
 	for {

@@ -13,10 +13,12 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/muster/muster/dispatcher/agent"
+	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/manager"
 	"github.com/muster/muster/manager/controlapi"
 	"github.com/muster/muster/manager/forward"
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/state"
@@ -177,7 +179,7 @@ func (n *Node) run(ctx context.Context, m *manager.Manager, w *worker.Worker, p 
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	base, _ := errgroup.WithContext(inner)
-	base.Go(func() error { return serve(inner, server(m), p) })
+	base.Go(func() error { return serve(inner, n.server(m), p) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return w.Run(ctx) })
 	if m != nil {
@@ -188,9 +190,22 @@ func (n *Node) run(ctx context.Context, m *manager.Manager, w *worker.Worker, p 
 	return errors.Join(err, base.Wait())
 }
 
+// principal is who calls: users are root on the node that they call.
+func (n *Node) principal(ctx context.Context) (call.Principal, error) {
+	p, err := mtls.PeerPrincipal(ctx)
+	if p.Kind == call.Local {
+		p.NodeID, p.ClusterID = n.ID, clusterID
+	}
+	return p, err
+}
+
 // server is the node's control port.
-func server(m *manager.Manager) *grpc.Server {
-	opts := append(rpcerror.ServerOptions(),
+func (n *Node) server(m *manager.Manager) *grpc.Server {
+	gate := mtls.Gate{Peer: n.principal}
+	if m != nil {
+		gate.Removed = m.Removed
+	}
+	opts := append(append(rpcerror.ServerOptions(), gate.ServerOptions()...),
 		grpc.Creds(newServerCredentials()),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)

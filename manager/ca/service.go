@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,10 +10,10 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"google.golang.org/grpc/peer"
 
 	"github.com/muster/muster/dispatcher/mtls"
 	capb "github.com/muster/muster/proto/ca/v1"
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/jointoken"
 )
@@ -121,7 +122,7 @@ func (s *Service) join(ctx context.Context, c Cluster, req *capb.IssueNodeCertif
 		return "", 0, err
 	}
 	if s.state.Removed(nodeID) {
-		return "", 0, errRemoved(nodeID)
+		return "", 0, call.ErrRemoved(nodeID)
 	}
 	if err := s.state.RegisterNode(ctx, nodeID, role); err != nil {
 		return "", 0, fmt.Errorf("register node %s: %w", nodeID, err)
@@ -132,19 +133,19 @@ func (s *Service) join(ctx context.Context, c Cluster, req *capb.IssueNodeCertif
 // renew finds out who calls; the role is the one the state wants, which is
 // how a promotion reaches the node.
 func (s *Service) renew(ctx context.Context) (string, clusterpb.NodeRole, error) {
-	caller, ok := mtls.PeerIdentity(ctx)
-	if !ok {
+	nodeID, err := call.Node(ctx)
+	if err != nil {
 		return "", 0, errdefs.ErrPermissionDenied.WithMessage("a join token or a node certificate is needed")
 	}
-	if s.state.Removed(caller.NodeID) {
-		return "", 0, errRemoved(caller.NodeID)
+	if s.state.Removed(nodeID) {
+		return "", 0, call.ErrRemoved(nodeID)
 	}
-	role, ok := s.state.NodeRole(caller.NodeID)
+	role, ok := s.state.NodeRole(nodeID)
 	if !ok {
 		return "", 0, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
-			"node %s is not known to the cluster; rejoin with a new token", caller.NodeID))
+			"node %s is not known to the cluster; rejoin with a new token", nodeID))
 	}
-	return caller.NodeID, role, nil
+	return nodeID, role, nil
 }
 
 // roleOf compares with both secrets, whichever fits, so that the time it
@@ -184,20 +185,11 @@ func (s *Service) signerOf(c Cluster) (*Signer, error) {
 	return signer, nil
 }
 
-func errRemoved(nodeID string) error {
-	return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
-		"node %s was removed from the cluster; rejoin with a new token", nodeID))
-}
-
 // callerHost is the address of the caller without its port.
 func callerHost(ctx context.Context) string {
-	p, ok := peer.FromContext(ctx)
-	if !ok || p.Addr == nil {
-		return "unknown"
+	addr := cmp.Or(call.From(ctx).Addr, "unknown")
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host
 	}
-	host, _, err := net.SplitHostPort(p.Addr.String())
-	if err != nil {
-		return p.Addr.String()
-	}
-	return host
+	return addr
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/manager/ca"
 	capb "github.com/muster/muster/proto/ca/v1"
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/jointoken"
 )
@@ -113,11 +114,11 @@ func serve(t *testing.T) (*state, string) {
 	log := slog.New(slog.DiscardHandler)
 	l := listen.New(inner, mtls.Server{
 		Credentials: self.Current,
-		Protocols:   map[string]mtls.Access{listen.ProtocolGRPC: mtls.Anyone},
+		Protocols:   map[string]call.Callers{listen.ProtocolGRPC: call.Anyone},
 	}.TLS(), log)
 	forGRPC := l.For(listen.ProtocolGRPC)
 	opts := append(rpcerror.ServerOptions(), grpc.Creds(listen.ServerCredentials()))
-	opts = append(opts, mtls.Authorizer{Methods: map[string]mtls.Access{"/ca.v1.CAService/": mtls.Anyone}}.ServerOptions()...)
+	opts = append(opts, mtls.Gate{}.ServerOptions()...)
 	srv := grpc.NewServer(opts...)
 	capb.RegisterCAServiceServer(srv, ca.NewService(s, log))
 

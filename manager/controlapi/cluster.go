@@ -7,6 +7,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/jointoken"
@@ -21,7 +22,7 @@ func (s *Server) GetCluster(context.Context, *controlpb.GetClusterRequest) (*con
 
 // UpdateCluster replaces the settings.
 func (s *Server) UpdateCluster(ctx context.Context, r *controlpb.UpdateClusterRequest) (*controlpb.UpdateClusterResponse, error) {
-	request := requestID(ctx)
+	request := call.RequestID(ctx)
 	if earlier, ok := s.answered(request); ok {
 		return &controlpb.UpdateClusterResponse{Cluster: s.Store.State().Cluster()}, earlier.Err
 	}
@@ -44,7 +45,7 @@ func (s *Server) GetJoinToken(_ context.Context, r *controlpb.GetJoinTokenReques
 // RotateJoinToken makes the tokens of a role that were given out before
 // worthless for new nodes.
 func (s *Server) RotateJoinToken(ctx context.Context, r *controlpb.RotateJoinTokenRequest) (*controlpb.RotateJoinTokenResponse, error) {
-	request := requestID(ctx)
+	request := call.RequestID(ctx)
 	if _, ok := s.answered(request); !ok {
 		rotate := state.RotateJoinSecret(r.GetRole(), jointoken.NewSecret())
 		if _, err := s.Store.ProposeRequest(ctx, request, rotate); err != nil {

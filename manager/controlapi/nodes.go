@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
@@ -53,7 +54,7 @@ func (s *Server) viewer() func(*clusterpb.Node) *controlpb.NodeView {
 
 // UpdateNode replaces a node's spec.
 func (s *Server) UpdateNode(ctx context.Context, r *controlpb.UpdateNodeRequest) (*controlpb.UpdateNodeResponse, error) {
-	request := requestID(ctx)
+	request := call.RequestID(ctx)
 	if earlier, ok := s.answered(request); ok {
 		if earlier.Err != nil {
 			return nil, earlier.Err
@@ -81,7 +82,7 @@ func (s *Server) UpdateNode(ctx context.Context, r *controlpb.UpdateNodeRequest)
 
 // RemoveNode forgets a node and revokes its certificate.
 func (s *Server) RemoveNode(ctx context.Context, r *controlpb.RemoveNodeRequest) (*controlpb.RemoveNodeResponse, error) {
-	request := requestID(ctx)
+	request := call.RequestID(ctx)
 	if earlier, ok := s.answered(request); ok {
 		return &controlpb.RemoveNodeResponse{Id: earlier.ObjectID}, earlier.Err
 	}

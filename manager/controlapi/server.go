@@ -4,18 +4,13 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
-	"github.com/muster/muster/proto/id"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/state"
 )
-
-// RequestIDKey is the metadata key of a user's request id.
-const RequestIDKey = "muster-request-id"
 
 // Store is what the API needs of the replicated state.
 type Store interface {
@@ -67,16 +62,6 @@ func (s *Server) Register(r grpc.ServiceRegistrar) {
 	controlpb.RegisterNodeServiceServer(r, s)
 	controlpb.RegisterServiceServiceServer(r, s)
 	controlpb.RegisterTaskServiceServer(r, s)
-}
-
-// requestID returns the caller's request id, or a new one.
-func requestID(ctx context.Context) string {
-	if md, ok := metadata.FromIncomingContext(ctx); ok {
-		if ids := md.Get(RequestIDKey); len(ids) > 0 && ids[0] != "" && len(ids[0]) <= 128 {
-			return ids[0]
-		}
-	}
-	return id.New()
 }
 
 // answered returns what an earlier request with this id was answered, so that

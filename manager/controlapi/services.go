@@ -7,6 +7,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/id"
@@ -43,7 +44,7 @@ func (s *Server) GetService(_ context.Context, r *controlpb.GetServiceRequest) (
 
 // CreateService stores a new service; its tasks follow.
 func (s *Server) CreateService(ctx context.Context, r *controlpb.CreateServiceRequest) (*controlpb.CreateServiceResponse, error) {
-	request := requestID(ctx)
+	request := call.RequestID(ctx)
 	if earlier, ok := s.answered(request); ok {
 		if earlier.Err != nil {
 			return nil, earlier.Err
@@ -73,7 +74,7 @@ func (s *Server) CreateService(ctx context.Context, r *controlpb.CreateServiceRe
 
 // RemoveService deletes the service; its tasks stop in their own time.
 func (s *Server) RemoveService(ctx context.Context, r *controlpb.RemoveServiceRequest) (*controlpb.RemoveServiceResponse, error) {
-	request := requestID(ctx)
+	request := call.RequestID(ctx)
 	if earlier, ok := s.answered(request); ok {
 		return &controlpb.RemoveServiceResponse{Id: earlier.ObjectID}, earlier.Err
 	}

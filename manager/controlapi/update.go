@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/muster/muster/manager/orchestrator/update"
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/pod"
@@ -19,7 +20,7 @@ import (
 
 // UpdateService replaces a service's spec; tasks that differ are rolled.
 func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRequest) (*controlpb.UpdateServiceResponse, error) {
-	request := requestID(ctx)
+	request := call.RequestID(ctx)
 	if svc, ok, err := s.answeredService(request); ok {
 		return &controlpb.UpdateServiceResponse{Service: redact(svc)}, err
 	}
@@ -149,7 +150,7 @@ func (s *Server) change(ctx context.Context, ref string, edit func(svc *clusterp
 // request's: who repeats the request, because its answer was lost, goes on
 // behind the attempts that lost a race.
 func (s *Server) onCurrent(ctx context.Context, ref string, decide func(*clusterpb.Service) (*raftpb.Change, error)) (*clusterpb.Service, error) {
-	request := requestID(ctx)
+	request := call.RequestID(ctx)
 	for attempt := 0; ; attempt++ {
 		svc, raced, err := s.attempt(ctx, attemptID(request, attempt), ref, decide)
 		if !raced || attempt == changeRaces {

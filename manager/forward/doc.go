@@ -6,6 +6,6 @@
 // to the leader's port when another one does. So no proxy is generated or
 // kept in step with the protocol, and a new service is forwarded by existing.
 //
-// Who called is read where the call came in and travels with it as metadata,
-// which is believed only from managers.
+// Who called is found out where the call came in and travels with it (package
+// call), which is believed only from managers.
 package forward

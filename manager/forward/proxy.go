@@ -9,29 +9,39 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/muster/muster/proto/call"
 )
 
 // Director names the connection that a call goes out on.
-type Director func(ctx context.Context, method string) (*grpc.ClientConn, error)
+type Director func(ctx context.Context) (*grpc.ClientConn, error)
 
 // Handler hands every call on to where direct says. Use it with
 // grpc.UnknownServiceHandler. It returns the error of the server that
 // answered, unchanged, unless that is a cancellation that the caller did not
 // ask for: then the other manager leads no more, and the caller may ask again.
-func Handler(direct Director, caller func(context.Context) Caller) grpc.StreamHandler {
+//
+// A method that the leader does not answer is not handed on: NotImplemented.
+func Handler(direct Director) grpc.StreamHandler {
 	return func(_ any, in grpc.ServerStream) error {
 		method, ok := grpc.Method(in.Context())
 		if !ok {
 			return fmt.Errorf("a call without a method: %w", errdefs.ErrInvalidArgument)
 		}
-		conn, err := direct(in.Context(), method)
+		if rule, _ := call.Lookup(method); !rule.Leader {
+			return fmt.Errorf("this node does not answer %s: %w", method, errdefs.ErrNotImplemented)
+		}
+		conn, err := direct(in.Context())
+		if err != nil {
+			return err
+		}
+		outgoing, err := call.Forward(in.Context())
 		if err != nil {
 			return err
 		}
 		// Ending this context ends the outgoing stream and its goroutine.
-		ctx, cancel := context.WithCancel(outgoing(in.Context(), caller(in.Context())))
+		ctx, cancel := context.WithCancel(outgoing)
 		defer cancel()
 		desc := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 		out, err := conn.NewStream(ctx, desc, method, grpc.ForceCodecV2(Codec()))
@@ -43,15 +53,6 @@ func Handler(direct Director, caller func(context.Context) Caller) grpc.StreamHa
 		}
 		return err
 	}
-}
-
-// outgoing is the context of the call that goes out: the caller's metadata,
-// and who the caller is.
-func outgoing(ctx context.Context, c Caller) context.Context {
-	md, _ := metadata.FromIncomingContext(ctx)
-	md = md.Copy()
-	c.write(md)
-	return metadata.NewOutgoingContext(ctx, md)
 }
 
 // pipe copies both ways until the answering side has ended.

@@ -7,16 +7,17 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
@@ -24,15 +25,11 @@ import (
 // leader answers and remembers who asked.
 type leader struct {
 	controlpb.UnimplementedServiceServiceServer
-	callers []Caller
+	callers []call.Principal
 }
 
 func (l *leader) GetService(ctx context.Context, r *controlpb.GetServiceRequest) (*controlpb.GetServiceResponse, error) {
-	c, _ := Forwarded(ctx)
-	l.callers = append(l.callers, c)
-	if id, _ := mtls.PeerIdentity(ctx); id != c.Identity {
-		return nil, status.Errorf(codes.Internal, "handlers see %+v for %+v", id, c.Identity)
-	}
+	l.callers = append(l.callers, call.From(ctx))
 	if r.GetService() == "none" {
 		return nil, status.Error(codes.NotFound, "no service none")
 	}
@@ -75,29 +72,41 @@ func serve(t *testing.T, register func(*grpc.Server), opts ...grpc.ServerOption)
 	return conn
 }
 
-// through returns a client whose calls pass two forwarding servers.
-func through(t *testing.T, l *leader, who Caller) controlpb.Client {
+// root is the user of a manager.
+var root = call.Principal{Kind: call.Local, NodeID: "m2", ClusterID: "c", Addr: "192.0.2.1:5"}
+
+// manages is a manager that hands on.
+var manages = call.Principal{Kind: call.Manager, NodeID: "m2", ClusterID: "c", Expires: time.Unix(1<<40, 0)}
+
+// front is a server that hands calls of a peer on.
+func front(t *testing.T, peer call.Principal, next Director) *grpc.ClientConn {
 	t.Helper()
-	conn := serve(t, func(s *grpc.Server) { controlpb.RegisterServiceServiceServer(s, l) }, ServerOptions()...)
-	for range 2 {
-		next := conn
-		direct := func(context.Context, string) (*grpc.ClientConn, error) { return next, nil }
-		conn = serve(t, func(*grpc.Server) {},
-			grpc.ForceServerCodecV2(Codec()),
-			grpc.UnknownServiceHandler(Handler(direct, func(ctx context.Context) Caller {
-				if c, ok := Forwarded(ctx); ok {
-					return c
-				}
-				return who
-			})))
-	}
-	return controlpb.NewClient(conn)
+	gate := mtls.Gate{Peer: func(context.Context) (call.Principal, error) { return peer, nil }}
+	return serve(t, func(*grpc.Server) {},
+		append(gate.ServerOptions(), grpc.ForceServerCodecV2(Codec()), grpc.UnknownServiceHandler(Handler(next)))...)
+}
+
+func to(conn *grpc.ClientConn) Director {
+	return func(context.Context) (*grpc.ClientConn, error) { return conn, nil }
+}
+
+// inside is the server that only those in front reach.
+func inside(t *testing.T, l *leader) *grpc.ClientConn {
+	t.Helper()
+	return serve(t, func(s *grpc.Server) { controlpb.RegisterServiceServiceServer(s, l) },
+		mtls.Gate{Peer: call.Forwarded}.ServerOptions()...)
+}
+
+// through returns a client whose calls pass two forwarding servers: that of a
+// node, whose user it is, and that of the manager which leads.
+func through(t *testing.T, l *leader, who call.Principal) controlpb.Client {
+	t.Helper()
+	return controlpb.NewClient(front(t, who, to(front(t, manages, to(inside(t, l))))))
 }
 
 func TestForwardsAnswersErrorsAndCaller(t *testing.T) {
 	l := &leader{}
-	who := Caller{Identity: mtls.Identity{NodeID: "n1", ClusterID: "c", Role: clusterpb.NodeRole_NODE_ROLE_MANAGER}, Addr: "192.0.2.1:5"}
-	client := through(t, l, who)
+	client := through(t, l, root)
 
 	name := strings.Repeat("x", 1<<20) // larger than any buffer on the way
 	resp, err := client.GetService(t.Context(), &controlpb.GetServiceRequest{Service: name})
@@ -108,14 +117,14 @@ func TestForwardsAnswersErrorsAndCaller(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	for _, c := range l.callers {
-		if c != who {
-			t.Errorf("the leader saw %+v, want %+v", c, who)
+		if c != root {
+			t.Errorf("the leader saw %+v, want %+v", c, root)
 		}
 	}
 }
 
 func TestForwardsStreams(t *testing.T) {
-	client := through(t, &leader{}, Caller{Local: true})
+	client := through(t, &leader{}, root)
 	stream, err := client.FollowService(t.Context(), &controlpb.FollowServiceRequest{Service: "web"})
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +146,7 @@ func TestForwardsStreams(t *testing.T) {
 }
 
 func TestCallerGoingAwayEndsTheStream(t *testing.T) {
-	client := through(t, &leader{}, Caller{Local: true})
+	client := through(t, &leader{}, root)
 	ctx, cancel := context.WithCancel(t.Context())
 	stream, err := client.FollowService(ctx, &controlpb.FollowServiceRequest{Service: "endless"})
 	if err != nil {
@@ -157,13 +166,9 @@ func TestCallerGoingAwayEndsTheStream(t *testing.T) {
 }
 
 func TestNoLeaderIsAnError(t *testing.T) {
-	conn := serve(t, func(*grpc.Server) {},
-		grpc.ForceServerCodecV2(Codec()),
-		grpc.UnknownServiceHandler(Handler(
-			func(context.Context, string) (*grpc.ClientConn, error) {
-				return nil, status.Error(codes.Unavailable, errdefs.ErrUnavailable.Error())
-			},
-			func(context.Context) Caller { return Caller{} })))
+	conn := front(t, root, func(context.Context) (*grpc.ClientConn, error) {
+		return nil, status.Error(codes.Unavailable, errdefs.ErrUnavailable.Error())
+	})
 	_, err := controlpb.NewClient(conn).ListNodes(t.Context(), &controlpb.ListNodesRequest{})
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("error %v, want unavailable", err)
@@ -173,12 +178,8 @@ func TestNoLeaderIsAnError(t *testing.T) {
 // TestCutOffIsUnavailable: the manager closes its connection to the old leader
 // when there is a new one, and clients ask again for what was under way.
 func TestCutOffIsUnavailable(t *testing.T) {
-	next := serve(t, func(s *grpc.Server) { controlpb.RegisterServiceServiceServer(s, &leader{}) }, ServerOptions()...)
-	conn := serve(t, func(*grpc.Server) {},
-		grpc.ForceServerCodecV2(Codec()),
-		grpc.UnknownServiceHandler(Handler(
-			func(context.Context, string) (*grpc.ClientConn, error) { return next, nil },
-			func(context.Context) Caller { return Caller{Local: true} })))
+	next := inside(t, &leader{})
+	conn := front(t, root, to(next))
 	client := controlpb.NewClient(conn)
 	stream, err := client.FollowService(t.Context(), &controlpb.FollowServiceRequest{Service: "endless"})
 	if err != nil {
@@ -201,9 +202,33 @@ func TestCutOffIsUnavailable(t *testing.T) {
 	}
 }
 
-func TestForwardedRefusesHalfAnIdentity(t *testing.T) {
-	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(keyNode, "n1"))
-	if c, ok := Forwarded(ctx); ok {
-		t.Errorf("believed %+v", c)
+// TestOnlyTheLeadersMethodsAreHandedOn: another node's answer would be about
+// that node.
+func TestOnlyTheLeadersMethodsAreHandedOn(t *testing.T) {
+	conn := front(t, root, func(context.Context) (*grpc.ClientConn, error) {
+		t.Error("handed on")
+		return nil, errdefs.ErrUnavailable
+	})
+	_, err := controlpb.NewImageServiceClient(conn).ListImages(t.Context(), &controlpb.ListImagesRequest{})
+	if err == nil || !strings.Contains(err.Error(), "this node does not answer /control.v1.ImageService/ListImages") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestClaimsOfCallersAreNotHandedOn: what a worker says of itself ends where
+// its call comes in.
+func TestClaimsOfCallersAreNotHandedOn(t *testing.T) {
+	l := &leader{}
+	claim, err := call.Forward(call.NewContext(t.Context(), root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := call.Principal{Kind: call.Worker, NodeID: "w1", ClusterID: "c", Expires: time.Unix(1<<40, 0)}
+	if _, err := through(t, l, worker).GetService(claim, &controlpb.GetServiceRequest{}); err == nil || len(l.callers) > 0 {
+		t.Errorf("a worker that claims to be root: %v, the leader saw %v", err, l.callers)
+	}
+	other := call.Principal{Kind: call.Local, NodeID: "m3", ClusterID: "c"}
+	if _, err := through(t, l, other).GetService(claim, &controlpb.GetServiceRequest{}); err != nil || l.callers[0] != other {
+		t.Errorf("a root that claims to be another: %v, the leader saw %v", err, l.callers)
 	}
 }

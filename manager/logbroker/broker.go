@@ -11,7 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 
-	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/proto/call"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/raftstore"
@@ -59,17 +59,9 @@ type Broker struct {
 // New returns a broker without subscriptions.
 func New(cfg Config) *Broker {
 	if cfg.Identify == nil {
-		cfg.Identify = fromCertificate
+		cfg.Identify = call.Node
 	}
 	return &Broker{cfg: cfg, subs: make(map[string]*subscription)}
-}
-
-func fromCertificate(ctx context.Context) (string, error) {
-	who, ok := mtls.PeerIdentity(ctx)
-	if !ok {
-		return "", fmt.Errorf("a node certificate is needed: %w", errdefs.ErrPermissionDenied)
-	}
-	return who.NodeID, nil
 }
 
 // SubscribeLogs implements LogService.

@@ -13,6 +13,7 @@ import (
 	"github.com/muster/muster/dispatcher/listen"
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/rpcerror"
+	"github.com/muster/muster/proto/call"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -43,7 +44,7 @@ func (c connector) client(addr string, want mtls.Peer, opts ...grpc.DialOption) 
 	conn, err := grpc.NewClient("passthrough:"+addr, append(opts,
 		grpc.WithContextDialer(c.network.Dial),
 		grpc.WithTransportCredentials(mtls.ClientCredentials(c.credentials, want)),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(call.MaxMessage)),
 		agent.KeepaliveParams(),
 	)...)
 	if err != nil {

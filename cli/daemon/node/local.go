@@ -10,8 +10,10 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/muster/muster/dispatcher/listen"
+	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/manager/forward"
+	"github.com/muster/muster/proto/call"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
@@ -31,15 +33,26 @@ func (n *Node) ServeLocal(ctx context.Context, l net.Listener, s Answers) error 
 	case <-ctx.Done():
 		return l.Close()
 	}
-	server := grpc.NewServer(append(rpcerror.ServerOptions(),
+	opts := append(rpcerror.ServerOptions(), mtls.Gate{Peer: n.localPrincipal}.ServerOptions()...)
+	server := grpc.NewServer(append(opts,
 		grpc.Creds(listen.ServerCredentials()),
 		grpc.ForceServerCodecV2(forward.Codec()),
 		grpc.UnknownServiceHandler(n.toManager),
-		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxRecvMsgSize(call.MaxMessage),
 	)...)
 	nodepb.RegisterLocalServiceServer(server, s)
 	controlpb.RegisterImageServiceServer(server, s)
 	return serve(ctx, server, listen.Local(l))
+}
+
+// localPrincipal is who calls over the socket: this node's root.
+func (n *Node) localPrincipal(ctx context.Context) (call.Principal, error) {
+	p, err := mtls.PeerPrincipal(ctx)
+	if m := n.member.Load(); m != nil {
+		id := m.identity()
+		p.NodeID, p.ClusterID = id.NodeID, id.ClusterID
+	}
+	return p, err
 }
 
 // toManager hands what a user asks of the cluster to this node's manager.

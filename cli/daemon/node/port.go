@@ -11,26 +11,9 @@ import (
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/manager/forward"
+	"github.com/muster/muster/proto/call"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
-
-// access says who may call what over the control port. What is not listed
-// nobody may.
-func access() map[string]mtls.Access {
-	return map[string]mtls.Access{
-		"/ca.v1.CAService/":                   mtls.Anyone,
-		"/dispatch.v1.DispatcherService/":     mtls.AnyNode,
-		"/member.v1.MemberService/":           mtls.AnyNode,
-		"/member.v1.MemberService/AddManager": mtls.Manager,
-		"/node.v1.PeerService/":               mtls.AnyNode,
-		"/logs.v1.LogsService/":               mtls.AnyNode,
-		"/control.v1.ClusterService/":         mtls.Manager,
-		"/control.v1.NodeService/":            mtls.Manager,
-		"/control.v1.ServiceService/":         mtls.Manager,
-		"/control.v1.TaskService/":            mtls.Manager,
-		"/control.v1.LogService/":             mtls.Manager,
-	}
-}
 
 // removed reports whether a node was put out of the cluster. Workers do not
 // know; they are called by managers, and for content that is no secret.
@@ -38,19 +21,19 @@ func (m *member) removed(nodeID string) bool { return m.manager != nil && m.mana
 
 // tls is how the control port proves who this node is and finds out who calls.
 func (m *member) tls() *tls.Config {
-	protocols := map[string]mtls.Access{listen.ProtocolGRPC: mtls.Anyone}
+	protocols := map[string]call.Callers{listen.ProtocolGRPC: call.Anyone}
 	if m.isManager() {
-		protocols[listen.ProtocolRaft] = mtls.Manager
+		protocols[listen.ProtocolRaft] = call.Manager
 	}
 	return mtls.Server{Credentials: m.holder.Current, Protocols: protocols, Removed: m.removed}.TLS()
 }
 
 // server is the gRPC side of the control port.
 func (m *member) server() *grpc.Server {
-	opts := append(rpcerror.ServerOptions(), mtls.Authorizer{Methods: access(), Removed: m.removed}.ServerOptions()...)
+	opts := append(rpcerror.ServerOptions(), mtls.Gate{Removed: m.removed}.ServerOptions()...)
 	opts = append(opts,
 		grpc.Creds(listen.ServerCredentials()),
-		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxRecvMsgSize(call.MaxMessage),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	if m.manager != nil {

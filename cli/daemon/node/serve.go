@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// maxMessage is the largest message a server takes.
-	maxMessage = 64 << 20
 	// serveGrace is how long calls under way may take once a server stops.
 	serveGrace = 2 * time.Second
 )

@@ -7,6 +7,7 @@
 package cav1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	v1 "github.com/muster/muster/proto/cluster/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -236,7 +237,7 @@ var File_ca_v1_ca_proto protoreflect.FileDescriptor
 
 const file_ca_v1_ca_proto_rawDesc = "" +
 	"\n" +
-	"\x0eca/v1/ca.proto\x12\x05ca.v1\x1a\x15cluster/v1/node.proto\"\x12\n" +
+	"\x0eca/v1/ca.proto\x12\x05ca.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\"\x12\n" +
 	"\x10GetRootCARequest\".\n" +
 	"\x11GetRootCAResponse\x12\x19\n" +
 	"\broot_pem\x18\x01 \x01(\fR\arootPem\"L\n" +
@@ -249,10 +250,10 @@ const file_ca_v1_ca_proto_rawDesc = "" +
 	"\anode_id\x18\x03 \x01(\tR\x06nodeId\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x04 \x01(\tR\tclusterId\x12(\n" +
-	"\x04role\x18\x05 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role2\xac\x01\n" +
-	"\tCAService\x12>\n" +
-	"\tGetRootCA\x12\x17.ca.v1.GetRootCARequest\x1a\x18.ca.v1.GetRootCAResponse\x12_\n" +
-	"\x14IssueNodeCertificate\x12\".ca.v1.IssueNodeCertificateRequest\x1a#.ca.v1.IssueNodeCertificateResponseBt\n" +
+	"\x04role\x18\x05 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role2\xd0\x01\n" +
+	"\tCAService\x12P\n" +
+	"\tGetRootCA\x12\x17.ca.v1.GetRootCARequest\x1a\x18.ca.v1.GetRootCAResponse\"\x10\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x04\x01\x02\x03\x04\x12q\n" +
+	"\x14IssueNodeCertificate\x12\".ca.v1.IssueNodeCertificateRequest\x1a#.ca.v1.IssueNodeCertificateResponse\"\x10\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x04\x01\x02\x03\x04Bt\n" +
 	"\tcom.ca.v1B\aCaProtoP\x01Z)github.com/muster/muster/proto/ca/v1;cav1\xa2\x02\x03CXX\xaa\x02\x05Ca.V1\xca\x02\x05Ca\\V1\xe2\x02\x11Ca\\V1\\GPBMetadata\xea\x02\x06Ca::V1b\x06proto3"
 
 var (

@@ -1,3 +1,4 @@
+// Package controlv1 is what clients ask of a cluster: a service for each noun.
 package controlv1
 
 import "google.golang.org/grpc"

@@ -7,6 +7,7 @@
 package controlv1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	v1 "github.com/muster/muster/proto/cluster/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -399,7 +400,7 @@ var File_control_v1_cluster_proto protoreflect.FileDescriptor
 const file_control_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"\x18control/v1/cluster.proto\x12\n" +
-	"control.v1\x1a\x18cluster/v1/cluster.proto\x1a\x15cluster/v1/node.proto\"\x13\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/cluster.proto\x1a\x15cluster/v1/node.proto\"\x13\n" +
 	"\x11GetClusterRequest\"C\n" +
 	"\x12GetClusterResponse\x12-\n" +
 	"\acluster\x18\x01 \x01(\v2\x13.cluster.v1.ClusterR\acluster\"]\n" +
@@ -417,13 +418,13 @@ const file_control_v1_cluster_proto_rawDesc = "" +
 	"\x04role\x18\x01 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role\"C\n" +
 	"\x17RotateJoinTokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
-	"\x04addr\x18\x02 \x01(\tR\x04addr2\xe2\x02\n" +
-	"\x0eClusterService\x12K\n" +
+	"\x04addr\x18\x02 \x01(\tR\x04addr2\xa2\x03\n" +
+	"\x0eClusterService\x12[\n" +
 	"\n" +
-	"GetCluster\x12\x1d.control.v1.GetClusterRequest\x1a\x1e.control.v1.GetClusterResponse\x12T\n" +
-	"\rUpdateCluster\x12 .control.v1.UpdateClusterRequest\x1a!.control.v1.UpdateClusterResponse\x12Q\n" +
-	"\fGetJoinToken\x12\x1f.control.v1.GetJoinTokenRequest\x1a .control.v1.GetJoinTokenResponse\x12Z\n" +
-	"\x0fRotateJoinToken\x12\".control.v1.RotateJoinTokenRequest\x1a#.control.v1.RotateJoinTokenResponseB\x9c\x01\n" +
+	"GetCluster\x12\x1d.control.v1.GetClusterRequest\x1a\x1e.control.v1.GetClusterResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12d\n" +
+	"\rUpdateCluster\x12 .control.v1.UpdateClusterRequest\x1a!.control.v1.UpdateClusterResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12a\n" +
+	"\fGetJoinToken\x12\x1f.control.v1.GetJoinTokenRequest\x1a .control.v1.GetJoinTokenResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12j\n" +
+	"\x0fRotateJoinToken\x12\".control.v1.RotateJoinTokenRequest\x1a#.control.v1.RotateJoinTokenResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04B\x9c\x01\n" +
 	"\x0ecom.control.v1B\fClusterProtoP\x01Z3github.com/muster/muster/proto/control/v1;controlv1\xa2\x02\x03CXX\xaa\x02\n" +
 	"Control.V1\xca\x02\n" +
 	"Control\\V1\xe2\x02\x16Control\\V1\\GPBMetadata\xea\x02\vControl::V1b\x06proto3"

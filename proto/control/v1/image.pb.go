@@ -7,6 +7,7 @@
 package controlv1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	v1 "github.com/muster/muster/proto/cluster/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -545,7 +546,7 @@ var File_control_v1_image_proto protoreflect.FileDescriptor
 const file_control_v1_image_proto_rawDesc = "" +
 	"\n" +
 	"\x16control/v1/image.proto\x12\n" +
-	"control.v1\x1a\x15cluster/v1/node.proto\"&\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\"&\n" +
 	"\x10LoadImageRequest\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"J\n" +
 	"\x11LoadImageResponse\x125\n" +
@@ -579,13 +580,13 @@ const file_control_v1_image_proto_rawDesc = "" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"/\n" +
 	"\x13RemoveImageResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x03(\tR\aremoved2\xc5\x02\n" +
-	"\fImageService\x12L\n" +
-	"\tLoadImage\x12\x1c.control.v1.LoadImageRequest\x1a\x1d.control.v1.LoadImageResponse(\x010\x01\x12J\n" +
-	"\tPullImage\x12\x1c.control.v1.PullImageRequest\x1a\x1d.control.v1.PullImageResponse0\x01\x12K\n" +
+	"\aremoved\x18\x01 \x03(\tR\aremoved2\x81\x03\n" +
+	"\fImageService\x12[\n" +
+	"\tLoadImage\x12\x1c.control.v1.LoadImageRequest\x1a\x1d.control.v1.LoadImageResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04(\x010\x01\x12Y\n" +
+	"\tPullImage\x12\x1c.control.v1.PullImageRequest\x1a\x1d.control.v1.PullImageResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x040\x01\x12Z\n" +
 	"\n" +
-	"ListImages\x12\x1d.control.v1.ListImagesRequest\x1a\x1e.control.v1.ListImagesResponse\x12N\n" +
-	"\vRemoveImage\x12\x1e.control.v1.RemoveImageRequest\x1a\x1f.control.v1.RemoveImageResponseB\x9a\x01\n" +
+	"ListImages\x12\x1d.control.v1.ListImagesRequest\x1a\x1e.control.v1.ListImagesResponse\"\r\xc8\xf3\x18\x01\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12]\n" +
+	"\vRemoveImage\x12\x1e.control.v1.RemoveImageRequest\x1a\x1f.control.v1.RemoveImageResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04B\x9a\x01\n" +
 	"\x0ecom.control.v1B\n" +
 	"ImageProtoP\x01Z3github.com/muster/muster/proto/control/v1;controlv1\xa2\x02\x03CXX\xaa\x02\n" +
 	"Control.V1\xca\x02\n" +

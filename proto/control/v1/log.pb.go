@@ -7,6 +7,7 @@
 package controlv1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	v1 "github.com/muster/muster/proto/logs/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -141,7 +142,7 @@ var File_control_v1_log_proto protoreflect.FileDescriptor
 const file_control_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"\x14control/v1/log.proto\x12\n" +
-	"control.v1\x1a\x12logs/v1/logs.proto\"\x81\x01\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x12logs/v1/logs.proto\"\x81\x01\n" +
 	"\x14SubscribeLogsRequest\x12\x1f\n" +
 	"\vservice_ids\x18\x01 \x03(\tR\n" +
 	"serviceIds\x12\x19\n" +
@@ -149,10 +150,10 @@ const file_control_v1_log_proto_rawDesc = "" +
 	"\aoptions\x18\x03 \x01(\v2\x13.logs.v1.LogOptionsR\aoptions\"b\n" +
 	"\x15SubscribeLogsResponse\x12/\n" +
 	"\bmessages\x18\x01 \x03(\v2\x13.logs.v1.LogMessageR\bmessages\x12\x18\n" +
-	"\awarning\x18\x02 \x01(\tR\awarning2d\n" +
+	"\awarning\x18\x02 \x01(\tR\awarning2t\n" +
 	"\n" +
-	"LogService\x12V\n" +
-	"\rSubscribeLogs\x12 .control.v1.SubscribeLogsRequest\x1a!.control.v1.SubscribeLogsResponse0\x01B\x98\x01\n" +
+	"LogService\x12f\n" +
+	"\rSubscribeLogs\x12 .control.v1.SubscribeLogsRequest\x1a!.control.v1.SubscribeLogsResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x040\x01B\x98\x01\n" +
 	"\x0ecom.control.v1B\bLogProtoP\x01Z3github.com/muster/muster/proto/control/v1;controlv1\xa2\x02\x03CXX\xaa\x02\n" +
 	"Control.V1\xca\x02\n" +
 	"Control\\V1\xe2\x02\x16Control\\V1\\GPBMetadata\xea\x02\vControl::V1b\x06proto3"

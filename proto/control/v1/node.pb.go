@@ -7,6 +7,7 @@
 package controlv1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	v1 "github.com/muster/muster/proto/cluster/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -518,7 +519,7 @@ var File_control_v1_node_proto protoreflect.FileDescriptor
 const file_control_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x15control/v1/node.proto\x12\n" +
-	"control.v1\x1a\x15cluster/v1/node.proto\"\x12\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\"\x12\n" +
 	"\x10ListNodesRequest\"?\n" +
 	"\x11ListNodesResponse\x12*\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x14.control.v1.NodeViewR\x05nodes\"\x85\x02\n" +
@@ -545,14 +546,14 @@ const file_control_v1_node_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"$\n" +
 	"\x12RemoveNodeResponse\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id2\xb5\x02\n" +
-	"\vNodeService\x12H\n" +
-	"\tListNodes\x12\x1c.control.v1.ListNodesRequest\x1a\x1d.control.v1.ListNodesResponse\x12B\n" +
-	"\aGetNode\x12\x1a.control.v1.GetNodeRequest\x1a\x1b.control.v1.GetNodeResponse\x12K\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id2\xf5\x02\n" +
+	"\vNodeService\x12X\n" +
+	"\tListNodes\x12\x1c.control.v1.ListNodesRequest\x1a\x1d.control.v1.ListNodesResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12R\n" +
+	"\aGetNode\x12\x1a.control.v1.GetNodeRequest\x1a\x1b.control.v1.GetNodeResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12[\n" +
 	"\n" +
-	"UpdateNode\x12\x1d.control.v1.UpdateNodeRequest\x1a\x1e.control.v1.UpdateNodeResponse\x12K\n" +
+	"UpdateNode\x12\x1d.control.v1.UpdateNodeRequest\x1a\x1e.control.v1.UpdateNodeResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12[\n" +
 	"\n" +
-	"RemoveNode\x12\x1d.control.v1.RemoveNodeRequest\x1a\x1e.control.v1.RemoveNodeResponseB\x99\x01\n" +
+	"RemoveNode\x12\x1d.control.v1.RemoveNodeRequest\x1a\x1e.control.v1.RemoveNodeResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04B\x99\x01\n" +
 	"\x0ecom.control.v1B\tNodeProtoP\x01Z3github.com/muster/muster/proto/control/v1;controlv1\xa2\x02\x03CXX\xaa\x02\n" +
 	"Control.V1\xca\x02\n" +
 	"Control\\V1\xe2\x02\x16Control\\V1\\GPBMetadata\xea\x02\vControl::V1b\x06proto3"

@@ -7,6 +7,7 @@
 package controlv1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	v1 "github.com/muster/muster/proto/cluster/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -1109,7 +1110,7 @@ var File_control_v1_service_proto protoreflect.FileDescriptor
 const file_control_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"\x18control/v1/service.proto\x12\n" +
-	"control.v1\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\"\x15\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\"\x15\n" +
 	"\x13ListServicesRequest\"K\n" +
 	"\x14ListServicesResponse\x123\n" +
 	"\bservices\x18\x01 \x03(\v2\x17.control.v1.ServiceViewR\bservices\"p\n" +
@@ -1172,18 +1173,18 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\aservice\x18\x01 \x01(\tR\aservice\"n\n" +
 	"\x15FollowServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12&\n" +
-	"\x05tasks\x18\x02 \x03(\v2\x10.cluster.v1.TaskR\x05tasks2\x92\x06\n" +
-	"\x0eServiceService\x12Q\n" +
-	"\fListServices\x12\x1f.control.v1.ListServicesRequest\x1a .control.v1.ListServicesResponse\x12K\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x10.cluster.v1.TaskR\x05tasks2\xa2\a\n" +
+	"\x0eServiceService\x12a\n" +
+	"\fListServices\x12\x1f.control.v1.ListServicesRequest\x1a .control.v1.ListServicesResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12[\n" +
 	"\n" +
-	"GetService\x12\x1d.control.v1.GetServiceRequest\x1a\x1e.control.v1.GetServiceResponse\x12T\n" +
-	"\rCreateService\x12 .control.v1.CreateServiceRequest\x1a!.control.v1.CreateServiceResponse\x12T\n" +
-	"\rUpdateService\x12 .control.v1.UpdateServiceRequest\x1a!.control.v1.UpdateServiceResponse\x12Q\n" +
-	"\fScaleService\x12\x1f.control.v1.ScaleServiceRequest\x1a .control.v1.ScaleServiceResponse\x12Z\n" +
-	"\x0fRollbackService\x12\".control.v1.RollbackServiceRequest\x1a#.control.v1.RollbackServiceResponse\x12W\n" +
-	"\x0eControlRollout\x12!.control.v1.ControlRolloutRequest\x1a\".control.v1.ControlRolloutResponse\x12T\n" +
-	"\rRemoveService\x12 .control.v1.RemoveServiceRequest\x1a!.control.v1.RemoveServiceResponse\x12V\n" +
-	"\rFollowService\x12 .control.v1.FollowServiceRequest\x1a!.control.v1.FollowServiceResponse0\x01B\x9c\x01\n" +
+	"GetService\x12\x1d.control.v1.GetServiceRequest\x1a\x1e.control.v1.GetServiceResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12d\n" +
+	"\rCreateService\x12 .control.v1.CreateServiceRequest\x1a!.control.v1.CreateServiceResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12d\n" +
+	"\rUpdateService\x12 .control.v1.UpdateServiceRequest\x1a!.control.v1.UpdateServiceResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12a\n" +
+	"\fScaleService\x12\x1f.control.v1.ScaleServiceRequest\x1a .control.v1.ScaleServiceResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12j\n" +
+	"\x0fRollbackService\x12\".control.v1.RollbackServiceRequest\x1a#.control.v1.RollbackServiceResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12g\n" +
+	"\x0eControlRollout\x12!.control.v1.ControlRolloutRequest\x1a\".control.v1.ControlRolloutResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12d\n" +
+	"\rRemoveService\x12 .control.v1.RemoveServiceRequest\x1a!.control.v1.RemoveServiceResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12f\n" +
+	"\rFollowService\x12 .control.v1.FollowServiceRequest\x1a!.control.v1.FollowServiceResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x040\x01B\x9c\x01\n" +
 	"\x0ecom.control.v1B\fServiceProtoP\x01Z3github.com/muster/muster/proto/control/v1;controlv1\xa2\x02\x03CXX\xaa\x02\n" +
 	"Control.V1\xca\x02\n" +
 	"Control\\V1\xe2\x02\x16Control\\V1\\GPBMetadata\xea\x02\vControl::V1b\x06proto3"

@@ -7,6 +7,7 @@
 package controlv1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	v1 "github.com/muster/muster/proto/cluster/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -214,7 +215,7 @@ var File_control_v1_task_proto protoreflect.FileDescriptor
 const file_control_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15control/v1/task.proto\x12\n" +
-	"control.v1\x1a\x15cluster/v1/task.proto\"N\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/task.proto\"N\n" +
 	"\x10ListTasksRequest\x12\x1f\n" +
 	"\vservice_ids\x18\x01 \x03(\tR\n" +
 	"serviceIds\x12\x19\n" +
@@ -224,10 +225,10 @@ const file_control_v1_task_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\"7\n" +
 	"\x0fGetTaskResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task2\x9b\x01\n" +
-	"\vTaskService\x12H\n" +
-	"\tListTasks\x12\x1c.control.v1.ListTasksRequest\x1a\x1d.control.v1.ListTasksResponse\x12B\n" +
-	"\aGetTask\x12\x1a.control.v1.GetTaskRequest\x1a\x1b.control.v1.GetTaskResponseB\x99\x01\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task2\xbb\x01\n" +
+	"\vTaskService\x12X\n" +
+	"\tListTasks\x12\x1c.control.v1.ListTasksRequest\x1a\x1d.control.v1.ListTasksResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12R\n" +
+	"\aGetTask\x12\x1a.control.v1.GetTaskRequest\x1a\x1b.control.v1.GetTaskResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04B\x99\x01\n" +
 	"\x0ecom.control.v1B\tTaskProtoP\x01Z3github.com/muster/muster/proto/control/v1;controlv1\xa2\x02\x03CXX\xaa\x02\n" +
 	"Control.V1\xca\x02\n" +
 	"Control\\V1\xe2\x02\x16Control\\V1\\GPBMetadata\xea\x02\vControl::V1b\x06proto3"

@@ -7,6 +7,7 @@
 package dispatchv1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	v1 "github.com/muster/muster/proto/cluster/v1"
 	v11 "github.com/muster/muster/proto/logs/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -1444,7 +1445,7 @@ var File_dispatch_v1_dispatch_proto protoreflect.FileDescriptor
 
 const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\n" +
-	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"\xe5\x02\n" +
+	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"\xe5\x02\n" +
 	"\x0eSessionRequest\x123\n" +
 	"\bregister\x18\x01 \x01(\v2\x15.dispatch.v1.RegisterH\x00R\bregister\x126\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x16.dispatch.v1.HeartbeatH\x00R\theartbeat\x12<\n" +
@@ -1547,9 +1548,9 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05close\x18\x02 \x01(\bR\x05close\x12\x19\n" +
 	"\btask_ids\x18\x03 \x03(\tR\ataskIds\x12-\n" +
-	"\aoptions\x18\x04 \x01(\v2\x13.logs.v1.LogOptionsR\aoptions2]\n" +
-	"\x11DispatcherService\x12H\n" +
-	"\aSession\x12\x1b.dispatch.v1.SessionRequest\x1a\x1c.dispatch.v1.SessionResponse(\x010\x01B\xa4\x01\n" +
+	"\aoptions\x18\x04 \x01(\v2\x13.logs.v1.LogOptionsR\aoptions2m\n" +
+	"\x11DispatcherService\x12X\n" +
+	"\aSession\x12\x1b.dispatch.v1.SessionRequest\x1a\x1c.dispatch.v1.SessionResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x02\x02\x03(\x010\x01B\xa4\x01\n" +
 	"\x0fcom.dispatch.v1B\rDispatchProtoP\x01Z5github.com/muster/muster/proto/dispatch/v1;dispatchv1\xa2\x02\x03DXX\xaa\x02\vDispatch.V1\xca\x02\vDispatch\\V1\xe2\x02\x17Dispatch\\V1\\GPBMetadata\xea\x02\fDispatch::V1b\x06proto3"
 
 var (

@@ -7,6 +7,7 @@
 package logsv1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -331,7 +332,7 @@ var File_logs_v1_logs_proto protoreflect.FileDescriptor
 
 const file_logs_v1_logs_proto_rawDesc = "" +
 	"\n" +
-	"\x12logs/v1/logs.proto\x12\alogs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x01\n" +
+	"\x12logs/v1/logs.proto\x12\alogs.v1\x1a\x12call/v1/call.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x01\n" +
 	"\n" +
 	"LogOptions\x12\x16\n" +
 	"\x06follow\x18\x01 \x01(\bR\x06follow\x12\x12\n" +
@@ -355,9 +356,9 @@ const file_logs_v1_logs_proto_rawDesc = "" +
 	"\x0fsubscription_id\x18\x01 \x01(\tR\x0esubscriptionId\x12/\n" +
 	"\bmessages\x18\x02 \x03(\v2\x13.logs.v1.LogMessageR\bmessages\x12\x10\n" +
 	"\x03err\x18\x03 \x01(\tR\x03err\"\x15\n" +
-	"\x13PublishLogsResponse2Y\n" +
-	"\vLogsService\x12J\n" +
-	"\vPublishLogs\x12\x1b.logs.v1.PublishLogsRequest\x1a\x1c.logs.v1.PublishLogsResponse(\x01B\x84\x01\n" +
+	"\x13PublishLogsResponse2i\n" +
+	"\vLogsService\x12Z\n" +
+	"\vPublishLogs\x12\x1b.logs.v1.PublishLogsRequest\x1a\x1c.logs.v1.PublishLogsResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x02\x03(\x01B\x84\x01\n" +
 	"\vcom.logs.v1B\tLogsProtoP\x01Z-github.com/muster/muster/proto/logs/v1;logsv1\xa2\x02\x03LXX\xaa\x02\aLogs.V1\xca\x02\aLogs\\V1\xe2\x02\x13Logs\\V1\\GPBMetadata\xea\x02\bLogs::V1b\x06proto3"
 
 var (

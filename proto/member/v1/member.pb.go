@@ -7,6 +7,7 @@
 package memberv1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	v1 "github.com/muster/muster/proto/cluster/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -340,7 +341,7 @@ var File_member_v1_member_proto protoreflect.FileDescriptor
 
 const file_member_v1_member_proto_rawDesc = "" +
 	"\n" +
-	"\x16member/v1/member.proto\x12\tmember.v1\x1a\x15cluster/v1/node.proto\"'\n" +
+	"\x16member/v1/member.proto\x12\tmember.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\"'\n" +
 	"\x11AddManagerRequest\x12\x12\n" +
 	"\x04addr\x18\x01 \x01(\tR\x04addr\"\x14\n" +
 	"\x12AddManagerResponse\"Y\n" +
@@ -351,13 +352,13 @@ const file_member_v1_member_proto_rawDesc = "" +
 	"\rDrainResponse\x12\x14\n" +
 	"\x05tasks\x18\x01 \x01(\rR\x05tasks\"\x0e\n" +
 	"\fLeaveRequest\"\x0f\n" +
-	"\rLeaveResponse2\x9a\x02\n" +
-	"\rMemberService\x12I\n" +
+	"\rLeaveResponse2\xd9\x02\n" +
+	"\rMemberService\x12X\n" +
 	"\n" +
-	"AddManager\x12\x1c.member.v1.AddManagerRequest\x1a\x1d.member.v1.AddManagerResponse\x12F\n" +
-	"\tIntroduce\x12\x1b.member.v1.IntroduceRequest\x1a\x1c.member.v1.IntroduceResponse\x12:\n" +
-	"\x05Drain\x12\x17.member.v1.DrainRequest\x1a\x18.member.v1.DrainResponse\x12:\n" +
-	"\x05Leave\x12\x17.member.v1.LeaveRequest\x1a\x18.member.v1.LeaveResponseB\x94\x01\n" +
+	"AddManager\x12\x1c.member.v1.AddManagerRequest\x1a\x1d.member.v1.AddManagerResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x01\x03\x12V\n" +
+	"\tIntroduce\x12\x1b.member.v1.IntroduceRequest\x1a\x1c.member.v1.IntroduceResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x02\x03\x12J\n" +
+	"\x05Drain\x12\x17.member.v1.DrainRequest\x1a\x18.member.v1.DrainResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x02\x03\x12J\n" +
+	"\x05Leave\x12\x17.member.v1.LeaveRequest\x1a\x18.member.v1.LeaveResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x02\x02\x03B\x94\x01\n" +
 	"\rcom.member.v1B\vMemberProtoP\x01Z1github.com/muster/muster/proto/member/v1;memberv1\xa2\x02\x03MXX\xaa\x02\tMember.V1\xca\x02\tMember\\V1\xe2\x02\x15Member\\V1\\GPBMetadata\xea\x02\n" +
 	"Member::V1b\x06proto3"
 

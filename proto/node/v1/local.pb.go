@@ -7,6 +7,7 @@
 package nodev1
 
 import (
+	_ "github.com/muster/muster/proto/call/v1"
 	v1 "github.com/muster/muster/proto/cluster/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -828,7 +829,7 @@ var File_node_v1_local_proto protoreflect.FileDescriptor
 
 const file_node_v1_local_proto_rawDesc = "" +
 	"\n" +
-	"\x13node/v1/local.proto\x12\anode.v1\x1a\x18cluster/v1/cluster.proto\x1a\x15cluster/v1/node.proto\"\x12\n" +
+	"\x13node/v1/local.proto\x12\anode.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/cluster.proto\x1a\x15cluster/v1/node.proto\"\x12\n" +
 	"\x10GetStatusRequest\"\xd2\x03\n" +
 	"\x11GetStatusResponse\x126\n" +
 	"\x05state\x18\x01 \x01(\x0e2 .node.v1.GetStatusResponse.StateR\x05state\x12\x10\n" +
@@ -890,15 +891,15 @@ const file_node_v1_local_proto_rawDesc = "" +
 	"\x11FetchBlobResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes2\xf4\x02\n" +
-	"\fLocalService\x12B\n" +
-	"\tGetStatus\x12\x19.node.v1.GetStatusRequest\x1a\x1a.node.v1.GetStatusResponse\x12H\n" +
-	"\vInitCluster\x12\x1b.node.v1.InitClusterRequest\x1a\x1c.node.v1.InitClusterResponse\x12H\n" +
-	"\vJoinCluster\x12\x1b.node.v1.JoinClusterRequest\x1a\x1c.node.v1.JoinClusterResponse\x12K\n" +
-	"\fLeaveCluster\x12\x1c.node.v1.LeaveClusterRequest\x1a\x1d.node.v1.LeaveClusterResponse\x12?\n" +
-	"\bDiagnose\x12\x18.node.v1.DiagnoseRequest\x1a\x19.node.v1.DiagnoseResponse2S\n" +
-	"\vPeerService\x12D\n" +
-	"\tFetchBlob\x12\x19.node.v1.FetchBlobRequest\x1a\x1a.node.v1.FetchBlobResponse0\x01B\x85\x01\n" +
+	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes2\xbf\x03\n" +
+	"\fLocalService\x12Q\n" +
+	"\tGetStatus\x12\x19.node.v1.GetStatusRequest\x1a\x1a.node.v1.GetStatusResponse\"\r\xc8\xf3\x18\x01\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12W\n" +
+	"\vInitCluster\x12\x1b.node.v1.InitClusterRequest\x1a\x1c.node.v1.InitClusterResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12W\n" +
+	"\vJoinCluster\x12\x1b.node.v1.JoinClusterRequest\x1a\x1c.node.v1.JoinClusterResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12Z\n" +
+	"\fLeaveCluster\x12\x1c.node.v1.LeaveClusterRequest\x1a\x1d.node.v1.LeaveClusterResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12N\n" +
+	"\bDiagnose\x12\x18.node.v1.DiagnoseRequest\x1a\x19.node.v1.DiagnoseResponse\"\r\xc8\xf3\x18\x01\xd0\xf3\x18\x02\xda\xf3\x18\x01\x042c\n" +
+	"\vPeerService\x12T\n" +
+	"\tFetchBlob\x12\x19.node.v1.FetchBlobRequest\x1a\x1a.node.v1.FetchBlobResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x02\xda\xf3\x18\x02\x02\x030\x01B\x85\x01\n" +
 	"\vcom.node.v1B\n" +
 	"LocalProtoP\x01Z-github.com/muster/muster/proto/node/v1;nodev1\xa2\x02\x03NXX\xaa\x02\aNode.V1\xca\x02\aNode\\V1\xe2\x02\x13Node\\V1\\GPBMetadata\xea\x02\bNode::V1b\x06proto3"
 

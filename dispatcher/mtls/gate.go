@@ -1,0 +1,120 @@
+package mtls
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
+
+	"github.com/muster/muster/proto/call"
+)
+
+// Gate finds out who makes a call, and lets in who may by the method's own
+// rule (package call). A method without a rule is for nobody. Handlers learn
+// who it is from [call.From].
+type Gate struct {
+	// Peer returns who is at the other end of the connection; [PeerPrincipal]
+	// when nil.
+	Peer func(ctx context.Context) (call.Principal, error)
+	// Removed reports whether a node was put out of the cluster; its open
+	// connections may then call nothing. May be nil.
+	Removed func(nodeID string) bool
+}
+
+// ServerOptions make a server ask the gate before every call.
+func (g Gate) ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			ctx, err := g.enter(ctx, info.FullMethod, time.Now())
+			if err != nil {
+				return nil, err
+			}
+			return handler(ctx, req)
+		}),
+		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			ctx, err := g.enter(ss.Context(), info.FullMethod, time.Now())
+			if err != nil {
+				return err
+			}
+			return handler(srv, enteredStream{ss, ctx})
+		}),
+	}
+}
+
+// enter returns the context of a call that may be made, or why it may not.
+func (g Gate) enter(ctx context.Context, method string, now time.Time) (context.Context, error) {
+	peer, err := g.peer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.standing(peer, now); err != nil {
+		return nil, err
+	}
+	rule, _ := call.Lookup(method)
+	// A manager hands on only what it does not answer itself, which is what the
+	// leader answers. Nobody else's word counts, and no manager's about itself
+	// when it asks a node: there, it is who its certificate says.
+	if peer.Kind == call.Manager && rule.Leader && call.IsForwarded(ctx) {
+		return g.enterForwarded(ctx, peer, method, rule, now)
+	}
+	if err := permit(rule, method, peer); err != nil {
+		return nil, err
+	}
+	return call.NewContext(call.Strip(ctx), peer), nil
+}
+
+// enterForwarded is enter for a call that a manager hands on.
+func (g Gate) enterForwarded(ctx context.Context, by call.Principal, method string, rule call.Rule, now time.Time) (context.Context, error) {
+	caller, err := call.Forwarded(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("handed on by %s: %w", by, err)
+	}
+	if caller.Kind != call.Anonymous && caller.ClusterID != by.ClusterID {
+		return nil, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
+			"%s, handed on by %s, belongs to another cluster (%s, this is %s)", caller, by, caller.ClusterID, by.ClusterID))
+	}
+	if err := g.standing(caller, now); err != nil {
+		return nil, err
+	}
+	if err := permit(rule, method, caller); err != nil {
+		return nil, err
+	}
+	return call.NewContext(ctx, caller), nil
+}
+
+func (g Gate) peer(ctx context.Context) (call.Principal, error) {
+	if g.Peer == nil {
+		return PeerPrincipal(ctx)
+	}
+	return g.Peer(ctx)
+}
+
+// standing refuses a node that is no longer one.
+func (g Gate) standing(p call.Principal, now time.Time) error {
+	if err := p.Check(now); err != nil {
+		return err
+	}
+	if p.NodeID != "" && g.Removed != nil && g.Removed(p.NodeID) {
+		return call.ErrRemoved(p.NodeID)
+	}
+	return nil
+}
+
+// permit refuses who may not call a method.
+func permit(rule call.Rule, method string, p call.Principal) error {
+	if rule.Callers&p.Kind == 0 {
+		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("%s is for %s, not for %s", method, rule.Callers, p))
+	}
+	return nil
+}
+
+// enteredStream is a stream whose handler learns who calls.
+type enteredStream struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // this is how gRPC lets a stream's context be replaced
+}
+
+// Context implements grpc.ServerStream.
+func (s enteredStream) Context() context.Context { return s.ctx }

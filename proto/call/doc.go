@@ -1,0 +1,8 @@
+// Package call owns what is common to all calls between the programs of a
+// cluster: what each method does, who may call it and who answers, as its
+// proto file says; who calls; and how a write that is repeated is known.
+package call
+
+// MaxMessage is the largest message in bytes that clients and servers take: a
+// list of some 100,000 tasks, or the full assignments of a large cluster.
+const MaxMessage = 64 << 20

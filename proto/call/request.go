@@ -1,0 +1,33 @@
+package call
+
+import (
+	"context"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/muster/muster/proto/id"
+)
+
+const (
+	// RequestIDKey is the metadata key of the id that makes a repeated write
+	// known. Calls that are handed on keep it.
+	RequestIDKey = "muster-request-id"
+	// maxRequestID bounds an id: it is kept in the replicated state.
+	maxRequestID = 128
+)
+
+// WithRequestID returns a context whose outgoing calls carry a request id. All
+// of its calls are repetitions of one.
+func WithRequestID(ctx context.Context, requestID string) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, RequestIDKey, requestID)
+}
+
+// RequestID returns the request id of the call that a handler serves, or a
+// new one when the caller gave none that can be kept: 1 to 128 bytes.
+func RequestID(ctx context.Context) string {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if ids := md.Get(RequestIDKey); len(ids) > 0 && ids[0] != "" && len(ids[0]) <= maxRequestID {
+		return ids[0]
+	}
+	return id.New()
+}

@@ -1,15 +1,16 @@
 package flags
 
 import (
+	"errors"
 	"net/netip"
 	"regexp"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/docker/go-units"
 	"golang.org/x/sys/unix"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/image"
 )
 
 // The kinds of values that describe a container.
@@ -37,8 +38,11 @@ var (
 )
 
 func parseImage(s string) (string, error) {
-	if _, err := reference.ParseNormalizedNamed(s); err != nil {
-		return "", errorf("must be an image as NAME[:TAG][@DIGEST], such as nginx:1.29 (%w)", err)
+	if _, err := image.Parse(s); err != nil {
+		if form, ok := errors.AsType[*image.FormError](err); ok {
+			err = errors.New(form.Reason)
+		}
+		return "", errorf("must be an image as %s (%w)", image.Form, err)
 	}
 	return s, nil
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/render"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/image"
 )
 
 func newListCommand(env *command.Env) *cobra.Command {
@@ -104,13 +104,9 @@ const none = "<none>"
 
 // split takes a name apart as people write it.
 func split(name string) (repository, tag string) {
-	ref, err := reference.ParseNormalizedNamed(name)
+	ref, err := image.Parse(name)
 	if err != nil {
 		return name, none
 	}
-	tag = none
-	if t, ok := ref.(reference.Tagged); ok {
-		tag = t.Tag()
-	}
-	return reference.FamiliarName(ref), tag
+	return ref.FamiliarName(), cmp.Or(ref.Tag, none)
 }

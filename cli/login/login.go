@@ -15,9 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
-
 	"github.com/muster/muster/proto/credential"
+	"github.com/muster/muster/proto/image"
 )
 
 // helperTimeout bounds a credential helper, which may ask a keychain.
@@ -39,13 +38,13 @@ type auth struct {
 	credential.Login
 }
 
-// For returns the login for the registry of image, in the form of Docker's
+// For returns the login for the registry of the image of that name, in the form of Docker's
 // X-Registry-Auth header; "" when there is none. Getenv reads DOCKER_CONFIG,
 // the directory of config.json, and HOME.
-func For(ctx context.Context, getenv func(string) string, image string) (string, error) {
-	ref, err := reference.ParseNormalizedNamed(image)
+func For(ctx context.Context, getenv func(string) string, name string) (string, error) {
+	ref, err := image.Parse(name)
 	if err != nil {
-		return "", fmt.Errorf("image %q: %w", image, err)
+		return "", err
 	}
 	dir := cmp.Or(getenv("DOCKER_CONFIG"), filepath.Join(getenv("HOME"), ".docker"))
 	path := filepath.Join(dir, "config.json")
@@ -60,7 +59,7 @@ func For(ctx context.Context, getenv func(string) string, image string) (string,
 	if err := json.Unmarshal(data, &c); err != nil {
 		return "", fmt.Errorf("read registry logins: %s: %w", path, err)
 	}
-	host := reference.Domain(ref)
+	host := ref.Registry()
 	a, err := c.find(ctx, host)
 	if err != nil || a == nil {
 		return "", err

@@ -173,3 +173,23 @@ func TestText(t *testing.T) {
 		})
 	}
 }
+
+func TestImage(t *testing.T) {
+	digest := "@sha256:" + strings.Repeat("0", 64)
+	tests := map[string]string{
+		"nginx":                              "nginx",
+		"nginx:1.29" + digest:                "nginx:1.29",
+		"docker.io/library/nginx:1" + digest: "nginx:1",
+		"nginx" + digest:                     "nginx" + digest,
+		"registry.example.com/a/b:2":         "registry.example.com/a/b:2",
+		"Not An Image":                       "Not An Image",
+	}
+	for in, want := range tests {
+		if got := Image(in, false); got != want {
+			t.Errorf("Image(%q) = %q, want %q", in, got, want)
+		}
+		if got := Image(in, true); got != in {
+			t.Errorf("Image(%q, whole) = %q", in, got)
+		}
+	}
+}

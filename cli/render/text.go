@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/proto/id"
+	"github.com/muster/muster/proto/image"
 )
 
 // ID is an id as lists show it, shortened unless noTrunc.
@@ -40,4 +41,13 @@ func Ellipsis(s string, n int) string {
 		return s
 	}
 	return string(r[:n-1]) + "…"
+}
+
+// Image is an image's name as people write it, without the digest unless
+// noTrunc or there is no tag.
+func Image(name string, noTrunc bool) string {
+	if noTrunc {
+		return name
+	}
+	return image.Brief(name)
 }

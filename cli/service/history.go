@@ -12,7 +12,6 @@ import (
 	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/render"
-	"github.com/muster/muster/cli/task"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/docker"
@@ -62,7 +61,7 @@ func historyRows(list []*clusterpb.SpecRecord, noTrunc bool, now time.Time) (row
 			"Created":   render.Ago(r.GetCreatedAt(), now),
 			"CreatedAt": r.GetCreatedAt().AsTime().Format(time.RFC3339),
 			"Outcome":   string(docker.UpdateState(r.GetOutcome())),
-			"Image":     task.Image(pod.Main(r.GetSpec().GetTask()).GetImage(), noTrunc),
+			"Image":     render.Image(pod.Main(r.GetSpec().GetTask()).GetImage(), noTrunc),
 			"Replicas":  strconv.FormatUint(uint64(r.GetSpec().GetReplicated().GetReplicas()), 10),
 		})
 	}

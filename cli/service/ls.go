@@ -11,7 +11,6 @@ import (
 	"github.com/muster/muster/cli/noun"
 	"github.com/muster/muster/cli/render"
 	"github.com/muster/muster/cli/service/text"
-	"github.com/muster/muster/cli/task"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/docker"
 	"github.com/muster/muster/proto/pod"
@@ -72,7 +71,7 @@ func listRow(env *command.Env, v *controlpb.ServiceView) render.Row {
 		"Name":        svc.GetSpec().GetName(),
 		"Mode":        "replicated",
 		"Replicas":    replicas,
-		"Image":       task.Image(pod.Main(svc.GetSpec().GetTask()).GetImage(), false),
+		"Image":       render.Image(pod.Main(svc.GetSpec().GetTask()).GetImage(), false),
 		"Ports":       text.Ports(svc.GetPorts()),
 		"UpdateState": string(docker.UpdateState(svc.GetUpdate().GetState())),
 		"CreatedAt":   render.Ago(svc.GetCreatedAt(), env.Now()),

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/distribution/reference"
 	"github.com/docker/go-units"
 
 	"github.com/muster/muster/cli/render"
@@ -59,7 +58,7 @@ func rows(tasks []*clusterpb.Task, opts options, now time.Time) []render.Row {
 		list = append(list, render.Row{
 			"ID":           render.ID(t.GetId(), opts.noTrunc),
 			"Name":         shown,
-			"Image":        Image(pod.Main(t.GetSpec()).GetImage(), opts.noTrunc),
+			"Image":        render.Image(pod.Main(t.GetSpec()).GetImage(), opts.noTrunc),
 			"Node":         opts.names.Node(t.GetNodeId()),
 			"DesiredState": title(lifecycle.Name(t.GetDesired())),
 			"CurrentState": CurrentState(t, now),
@@ -88,24 +87,6 @@ func CurrentState(t *clusterpb.Task, now time.Time) string {
 		s += fmt.Sprintf(", restarts in %s", strings.ToLower(units.HumanDuration(wait)))
 	}
 	return s
-}
-
-// Image is an image's name as people write it, without the digest unless
-// noTrunc or there is no tag.
-func Image(image string, noTrunc bool) string {
-	if noTrunc {
-		return image
-	}
-	ref, err := reference.ParseNormalizedNamed(image)
-	if err != nil {
-		return image
-	}
-	if tagged, ok := ref.(reference.NamedTagged); ok {
-		if plain, err := reference.WithTag(reference.TrimNamed(ref), tagged.Tag()); err == nil {
-			return reference.FamiliarString(plain)
-		}
-	}
-	return reference.FamiliarString(ref)
 }
 
 // taskError says why the task does not run. A failed task also tells what

@@ -90,6 +90,104 @@ func TestNewTerm(t *testing.T) {
 	}
 }
 
+// TestExpired: who is lost first, and what may move that.
+func TestExpired(t *testing.T) {
+	start := time.Unix(1_000_000, 0)
+	at := func(s float64) time.Time { return start.Add(time.Duration(s * float64(time.Second))) }
+	tests := map[string]struct {
+		edit func(*Table)
+		want string // nodes lost by 3 s, and the seconds until the next look
+	}{
+		"nothing happens":             {func(*Table) {}, "[a b] 0"},
+		"one is heard":                {func(l *Table) { l.Heard("a", at(1)) }, "[b] 4"},
+		"one is forgotten":            {func(l *Table) { l.Forget("b") }, "[a] 0"},
+		"strangers do nothing":        {func(l *Table) { l.Heard("z", at(1)); l.Disconnect("z"); l.Goodbye("z", at(1)); l.Acknowledge("z", 1) }, "[a b] 0"},
+		"a stranger is suspected":     {func(l *Table) { l.Suspect("z", at(1)) }, "[a b] 0"},
+		"the leader stood still":      {func(l *Table) { l.Extend(2 * time.Second) }, "[] 5"},
+		"a longer period":             {func(l *Table) { l.SetPeriod(10 * time.Second) }, "[a b] 0"},
+		"a longer period, and heard":  {func(l *Table) { l.SetPeriod(10 * time.Second); l.Heard("a", at(1)) }, "[b] 31"},
+		"a shorter period, and heard": {func(l *Table) { l.SetPeriod(100 * time.Millisecond); l.Heard("a", at(2.8)) }, "[b] 3.1"},
+		"suspicion never lengthens":   {func(l *Table) { l.Disconnect("a"); l.Suspect("a", at(2.5)) }, "[a b] 0"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			l := New(slices.Values([]*clusterpb.Node(nil)), time.Second, start)
+			l.Connect("a", start)
+			l.Connect("b", start)
+			tt.edit(l)
+			ids, next := l.Expired(at(3))
+			wait := 0.0
+			if !next.IsZero() {
+				wait = next.Sub(start).Seconds()
+			}
+			if got := fmt.Sprint(ids, wait); got != tt.want {
+				t.Errorf("lost and next look %q, want %q", got, tt.want)
+			}
+		})
+	}
+	l := New(slices.Values([]*clusterpb.Node(nil)), time.Second, start)
+	if l.Period() != time.Second || l.Silence() != 3*time.Second {
+		t.Errorf("a node may be silent for %v at a period of %v", l.Silence(), l.Period())
+	}
+}
+
+// TestSuspectSaysWhoIsConnected: then a heartbeat is asked for.
+func TestSuspectSaysWhoIsConnected(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	l := New(slices.Values([]*clusterpb.Node(nil)), time.Second, now)
+	l.Connect("here", now)
+	l.Connect("broken", now)
+	l.Disconnect("broken")
+	for id, want := range map[string]bool{"here": true, "broken": false, "never seen": false} {
+		if got := l.Suspect(id, now); got != want {
+			t.Errorf("%s is connected: %v, want %v", id, got, want)
+		}
+	}
+}
+
+// TestAcknowledged: what a node once held it still holds, whatever it says
+// later, and a new session does not change that.
+func TestAcknowledged(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	unknown := func(string) (uint64, bool) { return 0, false }
+	l := New(slices.Values([]*clusterpb.Node(nil)), time.Second, now)
+	l.Connect("n", now)
+	for _, index := range []uint64{7, 5} {
+		l.Acknowledge("n", index)
+	}
+	l.Connect("n", now)
+	if got := l.LowWaterMark(100, now, unknown); got != 7 {
+		t.Errorf("low-water mark %d, want 7", got)
+	}
+	l.Forget("n")
+	if got := l.LowWaterMark(100, now, unknown); got != 100 {
+		t.Errorf("low-water mark %d once the node is lost, want 100", got)
+	}
+}
+
+func TestOwes(t *testing.T) {
+	tests := map[string]struct {
+		awaited    []uint64
+		told, mark uint64
+		want       bool
+	}{
+		"nothing is awaited":  {nil, 1, 100, false},
+		"it is reached":       {[]uint64{50}, 49, 50, true},
+		"not yet":             {[]uint64{50}, 40, 49, false},
+		"the node knows":      {[]uint64{50}, 50, 60, false},
+		"one of several":      {[]uint64{90, 50, 10}, 40, 60, true},
+		"none of several":     {[]uint64{90, 10}, 40, 60, false},
+		"a mark that is back": {[]uint64{50}, 60, 40, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := Owes(tt.awaited, tt.told, tt.mark); got != tt.want {
+				t.Errorf("owes %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestLowWaterMark writes a node as what it acknowledged, its session as c
 // (connected) or b (broken) or g (said good-bye), and the seconds since.
 func TestLowWaterMark(t *testing.T) {

@@ -27,6 +27,7 @@ type world struct {
 	t    testing.TB
 	st   *state.State
 	plan *Plan
+	step Step             // the last change
 	held map[string]*node // what nodes were sent
 }
 
@@ -63,7 +64,8 @@ func (w *world) try(changes ...*raftpb.Change) bool {
 		for _, r := range out.Touched {
 			refs[r] = struct{}{}
 		}
-		w.plan = w.plan.Next(next, next.Index, refs).Plan
+		w.step = w.plan.Next(next, next.Index, refs)
+		w.plan = w.step.Plan
 	}
 	return true
 }

@@ -2,12 +2,9 @@ package controlapi
 
 import (
 	"context"
-	"fmt"
-
-	"github.com/containerd/errdefs"
-	"github.com/distribution/reference"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/image"
 	"github.com/muster/muster/proto/pod"
 )
 
@@ -15,12 +12,9 @@ import (
 // every replica runs the same content however late it starts.
 func (s *Server) pinImage(ctx context.Context, want *clusterpb.ServiceSpec) error {
 	c := pod.Main(want.GetTask())
-	named, err := reference.ParseNormalizedNamed(c.GetImage())
-	if err != nil {
-		return fmt.Errorf("image %q: %w: %w", c.GetImage(), err, errdefs.ErrInvalidArgument)
-	}
-	if _, pinned := named.(reference.Digested); pinned {
-		return nil
+	ref, err := image.Parse(c.GetImage())
+	if err != nil || ref.IsPinned() {
+		return err
 	}
 	resolved, err := s.Images.Resolve(ctx, s.Store.State(), c.GetImage(), c.GetRegistryAuth())
 	if err != nil {

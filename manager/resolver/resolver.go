@@ -6,8 +6,8 @@ package resolver
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -16,13 +16,15 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/remotes/docker/config"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/muster/muster/manager/controlapi"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/credential"
+	"github.com/muster/muster/proto/image"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -44,27 +46,26 @@ type Resolver struct {
 
 var _ controlapi.Images = (*Resolver)(nil)
 
-// Resolve pins image to its content. NotFound means that neither a node nor
+// Resolve pins the image of that name to its content. NotFound means that neither a node nor
 // the registry has it, FailedPrecondition that no node has it and the registry
 // could not be asked.
-func (r *Resolver) Resolve(ctx context.Context, s *state.State, image, auth string) (controlapi.Resolved, error) {
-	named, err := reference.ParseNormalizedNamed(image)
+func (r *Resolver) Resolve(ctx context.Context, s *state.State, name, auth string) (controlapi.Resolved, error) {
+	ref, err := image.Parse(name)
 	if err != nil {
-		return controlapi.Resolved{}, fmt.Errorf("image %q: %w: %w", image, err, errdefs.ErrInvalidArgument)
+		return controlapi.Resolved{}, err
 	}
-	named = reference.TagNameOnly(named)
-	held := holding(s, named.String())
+	held := holding(s, ref.Name())
 	if held.loaded != "" {
-		return pin(named, held.loaded, nil)
+		return pin(ref, held.loaded, nil)
 	}
-	dgst, platforms, err := r.ask(ctx, named, auth)
+	dgst, platforms, err := r.ask(ctx, ref, auth)
 	switch {
 	case err == nil:
-		return pin(named, dgst, platforms)
+		return pin(ref, dgst, platforms)
 	case held.pulled != "":
-		return pin(named, held.pulled, nil)
+		return pin(ref, held.pulled, nil)
 	}
-	return controlapi.Resolved{}, explain(image, named, err)
+	return controlapi.Resolved{}, explain(name, ref, err)
 }
 
 // holders are the digests under which nodes hold an image.
@@ -99,20 +100,32 @@ func later(a, b *clusterpb.NodeImage) *clusterpb.NodeImage {
 	return a
 }
 
-func pin(named reference.Named, dgst string, platforms []*clusterpb.Platform) (controlapi.Resolved, error) {
-	d, err := digest.Parse(dgst)
+func pin(ref image.Ref, dgst string, platforms []*clusterpb.Platform) (controlapi.Resolved, error) {
+	content, err := digest.Parse(dgst)
 	if err != nil {
-		return controlapi.Resolved{}, fmt.Errorf("digest of image %s: %w", named, err)
+		return controlapi.Resolved{}, fmt.Errorf("digest of image %s: %w", ref, err)
 	}
-	pinned, err := reference.WithDigest(named, d)
-	if err != nil {
-		return controlapi.Resolved{}, fmt.Errorf("pin image %s: %w", named, err)
+	return controlapi.Resolved{Image: ref.Pin(content).Familiar(), Platforms: platforms}, nil
+}
+
+// explain says in one line what is wrong and what to do.
+func explain(name string, ref image.Ref, err error) error {
+	answer, _ := errors.AsType[remoteerrors.ErrUnexpectedStatus](err)
+	refusal := &image.Refusal{
+		Registry: ref.Registry(), Err: err, StatusCode: answer.StatusCode,
+		Unauthorized: errors.Is(err, docker.ErrInvalidAuthorization),
 	}
-	return controlapi.Resolved{Image: reference.FamiliarString(pinned), Platforms: platforms}, nil
+	// Never Unavailable: that is what a cluster without a leader answers, and
+	// clients would ask again.
+	var kind error = errdefs.ErrFailedPrecondition
+	if errdefs.IsNotFound(refusal) {
+		kind = errdefs.ErrNotFound
+	}
+	return fmt.Errorf("image %q: no node holds it and %s, %s: %w", name, refusal.Error(), image.LoadRemedy, kind)
 }
 
 // ask asks the registry.
-func (r *Resolver) ask(ctx context.Context, named reference.Named, auth string) (string, []*clusterpb.Platform, error) {
+func (r *Resolver) ask(ctx context.Context, ref image.Ref, auth string) (string, []*clusterpb.Platform, error) {
 	timeout := r.Timeout
 	if timeout == 0 {
 		timeout = DefaultTimeout
@@ -123,7 +136,7 @@ func (r *Resolver) ask(ctx context.Context, named reference.Named, auth string) 
 	if err != nil {
 		return "", nil, err
 	}
-	name, desc, err := resolver.Resolve(ctx, named.String())
+	name, desc, err := resolver.Resolve(ctx, ref.Exact())
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -135,34 +148,16 @@ func (r *Resolver) ask(ctx context.Context, named reference.Named, auth string) 
 }
 
 func (r *Resolver) resolver(ctx context.Context, auth string) (remotes.Resolver, error) {
-	user, secret, err := credentials(auth)
+	login, err := credential.Parse(auth)
 	if err != nil {
 		return nil, err
 	}
+	user, secret := login.UserAndSecret()
 	options := config.HostOptions{
 		Credentials: func(string) (string, string, error) { return user, secret, nil },
 		HostDir:     config.HostDirFromRoot(r.HostsDir),
 	}
 	return docker.NewResolver(docker.ResolverOptions{Hosts: config.ConfigureHosts(ctx, options)}), nil
-}
-
-// credentials reads the form of Docker's X-Registry-Auth header.
-func credentials(auth string) (user, secret string, err error) {
-	if auth == "" {
-		return "", "", nil
-	}
-	data, err := base64.URLEncoding.DecodeString(auth)
-	if err != nil {
-		return "", "", fmt.Errorf("registry credential: %w: %w", err, errdefs.ErrInvalidArgument)
-	}
-	var c struct{ Username, Password, IdentityToken string }
-	if err := json.Unmarshal(data, &c); err != nil {
-		return "", "", fmt.Errorf("registry credential: %w: %w", err, errdefs.ErrInvalidArgument)
-	}
-	if c.IdentityToken != "" {
-		return "", c.IdentityToken, nil
-	}
-	return c.Username, c.Password, nil
 }
 
 // readPlatforms returns for which platforms an index has images; none for a

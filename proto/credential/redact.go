@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -110,7 +111,7 @@ func messageOf(f protoreflect.FieldDescriptor) protoreflect.MessageDescriptor {
 func Keep(next, old *clusterpb.ServiceSpec) {
 	auth := make(map[string]string) // by image
 	for _, c := range old.GetTask().GetContainers() {
-		auth[c.GetImage()] = c.GetRegistryAuth()
+		auth[c.GetImage()] = cmp.Or(auth[c.GetImage()], c.GetRegistryAuth())
 	}
 	for _, c := range next.GetTask().GetContainers() {
 		if c.GetRegistryAuth() == "" {

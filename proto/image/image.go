@@ -24,12 +24,26 @@ type Ref struct {
 	Digest digest.Digest
 }
 
+// Form is how references are written.
+const Form = "NAME[:TAG][@DIGEST], such as nginx:1.29"
+
+// FormError is what Parse says of something that is no reference. Its kind is
+// errdefs.ErrInvalidArgument.
+type FormError struct{ Written, Reason string }
+
+func (e *FormError) Error() string {
+	return fmt.Sprintf("image %q: must be %s (%s)", e.Written, Form, e.Reason)
+}
+
+// Unwrap returns the kind.
+func (e *FormError) Unwrap() error { return errdefs.ErrInvalidArgument }
+
 // Parse reads a reference as Docker does: docker.io is the registry of a name
-// without one. It is errdefs.ErrInvalidArgument for anything else.
+// without one. It is a *FormError for anything else.
 func Parse(s string) (Ref, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
-		return Ref{}, fmt.Errorf("image %q: want NAME[:TAG][@DIGEST], such as nginx:1.29 (%w): %w", s, err, errdefs.ErrInvalidArgument)
+		return Ref{}, &FormError{Written: s, Reason: err.Error()}
 	}
 	r := Ref{Repository: named.Name()}
 	if tagged, ok := named.(reference.Tagged); ok {

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/image"
 )
 
 // Ensure returns the image that name stands for, ready to run: the one that is
@@ -19,7 +20,7 @@ import (
 func (s *Store) Ensure(ctx context.Context, name string, source Source, auth string,
 	progress func(Progress),
 ) (*Image, error) {
-	r, err := parse(name)
+	r, err := image.Parse(name)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +43,7 @@ func (s *Store) Ensure(ctx context.Context, name string, source Source, auth str
 // Pull brings the image that name stands for in its registry, whatever is
 // here. Only a name with a digest that is here already is left alone.
 func (s *Store) Pull(ctx context.Context, name, auth string, progress func(Progress)) (*clusterpb.NodeImage, error) {
-	r, err := parse(name)
+	r, err := image.Parse(name)
 	if err != nil {
 		return nil, err
 	}
@@ -65,42 +66,42 @@ func (s *Store) Pull(ctx context.Context, name, auth string, progress func(Progr
 	return s.held(ctx, record), nil
 }
 
-func flightKey(r ref) string {
-	if r.digest != "" {
-		return r.digest.String()
+func flightKey(r image.Ref) string {
+	if r.IsPinned() {
+		return r.Digest.String()
 	}
-	return r.name
+	return r.Name()
 }
 
 // remembered returns an image that is known to be here by its digest.
-func (s *Store) remembered(r ref) *Image {
-	if r.digest == "" {
+func (s *Store) remembered(r image.Ref) *Image {
+	if !r.IsPinned() {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ready[r.digest]
+	return s.ready[r.Digest]
 }
 
 // find looks in the local store: by digest if the reference has one, whatever
 // name the content is kept under, else by name.
-func (s *Store) find(ctx context.Context, r ref) (images.Image, error) {
+func (s *Store) find(ctx context.Context, r image.Ref) (images.Image, error) {
 	service := s.cfg.Client.ImageService()
-	if r.digest == "" {
-		return service.Get(ctx, r.name)
+	if !r.IsPinned() {
+		return service.Get(ctx, r.Name())
 	}
-	records, err := service.List(ctx, fmt.Sprintf("target.digest==%s", r.digest))
+	records, err := service.List(ctx, fmt.Sprintf("target.digest==%s", r.Digest))
 	if err != nil {
 		return images.Image{}, fmt.Errorf("look for it in containerd: %w", err)
 	}
 	if len(records) == 0 {
-		return images.Image{}, fmt.Errorf("%s: %w", r.digest, errdefs.ErrNotFound)
+		return images.Image{}, fmt.Errorf("%s: %w", r.Digest, errdefs.ErrNotFound)
 	}
 	return records[0], nil
 }
 
 // fetch tries other nodes and then the registry.
-func (s *Store) fetch(ctx context.Context, r ref, source Source, auth string, progress func(Progress)) (images.Image, error) {
+func (s *Store) fetch(ctx context.Context, r image.Ref, source Source, auth string, progress func(Progress)) (images.Image, error) {
 	var errPeers error
 	if source.holds(r) && s.cfg.Fetcher != nil {
 		record, err := s.fromPeers(ctx, s.keepAs(ctx, r, source.Digest), source, progress)
@@ -112,7 +113,7 @@ func (s *Store) fetch(ctx context.Context, r ref, source Source, auth string, pr
 			return images.Image{}, context.Cause(ctx)
 		}
 		errPeers = fmt.Errorf("other nodes: %w", err)
-		s.cfg.Log.WarnContext(ctx, "cannot fetch image from other nodes, will try its registry", "image", r.name, "err", err)
+		s.cfg.Log.WarnContext(ctx, "cannot fetch image from other nodes, will try its registry", "image", r.Name(), "err", err)
 	}
 	record, err := s.fromRegistry(ctx, r, auth, nil, progress)
 	if err == nil {
@@ -123,24 +124,22 @@ func (s *Store) fetch(ctx context.Context, r ref, source Source, auth string, pr
 		return images.Image{}, context.Cause(ctx)
 	}
 	if errPeers == nil {
-		errPeers = errors.New("no node of the cluster holds it")
+		errPeers = errors.New("no node holds it")
 	}
-	return images.Image{}, fmt.Errorf(
-		`%w; %w; load it with "muster image load" on any node, or check the name`, err, errPeers)
+	return images.Image{}, fmt.Errorf("%w, %s (%w)", err, image.LoadRemedy, errPeers)
 }
 
 // holds reports whether what the source's nodes hold is what r means.
-func (s Source) holds(r ref) bool {
-	return len(s.Addrs) > 0 && (r.digest == "" || s.Digest == r.digest)
+func (s Source) holds(r image.Ref) bool {
+	return len(s.Addrs) > 0 && (!r.IsPinned() || s.Digest == r.Digest)
 }
 
 // keepAs is the name for a copy of digest dgst: the reference's tag, unless
 // that stands for something else on this node.
-func (s *Store) keepAs(ctx context.Context, r ref, dgst digest.Digest) string {
-	record, err := s.cfg.Client.ImageService().Get(ctx, r.name)
+func (s *Store) keepAs(ctx context.Context, r image.Ref, dgst digest.Digest) string {
+	record, err := s.cfg.Client.ImageService().Get(ctx, r.Name())
 	if errdefs.IsNotFound(err) || (err == nil && record.Target.Digest == dgst) {
-		return r.name
+		return r.Name()
 	}
-	r.digest = dgst
-	return r.pinned()
+	return r.Pin(dgst).Exact()
 }

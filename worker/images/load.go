@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/image"
 )
 
 // Load reads a docker-archive or an OCI layout from a tar stream, compressed
@@ -73,11 +74,11 @@ func (s *Store) Load(ctx context.Context, r io.Reader, progress func(Progress)) 
 // layoutName makes a full name of the reference an OCI layout gives an image;
 // a tag alone says nothing about the repository and gives no name.
 func layoutName(name string) string {
-	r, err := parse(name)
+	r, err := image.Parse(name)
 	if err != nil || !hasRepository(name) {
 		return ""
 	}
-	return r.name
+	return r.Name()
 }
 
 func hasRepository(name string) bool {

@@ -348,20 +348,20 @@ func TestPull(t *testing.T) {
 	})
 	t.Run("unreachable", func(t *testing.T) {
 		_, err := s.Pull(t.Context(), "localhost:1/web:1", "", quiet)
-		if err == nil || !strings.HasPrefix(err.Error(), `image "localhost:1/web:1": registry localhost:1: cannot reach it: dial tcp`) {
+		if err == nil || !strings.HasPrefix(err.Error(), `image "localhost:1/web:1": registry localhost:1 cannot be reached: dial tcp`) {
 			t.Errorf("Pull = %v", err)
 		}
 	})
 	t.Run("not there", func(t *testing.T) {
 		_, err := s.Ensure(t.Context(), host+"/team/web:2", images.Source{}, login("ann", "secret"), quiet)
-		want := fmt.Sprintf(`image "%s/team/web:2": registry %s: it is not there`, host, host)
+		want := fmt.Sprintf(`image "%s/team/web:2": registry %s does not have it`, host, host)
 		if err == nil || !strings.HasPrefix(err.Error(), want) || !errdefs.IsNotFound(err) {
 			t.Errorf("Ensure = %v, want %q", err, want)
 		}
 	})
 	t.Run("refused login", func(t *testing.T) {
 		_, err := s.Ensure(t.Context(), host+"/team/web:1", images.Source{}, login("bob", "wrong"), quiet)
-		if !errdefs.IsPermissionDenied(err) || !strings.Contains(err.Error(), "it refuses this login") {
+		if !errdefs.IsPermissionDenied(err) || !strings.Contains(err.Error(), "refuses the login") {
 			t.Errorf("Ensure = %v", err)
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/muster/muster/proto/image"
 )
 
 // Remove forgets the image with that name, or every name of that digest, and
@@ -29,12 +31,12 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, 
 	for _, record := range records {
 		if n := len(used[record.Name]); n > 0 && !force {
 			errs = append(errs, fmt.Errorf("image %q: containers of this node use it (%d); --force removes it all the same: %w",
-				Familiar(record.Name), n, errdefs.ErrFailedPrecondition))
+				image.Familiar(record.Name), n, errdefs.ErrFailedPrecondition))
 			continue
 		}
 		err := s.cfg.Client.ImageService().Delete(ctx, record.Name, images.SynchronousDelete())
 		if err != nil && !errdefs.IsNotFound(err) {
-			errs = append(errs, fmt.Errorf("image %q: remove: %w", Familiar(record.Name), err))
+			errs = append(errs, fmt.Errorf("image %q: remove: %w", image.Familiar(record.Name), err))
 			continue
 		}
 		s.Forget(&Image{Digest: record.Target.Digest})
@@ -81,13 +83,13 @@ func (s *Store) match(ctx context.Context, name string) ([]images.Image, error) 
 
 // named finds the record of a reference.
 func (s *Store) named(ctx context.Context, name string) (images.Image, error) {
-	r, err := parse(name)
+	r, err := image.Parse(name)
 	if err != nil {
 		return images.Image{}, err
 	}
-	wanted := r.name
-	if r.digest != "" {
-		wanted = r.pinned()
+	wanted := r.Name()
+	if r.IsPinned() {
+		wanted = r.Exact()
 	}
 	record, err := s.cfg.Client.ImageService().Get(ctx, wanted)
 	if errdefs.IsNotFound(err) {

@@ -11,6 +11,8 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/muster/muster/proto/image"
 )
 
 // taggedAtLabel holds when somebody tied the image's name to its digest on
@@ -115,7 +117,7 @@ func (s *Store) prepare(ctx context.Context, record images.Image) (*Image, error
 	}
 	img, err := s.unpack(ctx, record)
 	if err != nil {
-		return nil, fmt.Errorf("unpack image %q: %w", Familiar(record.Name), err)
+		return nil, fmt.Errorf("unpack image %q: %w", image.Familiar(record.Name), err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 // held is what managers said the node should be, as far as it was heard. It
 // is immutable: apply returns the next one.
 type held struct {
-	// index is 0 until a manager of this life of the daemon has spoken.
+	// index is 0 until a manager has spoken since the daemon started.
 	index    uint64
 	tasks    map[string]*dispatchpb.TaskAssignment
 	peers    map[string]*dispatchpb.Peer
@@ -23,7 +23,7 @@ type held struct {
 	settings *dispatchpb.Settings // nil before the first contact ever
 }
 
-// remembered returns what an earlier life of the daemon was told.
+// remembered returns what the daemon was told before it was restarted.
 func remembered(s *state.Saved) *held {
 	h := &held{
 		tasks: s.Tasks, settings: s.Settings,

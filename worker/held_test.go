@@ -162,7 +162,7 @@ func TestHostPorts(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := chooseHostPorts(&clusterpb.Task{Id: "t", Ports: tt.ports}, tt.tasks, map[port.Key]bool{{Protocol: 1, Number: 49154}: true})
+			got, err := chooseHostPorts(&clusterpb.Task{Id: "t", Ports: tt.ports}, tt.tasks, map[port.Key]*dispatchpb.MeshPort{{Protocol: 1, Number: 49154}: {}})
 			if errdefs.IsAlreadyExists(err) != tt.taken || (err != nil) != tt.taken {
 				t.Fatalf("err %v, want taken %v", err, tt.taken)
 			}

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker/task"
@@ -15,7 +16,7 @@ import (
 // chooseHostPorts returns the ports of t in host mode with the node's ports
 // filled in, given the other tasks on the node and the cluster's mesh.
 // AlreadyExists when another task has one that t asks for.
-func chooseHostPorts(t *clusterpb.Task, tasks map[string]task.Snapshot, mesh map[port.Key]bool) ([]*clusterpb.Port, error) {
+func chooseHostPorts(t *clusterpb.Task, tasks map[string]task.Snapshot, mesh map[port.Key]*dispatchpb.MeshPort) ([]*clusterpb.Port, error) {
 	used := make(map[port.Key]string)
 	for id, other := range tasks {
 		if id == t.GetId() || lifecycle.Ended(other.Status.GetState()) {
@@ -47,10 +48,10 @@ func chooseHostPorts(t *clusterpb.Task, tasks map[string]task.Snapshot, mesh map
 }
 
 // freePort returns the lowest port nobody has, or 0.
-func freePort(protocol clusterpb.Port_Protocol, used map[port.Key]string, mesh map[port.Key]bool) uint32 {
+func freePort(protocol clusterpb.Port_Protocol, used map[port.Key]string, mesh map[port.Key]*dispatchpb.MeshPort) uint32 {
 	for n := port.HostRange().First; n <= port.HostRange().Last; n++ {
 		k := port.Key{Protocol: protocol, Number: n}
-		if _, taken := used[k]; !taken && !mesh[k] {
+		if _, taken := used[k]; !taken && mesh[k] == nil {
 			return n
 		}
 	}

@@ -23,21 +23,30 @@ const (
 
 var errNoLogs = errors.New("this node keeps no logs")
 
-// logPublisher answers log subscriptions of the manager.
+// logPublisher answers the log subscriptions of the manager that the node has
+// a session with.
 type logPublisher struct {
-	cfg Config
-	log *slog.Logger
+	nodeID string
+	logs   Logs // nil when the node keeps none
+	log    *slog.Logger
 
 	mu      sync.Mutex
 	session context.Context // done when the session ends; nil before the first
 	conn    grpc.ClientConnInterface
-	cancels map[string]context.CancelFunc // by subscription, of this session
-	ctxs    map[string]context.Context
+	subs    map[string]logSubscription // of this session, by id
 	closed  bool
 	wg      sync.WaitGroup
 }
 
-func newLogPublisher(cfg Config) *logPublisher { return &logPublisher{cfg: cfg, log: cfg.Log} }
+// logSubscription is one that may be extended; its streams end with ctx.
+type logSubscription struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func newLogPublisher(cfg Config) *logPublisher {
+	return &logPublisher{nodeID: cfg.NodeID, logs: cfg.Logs, log: cfg.Log}
+}
 
 // run ends all publishing when ctx is done.
 func (p *logPublisher) run(ctx context.Context) error {
@@ -51,13 +60,13 @@ func (p *logPublisher) run(ctx context.Context) error {
 }
 
 func (p *logPublisher) cancelAll() {
-	for _, cancel := range p.cancels {
-		cancel()
+	for _, s := range p.subs {
+		s.cancel()
 	}
-	p.cancels, p.ctxs = make(map[string]context.CancelFunc), make(map[string]context.Context)
+	p.subs = make(map[string]logSubscription)
 }
 
-// connected starts anew with another manager: it knows nothing of earlier
+// connected starts anew with another manager, which knows nothing of earlier
 // subscriptions.
 func (p *logPublisher) connected(ctx context.Context, conn grpc.ClientConnInterface) {
 	p.mu.Lock()
@@ -75,21 +84,22 @@ func (p *logPublisher) take(sub *dispatchpb.LogSubscription) {
 		return
 	}
 	id := sub.GetId()
-	if sub.GetClose() {
-		if cancel := p.cancels[id]; cancel != nil {
-			cancel()
-			delete(p.cancels, id)
-			delete(p.ctxs, id)
-		}
+	s, known := p.subs[id]
+	switch {
+	case sub.GetClose() && known:
+		s.cancel()
+		delete(p.subs, id)
 		return
+	case sub.GetClose():
+		return
+	case !known:
+		s.ctx, s.cancel = context.WithCancel(p.session)
+		p.subs[id] = s
 	}
-	if p.ctxs[id] == nil {
-		p.ctxs[id], p.cancels[id] = context.WithCancel(p.session)
-	}
-	ctx, conn := p.ctxs[id], p.conn
+	conn := p.conn
 	p.wg.Go(func() {
-		if err := p.publish(ctx, conn, sub); err != nil && ctx.Err() == nil {
-			p.log.WarnContext(ctx, "publish logs", "subscription", id, "err", err)
+		if err := p.publish(s.ctx, conn, sub); err != nil && s.ctx.Err() == nil {
+			p.log.WarnContext(s.ctx, "publish logs", "subscription", id, "err", err)
 		}
 	})
 }
@@ -106,29 +116,17 @@ func (p *logPublisher) publish(ctx context.Context, conn grpc.ClientConnInterfac
 	if err := stream.Send(&logspb.PublishLogsRequest{SubscriptionId: sub.GetId()}); err != nil {
 		return ended(stream, err)
 	}
-	lines := make(chan *logspb.PublishLogsRequest, logQueue)
-	var readers sync.WaitGroup
-	for _, id := range sub.GetTaskIds() {
-		readers.Go(func() { p.read(ctx, id, sub.GetOptions(), lines) })
-	}
-	go func() { readers.Wait(); close(lines) }()
-	// Every reader ends with ctx, so draining lines is waiting for them.
+	lines := p.readAll(ctx, sub)
 	defer func() {
+		// The readers end with ctx, and lines is closed behind the last of them.
 		cancel()
-		for range lines { // nothing to do with what nobody wants
+		for range lines {
+			continue
 		}
 	}()
 	for req := range lines {
+		gather(req, lines)
 		req.SubscriptionId = sub.GetId()
-		for size := proto.Size(req); size < logBatch && req.GetErr() == ""; {
-			next, ok := more(lines)
-			if !ok {
-				break
-			}
-			size += proto.Size(next)
-			req.Messages = append(req.GetMessages(), next.GetMessages()...)
-			req.Err = next.GetErr()
-		}
 		if err := stream.Send(req); err != nil {
 			return ended(stream, err)
 		}
@@ -138,6 +136,32 @@ func (p *logPublisher) publish(ctx context.Context, conn grpc.ClientConnInterfac
 	}
 	_, err = stream.CloseAndRecv()
 	return err
+}
+
+// readAll reads the logs of a subscription's tasks, all at the same time. The
+// channel is closed once all are read or ctx is done.
+func (p *logPublisher) readAll(ctx context.Context, sub *dispatchpb.LogSubscription) <-chan *logspb.PublishLogsRequest {
+	lines := make(chan *logspb.PublishLogsRequest, logQueue)
+	var readers sync.WaitGroup
+	for _, id := range sub.GetTaskIds() {
+		readers.Go(func() { p.read(ctx, id, sub.GetOptions(), lines) })
+	}
+	go func() { readers.Wait(); close(lines) }()
+	return lines
+}
+
+// gather adds to req what more lines there are right now, up to a size that is
+// worth a message, and up to an error, of which a message has one.
+func gather(req *logspb.PublishLogsRequest, lines <-chan *logspb.PublishLogsRequest) {
+	for size := proto.Size(req); size < logBatch && req.GetErr() == ""; {
+		next, ok := more(lines)
+		if !ok {
+			return
+		}
+		size += proto.Size(next)
+		req.Messages = append(req.GetMessages(), next.GetMessages()...)
+		req.Err = next.GetErr()
+	}
 }
 
 // more returns a further request if there is one right now.
@@ -169,9 +193,9 @@ func (p *logPublisher) read(ctx context.Context, taskID string, opts *logspb.Log
 		}
 	}
 	err := errNoLogs
-	if p.cfg.Logs != nil {
-		err = p.cfg.Logs.Read(ctx, taskID, opts, func(m *logspb.LogMessage) error {
-			m.NodeId = p.cfg.NodeID
+	if p.logs != nil {
+		err = p.logs.Read(ctx, taskID, opts, func(m *logspb.LogMessage) error {
+			m.NodeId = p.nodeID
 			return put(&logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{m}})
 		})
 	}

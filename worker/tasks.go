@@ -2,11 +2,8 @@ package worker
 
 import (
 	"context"
-	"net/netip"
-	"time"
+	"sync"
 
-	"github.com/cenkalti/backoff/v5"
-	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
@@ -17,8 +14,21 @@ import (
 	"github.com/muster/muster/worker/task"
 )
 
-// upTimeout bounds how long a task waits for the node's network.
-const upTimeout = 60 * time.Second
+// tasks are the tasks on the node, each with its controller.
+type tasks struct {
+	// cfg is what the controllers share; its HostPorts is set for each of them.
+	cfg task.Config
+	// meshPorts returns the ports that every node answers on now.
+	meshPorts func() map[port.Key]*dispatchpb.MeshPort
+	// forgotten is called with each task of which nothing is left.
+	forgotten func(id string)
+
+	mu    sync.Mutex
+	byID  map[string]*task.Controller
+	start func(*task.Controller) // runs a controller; nil before run
+	// chosen are the host ports of tasks about to start.
+	chosen map[string][]*clusterpb.Port
+}
 
 // initialStatus returns what a task was last observed in: by this node, or as
 // managers know it, whichever is further.
@@ -42,185 +52,97 @@ func order(a *dispatchpb.TaskAssignment) *dispatchpb.TaskAssignment {
 	return a
 }
 
-func (w *Worker) taskConfig() task.Config {
-	return task.Config{
-		Executor: w.cfg.Executor, Mesh: taskMesh{w}, Log: w.cfg.Log,
-		Save: w.cfg.State.SaveStatus, Report: w.reports.Put,
-		Changed:   func() { wake(w.meshDue) },
-		HostPorts: w.hostPorts,
-	}
+// add makes the controller of a task, which was last observed by this node in
+// status, or never when that is nil. t.mu is held, or nobody else knows t yet.
+func (t *tasks) add(a *dispatchpb.TaskAssignment, status *clusterpb.TaskStatus) *task.Controller {
+	cfg := t.cfg
+	cfg.HostPorts = t.hostPorts
+	c := task.New(cfg, a, initialStatus(a.GetTask(), status))
+	t.byID[a.GetTask().GetId()] = c
+	return c
 }
 
-// taskMesh is what tasks need of the mesh.
-type taskMesh struct{ w *Worker }
-
-func (m taskMesh) Up(ctx context.Context) error {
-	timeout := time.NewTimer(upTimeout)
-	defer timeout.Stop()
-	select {
-	case <-m.w.up:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timeout.C:
-		// Attaching will fail and say why.
-		return nil
-	}
-}
-
-func (m taskMesh) Left(ctx context.Context, index uint64) error { return m.w.lowWater.wait(ctx, index) }
-
-func (m taskMesh) Connections(ctx context.Context, addr netip.Addr) (int, error) {
-	return m.w.cfg.Plane.Connections(ctx, addr)
-}
-
-// startTasks runs the controllers, those remembered now and all later ones.
-func (w *Worker) startTasks(ctx context.Context, g *errgroup.Group) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.start = func(c *task.Controller) {
+// run runs the controllers in g, those that are known and all that will be.
+func (t *tasks) run(ctx context.Context, g *errgroup.Group) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.start = func(c *task.Controller) {
 		g.Go(func() error {
 			c.Run(ctx)
 			if ctx.Err() == nil {
-				w.forget(c.Snapshot().Task.GetId())
+				t.forget(c.Snapshot().Task.GetId())
 			}
 			return nil
 		})
 	}
-	for _, c := range w.tasks {
-		w.start(c)
+	for _, c := range t.byID {
+		t.start(c)
 	}
 }
 
-// forget drops a task of which nothing is left.
-func (w *Worker) forget(id string) {
-	w.mu.Lock()
-	delete(w.tasks, id)
-	delete(w.chosen, id)
-	w.mu.Unlock()
-	w.reports.Forget(id)
-	if err := w.cfg.State.Forget(id); err != nil {
-		w.cfg.Log.Warn("a task that is gone stays in the node's state", "task", id, "err", err)
-	}
-	wake(w.meshDue)
+func (t *tasks) forget(id string) {
+	t.mu.Lock()
+	delete(t.byID, id)
+	delete(t.chosen, id)
+	t.mu.Unlock()
+	t.forgotten(id)
 }
 
 // steer tells controllers what managers want of their tasks.
-func (w *Worker) steer(tasks []*dispatchpb.TaskAssignment, gone []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, a := range tasks {
+func (t *tasks) steer(assigned []*dispatchpb.TaskAssignment, gone []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range assigned {
 		a = order(a)
-		id := a.GetTask().GetId()
-		if c := w.tasks[id]; c != nil {
+		if c := t.byID[a.GetTask().GetId()]; c != nil {
 			c.Order(a)
-			continue
+		} else {
+			t.start(t.add(a, nil))
 		}
-		c := task.New(w.taskConfig(), a, initialStatus(a.GetTask(), nil))
-		w.tasks[id] = c
-		w.start(c)
 	}
 	for _, id := range gone {
-		if c := w.tasks[id]; c != nil {
+		if c := t.byID[id]; c != nil {
 			c.Discard()
 		}
 	}
 }
 
 // snapshots returns every task on the node as it is now.
-func (w *Worker) snapshots() map[string]task.Snapshot {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	all := make(map[string]task.Snapshot, len(w.tasks))
-	for id, c := range w.tasks {
+func (t *tasks) snapshots() map[string]task.Snapshot {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make(map[string]task.Snapshot, len(t.byID))
+	for id, c := range t.byID {
 		all[id] = c.Snapshot()
 	}
 	return all
 }
 
-// restate queues what this node knows of its tasks and managers do not: what
-// happened while none could be reached.
-func (w *Worker) restate(tasks []*dispatchpb.TaskAssignment) {
-	now := w.snapshots()
-	for _, a := range tasks {
-		t := a.GetTask()
-		s, ok := now[t.GetId()]
-		if ok && s.Status.GetState() > t.GetStatus().GetState() {
-			w.reports.Put(t.GetId(), s.Status)
-		}
-	}
+func (t *tasks) has(id string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byID[id] != nil
 }
 
 // hostPorts chooses the ports of a task in host mode. Only one task at a time
 // may choose, and its choice is seen by the next once it is reported; so the
 // choice is noted here until then.
-func (w *Worker) hostPorts(t *clusterpb.Task) ([]*clusterpb.Port, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	tasks := make(map[string]task.Snapshot, len(w.tasks))
-	for id, c := range w.tasks {
+func (t *tasks) hostPorts(of *clusterpb.Task) ([]*clusterpb.Port, error) {
+	mesh := t.meshPorts()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	others := make(map[string]task.Snapshot, len(t.byID))
+	for id, c := range t.byID {
 		s := c.Snapshot()
-		if ports := w.chosen[id]; len(ports) > 0 && len(s.Status.GetHostPorts()) == 0 {
+		if ports := t.chosen[id]; len(ports) > 0 && len(s.Status.GetHostPorts()) == 0 {
 			s.Status = proto.CloneOf(s.Status)
 			s.Status.HostPorts = ports
 		}
-		tasks[id] = s
+		others[id] = s
 	}
-	mesh := make(map[port.Key]bool, len(w.held.ports))
-	for k := range w.held.ports {
-		mesh[k] = true
-	}
-	ports, err := chooseHostPorts(t, tasks, mesh)
+	ports, err := chooseHostPorts(of, others, mesh)
 	if err == nil {
-		w.chosen[t.GetId()] = ports
+		t.chosen[of.GetId()] = ports
 	}
 	return ports, err
-}
-
-// sweepLoop removes what exists on the node although no manager knows it:
-// left by a daemon that lost its state, or stopped between two steps.
-func (w *Worker) sweepLoop(ctx context.Context) error {
-	b := backoff.NewExponentialBackOff()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-w.swept:
-		}
-		if err := w.sweep(ctx); err != nil && ctx.Err() == nil {
-			d := b.NextBackOff()
-			w.cfg.Log.WarnContext(ctx, "look for unknown tasks: will retry", "in", d, "err", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(d):
-				wake(w.swept)
-			}
-			continue
-		}
-		b.Reset()
-	}
-}
-
-func (w *Worker) sweep(ctx context.Context) error {
-	before := w.snapshots()
-	found, err := w.cfg.Executor.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, f := range found {
-		// A task is known before anything of it exists, so what is not known after
-		// the list was made never will be. What was known before it was is being
-		// removed by its controller.
-		w.mu.Lock()
-		_, known := w.tasks[f.TaskID]
-		w.mu.Unlock()
-		if _, was := before[f.TaskID]; known || was {
-			continue
-		}
-		w.cfg.Log.InfoContext(ctx, "removing a task that no manager knows", "task", f.TaskID, "running", f.Running)
-		if err := w.cfg.Executor.Remove(ctx, f.TaskID); err != nil && !errdefs.IsNotFound(err) {
-			return err
-		}
-	}
-	return nil
 }

@@ -12,9 +12,9 @@ import (
 )
 
 // wantOf returns what the node's kernel should hold: what managers say, with
-// what the node itself knows better, namely its own tasks. It is nil as long
-// as no manager has ever told the node who it is, and once the node is removed
-// from the cluster: it is nobody then.
+// what the node itself knows better, namely its own tasks. It is nil for a
+// node without an index: before a manager has ever told it who it is, and once
+// it is removed from the cluster.
 func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, netns func(taskID string) string) *ingress.Want {
 	if h.settings.GetSelfIndex() == 0 {
 		return nil

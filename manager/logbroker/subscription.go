@@ -45,23 +45,6 @@ type subscription struct {
 	last, known map[string]time.Time
 }
 
-// ask is what became of asking one node.
-type ask struct {
-	// first are tasks not asked for yet, with what the client wants of the
-	// past; later those to be read from where the client's lines end: new ones
-	// from their beginning, others from where a stream broke off.
-	first, later []string
-	// pending are the tasks of each message sent that no stream has answered
-	// yet, oldest first; the last one was sent at.
-	pending [][]string
-	at      time.Time
-	// open are the tasks of each stream that is open.
-	open   map[int][]string
-	serial int
-	// warned: the client knows that the node cannot be asked.
-	warned bool
-}
-
 // input is what a node published.
 type input struct {
 	messages []*logspb.LogMessage

@@ -96,5 +96,5 @@ func (t *Tracker) Last() string {
 }
 
 // Resume lets the tracker go on with a task that was found healthy before, by
-// another life of the daemon.
+// the daemon that ran before.
 func (t *Tracker) Resume() { t.state = clusterpb.HealthStatus_STATE_HEALTHY }

@@ -65,7 +65,7 @@ type Controller struct {
 	lastNews time.Time // of progress, to limit it
 
 	// What follows belongs to Run.
-	prepared bool // in this life of the daemon
+	prepared bool // since the daemon started
 	cause    error
 	process  *process
 }

@@ -103,7 +103,7 @@ func (c *Controller) progress(message string) {
 // report beside the state.
 func (c *Controller) start(ctx context.Context, t *clusterpb.Task) (edit func(*clusterpb.TaskStatus), err error) {
 	if !c.prepared {
-		// Another life of the daemon prepared it; a restart of the machine may
+		// It was prepared before the daemon restarted; a restart of the machine may
 		// have undone that.
 		if err := c.prepare(ctx, t); err != nil {
 			return nil, err

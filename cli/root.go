@@ -59,7 +59,7 @@ func plainUse(cmd *cobra.Command) {
 // Run runs the command line args and returns the exit status. What went wrong
 // is told on env.Err.
 func Run(ctx context.Context, env *command.Env, args []string, more ...*cobra.Command) int {
-	root := Root(env, more...)
+	root := Root(env, more...) //nolint:contextcheck // commands get theirs from ExecuteContext
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil {

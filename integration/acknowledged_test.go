@@ -169,7 +169,7 @@ type register struct {
 var registers = porcupine.Model{
 	Init: func() any { return uint32(0) },
 	Step: func(state, input, output any) (bool, any) {
-		in := input.(register) //nolint:forcetypeassert // this test made it
+		in := input.(register)
 		if in.write {
 			return true, in.value
 		}

@@ -53,7 +53,7 @@ func TestModel(t *testing.T) {
 type model struct {
 	*cluster.Cluster
 	t   *testing.T
-	ctx context.Context //nolint:containedctx // the test's
+	ctx context.Context
 	r   *rand.Rand
 
 	services map[string]want

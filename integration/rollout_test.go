@@ -37,7 +37,7 @@ func slow() executortest.Behaviour {
 type rollout struct {
 	*cluster.Cluster
 	t        *testing.T
-	ctx      context.Context //nolint:containedctx // the test's
+	ctx      context.Context
 	replicas int
 	started  uint64 // the state in which the service was at rest
 }

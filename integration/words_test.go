@@ -67,7 +67,7 @@ func seeds(t *testing.T, n int) (list []uint64) {
 
 // random returns a source of its own for each part of a seeded test.
 func random(seed, part uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(seed, part)) //nolint:gosec // a test repeats itself by its seed
+	return rand.New(rand.NewPCG(seed, part))
 }
 
 // exit is how a process ends.

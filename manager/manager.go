@@ -105,7 +105,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	g.Go(func() error { return m.inside.run(ctx) })
 	g.Go(func() error {
 		for term := range m.cfg.Store.Leadership() {
-			if err := m.lead(term); err != nil {
+			if err := m.lead(term); err != nil { //nolint:contextcheck // a term has its own, which ends with it
 				return err
 			}
 		}

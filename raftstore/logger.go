@@ -44,7 +44,7 @@ func (s *logSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	if to >= slog.LevelWarn && s.repeats(msg, args) {
 		return
 	}
-	s.log.Log(context.Background(), to, "raft: "+msg, args...)
+	s.log.Log(context.Background(), to, "raft: "+msg, args...) //nolint:sloglint // raft's own words
 }
 
 func (s *logSink) repeats(msg string, args []any) bool {

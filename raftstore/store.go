@@ -89,11 +89,11 @@ func (s *Store) SubscribeTo(match func(state.Ref) bool) *Subscription {
 // the store.
 func (s *Store) Run(ctx context.Context) error {
 	s.watchLeadership(ctx)
-	return s.close()
+	return s.close(context.WithoutCancel(ctx))
 }
 
-func (s *Store) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), transferTimeout)
+func (s *Store) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
 	if s.raft.State() == raft.Leader && s.voters() > 1 {
 		if err := s.TransferLeadership(ctx); err != nil {

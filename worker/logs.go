@@ -31,7 +31,7 @@ type logPublisher struct {
 	log    *slog.Logger
 
 	mu      sync.Mutex
-	session context.Context // done when the session ends; nil before the first
+	session context.Context //nolint:containedctx // of many calls: done when the session ends; nil before the first
 	conn    grpc.ClientConnInterface
 	subs    map[string]logSubscription // of this session, by id
 	closed  bool

@@ -105,7 +105,7 @@ func EnvName(flag string) string {
 func readFile(path string, asked bool) (map[string][]string, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !asked {
-		return nil, nil
+		return nil, nil //nolint:nilnil // no settings
 	}
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)

@@ -67,7 +67,7 @@ var _ node.Network = tcp{}
 func (tcp) Host() (node.Host, error) { return node.ThisHost() }
 
 // Listen implements node.Network.
-func (tcp) Listen(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+func (tcp) Listen(addr string) (net.Listener, error) { return net.Listen("tcp", addr) } //nolint:noctx // it waits for nothing
 
 // Dial implements node.Network.
 func (tcp) Dial(ctx context.Context, addr string) (net.Conn, error) {
@@ -81,7 +81,7 @@ func serveLocal(ctx context.Context, path string, n *node.Node, r *runtime) erro
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the old socket: %w", err)
 	}
-	l, err := net.Listen("unix", path)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
 	if err != nil {
 		return fmt.Errorf("listen for the client: %w", err)
 	}

@@ -103,7 +103,7 @@ func send(stream grpc.BidiStreamingClient[controlpb.LoadImageRequest, controlpb.
 		n, err := io.ReadFull(in, buffer)
 		if n > 0 {
 			if err := stream.Send(&controlpb.LoadImageRequest{Data: buffer[:n]}); err != nil {
-				return nil // the answer says why the node stopped reading
+				return nil //nolint:nilerr // the answer says why the node stopped reading
 			}
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -82,7 +82,7 @@ func (c config) find(ctx context.Context, host string) (*auth, error) {
 			return &a, nil
 		}
 	}
-	return nil, nil
+	return nil, nil //nolint:nilnil // no login, as documented
 }
 
 // hostOf is the registry of a key such as https://registry.example.com/v2/.
@@ -103,7 +103,7 @@ func ask(ctx context.Context, helper, key string) (*auth, error) {
 	cmd.Stdout = &out
 	if err := cmd.Run(); err != nil {
 		if strings.Contains(out.String(), "credentials not found") { // the helpers' protocol
-			return nil, nil
+			return nil, nil //nolint:nilnil // no login, as documented
 		}
 		return nil, fmt.Errorf("ask docker-credential-%s for the login of %s: %s: %w", helper, key, strings.TrimSpace(out.String()), err)
 	}

@@ -95,7 +95,7 @@ func (f *follower) run(ctx context.Context) error {
 		case caller.Err() != nil:
 			return f.interrupted()
 		case errors.Is(context.Cause(ctx), errTimeout) || errors.Is(err, errTimeout):
-			return f.timedOut(err)
+			return f.timedOut(ctx, err)
 		case errdefs.IsNotFound(err):
 			return fmt.Errorf("service %s was removed while waiting for it", f.name)
 		case !errdefs.IsUnavailable(err) && !errors.Is(err, errEnded):

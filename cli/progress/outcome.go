@@ -87,9 +87,9 @@ func (f *follower) interrupted() error {
 }
 
 // timedOut reports a wait that took too long.
-func (f *follower) timedOut(err error) error {
+func (f *follower) timedOut(ctx context.Context, err error) error {
 	// The wait is over, so its context is too: ask under another one.
-	f.explain(context.Background())
+	f.explain(context.WithoutCancel(ctx))
 	why := fmt.Sprintf("not converged in %s", f.opts.Timeout)
 	if f.opts.Timeout == 0 {
 		why = strings.TrimSuffix(err.Error(), ": "+errTimeout.Error())

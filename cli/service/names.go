@@ -19,5 +19,5 @@ func randomName() string {
 		"oak", "orchid", "osprey", "otter", "owl", "panda", "pine", "plover", "poplar", "poppy", "puffin", "quail",
 		"raven", "robin", "rowan", "seal", "sorrel", "stork", "swan", "tern", "thrush", "viper", "willow", "wren",
 	}
-	return adjectives[rand.IntN(len(adjectives))] + "-" + nouns[rand.IntN(len(nouns))]
+	return adjectives[rand.IntN(len(adjectives))] + "-" + nouns[rand.IntN(len(nouns))] //nolint:gosec // a name is no secret
 }

@@ -86,7 +86,7 @@ func Run(ctx context.Context, cfg Config) error {
 		for _, addr := range order(cfg.Local, silent, cfg.Managers()) {
 			ok, last, err := follow(ctx, cfg, addr)
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it was told to end
 			}
 			registered = registered || ok
 			level := slog.LevelDebug
@@ -117,7 +117,7 @@ func Run(ctx context.Context, cfg Config) error {
 // others could have been told that this node lives.
 func order(local, silent string, managers []string) []string {
 	others := slices.Clone(managers)
-	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] }) //nolint:gosec // spreads load, hides nothing
 	if i := slices.Index(others, silent); i >= 0 {
 		others = append(slices.Delete(others, i, i+1), silent)
 	}

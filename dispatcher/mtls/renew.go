@@ -43,12 +43,12 @@ type Renewer struct {
 // to 1 h; only a log line tells, since the node is well as long as its
 // certificate is.
 func (r *Renewer) Run(ctx context.Context, log *slog.Logger) error {
-	at := r.next(rand.Float64())
+	at := r.next(rand.Float64()) //nolint:gosec // spreads load, hides nothing
 	var retry time.Duration
 	for r.wait(ctx, at) {
 		if err := r.renew(ctx); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it was told to end
 			}
 			retry = min(max(2*retry, minRenewRetry), maxRenewRetry)
 			at = time.Now().Add(retry)
@@ -56,7 +56,7 @@ func (r *Renewer) Run(ctx context.Context, log *slog.Logger) error {
 			continue
 		}
 		retry = 0
-		at = r.next(rand.Float64())
+		at = r.next(rand.Float64()) //nolint:gosec // spreads load, hides nothing
 		// Should a manager hand out certificates that are already old,
 		// ask it no more often than after a failure.
 		if soonest := time.Now().Add(minRenewRetry); at.Before(soonest) {

@@ -22,6 +22,6 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	if m := suspicion.FindStringSubmatch(text); m != nil {
 		w.suspect(m[1])
 	}
-	w.log.Debug(text)
+	w.log.Debug(text) //nolint:sloglint // memberlist's own words
 	return len(line), nil
 }

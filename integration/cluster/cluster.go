@@ -78,7 +78,7 @@ func newCluster(t *testing.T, cfg Config, dir string) *Cluster {
 	t.Helper()
 	c := &Cluster{
 		Nodes: make(map[string]*Node), t: t, cfg: cfg, log: logger(t), network: newNetwork(),
-		rand: rand.New(rand.NewPCG(cfg.Seed, 1)), //nolint:gosec // a test repeats itself by its seed
+		rand: rand.New(rand.NewPCG(cfg.Seed, 1)),
 	}
 	for i := range cfg.Managers {
 		n := c.node(fmt.Sprintf("m%d", i+1), clusterpb.NodeRole_NODE_ROLE_MANAGER, dir)

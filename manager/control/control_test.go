@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -21,7 +20,7 @@ import (
 	"github.com/muster/muster/raftstore/state"
 )
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // run starts controllers, lets them come to rest, calls f, and stops them. It
 // returns what Run returned.

@@ -79,7 +79,7 @@ func (l *loop) turn(ctx context.Context) error {
 			state = l.store.State()
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		}
 	}
 	l.flush(ctx, batch)

@@ -84,12 +84,12 @@ func upstream(in grpc.ServerStream, out grpc.ClientStream) error {
 			return out.CloseSend()
 		}
 		if err != nil {
-			return nil // the caller went away; downstream tells
+			return nil //nolint:nilerr // the caller went away; downstream tells
 		}
 		err = out.SendMsg(&f)
 		f.data.Free()
 		if err != nil {
-			return nil // downstream receives the reason
+			return nil //nolint:nilerr // downstream receives the reason
 		}
 	}
 }

@@ -74,7 +74,7 @@ func (w *window) wait(now time.Time) time.Duration {
 	return max(wait, 0)
 }
 
-func (w *window) pop() *logspb.LogMessage { return heap.Pop(&w.heap).(held).LogMessage }
+func (w *window) pop() *logspb.LogMessage { return heap.Pop(&w.heap).(held).LogMessage } //nolint:forcetypeassert // what Push puts in
 
 // messageHeap implements heap.Interface.
 type messageHeap []held
@@ -89,7 +89,7 @@ func (h messageHeap) Less(i, j int) bool {
 	return h[i].serial < h[j].serial
 }
 
-func (h *messageHeap) Push(x any) { *h = append(*h, x.(held)) }
+func (h *messageHeap) Push(x any) { *h = append(*h, x.(held)) } //nolint:forcetypeassert // heap.Interface has no types
 
 func (h *messageHeap) Pop() any {
 	last := (*h)[len(*h)-1]

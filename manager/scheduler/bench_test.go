@@ -64,7 +64,7 @@ func populate(b *testing.B, nodes, services, tasks int, constraint string) *stat
 	}
 	for i := range tasks {
 		changes = append(changes, state.CreateTask(&clusterpb.Task{
-			Id: fmt.Sprintf("t%06d", i), ServiceId: fmt.Sprintf("s%04d", i%services), Slot: uint32(i/services + 1), //nolint:gosec // small
+			Id: fmt.Sprintf("t%06d", i), ServiceId: fmt.Sprintf("s%04d", i%services), Slot: uint32(i/services + 1),
 			Spec: spec, SpecVersion: 1, Desired: lifecycle.Running,
 		}))
 	}

@@ -36,7 +36,7 @@ type seats []*seat
 func (s seats) Len() int           { return len(s) }
 func (s seats) Less(i, j int) bool { return s[i].before(s[j]) }
 func (s seats) Swap(i, j int)      { s[i], s[j] = s[j], s[i] }
-func (s *seats) Push(x any)        { *s = append(*s, x.(*seat)) }
+func (s *seats) Push(x any)        { *s = append(*s, x.(*seat)) } //nolint:forcetypeassert // heap.Interface has no types
 func (s *seats) Pop() any {
 	old := *s
 	last := old[len(old)-1]

@@ -69,7 +69,7 @@ var ways sync.Map //nolint:gochecknoglobals // what it holds follows from the me
 
 func waysFrom(d protoreflect.MessageDescriptor) []protoreflect.FieldDescriptor {
 	if known, ok := ways.Load(d); ok {
-		return known.([]protoreflect.FieldDescriptor)
+		return known.([]protoreflect.FieldDescriptor) //nolint:forcetypeassert // what is stored below
 	}
 	var list []protoreflect.FieldDescriptor
 	for i := range d.Fields().Len() {

@@ -214,7 +214,7 @@ func TestPromotion(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := storetest.State(t, service("s1", "web"))
-			canaries := uint32(strings.Count(tt.have, "c")) //nolint:gosec // small
+			canaries := uint32(strings.Count(tt.have, "c"))
 			s = edit(t, s, func(svc *clusterpb.Service) {
 				setImage("nginx:2")(svc)
 				svc.Spec.Update = &clusterpb.UpdateConfig{Canary: canaries}

@@ -16,5 +16,5 @@ func shallow[M proto.Message](m M) M {
 		return true
 	})
 	to.SetUnknown(from.GetUnknown())
-	return to.Interface().(M)
+	return to.Interface().(M) //nolint:forcetypeassert // made as the type of from
 }

@@ -128,7 +128,7 @@ func (c *Checker) http(ctx context.Context, target string) (int32, string, error
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return 1, err.Error(), nil
+		return 1, err.Error(), nil //nolint:nilerr // that is the finding
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode >= http.StatusBadRequest {
@@ -145,7 +145,7 @@ func (c *Checker) tcp(ctx context.Context, port uint32) (int32, string, error) {
 	}
 	conn, err := c.dial(ctx, "tcp", addr)
 	if err != nil {
-		return 1, err.Error(), nil
+		return 1, err.Error(), nil //nolint:nilerr // that is the finding
 	}
 	_ = conn.Close()
 	return 0, "connected to " + addr, nil

@@ -107,8 +107,8 @@ func mediaTypeOf(raw []byte) (string, error) {
 // peerBody reads one blob; when a node fails it goes on with the next one from
 // where it is.
 type peerBody struct {
-	// ctx bounds the reads: an io.Reader has no other place for it.
-	ctx    context.Context
+	// ctx bounds the reads.
+	ctx    context.Context //nolint:containedctx // an io.Reader has no other place for it
 	peers  *peers
 	digest digest.Digest
 

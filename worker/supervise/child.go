@@ -149,7 +149,7 @@ func (c *Child) start() (*exec.Cmd, error) {
 		return nil, fmt.Errorf("open log of child: %w", err)
 	}
 	defer func() { _ = out.Close() }()
-	cmd := exec.Command(c.cfg.Command[0], c.cfg.Command[1:]...)
+	cmd := exec.Command(c.cfg.Command[0], c.cfg.Command[1:]...) //nolint:noctx // it outlives whoever starts it
 	cmd.Env = append(os.Environ(), c.cfg.Env...)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = out, out

@@ -241,7 +241,7 @@ func (c *Controller) report(state clusterpb.TaskState, edit func(*clusterpb.Task
 	c.status = next
 	c.mu.Unlock()
 
-	c.log.Debug("task is "+lifecycle.Name(state), "err", next.GetErr())
+	c.log.Debug("task moves on", "to", lifecycle.Name(state), "err", next.GetErr())
 	if !c.discarded() {
 		if err := c.cfg.Save(c.id, next); err != nil {
 			c.log.Warn("status is not on disk: a restart of the daemon may see an older one", "err", err)

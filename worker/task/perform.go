@@ -189,7 +189,7 @@ func (c *Controller) untilDone(ctx context.Context, what string, f func(context.
 			return
 		}
 		d := b.NextBackOff()
-		c.log.Warn(what+": will retry", "in", d, "err", err)
+		c.log.Warn("will retry", "what", what, "in", d, "err", err)
 		select {
 		case <-ctx.Done():
 			return

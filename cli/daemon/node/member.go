@@ -70,7 +70,7 @@ func (n *Node) startMember(ctx context.Context, s settings, credentials *mtls.Cr
 	if err != nil {
 		return nil, errors.Join(err, port.Close())
 	}
-	runCtx, cancel := context.WithCancel(context.Background())
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
 	go func() {
 		err := run(runCtx)
@@ -98,7 +98,7 @@ func (m *member) assemble(ctx context.Context) (run func(context.Context) error,
 	}
 	db, err := m.assembleWorker()
 	if err != nil {
-		return nil, errors.Join(err, m.closeStore())
+		return nil, errors.Join(err, m.closeStore(ctx))
 	}
 	return func(ctx context.Context) error {
 		err := m.run(ctx)
@@ -132,11 +132,11 @@ func (m *member) assembleManager(ctx context.Context) error {
 }
 
 // closeStore closes a store that was never run.
-func (m *member) closeStore() error {
+func (m *member) closeStore(ctx context.Context) error {
 	if m.store == nil {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	cancel()
 	return m.store.Run(ctx)
 }
@@ -165,7 +165,7 @@ func (m *member) run(ctx context.Context) error {
 	base, _ := errgroup.WithContext(inner)
 	g, gctx := errgroup.WithContext(ctx)
 	base.Go(func() error { return m.listener.Run(inner) })
-	base.Go(func() error { return serve(inner, m.server(), m.listener.For(listen.ProtocolGRPC)) })
+	base.Go(func() error { return serve(inner, m.server(), m.listener.For(listen.ProtocolGRPC)) }) //nolint:contextcheck // each call has its own
 	g.Go(func() error { return m.machine.Run(gctx) })
 	g.Go(func() error { return m.machine.Plane.Run(gctx) })
 	g.Go(func() error { return m.worker.Run(gctx) })

@@ -24,7 +24,7 @@ var healthDuration = flags.Kind[*durationpb.Duration]{Name: "duration", Parse: f
 		return nil, errors.New("must be at least 1ms, or 0 for the default")
 	}
 	if err == nil && d.AsDuration() == 0 {
-		return nil, nil
+		return nil, nil //nolint:nilnil // the default
 	}
 	return d, err
 }}

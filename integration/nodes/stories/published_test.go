@@ -111,7 +111,7 @@ func TestPublishedPorts(t *testing.T) {
 func askUDP(from *nodes.Namespace, addr string) (answer string, err error) {
 	var conn net.Conn
 	if err := from.Do(func() (err error) {
-		conn, err = net.Dial("udp", addr) //nolint:noctx // it does not wait
+		conn, err = net.Dial("udp", addr)
 		return err
 	}); err != nil {
 		return "", err

@@ -77,7 +77,7 @@ func serveRegistry(t *testing.T, host *nodes.Client, addr string) {
 		t.Fatal(err)
 	}
 	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
-	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // a test's
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if u, p, ok := r.BasicAuth(); !ok || u != user || p != password {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			http.Error(w, "who are you?", http.StatusUnauthorized)
@@ -122,10 +122,10 @@ func push(t *testing.T, host *nodes.Client, ref string) {
 func hosts(t *testing.T, dir, of, addr string) {
 	t.Helper()
 	text := fmt.Sprintf("[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\"]\n", addr)
-	if err := os.MkdirAll(filepath.Join(dir, of), 0o755); err != nil { //nolint:gosec // public
+	if err := os.MkdirAll(filepath.Join(dir, of), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, of, "hosts.toml"), []byte(text), 0o644); err != nil { //nolint:gosec // public
+	if err := os.WriteFile(filepath.Join(dir, of, "hosts.toml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

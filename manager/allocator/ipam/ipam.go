@@ -127,7 +127,7 @@ func (p *Pool) host(a netip.Addr) (uint32, bool) {
 			continue
 		}
 		n := distance(prefix.Addr(), a)
-		return uint32(min(n, uint64(p.end)+1)), n <= uint64(p.end) //nolint:gosec // bounded just here
+		return uint32(min(n, uint64(p.end)+1)), n <= uint64(p.end)
 	}
 	return 0, false
 }

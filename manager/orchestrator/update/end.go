@@ -16,7 +16,7 @@ import (
 func (p *planner) tooManyFailures() bool {
 	failed, of := p.failed(), p.status.GetSlots()
 	if p.canarying() {
-		of = uint32(len(p.status.GetProgress())) //nolint:gosec // slots are numbered by a uint32
+		of = uint32(len(p.status.GetProgress()))
 	} else if p.cfg.GetFailureAction() == clusterpb.UpdateConfig_FAILURE_ACTION_CONTINUE {
 		return false
 	}

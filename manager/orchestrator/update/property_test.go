@@ -22,13 +22,13 @@ import (
 func TestAnyInterleaving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := &clusterpb.UpdateConfig{
-			Parallelism:     new(uint32(rapid.IntRange(0, 3).Draw(t, "parallelism"))), //nolint:gosec // small
+			Parallelism:     new(uint32(rapid.IntRange(0, 3).Draw(t, "parallelism"))),
 			Order:           clusterpb.UpdateConfig_Order(rapid.IntRange(0, 2).Draw(t, "order")),
 			FailureAction:   clusterpb.UpdateConfig_FailureAction(rapid.IntRange(0, 3).Draw(t, "action")),
 			Monitor:         seconds(rapid.IntRange(0, 10).Draw(t, "monitor")),
 			Delay:           seconds(rapid.IntRange(0, 5).Draw(t, "delay")),
 			MaxFailureRatio: rapid.SampledFrom([]float64{0, 0.4}).Draw(t, "ratio"),
-			Canary:          uint32(rapid.IntRange(0, 2).Draw(t, "canary")), //nolint:gosec // small
+			Canary:          uint32(rapid.IntRange(0, 2).Draw(t, "canary")),
 			Promote:         clusterpb.UpdateConfig_Promote(rapid.IntRange(0, 2).Draw(t, "promote")),
 		}
 		s := start(t, 4, cfg, func(spec *clusterpb.ServiceSpec) { spec.Rollback = cfg })
@@ -105,7 +105,7 @@ func (s *story) act(t *rapid.T) {
 	case "scale":
 		s.Put("web", func(spec *clusterpb.ServiceSpec) {
 			spec.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{
-				Replicas: uint32(rapid.IntRange(1, 6).Draw(t, "replicas")), //nolint:gosec // small
+				Replicas: uint32(rapid.IntRange(1, 6).Draw(t, "replicas")),
 			}}
 		})
 	case "spec":
@@ -192,8 +192,8 @@ func TestServingIsKept(t *testing.T) {
 		replicas := rapid.IntRange(1, 12).Draw(t, "replicas")
 		limit := rapid.IntRange(1, 4).Draw(t, "parallelism")
 		order := clusterpb.UpdateConfig_Order(rapid.IntRange(1, 2).Draw(t, "order"))
-		s := start(t, uint32(replicas), &clusterpb.UpdateConfig{ //nolint:gosec // small
-			Parallelism: new(uint32(limit)), Order: order, //nolint:gosec // small
+		s := start(t, uint32(replicas), &clusterpb.UpdateConfig{
+			Parallelism: new(uint32(limit)), Order: order,
 			Monitor: seconds(rapid.IntRange(0, 5).Draw(t, "monitor")), Delay: seconds(rapid.IntRange(0, 5).Draw(t, "delay")),
 		})
 		s.image("v2")

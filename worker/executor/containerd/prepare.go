@@ -167,7 +167,7 @@ func (x *Executor) spec(ctx context.Context, t *clusterpb.Task, img *images.Imag
 	return recipe{
 		task: t, image: img, host: x.host, user: user, netns: netns, cgroup: x.cgroup(t.GetId()),
 		mounts: append(mounts, files...),
-	}.spec()
+	}.spec(ctx)
 }
 
 // labels are the image's, the spec's and muster's own; later ones win. What is

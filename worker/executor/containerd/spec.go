@@ -35,11 +35,11 @@ type recipe struct {
 }
 
 // spec makes the OCI spec. It only decides: nothing is read or made.
-func (r recipe) spec() (*specs.Spec, error) {
+func (r recipe) spec(ctx context.Context) (*specs.Spec, error) {
 	c := pod.Main(r.task.GetSpec())
 	// containerd's defaults ask the context for a namespace, for the cgroup
 	// that is replaced below.
-	ctx := namespaces.WithNamespace(context.Background(), Namespace)
+	ctx = namespaces.WithNamespace(ctx, Namespace)
 	s, err := oci.GenerateSpec(ctx, nil, &containers.Container{ID: r.task.GetId()},
 		oci.WithoutRunMount,
 		oci.WithHostname(hostname(r.task)),

@@ -132,7 +132,7 @@ func TestSpecLimits(t *testing.T) {
 		Containers: []*clusterpb.ContainerSpec{{Command: []string{"x"}}},
 		Limits:     &clusterpb.Resources{NanoCpus: 1_500_000_000, MemoryBytes: 1 << 30, Pids: 9},
 	}}
-	s, err := recipe{task: one, image: &images.Image{}, host: host{swap: true, seccomp: true}, netns: "/run/netns/x", cgroup: "/m/t"}.spec()
+	s, err := recipe{task: one, image: &images.Image{}, host: host{swap: true, seccomp: true}, netns: "/run/netns/x", cgroup: "/m/t"}.spec(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,8 +39,13 @@ func newLink(c Config, rc *raft.Config) *link {
 		l.Transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream:  c.Stream,
 			MaxPool: poolSize,
-			Timeout: rpcTimeout,
-			Logger:  rc.Logger,
+			// No pipelining. Raft's sender waits for ever to hand a request to a
+			// pipeline whose reader has given up, because the member answered with a
+			// newer term or refused entries: it sends that member nothing any more,
+			// and raft never stops.
+			MaxRPCsInFlight: 1,
+			Timeout:         rpcTimeout,
+			Logger:          rc.Logger,
 		})
 	}
 	return l

@@ -187,7 +187,7 @@ func TestRepeatedWriteIsAppliedOnce(t *testing.T) {
 		for range 3 {
 			for _, n := range c.Managers() {
 				if _, err := c.On(n).ControlRollout(ctx, restart); err != nil {
-					t.Errorf("on %s: %v", n.ID, err)
+					t.Errorf("on %s: %v", n.Name, err)
 				}
 			}
 			c.TransferLeadership(ctx)

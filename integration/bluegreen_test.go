@@ -61,9 +61,9 @@ func (c *colours) look(r *rollout) {
 			}
 		}
 		slices.Sort(images)
-		now, before := strings.Join(images, "+"), c.seen[n.ID]
+		now, before := strings.Join(images, "+"), c.seen[n.Name]
 		if len(before) == 0 || before[len(before)-1] != now {
-			c.seen[n.ID] = append(before, now)
+			c.seen[n.Name] = append(before, now)
 		}
 	}
 }

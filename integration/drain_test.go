@@ -58,7 +58,7 @@ func (s *signals) signalled(_ *cluster.Node, t *clusterpb.Task) {
 	for _, a := range t.GetAddresses() {
 		for _, n := range s.c.Nodes {
 			if s.c.Up(n) && n.Kernel.LeadsTo(netip.MustParseAddr(a)) {
-				s.early = append(s.early, fmt.Sprintf("%s was signalled while the mesh of %s led to it", cluster.Line(t), n.ID))
+				s.early = append(s.early, fmt.Sprintf("%s was signalled while the mesh of %s led to it", cluster.Line(t), n.Name))
 			}
 		}
 	}
@@ -163,7 +163,7 @@ func TestDeadNodeHoldsNobodyUp(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		var idle *cluster.Node
 		for _, n := range c.Nodes {
-			if n.ID[0] == 'w' && len(running(c, "web", n)) == 0 {
+			if n.Name[0] == 'w' && len(running(c, "web", n)) == 0 {
 				idle = n
 			}
 		}
@@ -225,7 +225,7 @@ func TestUnhealthyTaskLeavesTheMesh(t *testing.T) {
 		c.CreateService("web", 1, published(8111))
 		c.Eventually("a task", func() bool { return len(c.Serving("web")) == 1 })
 		first := c.Serving("web")[0]
-		addr, home := netip.MustParseAddr(first.GetAddresses()[0]), c.Nodes[first.GetNodeId()]
+		addr, home := netip.MustParseAddr(first.GetAddresses()[0]), c.Node(first.GetNodeId())
 		c.Within(time.Second, "its own node to lead to it", func() bool { return home.Kernel.LeadsTo(addr) })
 		c.Within(30*time.Second, "its own node to drop it", func() bool { return !home.Kernel.LeadsTo(addr) })
 		if len(home.Runtime.Running()) != 1 {

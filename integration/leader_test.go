@@ -25,7 +25,7 @@ func TestServiceSurvivesLosingTheLeader(t *testing.T) {
 		}
 		leader := c.Leader()
 		if leader == old {
-			t.Fatalf("%s still leads", old.ID)
+			t.Fatalf("%s still leads", old.Name)
 		}
 		scale(ctx, t, c, "web", 5)
 		c.Eventually("five tasks", func() bool { return len(c.Serving("web")) == 5 })
@@ -54,10 +54,10 @@ func TestEveryManagerTakesCommands(t *testing.T) {
 		for i, n := range append(c.Others(c.Leader()), c.Leader()) {
 			want := uint32(i + 2)
 			if _, err := c.On(n).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: want}); err != nil {
-				t.Errorf("scale on %s: %v", n.ID, err)
+				t.Errorf("scale on %s: %v", n.Name, err)
 			}
 			if got := c.Service("web").GetSpec().GetReplicated().GetReplicas(); got != want {
-				t.Errorf("%d replicas after a write through %s, want %d", got, n.ID, want)
+				t.Errorf("%d replicas after a write through %s, want %d", got, n.Name, want)
 			}
 		}
 	})

@@ -178,42 +178,42 @@ func (m *model) changed(what, name string, err error, edit func(*want)) {
 func (m *model) node(prefix string) *cluster.Node {
 	var all []*cluster.Node
 	for _, n := range m.Nodes {
-		if n.ID[0] == prefix[0] {
+		if n.Name[0] == prefix[0] {
 			all = append(all, n)
 		}
 	}
-	slices.SortFunc(all, func(a, b *cluster.Node) int { return int(a.ID[1]) - int(b.ID[1]) })
+	slices.SortFunc(all, func(a, b *cluster.Node) int { return int(a.Name[1]) - int(b.Name[1]) })
 	return all[m.r.IntN(len(all))]
 }
 
 func (m *model) drain() string {
 	n := m.node("w")
-	availability(m.ctx, m.t, m.Cluster, n.ID, clusterpb.NodeSpec_AVAILABILITY_DRAIN)
-	return "drain " + n.ID
+	availability(m.ctx, m.t, m.Cluster, n.Name, clusterpb.NodeSpec_AVAILABILITY_DRAIN)
+	return "drain " + n.Name
 }
 
 func (m *model) activate() string {
 	n := m.node("w")
-	availability(m.ctx, m.t, m.Cluster, n.ID, clusterpb.NodeSpec_AVAILABILITY_ACTIVE)
-	return "activate " + n.ID
+	availability(m.ctx, m.t, m.Cluster, n.Name, clusterpb.NodeSpec_AVAILABILITY_ACTIVE)
+	return "activate " + n.Name
 }
 
 func (m *model) crash() string {
 	n := m.node("w")
 	m.Crash(n)
-	return "crash " + n.ID
+	return "crash " + n.Name
 }
 
 func (m *model) powerOff() string {
 	n := m.node("w")
 	m.PowerOff(n)
-	return "power off " + n.ID
+	return "power off " + n.Name
 }
 
 func (m *model) isolate() string {
 	n := m.node("w")
 	m.Isolate(n)
-	return "isolate " + n.ID
+	return "isolate " + n.Name
 }
 
 // repair makes a worker, or the manager that is ill, well again.
@@ -223,7 +223,7 @@ func (m *model) repair() string {
 		n, m.ill = m.ill, nil
 	}
 	m.Restart(n)
-	return "repair " + n.ID
+	return "repair " + n.Name
 }
 
 // leaderAway does something to the leader, or to another manager.
@@ -243,15 +243,15 @@ func (m *model) leaderAway() string {
 	case 1:
 		m.StopGracefully(n)
 		m.Restart(n)
-		return "restart the daemon of " + n.ID
+		return "restart the daemon of " + n.Name
 	case 2:
 		m.ill = n
 		m.Crash(n)
-		return "crash " + n.ID
+		return "crash " + n.Name
 	default:
 		m.ill = n
 		m.Isolate(n)
-		return "isolate " + n.ID
+		return "isolate " + n.Name
 	}
 }
 
@@ -264,7 +264,7 @@ func (m *model) endTask() string {
 	}
 	id := running[m.r.IntN(len(running))]
 	n.Runtime.End(id, exit(int32(m.r.IntN(2))))
-	return fmt.Sprintf("end task %s on %s", id, n.ID)
+	return fmt.Sprintf("end task %s on %s", id, n.Name)
 }
 
 // converge makes every machine well and compares.
@@ -272,8 +272,8 @@ func (m *model) converge() {
 	m.t.Helper()
 	for _, n := range m.Nodes {
 		m.Restart(n)
-		if n.ID[0] == 'w' {
-			availability(m.ctx, m.t, m.Cluster, n.ID, clusterpb.NodeSpec_AVAILABILITY_ACTIVE)
+		if n.Name[0] == 'w' {
+			availability(m.ctx, m.t, m.Cluster, n.Name, clusterpb.NodeSpec_AVAILABILITY_ACTIVE)
 		}
 	}
 	var diff string
@@ -328,14 +328,14 @@ func (m *model) compareNodes() {
 		}
 		slices.Sort(serving)
 		if running := n.Runtime.Running(); !slices.Equal(serving, running) {
-			m.t.Errorf("%s should run %v and runs %v", n.ID, serving, running)
+			m.t.Errorf("%s should run %v and runs %v", n.Name, serving, running)
 		}
 		for t := range s.Tasks() {
 			if len(t.GetPorts()) == 0 || len(t.GetAddresses()) == 0 {
 				continue
 			}
 			if leads := n.Kernel.LeadsTo(netip.MustParseAddr(t.GetAddresses()[0])); lifecycle.Serving(t) && !leads {
-				m.t.Errorf("the mesh of %s does not lead to %s", n.ID, cluster.Line(t))
+				m.t.Errorf("the mesh of %s does not lead to %s", n.Name, cluster.Line(t))
 			}
 		}
 	}

@@ -125,7 +125,7 @@ func TestMaxFailureRatio(t *testing.T) {
 					time.Sleep(50 * time.Millisecond)
 					for _, task := range r.Serving("web") {
 						if pod.Main(task.GetSpec()).GetImage() == "v2" && task.GetAttempt() == 0 && seen < bad {
-							r.Nodes[task.GetNodeId()].Runtime.End(task.GetId(), exit(1))
+							r.Node(task.GetNodeId()).Runtime.End(task.GetId(), exit(1))
 							seen++
 							time.Sleep(time.Second)
 						}
@@ -159,7 +159,7 @@ func TestLostNodeIsNoFailure(t *testing.T) {
 		r.Eventually("two slots", func() bool { return r.images()["v2"] == 2 })
 		for _, task := range r.Serving("web") {
 			if pod.Main(task.GetSpec()).GetImage() == "v2" {
-				r.PowerOff(r.Nodes[task.GetNodeId()])
+				r.PowerOff(r.Node(task.GetNodeId()))
 				break
 			}
 		}

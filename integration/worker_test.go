@@ -243,7 +243,7 @@ func TestRemovedServiceLeavesNothing(t *testing.T) {
 			})
 			for _, n := range c.Nodes {
 				if left, _ := n.Runtime.List(ctx); len(left) != 0 {
-					t.Errorf("%s still has %v", n.ID, left)
+					t.Errorf("%s still has %v", n.Name, left)
 				}
 			}
 		}

@@ -38,7 +38,7 @@ func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
 		Logs:     &tasklog.Reader{StateDir: r.cfg.StateDir},
 		Describe: r.describe,
 		Run:      r.runLogger,
-		Empty:    func(ctx context.Context) error { return r.empty(ctx, x) },
+		Release:  func(ctx context.Context) error { return r.release(ctx, x) },
 	}, nil
 }
 
@@ -47,22 +47,8 @@ func (r *runtime) describe(ctx context.Context, given describe.Given) (*clusterp
 	return describe.Node(given)
 }
 
-// empty removes every container that muster has on this node, and what only
-// containers need. containerd stays: it also keeps the images.
-func (r *runtime) empty(ctx context.Context, x *containerd.Executor) error {
-	found, err := x.List(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, f := range found {
-		if f.Running {
-			errs = append(errs, x.Kill(ctx, f.TaskID))
-		}
-		errs = append(errs, x.Remove(ctx, f.TaskID))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
+// release frees what only containers need. containerd stays: it also keeps the
+// images.
+func (r *runtime) release(ctx context.Context, x *containerd.Executor) error {
 	return errors.Join(x.RemoveCgroups(), r.stopIdleLogger(ctx))
 }

@@ -3,10 +3,14 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
@@ -23,11 +27,13 @@ const (
 	clientPause = 100 * time.Millisecond
 	// attemptTimeout bounds one attempt.
 	attemptTimeout = 15 * time.Second
+	// changeTimeout bounds founding, joining and leaving, which wait for others.
+	changeTimeout = 5 * time.Minute
 )
 
 // On returns a client that asks one node's own socket, and only once.
 func (c *Cluster) On(n *Node) controlpb.Client {
-	return controlpb.NewClient(user{cluster: c, node: n})
+	return controlpb.NewClient(user{c, n, attemptTimeout})
 }
 
 // Control returns a client as the command line is one: it asks any manager
@@ -41,10 +47,16 @@ func (c *Cluster) Control() controlpb.Client {
 type user struct {
 	cluster *Cluster
 	node    *Node
+	limit   time.Duration // of one call
 }
 
 func (u user) dial() (*grpc.ClientConn, error) {
-	return u.cluster.network.client(caller{node: u.node.ID}, addrOf(u.node.ID), rpcerror.DialOptions()...)
+	n := u.node
+	outside := u.cluster.network.host(n.Name, n.addr) // outlives the daemon
+	return grpc.NewClient("passthrough:"+socketOf(n.Name), append(rpcerror.DialOptions(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return outside.dial(ctx, n.Name, addr) }),
+	)...)
 }
 
 // Invoke implements grpc.ClientConnInterface.
@@ -54,7 +66,7 @@ func (u user) Invoke(ctx context.Context, method string, args, reply any, opts .
 		return err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, u.limit)
 	defer cancel()
 	return conn.Invoke(ctx, method, args, reply, opts...)
 }
@@ -100,7 +112,7 @@ func (p patient) once(ctx context.Context, method string, args, reply any, opts 
 	if err != nil {
 		return err
 	}
-	return user{cluster: p.cluster, node: n}.Invoke(ctx, method, args, reply, opts...)
+	return user{p.cluster, n, attemptTimeout}.Invoke(ctx, method, args, reply, opts...)
 }
 
 // NewStream implements grpc.ClientConnInterface.
@@ -109,7 +121,7 @@ func (p patient) NewStream(ctx context.Context, desc *grpc.StreamDesc, method st
 	if err != nil {
 		return nil, err
 	}
-	return user{cluster: p.cluster, node: n}.NewStream(ctx, desc, method, opts...)
+	return user{p.cluster, n, attemptTimeout}.NewStream(ctx, desc, method, opts...)
 }
 
 // pick returns any manager that is up.
@@ -118,8 +130,8 @@ func (p patient) pick() (*Node, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var up []*Node
-	for i := range c.cfg.Managers {
-		if n := c.Nodes[fmt.Sprintf("m%d", i+1)]; n.life != nil {
+	for _, name := range slices.Sorted(maps.Keys(c.Nodes)) {
+		if n := c.Nodes[name]; n.manages() && n.life != nil {
 			up = append(up, n)
 		}
 	}

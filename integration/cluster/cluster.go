@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -13,13 +14,13 @@ import (
 	"time"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	raftpb "github.com/muster/muster/proto/raft/v1"
+	nodepb "github.com/muster/muster/proto/node/v1"
+	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore"
-	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/worker/executor/executortest"
 )
 
-const clusterID = "cluster"
+const controlPort = spec.DefaultControlPort
 
 // Config says what a cluster is made of.
 type Config struct {
@@ -29,6 +30,8 @@ type Config struct {
 	// Workers w1, w2, … only work.
 	Workers int
 	Mixed   bool
+	// Idle i1, i2, … are in no cluster; see [Node.Join].
+	Idle int
 	// Seed of what the harness itself leaves to chance: which manager a client
 	// asks.
 	Seed uint64
@@ -36,8 +39,10 @@ type Config struct {
 
 // Cluster is a running cluster.
 type Cluster struct {
-	// Nodes by id: m1… and w1….
-	Nodes   map[string]*Node
+	// Nodes by name: m1…, w1… and i1….
+	Nodes map[string]*Node
+	// Tokens are what others join by.
+	Tokens  Tokens
 	t       *testing.T
 	cfg     Config
 	log     *slog.Logger
@@ -57,7 +62,7 @@ func Run(t *testing.T, cfg Config, f func(ctx context.Context, c *Cluster)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, cfg, dir)
 		defer c.end()
-		c.found()
+		c.begin()
 		f(t.Context(), c)
 	})
 }
@@ -81,14 +86,21 @@ func newCluster(t *testing.T, cfg Config, dir string) *Cluster {
 		rand: rand.New(rand.NewPCG(cfg.Seed, 1)),
 	}
 	for i := range cfg.Managers {
-		n := c.node(fmt.Sprintf("m%d", i+1), clusterpb.NodeRole_NODE_ROLE_MANAGER, dir)
-		n.disk = raftstore.NewMemory()
+		c.machine(nameOf(manager, i), dir)
 	}
 	for i := range cfg.Workers {
-		c.node(fmt.Sprintf("w%d", i+1), clusterpb.NodeRole_NODE_ROLE_WORKER, dir)
+		c.machine(nameOf(worker, i), dir)
+	}
+	for i := range cfg.Idle {
+		c.machine(nameOf(idle, i), dir)
 	}
 	return c
 }
+
+// Machines are named by what they begin as.
+const manager, worker, idle = "m", "w", "i"
+
+func nameOf(prefix string, i int) string { return fmt.Sprint(prefix, i+1) }
 
 // logger writes to the test's log when MUSTER_TEST_LOG names a level.
 func logger(t *testing.T) *slog.Logger {
@@ -100,64 +112,42 @@ func logger(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level}))
 }
 
-func (c *Cluster) node(id string, role clusterpb.NodeRole, dir string) *Node {
+// machine adds a machine whose daemon does not run.
+func (c *Cluster) machine(name, dir string) {
 	n := &Node{
-		ID: id, Runtime: executortest.New(), Kernel: newKernel(),
-		cluster: c, index: len(c.Nodes) + 1, role: role, dir: filepath.Join(dir, id),
+		Name: name, Runtime: executortest.New(), Kernel: newKernel(), cluster: c,
+		addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(len(c.Nodes) + 1)}), dir: filepath.Join(dir, name), disk: raftstore.NewMemory(),
 	}
-	if err := os.MkdirAll(n.dir, 0o700); err != nil {
-		c.t.Fatal(err)
-	}
-	c.Nodes[id] = n
-	return n
+	c.must(os.MkdirAll(n.dir, 0o700))
+	c.Nodes[name] = n
 }
 
-// found makes a cluster of m1, and lets the others join.
-func (c *Cluster) found() {
+// begin starts all daemons, founds the cluster on m1 and lets the others join.
+func (c *Cluster) begin() {
 	c.t.Helper()
-	first := c.Nodes["m1"]
-	c.must(first.start())
+	for _, n := range c.Nodes {
+		c.must(n.start())
+	}
+	available := clusterpb.NodeSpec_AVAILABILITY_DRAIN
+	if c.cfg.Mixed {
+		available = clusterpb.NodeSpec_AVAILABILITY_ACTIVE
+	}
 	ctx := c.t.Context()
-	store := first.life.store
-	c.must(store.Bootstrap(ctx))
-	c.must(store.AwaitLeadership(ctx))
-	c.must(store.Propose(ctx, append([]*raftpb.Change{
-		state.CreateCluster(&raftpb.CreateCluster{
-			Id: clusterID, Spec: &clusterpb.ClusterSpec{}, IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789,
-			WorkerSecret: "w", ManagerSecret: "m", GossipKeys: [][]byte{make([]byte, 32)},
-		}),
-	}, c.nodes()...)...))
-	for i := range c.cfg.Managers {
-		n := c.Nodes[fmt.Sprintf("m%d", i+1)]
-		if n != first {
-			c.must(n.start())
-			c.must(store.AddVoter(ctx, n.ID, addrOf(n.ID)))
-		}
-		c.must(store.Propose(ctx, state.ObserveNode(&raftpb.ObserveNode{Id: n.ID, RaftAddr: addrOf(n.ID)})))
+	c.must(c.Nodes["m1"].Found(ctx, &nodepb.InitClusterRequest{Availability: available}))
+	for i := range c.cfg.Managers - 1 {
+		c.must(c.Nodes[nameOf(manager, i+1)].Join(ctx, &nodepb.JoinClusterRequest{Token: c.Tokens.Manager, Availability: available}))
 	}
 	for i := range c.cfg.Workers {
-		c.must(c.Nodes[fmt.Sprintf("w%d", i+1)].start())
+		c.must(c.Nodes[nameOf(worker, i)].Join(ctx, &nodepb.JoinClusterRequest{Token: c.Tokens.Worker}))
 	}
 	c.Eventually("every node to be ready", func() bool {
-		for n := range store.State().Nodes() {
+		for n := range c.State().Nodes() {
 			if n.GetStatus().GetState() != clusterpb.NodeStatus_STATE_READY {
 				return false
 			}
 		}
 		return true
 	})
-}
-
-// nodes are the entries that the certificate service makes of nodes that join.
-func (c *Cluster) nodes() (changes []*raftpb.Change) {
-	for _, n := range c.Nodes {
-		spec := &clusterpb.NodeSpec{}
-		if n.manages() && !c.cfg.Mixed {
-			spec.Availability = clusterpb.NodeSpec_AVAILABILITY_DRAIN
-		}
-		changes = append(changes, state.PutNode(&raftpb.PutNode{Id: n.ID, Role: n.role, Spec: spec}))
-	}
-	return changes
 }
 
 // end stops every node and looks at what was.
@@ -184,13 +174,6 @@ func (c *Cluster) end() {
 	// What has no owner any more, such as the timers of containers, ends too.
 	time.Sleep(time.Hour)
 	c.check(history)
-}
-
-func (c *Cluster) managerAddrs() (addrs []string) {
-	for i := range c.cfg.Managers {
-		addrs = append(addrs, addrOf(fmt.Sprintf("m%d", i+1)))
-	}
-	return addrs
 }
 
 // OnSignal has f called before each stop signal to a task.

@@ -15,40 +15,61 @@ const window = 1024
 // fake clock waits for.
 type end struct {
 	network       *network
-	caller        caller
-	local, remote string
+	owner         *host // the life whose end it is
+	local, remote peer
 
-	in, out chan []byte
+	in, out chan packet
 	rest    []byte // of what was received; used by the reader only
 	reading deadline
 	writing deadline
 
 	// closed is closed with this end. gone is closed once the other end is told;
-	// peer is its gone.
+	// over is its gone.
 	closed     chan struct{}
 	close      func()
-	gone, peer chan struct{}
+	gone, over chan struct{}
 	left       bool // closed while cut off; guarded by network.mu
 }
 
 var _ net.Conn = (*end)(nil)
 
-// pair returns a new connection of a caller to a node.
-func (n *network) pair(from caller, to string) (client, server *end) {
-	up, down := make(chan []byte, window), make(chan []byte, window)
-	client, server = newEnd(n, from, down, up), newEnd(n, from, up, down)
-	client.local, client.remote, client.peer = from.node, to, server.gone
-	server.local, server.remote, server.peer = to, from.node, client.gone
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.conns[client], n.conns[server] = true, true
-	return client, server
+// peer is a machine, and the address it has in a connection.
+type peer struct {
+	name string
+	addr address
 }
 
-func newEnd(n *network, who caller, in, out chan []byte) *end {
+// packet is what one call of Write sent. Writers do not wait for it to arrive:
+// they may hold a lock, and the fake clock stands still while somebody waits
+// for a lock.
+type packet struct {
+	data []byte
+	at   time.Time // of its arrival
+}
+
+// pair returns a new connection of a host to a port.
+func (n *network) pair(from *host, to *listener) (client, server *end, err error) {
+	up, down := make(chan packet, window), make(chan packet, window)
+	a, b := peer{from.name, address(from.addr.String() + ":50000")}, peer{to.host.name, to.addr}
+	client, server = newEnd(from, a, b, down, up), newEnd(to.host, b, a, up, down)
+	client.over, server.over = server.gone, client.gone
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, h := range []*host{from, to.host} {
+		select {
+		case <-h.dead:
+			return nil, nil, errReset
+		default:
+		}
+	}
+	n.conns[client], n.conns[server] = true, true
+	return client, server, nil
+}
+
+func newEnd(owner *host, local, remote peer, in, out chan packet) *end {
 	closed := make(chan struct{})
 	return &end{
-		network: n, caller: who, in: in, out: out,
+		network: owner.network, owner: owner, local: local, remote: remote, in: in, out: out,
 		closed: closed, close: sync.OnceFunc(func() { close(closed) }), gone: make(chan struct{}),
 	}
 }
@@ -60,7 +81,7 @@ func (e *end) Read(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if err := e.network.pass(e.local, e.remote, e.closed); err != nil {
+	if err := e.network.pass(e.local.name, e.remote.name, e.closed, nil); err != nil {
 		return 0, err
 	}
 	n := copy(b, e.rest)
@@ -71,24 +92,36 @@ func (e *end) Read(b []byte) (int, error) {
 // receive waits for bytes. What was sent before the other end was closed
 // still arrives.
 func (e *end) receive() error {
+	p, err := e.next()
+	if err != nil {
+		return err
+	}
+	if wait := time.Until(p.at); wait > 0 {
+		time.Sleep(wait)
+	}
+	e.rest = p.data
+	return nil
+}
+
+func (e *end) next() (p packet, err error) {
 	select {
-	case e.rest = <-e.in:
-		return nil
+	case p = <-e.in:
+		return p, nil
 	default:
 	}
 	select {
-	case e.rest = <-e.in:
-		return nil
+	case p = <-e.in:
+		return p, nil
 	case <-e.closed:
-		return net.ErrClosed
+		return p, net.ErrClosed
 	case <-e.reading.expired():
-		return os.ErrDeadlineExceeded
-	case <-e.peer:
+		return p, os.ErrDeadlineExceeded
+	case <-e.over:
 		select {
-		case e.rest = <-e.in:
-			return nil
+		case p = <-e.in:
+			return p, nil
 		default:
-			return io.EOF
+			return p, io.EOF
 		}
 	}
 }
@@ -96,20 +129,19 @@ func (e *end) receive() error {
 // Write implements net.Conn. Like a kernel's, it takes bytes that get nowhere
 // until its window is full.
 func (e *end) Write(b []byte) (int, error) {
-	time.Sleep(latency)
 	select {
 	case <-e.closed:
 		return 0, net.ErrClosed
-	case <-e.peer:
+	case <-e.over:
 		return 0, errReset
 	default:
 	}
 	select {
-	case e.out <- append([]byte(nil), b...):
+	case e.out <- packet{append([]byte(nil), b...), time.Now().Add(latency)}:
 		return len(b), nil
 	case <-e.closed:
 		return 0, net.ErrClosed
-	case <-e.peer:
+	case <-e.over:
 		return 0, errReset
 	case <-e.writing.expired():
 		return 0, os.ErrDeadlineExceeded
@@ -123,7 +155,7 @@ func (e *end) Close() error {
 	defer e.network.mu.Unlock()
 	switch {
 	case !e.network.conns[e]: // closed before
-	case e.network.apartLocked(e.local, e.remote):
+	case e.network.apartLocked(e.local.name, e.remote.name):
 		e.left = true
 	default:
 		delete(e.network.conns, e)
@@ -133,10 +165,10 @@ func (e *end) Close() error {
 }
 
 // LocalAddr implements net.Conn.
-func (e *end) LocalAddr() net.Addr { return address(addrOf(e.local)) }
+func (e *end) LocalAddr() net.Addr { return e.local.addr }
 
 // RemoteAddr implements net.Conn.
-func (e *end) RemoteAddr() net.Addr { return address(addrOf(e.remote)) }
+func (e *end) RemoteAddr() net.Addr { return e.remote.addr }
 
 // SetDeadline implements net.Conn.
 func (e *end) SetDeadline(t time.Time) error {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/muster/muster/ingress"
-	"github.com/muster/muster/worker"
 )
 
 // Kernel is a node's data plane: it holds a mesh some time after it was told
@@ -23,14 +22,12 @@ type Kernel struct {
 	applied func(index uint64)
 }
 
-var _ worker.Plane = (*Kernel)(nil)
-
 func newKernel() *Kernel {
 	return &Kernel{delay: time.Millisecond, conns: make(map[netip.Addr]int)}
 }
 
-// Set implements worker.Plane.
-func (k *Kernel) Set(w *ingress.Want) {
+// set tells the kernel what to hold.
+func (k *Kernel) set(w *ingress.Want) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.told = w
@@ -49,7 +46,7 @@ func (k *Kernel) workLocked() {
 func (k *Kernel) apply() {
 	k.mu.Lock()
 	k.working = false
-	if k.hung {
+	if k.hung || k.told == nil {
 		k.mu.Unlock()
 		return
 	}
@@ -74,11 +71,33 @@ func (k *Kernel) serve(applied func(index uint64)) {
 	k.applied = applied
 }
 
-// Connections implements worker.Plane.
+// Connections implements node.Plane.
 func (k *Kernel) Connections(_ context.Context, a netip.Addr) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.conns[a], nil
+}
+
+// Diff implements node.Plane: it tells whether the kernel holds what it was
+// told.
+func (k *Kernel) Diff(context.Context) ([]string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.told != k.holds {
+		return []string{"the kernel holds an old mesh"}, nil
+	}
+	return nil, nil
+}
+
+// Repairs implements node.Plane: nothing drifts by itself.
+func (*Kernel) Repairs() uint64 { return 0 }
+
+// Remove implements node.Plane.
+func (k *Kernel) Remove(context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.told, k.holds, k.applied = nil, nil, nil
+	return nil
 }
 
 // SetConnections says how many connections lead to an address.

@@ -6,17 +6,17 @@ import (
 )
 
 // Isolate cuts a node off from all others. Nobody is told.
-func (c *Cluster) Isolate(n *Node) { c.network.isolate(n.ID, true) }
+func (c *Cluster) Isolate(n *Node) { c.network.isolate(n.Name, true) }
 
 // Heal connects the nodes again, all of them when none is given.
 func (c *Cluster) Heal(nodes ...*Node) {
 	if len(nodes) == 0 {
 		for _, n := range c.Nodes {
-			c.network.isolate(n.ID, false)
+			c.network.isolate(n.Name, false)
 		}
 	}
 	for _, n := range nodes {
-		c.network.isolate(n.ID, false)
+		c.network.isolate(n.Name, false)
 	}
 }
 
@@ -24,18 +24,14 @@ func (c *Cluster) Heal(nodes ...*Node) {
 // Containers and kernel go on. Nothing happens when it is down.
 func (c *Cluster) Crash(n *Node) {
 	c.t.Helper()
-	l := c.take(n)
+	l := n.take()
 	if l == nil {
 		return
 	}
-	l.kill()
-	c.network.kill(n.ID)
-	if l.link != nil {
-		_ = l.link.Close() // always nil
-		disk, err := survives(n.disk)
-		c.must(err)
-		n.disk = disk
-	}
+	l.host.kill()
+	disk, err := survives(n.disk)
+	c.must(err)
+	n.disk = disk
 	l.stop()
 }
 
@@ -65,21 +61,10 @@ func (c *Cluster) PowerOff(n *Node) {
 // StopGracefully stops the daemon of a node, as systemd does.
 func (c *Cluster) StopGracefully(n *Node) {
 	c.t.Helper()
-	if l := c.take(n); l != nil {
+	if l := n.take(); l != nil {
 		l.stop()
 		<-n.ended
 	}
-}
-
-// take makes the node's daemon count as down.
-func (c *Cluster) take(n *Node) *life {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	l := n.life
-	if l != nil {
-		n.life, l.asked = nil, true
-	}
-	return l
 }
 
 // Restart starts the daemon of a node that is down, and connects it.
@@ -92,19 +77,13 @@ func (c *Cluster) Restart(n *Node) {
 }
 
 // Up reports whether the node's daemon runs.
-func (c *Cluster) Up(n *Node) bool { return c.lifeOf(n) != nil }
-
-func (c *Cluster) lifeOf(n *Node) *life {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return n.life
-}
+func (c *Cluster) Up(n *Node) bool { return n.current() != nil }
 
 // TransferLeadership makes another manager lead, as for a planned stop.
 func (c *Cluster) TransferLeadership(ctx context.Context) {
 	c.t.Helper()
-	if l := c.lifeOf(c.Leader()); l != nil {
-		if err := l.store.TransferLeadership(ctx); err != nil {
+	if s := c.Leader().store(); s != nil {
+		if err := s.TransferLeadership(ctx); err != nil {
 			c.t.Logf("transfer leadership: %v", err)
 		}
 	}

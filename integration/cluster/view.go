@@ -66,7 +66,7 @@ func (c *Cluster) Leader() (leader *Node) {
 
 func (c *Cluster) leads() *Node {
 	for _, n := range c.Nodes {
-		if l := c.lifeOf(n); l != nil && l.store != nil && l.store.IsLeader() && l.store.VerifyLeader(c.t.Context()) == nil {
+		if s := n.store(); s != nil && s.IsLeader() && s.VerifyLeader(c.t.Context()) == nil {
 			return n
 		}
 	}
@@ -80,7 +80,7 @@ func (c *Cluster) Others(n *Node) (others []*Node) {
 			others = append(others, o)
 		}
 	}
-	slices.SortFunc(others, func(a, b *Node) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(others, func(a, b *Node) int { return strings.Compare(a.Name, b.Name) })
 	return others
 }
 
@@ -88,20 +88,22 @@ func (c *Cluster) Others(n *Node) (others []*Node) {
 func (c *Cluster) Managers() []*Node { return c.Others(nil) }
 
 // State returns the newest state that a manager which is up holds.
-func (c *Cluster) State() *state.State {
-	newest := state.NewState()
+func (c *Cluster) State() (newest *state.State) {
 	for _, n := range c.Nodes {
-		if s := c.StateOn(n); s != nil && s.Index >= newest.Index {
+		if s := c.StateOn(n); s != nil && (newest == nil || s.Index >= newest.Index) {
 			newest = s
 		}
+	}
+	if newest == nil {
+		newest = state.NewState()
 	}
 	return newest
 }
 
 // StateOn returns the state that one manager holds, or nil when it is down.
 func (c *Cluster) StateOn(n *Node) *state.State {
-	if l := c.lifeOf(n); l != nil && l.store != nil {
-		return l.store.State()
+	if s := n.store(); s != nil {
+		return s.State()
 	}
 	return nil
 }

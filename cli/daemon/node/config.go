@@ -106,9 +106,9 @@ type Machine struct {
 	// Run runs what belongs to the machine only while the node is a member,
 	// until ctx is done.
 	Run func(ctx context.Context) error
-	// Empty removes every container, and what only containers need. The member
-	// has ended then.
-	Empty func(ctx context.Context) error
+	// Release frees what only containers need, once none is left because the
+	// node has left its cluster.
+	Release func(ctx context.Context) error
 }
 
 func (c *Config) identityDir() string { return filepath.Join(c.StateDir, "identity") }

@@ -133,5 +133,19 @@ func untilServed(ctx context.Context, call func() error) error {
 func empty(ctx context.Context, on *Machine) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, emptyTimeout, fmt.Errorf("containers are not removed after %s: %w", emptyTimeout, errdefs.ErrUnavailable))
 	defer cancel()
-	return on.Empty(ctx)
+	found, err := on.Executor.List(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, f := range found {
+		if f.Running {
+			errs = append(errs, on.Executor.Kill(ctx, f.TaskID))
+		}
+		errs = append(errs, on.Executor.Remove(ctx, f.TaskID))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return on.Release(ctx)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/manager/founding"
 	nodepb "github.com/muster/muster/proto/node/v1"
+	"github.com/muster/muster/raftstore"
 )
 
 // Node is one node, in a cluster or not yet.
@@ -62,6 +63,18 @@ func (n *Node) Run(ctx context.Context) error {
 
 // Peer returns a client of the node at addr, for content that it holds.
 func (n *Node) Peer(addr string) (nodepb.PeerServiceClient, error) { return n.peers.node(addr) }
+
+// Resumed is closed once the node is the member that it was, if it was one.
+func (n *Node) Resumed() <-chan struct{} { return n.resumed }
+
+// Store is this node's member of the replicated store, for who looks at the
+// cluster from inside; nil while the node is no manager.
+func (n *Node) Store() *raftstore.Store {
+	if m := n.member.Load(); m != nil {
+		return m.store
+	}
+	return nil
+}
 
 // begin waits until no other change of membership is under way. The change
 // ends with the function it returns.

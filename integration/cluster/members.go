@@ -1,0 +1,62 @@
+package cluster
+
+import (
+	"context"
+
+	nodepb "github.com/muster/muster/proto/node/v1"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+)
+
+// Tokens are what nodes of each role join by.
+type Tokens struct{ Worker, Manager string }
+
+// Node returns the machine that the cluster knows by an id, or nil.
+func (c *Cluster) Node(id string) *Node {
+	for _, n := range c.Nodes {
+		if n.ID == id {
+			return n
+		}
+	}
+	return nil
+}
+
+// Local returns a client of the node's daemon, as its commands init, join and
+// leave are one.
+func (n *Node) Local() nodepb.LocalServiceClient {
+	return nodepb.NewLocalServiceClient(user{n.cluster, n, changeTimeout})
+}
+
+// Found makes the node the first manager of a cluster, whose tokens the others
+// join by from now on.
+func (n *Node) Found(ctx context.Context, r *nodepb.InitClusterRequest) error {
+	resp, err := n.Local().InitCluster(ctx, r)
+	if err != nil {
+		return err
+	}
+	n.cluster.Tokens = Tokens{Worker: resp.GetWorkerToken(), Manager: resp.GetManagerToken()}
+	n.ID, n.role = resp.GetNodeId(), clusterpb.NodeRole_NODE_ROLE_MANAGER
+	return nil
+}
+
+// Join makes the node a member by a token. It asks m1 unless another manager
+// is named.
+func (n *Node) Join(ctx context.Context, r *nodepb.JoinClusterRequest) error {
+	if r.GetRemoteAddr() == "" {
+		r.RemoteAddr = n.cluster.Nodes["m1"].ControlAddr()
+	}
+	resp, err := n.Local().JoinCluster(ctx, r)
+	if err == nil {
+		n.ID, n.role = resp.GetNodeId(), resp.GetRole()
+	}
+	return err
+}
+
+// Leave makes the node leave its cluster.
+func (n *Node) Leave(ctx context.Context, force bool) error {
+	_, err := n.Local().LeaveCluster(ctx, &nodepb.LeaveClusterRequest{Force: force})
+	if err == nil {
+		n.ID, n.role = "", clusterpb.NodeRole_NODE_ROLE_UNSPECIFIED
+	}
+	return err
+}

@@ -69,20 +69,12 @@ func (t *term) serve(str stream, nodeID string) error {
 	// which ends the stream.
 	t.sessions.Go(func() { ended <- receive(str, in) })
 
-	timeout := time.NewTimer(registerTimeout)
-	defer timeout.Stop()
-	var reg *dispatchpb.Register
-	select {
-	case <-t.done:
-		return str.Send(redirect(t.cfg.Leader()))
-	case err := <-ended:
+	reg, err := t.awaitRegister(in, ended)
+	switch {
+	case err != nil:
 		return err
-	case <-timeout.C:
-		return fmt.Errorf("wait for the node to register: %w", errdefs.ErrUnavailable)
-	case msg := <-in:
-		if reg = msg.GetRegister(); reg == nil {
-			return fmt.Errorf("a session begins with register: %w", errdefs.ErrFailedPrecondition)
-		}
+	case reg == nil:
+		return str.Send(redirect(t.cfg.Leader()))
 	}
 	if err := t.register(ctx, nodeID, reg); err != nil {
 		return err
@@ -111,6 +103,30 @@ func (t *term) serve(str stream, nodeID string) error {
 		}
 	})
 	return t.send(str, s, ended)
+}
+
+// awaitRegister returns the first message of a session, or nil when the term
+// ended before it came.
+func (t *term) awaitRegister(in <-chan *dispatchpb.SessionRequest, ended <-chan error) (*dispatchpb.Register, error) {
+	timeout := time.NewTimer(registerTimeout)
+	defer timeout.Stop()
+	select {
+	case <-t.done:
+		return nil, nil //nolint:nilnil // no register is what the caller asks about
+	case err := <-ended:
+		if err == nil {
+			err = fmt.Errorf("the node ended its session before it registered: %w", errdefs.ErrFailedPrecondition)
+		}
+		return nil, err
+	case <-timeout.C:
+		return nil, fmt.Errorf("wait for the node to register: %w", errdefs.ErrUnavailable)
+	case msg := <-in:
+		reg := msg.GetRegister()
+		if reg == nil {
+			return nil, fmt.Errorf("a session begins with register: %w", errdefs.ErrFailedPrecondition)
+		}
+		return reg, nil
+	}
 }
 
 // receive passes messages on until the stream ends.

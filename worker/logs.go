@@ -40,7 +40,7 @@ type logPublisher struct {
 
 // logSubscription is one that may be extended; its streams end with ctx.
 type logSubscription struct {
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // a later message adds streams to it
 	cancel context.CancelFunc
 }
 

@@ -12,6 +12,13 @@ import (
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
+const (
+	// echoPeriods without a word from the manager mean that it is gone.
+	echoPeriods = 3
+	// goodbyeTimeout bounds how long a stop waits for the good-bye to be sent.
+	goodbyeTimeout = time.Second
+)
+
 // KeepaliveParams returns the dial option that notices a dead manager below
 // the session: gRPC's own default never does. Servers must allow pings this
 // often (keepalive.EnforcementPolicy{MinTime: 5 s, PermitWithoutStream: true}).

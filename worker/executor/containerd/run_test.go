@@ -261,7 +261,7 @@ func TestBadTasks(t *testing.T) {
 		},
 		"image name": {
 			prepare(func(c *clusterpb.ContainerSpec) { c.Image = "No/Good" }),
-			`image "No/Good": want NAME[:TAG][@DIGEST]`, errdefs.IsInvalidArgument,
+			`image "No/Good": must be NAME[:TAG][@DIGEST]`, errdefs.IsInvalidArgument,
 		},
 	}
 	for name, tt := range tests {

@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/muster/muster/cli/render"
-	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/rollout"
 )
 
 // maxLines is how many slots are shown one by one. Of a larger service only
@@ -24,27 +24,10 @@ type view struct {
 // headline is the first line: the whole at a glance.
 func (v view) headline(r Report) string {
 	s := fmt.Sprintf("%s: %d of %d running", v.service, r.Running, r.Desired)
-	if phase := phaseName(r.Phase); phase != "" {
+	if phase := rollout.Name(r.Phase); phase != "" {
 		s += ", " + phase
 	}
 	return s
-}
-
-func phaseName(s clusterpb.UpdateStatus_State) string {
-	switch s {
-	case clusterpb.UpdateStatus_STATE_UPDATING:
-		return "updating"
-	case clusterpb.UpdateStatus_STATE_CANARY:
-		return "canary"
-	case clusterpb.UpdateStatus_STATE_PAUSED:
-		return "update paused"
-	case clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED:
-		return "rolling back"
-	case clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED:
-		return "rollback paused"
-	case clusterpb.UpdateStatus_STATE_COMPLETED, clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED, clusterpb.UpdateStatus_STATE_UNSPECIFIED:
-	}
-	return ""
 }
 
 // slot is the line of one slot.

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/muster/muster/cli/command"
-	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/id"
 	logspb "github.com/muster/muster/proto/logs/v1"
+	"github.com/muster/muster/proto/rollout"
 )
 
 const (
@@ -52,7 +52,7 @@ func (f *follower) outcome(ctx context.Context) error {
 	case Paused:
 		f.explain(ctx)
 		why := f.report.Message
-		if phase := phaseName(f.report.Phase); !strings.HasPrefix(why, phase) { // the managers' words may be the same
+		if phase := rollout.Name(f.report.Phase); !strings.HasPrefix(why, phase) { // the managers' words may be the same
 			why = strings.TrimSuffix(phase+": "+why, ": ")
 		}
 		return &command.StatusError{Status: command.ExitPaused, Err: fmt.Errorf("service %s: %s; continue with \"muster service resume %s\"%s",
@@ -74,7 +74,7 @@ func (f *follower) outcome(ctx context.Context) error {
 // back says how to go back from where the rollout is paused: a rollback has
 // nothing before it that would be known to work.
 func (f *follower) back() string {
-	if f.report.Phase == clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED {
+	if rollout.IsRollback(f.report.Phase) {
 		return fmt.Sprintf(", or choose a spec of \"muster service history %s\" for \"muster service rollback --to\"", f.name)
 	}
 	return fmt.Sprintf(" or go back with \"muster service rollback %s\"", f.name)

@@ -9,6 +9,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/proto/spec"
 )
 
@@ -79,25 +80,22 @@ func (t *Tracker) Look(svc *clusterpb.Service, tasks []*clusterpb.Task, now time
 
 // judge decides. full tells that nothing is to be waited for in any slot.
 func (t *Tracker) judge(svc *clusterpb.Service, full, gaveUp bool, ids string, now time.Time) (Verdict, time.Duration) {
-	state := svc.GetUpdate().GetState()
-	if t.past(svc) {
-		state = clusterpb.UpdateStatus_STATE_UNSPECIFIED
+	var state rollout.State // none
+	if !t.past(svc) {
+		state = svc.GetUpdate().GetState()
 	}
-	switch state {
-	case clusterpb.UpdateStatus_STATE_UPDATING, clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED:
+	switch {
+	case rollout.TakesSlots(state):
 		return Waiting, 0
-	case clusterpb.UpdateStatus_STATE_CANARY:
+	case rollout.AwaitsPromotion(state):
 		if svc.GetUpdate().GetPromoted() || svc.GetSpec().GetUpdate().GetPromote() == clusterpb.UpdateConfig_PROMOTE_AUTO {
 			return Waiting, 0
 		}
 		return Canary, 0
-	case clusterpb.UpdateStatus_STATE_PAUSED, clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED:
+	case rollout.IsPaused(state):
 		return Paused, 0
-	case clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
-		if !t.goal.Rollback {
-			return RolledBack, 0
-		}
-	case clusterpb.UpdateStatus_STATE_COMPLETED, clusterpb.UpdateStatus_STATE_UNSPECIFIED:
+	case rollout.IsRollback(state) && !t.goal.Rollback:
+		return RolledBack, 0
 	}
 	if !full {
 		t.running, t.since = "", time.Time{}
@@ -106,7 +104,7 @@ func (t *Tracker) judge(svc *clusterpb.Service, full, gaveUp bool, ids string, n
 	if gaveUp {
 		return Ended, 0
 	}
-	if state != clusterpb.UpdateStatus_STATE_UNSPECIFIED {
+	if !rollout.HasNone(state) {
 		return Converged, 0 // the cluster has watched the tasks for the monitor period
 	}
 	if t.since.IsZero() || t.running != ids {
@@ -122,20 +120,9 @@ func (t *Tracker) judge(svc *clusterpb.Service, full, gaveUp bool, ids string, n
 // the command began.
 func (t *Tracker) past(svc *clusterpb.Service) bool {
 	before := t.goal.Before.GetUpdate()
-	return t.goal.Before != nil && rests(before.GetState()) &&
+	return t.goal.Before != nil && !rollout.IsUnderWay(before.GetState()) &&
 		before.GetState() == svc.GetUpdate().GetState() &&
 		before.GetStartedAt().AsTime().Equal(svc.GetUpdate().GetStartedAt().AsTime())
-}
-
-// rests reports whether a rollout in this state does nothing by itself.
-func rests(s clusterpb.UpdateStatus_State) bool {
-	switch s {
-	case clusterpb.UpdateStatus_STATE_UPDATING, clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, clusterpb.UpdateStatus_STATE_CANARY:
-		return false
-	case clusterpb.UpdateStatus_STATE_UNSPECIFIED, clusterpb.UpdateStatus_STATE_COMPLETED, clusterpb.UpdateStatus_STATE_PAUSED,
-		clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED, clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
-	}
-	return true
 }
 
 // current returns which tasks run what was asked for. While an old rollout

@@ -16,6 +16,7 @@ import (
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/docker"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/rollout"
 )
 
 func newHistoryCommand(env *command.Env) *cobra.Command {
@@ -71,19 +72,5 @@ func historyRows(list []*clusterpb.SpecRecord, noTrunc bool, now time.Time) (row
 // records are the service's earlier specs, oldest first, and the current one,
 // which is not in its history yet.
 func records(svc *clusterpb.Service) []*clusterpb.SpecRecord {
-	history := svc.GetHistory()
-	current := &clusterpb.SpecRecord{
-		Number:    1,
-		Spec:      svc.GetSpec(),
-		CreatedAt: svc.GetCreatedAt(),
-		Outcome:   svc.GetUpdate().GetState(),
-	}
-	if n := len(history); n > 0 {
-		current.Number = history[n-1].GetNumber() + 1
-		current.CreatedAt = svc.GetUpdatedAt()
-		if at := svc.GetUpdate().GetStartedAt(); at != nil {
-			current.CreatedAt = at
-		}
-	}
-	return append(slices.Clip(history), current)
+	return append(slices.Clip(svc.GetHistory()), rollout.Present(svc))
 }

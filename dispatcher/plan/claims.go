@@ -10,7 +10,7 @@ import (
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/port"
-	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/proto/rollout"
 )
 
 // claim is what one service wants of one published port.
@@ -77,7 +77,7 @@ func claimsOf(v View, serviceID string) []claim {
 		}
 	}
 	for t := range v.TasksOf(serviceID) {
-		if !takesConnections(v, t) || isOnTrial(svc, t) {
+		if !takesConnections(v, t) || rollout.IsOnTrial(svc, t) {
 			continue
 		}
 		for _, p := range t.GetPorts() {
@@ -106,13 +106,6 @@ func takesConnections(v View, t *clusterpb.Task) bool {
 	}
 	n, ok := v.Node(t.GetNodeId())
 	return ok && !isDown(n)
-}
-
-// isOnTrial reports whether t is a canary that no connections go to: one of all
-// replicas that is not promoted, or one of a rollout that was taken back or
-// overtaken. Others share the traffic.
-func isOnTrial(svc *clusterpb.Service, t *clusterpb.Task) bool {
-	return t.GetCanary() && (t.GetSpecVersion() != svc.GetSpecVersion() || spec.BlueGreen(svc))
 }
 
 // owners decides who has a port that several services claim: the service

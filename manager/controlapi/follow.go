@@ -6,6 +6,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/credential"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -44,9 +45,9 @@ func (s *Server) follow(serviceID string) (resp *controlpb.FollowServiceResponse
 	if errdefs.IsNotFound(err) {
 		return resp, true
 	}
-	resp.Service = redact(svc)
+	resp.Service = credential.Redact(svc)
 	for t := range st.TasksOf(serviceID) {
-		resp.Tasks = append(resp.Tasks, redactTask(t))
+		resp.Tasks = append(resp.Tasks, credential.Redact(t))
 	}
 	return resp, false
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/credential"
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
@@ -22,7 +23,7 @@ func (s *Server) ListServices(context.Context, *controlpb.ListServicesRequest) (
 	st := s.Store.State()
 	resp := &controlpb.ListServicesResponse{}
 	for svc := range st.Services() {
-		view := &controlpb.ServiceView{Service: redact(svc), Desired: svc.GetSpec().GetReplicated().GetReplicas()}
+		view := &controlpb.ServiceView{Service: credential.Redact(svc), Desired: svc.GetSpec().GetReplicated().GetReplicas()}
 		for t := range st.TasksOf(svc.GetId()) {
 			if lifecycle.Serving(t) && !t.GetCanary() {
 				view.Running++
@@ -39,7 +40,7 @@ func (s *Server) GetService(_ context.Context, r *controlpb.GetServiceRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return &controlpb.GetServiceResponse{Service: redact(svc)}, nil
+	return &controlpb.GetServiceResponse{Service: credential.Redact(svc)}, nil
 }
 
 // CreateService stores a new service; its tasks follow.
@@ -50,7 +51,7 @@ func (s *Server) CreateService(ctx context.Context, r *controlpb.CreateServiceRe
 			return nil, earlier.Err
 		}
 		svc, err := findService(s.Store.State(), earlier.ObjectID)
-		return &controlpb.CreateServiceResponse{Service: redact(svc)}, err
+		return &controlpb.CreateServiceResponse{Service: credential.Redact(svc)}, err
 	}
 	if err := spec.ValidateService(r.GetSpec()); err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func (s *Server) CreateService(ctx context.Context, r *controlpb.CreateServiceRe
 	if err != nil {
 		return nil, err
 	}
-	return &controlpb.CreateServiceResponse{Service: redact(svc), Warnings: warnings}, nil
+	return &controlpb.CreateServiceResponse{Service: credential.Redact(svc), Warnings: warnings}, nil
 }
 
 // RemoveService deletes the service; its tasks stop in their own time.
@@ -98,25 +99,4 @@ func (s *Server) put(ctx context.Context, request string, put *raftpb.PutService
 		return nil, fmt.Errorf("service %s was removed meanwhile: %w", put.GetSpec().GetName(), errdefs.ErrNotFound)
 	}
 	return stored, nil
-}
-
-// redact returns the service without what only nodes may see.
-func redact(svc *clusterpb.Service) *clusterpb.Service {
-	if svc == nil {
-		return nil
-	}
-	hidden := proto.CloneOf(svc)
-	for _, c := range containers(hidden) {
-		c.RegistryAuth = ""
-	}
-	return hidden
-}
-
-// containers returns every container spec that a service carries.
-func containers(svc *clusterpb.Service) (all []*clusterpb.ContainerSpec) {
-	all = append(all, svc.GetSpec().GetTask().GetContainers()...)
-	for _, h := range svc.GetHistory() {
-		all = append(all, h.GetSpec().GetTask().GetContainers()...)
-	}
-	return all
 }

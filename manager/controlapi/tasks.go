@@ -5,10 +5,9 @@ import (
 	"iter"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/credential"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -17,7 +16,7 @@ func (s *Server) ListTasks(_ context.Context, r *controlpb.ListTasksRequest) (*c
 	resp := &controlpb.ListTasksResponse{}
 	for t := range selectTasks(s.Store.State(), r.GetServiceIds()) {
 		if len(r.GetNodeIds()) == 0 || slices.Contains(r.GetNodeIds(), t.GetNodeId()) {
-			resp.Tasks = append(resp.Tasks, redactTask(t))
+			resp.Tasks = append(resp.Tasks, credential.Redact(t))
 		}
 	}
 	return resp, nil
@@ -44,21 +43,5 @@ func (s *Server) GetTask(_ context.Context, r *controlpb.GetTaskRequest) (*contr
 	if err != nil {
 		return nil, err
 	}
-	return &controlpb.GetTaskResponse{Task: redactTask(t)}, nil
-}
-
-// redactTask returns the task without what only nodes may see.
-func redactTask(t *clusterpb.Task) *clusterpb.Task {
-	if !slices.ContainsFunc(t.GetSpec().GetContainers(), hasCredential) {
-		return t
-	}
-	hidden := proto.CloneOf(t)
-	for _, c := range hidden.GetSpec().GetContainers() {
-		c.RegistryAuth = ""
-	}
-	return hidden
-}
-
-func hasCredential(c *clusterpb.ContainerSpec) bool {
-	return c.GetRegistryAuth() != ""
+	return &controlpb.GetTaskResponse{Task: credential.Redact(t)}, nil
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
-	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/credential"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -22,7 +23,7 @@ import (
 func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRequest) (*controlpb.UpdateServiceResponse, error) {
 	request := call.RequestID(ctx)
 	if svc, ok, err := s.answeredService(request); ok {
-		return &controlpb.UpdateServiceResponse{Service: redact(svc)}, err
+		return &controlpb.UpdateServiceResponse{Service: credential.Redact(svc)}, err
 	}
 	st := s.Store.State()
 	svc, err := findService(st, r.GetService())
@@ -39,7 +40,7 @@ func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRe
 	if want.GetName() != svc.GetSpec().GetName() {
 		return nil, fmt.Errorf("service %s cannot be renamed to %q: %w", svc.GetSpec().GetName(), want.GetName(), errdefs.ErrInvalidArgument)
 	}
-	keepAuth(want, svc.GetSpec())
+	credential.Keep(want, svc.GetSpec())
 	if !r.GetNoResolveImage() {
 		if err := s.pinImage(ctx, want); err != nil {
 			return nil, err
@@ -49,7 +50,7 @@ func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRe
 	if r.GetPlan() {
 		next := proto.CloneOf(svc)
 		next.Spec = want
-		resp.Service = redact(next)
+		resp.Service = credential.Redact(next)
 		resp.Plan = update.Preview(svc, next, slices.Collect(st.TasksOf(svc.GetId())), st.Node)
 		return resp, nil
 	}
@@ -57,7 +58,7 @@ func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRe
 	if err != nil {
 		return nil, err
 	}
-	resp.Service = redact(stored)
+	resp.Service = credential.Redact(stored)
 	return resp, nil
 }
 
@@ -70,7 +71,7 @@ func (s *Server) ScaleService(ctx context.Context, r *controlpb.ScaleServiceRequ
 	if err != nil {
 		return nil, err
 	}
-	return &controlpb.ScaleServiceResponse{Service: redact(svc)}, nil
+	return &controlpb.ScaleServiceResponse{Service: credential.Redact(svc)}, nil
 }
 
 // RollbackService puts an earlier spec back, by default the one before.
@@ -79,7 +80,7 @@ func (s *Server) RollbackService(ctx context.Context, r *controlpb.RollbackServi
 		if err := unmoved(svc, r.GetVersion()); err != nil {
 			return err
 		}
-		earlier, err := record(svc, r.GetTo())
+		earlier, err := rollout.Earlier(svc, r.GetTo())
 		if err != nil {
 			return err
 		}
@@ -89,42 +90,7 @@ func (s *Server) RollbackService(ctx context.Context, r *controlpb.RollbackServi
 	if err != nil {
 		return nil, err
 	}
-	return &controlpb.RollbackServiceResponse{Service: redact(svc)}, nil
-}
-
-// record returns the spec to go back to. One that the service has just been
-// rolled back from has to be named: who asks for the one before does not want
-// what failed.
-func record(svc *clusterpb.Service, to uint64) (*clusterpb.SpecRecord, error) {
-	history := svc.GetHistory()
-	if len(history) == 0 {
-		return nil, fmt.Errorf("service %s has no earlier spec to roll back to: %w", svc.GetSpec().GetName(), errdefs.ErrFailedPrecondition)
-	}
-	if to == 0 {
-		last := history[len(history)-1]
-		if rollsBack(svc.GetUpdate().GetState()) && last.GetOutcome() == clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED {
-			return nil, fmt.Errorf("service %s was just rolled back from the spec before, number %d: name it (--to %d) to return to it: %w",
-				svc.GetSpec().GetName(), last.GetNumber(), last.GetNumber(), errdefs.ErrFailedPrecondition)
-		}
-		return last, nil
-	}
-	for _, h := range history {
-		if h.GetNumber() == to {
-			return h, nil
-		}
-	}
-	return nil, fmt.Errorf("service %s has no spec number %d: it keeps %d to %d: %w",
-		svc.GetSpec().GetName(), to, history[0].GetNumber(), history[len(history)-1].GetNumber(), errdefs.ErrNotFound)
-}
-
-func rollsBack(s clusterpb.UpdateStatus_State) bool {
-	switch s {
-	case clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED,
-		clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
-		return true
-	default:
-		return false
-	}
+	return &controlpb.RollbackServiceResponse{Service: credential.Redact(svc)}, nil
 }
 
 // changeRaces bounds how often a change is made again on a newer version.
@@ -204,13 +170,4 @@ func unmoved(svc *clusterpb.Service, version uint64) error {
 	}
 	return fmt.Errorf("service %s is at version %d, not %d: it changed meanwhile; look at it again: %w",
 		svc.GetSpec().GetName(), svc.GetVersion(), version, errdefs.ErrConflict)
-}
-
-// keepAuth carries the credential over: readers never see it, so a spec that
-// was read and written back has none.
-func keepAuth(next, old *clusterpb.ServiceSpec) {
-	c := pod.Main(next.GetTask())
-	if c.GetRegistryAuth() == "" && c.GetImage() == pod.Main(old.GetTask()).GetImage() {
-		c.RegistryAuth = pod.Main(old.GetTask()).GetRegistryAuth()
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/proto/spec"
 )
 
@@ -43,7 +44,7 @@ func updateConfig(u *clusterpb.UpdateConfig) *UpdateConfig {
 }
 
 func updateStatus(u *clusterpb.UpdateStatus) *swarm.UpdateStatus {
-	if u.GetState() == clusterpb.UpdateStatus_STATE_UNSPECIFIED {
+	if rollout.HasNone(u.GetState()) {
 		return nil
 	}
 	return &swarm.UpdateStatus{

@@ -10,23 +10,14 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
-// Begin returns the progress of a rollout that begins now. asked is what the
-// writer of the new spec put beside it, such as that it is a rollback; what
-// belongs to an earlier rollout, which has a version, is not looked at.
-func Begin(asked *clusterpb.UpdateStatus, now time.Time) *clusterpb.UpdateStatus {
-	next := &clusterpb.UpdateStatus{State: updating}
-	if asked.GetVersion() == 0 && !HasNone(asked.GetState()) {
-		next = proto.CloneOf(asked)
-	}
-	if next.GetStartedAt() == nil {
-		next.StartedAt = timestamppb.New(now)
+// Begin returns the progress of a rollout that begins now, which is one back to
+// an earlier spec or not. The updater fills in the rest.
+func Begin(rollback bool, message string, now time.Time) *clusterpb.UpdateStatus {
+	next := &clusterpb.UpdateStatus{State: updating, StartedAt: timestamppb.New(now), Message: message}
+	if rollback {
+		next.State = rollbackStarted
 	}
 	return next
-}
-
-// AskedBack is what a user's rollback puts beside the earlier spec.
-func AskedBack() *clusterpb.UpdateStatus {
-	return &clusterpb.UpdateStatus{State: rollbackStarted, Message: "rollback asked for by the user"}
 }
 
 // The steps below are the updater's. Each returns the next status and leaves u

@@ -30,17 +30,12 @@ func TestSteps(t *testing.T) {
 		want *clusterpb.UpdateStatus
 	}{
 		"begin": {
-			nil, func(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus { return rollout.Begin(u, now) },
-			&clusterpb.UpdateStatus{State: updating, StartedAt: timestamppb.New(now)},
-		},
-		"begin after another": {
-			&clusterpb.UpdateStatus{State: rollbackPaused, Version: 7, Message: "old"},
-			func(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus { return rollout.Begin(u, now) },
+			nil, func(*clusterpb.UpdateStatus) *clusterpb.UpdateStatus { return rollout.Begin(false, "", now) },
 			&clusterpb.UpdateStatus{State: updating, StartedAt: timestamppb.New(now)},
 		},
 		"begin a rollback": {
-			rollout.AskedBack(), func(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus { return rollout.Begin(u, now) },
-			&clusterpb.UpdateStatus{State: rollbackStarted, StartedAt: timestamppb.New(now), Message: "rollback asked for by the user"},
+			nil, func(*clusterpb.UpdateStatus) *clusterpb.UpdateStatus { return rollout.Begin(true, "asked for", now) },
+			&clusterpb.UpdateStatus{State: rollbackStarted, StartedAt: timestamppb.New(now), Message: "asked for"},
 		},
 		"await": {
 			&clusterpb.UpdateStatus{State: updating, Version: 7, Slots: 3},

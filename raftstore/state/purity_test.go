@@ -18,7 +18,7 @@ func TestImportsArePure(t *testing.T) {
 		"github.com/muster/muster/proto/lifecycle",
 		"github.com/muster/muster/proto/port",
 		"github.com/muster/muster/proto/raft/v1",
-		"github.com/muster/muster/proto/spec",
+		"github.com/muster/muster/proto/rollout",
 		"google.golang.org/protobuf/encoding/protodelim",
 		"google.golang.org/protobuf/proto",
 		"google.golang.org/protobuf/reflect/protoreflect",

@@ -4,12 +4,11 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/proto/rollout"
 )
 
 // SetUpdateStatus records the progress of the rollout of one spec_version.
@@ -28,21 +27,6 @@ func RollBack(serviceID string, specVersion uint64, status *clusterpb.UpdateStat
 
 func setUpdateStatus(u *raftpb.SetUpdateStatus) *raftpb.Change {
 	return &raftpb.Change{Kind: &raftpb.Change_SetUpdateStatus{SetUpdateStatus: u}}
-}
-
-// newRollout is the progress of a rollout that p begins. The updater fills in
-// the rest.
-func (tx *tx) newRollout(p *raftpb.PutService) *clusterpb.UpdateStatus {
-	u := &clusterpb.UpdateStatus{
-		State:     clusterpb.UpdateStatus_STATE_UPDATING,
-		Message:   p.GetMessage(),
-		StartedAt: timestamppb.New(tx.now),
-		Version:   tx.index,
-	}
-	if p.GetRollback() {
-		u.State = clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED
-	}
-	return u
 }
 
 // setUpdateStatus records a rollout's progress, and with a spec the step back
@@ -76,32 +60,17 @@ func (tx *tx) setUpdateStatus(u *raftpb.SetUpdateStatus) error {
 	return nil
 }
 
-// promoteCanaries makes all canaries ordinary tasks that have their slots from
-// now on, and asks the tasks they replace to stop: in one step, so that no
-// state leads connections to both.
-//
-// A canary that does not serve right now leaves the old task to the updater,
-// unless the canaries are all replicas: then the old ones go together, though
-// not for nothing.
+// promoteCanaries lets the service's canaries take over.
 func (tx *tx) promoteCanaries(svc *clusterpb.Service) {
 	// Collected first, for the table must not be written while it is read.
-	tasks := slices.Collect(tx.tasks.with(taskByService, svc.GetId()))
-	taken, serves := make(map[uint32]bool), false // slots, by whether the old tasks go
-	for _, old := range tasks {
-		if !old.GetCanary() || old.GetSpecVersion() != svc.GetSpecVersion() {
-			continue
-		}
-		serving := lifecycle.Serving(old)
-		serves = serves || serving
-		taken[old.GetSlot()] = taken[old.GetSlot()] || serving || spec.BlueGreen(svc)
+	promoted, replaced := rollout.TakeOver(svc, slices.Collect(tx.tasks.with(taskByService, svc.GetId())))
+	for _, old := range promoted {
 		t := shallow(old)
 		t.Canary = false
 		tx.setTask(t)
 	}
-	for _, old := range tasks {
-		if serves && taken[old.GetSlot()] && old.GetSpecVersion() != svc.GetSpecVersion() && lifecycle.Wanted(old) {
-			tx.raise(old, lifecycle.Shutdown, "out of date")
-		}
+	for _, t := range replaced {
+		tx.raise(t, lifecycle.Shutdown, "out of date")
 	}
 }
 
@@ -113,8 +82,6 @@ func (tx *tx) rollBack(svc *clusterpb.Service, earlier *clusterpb.ServiceSpec) *
 	if err == nil {
 		return back
 	}
-	svc.Update.PausedFrom = svc.Update.State
-	svc.Update.State = clusterpb.UpdateStatus_STATE_PAUSED
-	svc.Update.Message = "cannot roll back: " + err.Error()
+	svc.Update = rollout.Strand(svc.GetUpdate(), err)
 	return svc
 }

@@ -8,6 +8,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/rollout"
 )
 
 const (
@@ -84,7 +85,8 @@ func (tx *tx) putService(p *raftpb.PutService) error {
 		return err
 	}
 	if exists && svc.GetSpecVersion() != old.GetSpecVersion() {
-		svc.Update = tx.newRollout(p)
+		svc.Update = rollout.Begin(p.GetRollback(), p.GetMessage(), tx.now)
+		svc.Update.Version = tx.index
 	}
 	set(tx, &tx.services, svc)
 	return nil
@@ -106,7 +108,7 @@ func (tx *tx) respec(old *clusterpb.Service, next *clusterpb.ServiceSpec, given 
 		svc.SpecVersion = tx.index
 	}
 	if old.GetSpec() != nil && !proto.Equal(old.GetSpec(), next) {
-		svc.History = record(old, svc.GetSpecVersion())
+		svc.History = rollout.Record(old, svc.GetSpecVersion())
 	}
 	return svc, nil
 }

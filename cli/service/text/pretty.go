@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/cli/render"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/docker"
+	"github.com/muster/muster/proto/rollout"
 )
 
 // Pretty writes s for people.
@@ -95,7 +96,7 @@ func (p layout) pairs(depth int, name string, m map[string]string) {
 }
 
 func (p layout) updateStatus(u *clusterpb.UpdateStatus, now time.Time) {
-	if u.GetState() == clusterpb.UpdateStatus_STATE_UNSPECIFIED {
+	if rollout.HasNone(u.GetState()) {
 		return
 	}
 	p.section("UpdateStatus")

@@ -10,6 +10,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -91,18 +92,7 @@ func (e enforcer) offends(t *clusterpb.Task, svc *clusterpb.Service) bool {
 	if slot.Fits(svc.GetSpec().GetTask().GetPlacement(), e.node) {
 		return false
 	}
-	return settled(svc) || !slot.Fits(t.GetSpec().GetPlacement(), e.node)
-}
-
-// settled reports whether no rollout is under way.
-func settled(svc *clusterpb.Service) bool {
-	switch svc.GetUpdate().GetState() {
-	case clusterpb.UpdateStatus_STATE_UNSPECIFIED, clusterpb.UpdateStatus_STATE_COMPLETED, clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
-		return true
-	case clusterpb.UpdateStatus_STATE_UPDATING, clusterpb.UpdateStatus_STATE_PAUSED, clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED,
-		clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED, clusterpb.UpdateStatus_STATE_CANARY:
-	}
-	return false
+	return rollout.IsOver(svc.GetUpdate().GetState()) || !slot.Fits(t.GetSpec().GetPlacement(), e.node)
 }
 
 // tooMuch picks the tasks, the newest first, without which the others'

@@ -8,6 +8,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -36,7 +37,7 @@ func Current(svc *clusterpb.Service) Template {
 // (Swarm uses the present spec here.) In every other case it is the present spec.
 func TemplateFor(svc *clusterpb.Service, s Slot) Template {
 	t := Current(svc)
-	if !Held(svc) || Begun(svc, s.Number) && !Canarying(svc) {
+	if !rollout.IsHeld(svc) || rollout.HasBegun(svc, s.Number) && !rollout.IsAtCanaries(svc) {
 		return t
 	}
 	for _, old := range s.Tasks {

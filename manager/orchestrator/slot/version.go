@@ -86,37 +86,3 @@ func samePorts(a, b []*clusterpb.Port) bool {
 
 // HostPorts reports whether one of the ports is bound on the node itself.
 func HostPorts(ports []*clusterpb.Port) bool { return slices.ContainsFunc(ports, port.IsFixedOnHost) }
-
-// Held reports whether the rollout of the present spec may not take further
-// slots now: it is paused, or its canaries are not promoted.
-func Held(svc *clusterpb.Service) bool {
-	switch svc.GetUpdate().GetState() {
-	case clusterpb.UpdateStatus_STATE_PAUSED, clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED, clusterpb.UpdateStatus_STATE_CANARY:
-		return true
-	case clusterpb.UpdateStatus_STATE_UPDATING:
-		return Canarying(svc)
-	case clusterpb.UpdateStatus_STATE_UNSPECIFIED, clusterpb.UpdateStatus_STATE_COMPLETED,
-		clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
-	}
-	return false
-}
-
-// Canarying reports whether the rollout is at its canaries: they run beside
-// the old tasks and are not promoted.
-func Canarying(svc *clusterpb.Service) bool {
-	if svc.GetSpec().GetUpdate().GetCanary() == 0 || svc.GetUpdate().GetPromoted() {
-		return false
-	}
-	switch svc.GetUpdate().GetState() {
-	case clusterpb.UpdateStatus_STATE_UPDATING, clusterpb.UpdateStatus_STATE_PAUSED, clusterpb.UpdateStatus_STATE_CANARY:
-		return true
-	case clusterpb.UpdateStatus_STATE_UNSPECIFIED, clusterpb.UpdateStatus_STATE_COMPLETED, clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED,
-		clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED, clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED:
-	}
-	return false
-}
-
-// Begun reports whether the rollout of the present spec has taken the slot.
-func Begun(svc *clusterpb.Service, number uint32) bool {
-	return slices.ContainsFunc(svc.GetUpdate().GetProgress(), func(p *clusterpb.SlotUpdate) bool { return p.GetSlot() == number })
-}

@@ -11,6 +11,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/proto/spec"
 )
 
@@ -130,7 +131,7 @@ func (p *planner) release() {
 // orchestrator does not see them as empty.
 func (p *planner) retry() {
 	for _, s := range p.slots {
-		if p.progress(s.Number) == nil || len(p.outdated(s)) == 0 || p.present(s) != nil {
+		if rollout.Progress(p.status, s.Number) == nil || len(p.outdated(s)) == 0 || p.present(s) != nil {
 			continue
 		}
 		last := s.Newest()

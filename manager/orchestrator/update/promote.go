@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/rollout"
 )
 
 // promote moves a rollout past its canaries: they wait for approval once all
@@ -14,29 +15,27 @@ import (
 // tasks are canaries no more and the old ones are asked to stop, so that no
 // mesh ever leads to both when they are all replicas.
 func (p *planner) promote() {
-	waits := p.status.GetState() == waitingForApproval
-	if !p.canarying() {
+	waits := rollout.AwaitsPromotion(p.status.GetState())
+	switch {
+	case !p.canarying():
 		if waits {
-			p.status.State = updating
+			p.status = rollout.Proceed(p.status)
 		}
 		if p.hasCanaries() { // the user asks for none any more
-			p.status.Promoted = true
+			p.status = rollout.Approve(p.status)
 		}
-		return
-	}
-	switch {
 	case !p.canariesProved():
 		if waits { // one was lost with its node, or scaling asks for more
-			p.status.State, p.status.Message = updating, ""
+			p.status = rollout.Reconsider(p.status)
 		}
 	case p.cfg.GetPromote() == clusterpb.UpdateConfig_PROMOTE_AUTO:
-		p.status.State, p.status.Promoted = updating, true
+		p.status = rollout.Approve(p.status)
 	case !waits:
-		p.status.State = waitingForApproval
-		p.status.Message = fmt.Sprintf("%d canaries run and wait to be promoted", len(p.status.GetProgress()))
+		text := fmt.Sprintf("%d canaries run and wait to be promoted", len(p.status.GetProgress()))
 		if p.blueGreen() {
-			p.status.Message += "; no connections go to them before"
+			text += "; no connections go to them before"
 		}
+		p.status = rollout.Await(p.status, text)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/muster/muster/manager/orchestrator/slot"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
-	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/proto/rollout"
 )
 
 // outdated returns the tasks of the slot that are to run and are out of date.
@@ -54,22 +54,13 @@ func (p *planner) unproven(s slot.Slot) bool {
 	return t != nil && t.GetSpecVersion() == p.svc.GetSpecVersion() && !lifecycle.Serving(t)
 }
 
-// progress returns the entry of a slot, or nil when it was not begun.
-func (p *planner) progress(number uint32) *clusterpb.SlotUpdate {
-	i := slices.IndexFunc(p.status.GetProgress(), func(e *clusterpb.SlotUpdate) bool { return e.GetSlot() == number })
-	if i < 0 {
-		return nil
-	}
-	return p.status.GetProgress()[i]
-}
-
 // waiting returns the slots that are still to be taken: those that serve
 // nothing first, since taking them costs nothing.
 func (p *planner) waiting() (out []slot.Slot) {
 	var serving []slot.Slot
 	for _, s := range p.slots {
 		switch {
-		case p.progress(s.Number) != nil || !p.dirty(s) && !p.unproven(s):
+		case rollout.Progress(p.status, s.Number) != nil || !p.dirty(s) && !p.unproven(s):
 		case s.Serving() != nil:
 			serving = append(serving, s)
 		default:
@@ -80,10 +71,10 @@ func (p *planner) waiting() (out []slot.Slot) {
 }
 
 // canarying reports whether the rollout is at its canaries.
-func (p *planner) canarying() bool { return slot.Canarying(p.next()) }
+func (p *planner) canarying() bool { return rollout.IsAtCanaries(p.next()) }
 
 // blueGreen reports whether its canaries are all that the rollout changes.
-func (p *planner) blueGreen() bool { return spec.BlueGreen(p.next()) }
+func (p *planner) blueGreen() bool { return rollout.IsBlueGreen(p.next()) }
 
 // next is what rules about a service's rollout look at, with the progress that
 // this step made.

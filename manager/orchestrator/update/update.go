@@ -11,18 +11,8 @@ import (
 	"github.com/muster/muster/manager/orchestrator/slot"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/raftstore/state"
-)
-
-// The states of a rollout under short names, to keep the rules readable.
-const (
-	updating           = clusterpb.UpdateStatus_STATE_UPDATING
-	paused             = clusterpb.UpdateStatus_STATE_PAUSED
-	completed          = clusterpb.UpdateStatus_STATE_COMPLETED
-	rollbackStarted    = clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED
-	rollbackPaused     = clusterpb.UpdateStatus_STATE_ROLLBACK_PAUSED
-	rollbackCompleted  = clusterpb.UpdateStatus_STATE_ROLLBACK_COMPLETED
-	waitingForApproval = clusterpb.UpdateStatus_STATE_CANARY
 )
 
 // newsDelay is how long after a change of leader it may take until every node
@@ -72,28 +62,23 @@ type planner struct {
 }
 
 func newPlanner(svc *clusterpb.Service, tasks []*clusterpb.Task, nodes slot.Nodes, id func() string, now time.Time) *planner {
-	p := &planner{
-		svc: svc, cfg: svc.GetSpec().GetUpdate(), nodes: nodes, id: id, now: now,
+	return &planner{
+		svc: svc, cfg: rollout.Config(svc), nodes: nodes, id: id, now: now,
 		slots: slot.Group(slices.Values(tasks)), dates: slot.NewDates(svc, nodes),
 		status: proto.CloneOf(svc.GetUpdate()),
 	}
-	if p.rollback() {
-		p.cfg = svc.GetSpec().GetRollback()
-	}
-	return p
 }
 
 // plan is the rollout in order of its steps. Each looks at the state only, so
 // it does not matter in which of them the last leader stopped.
 func (p *planner) plan() {
 	p.dismiss()
-	switch p.status.GetState() {
-	case updating, rollbackStarted, waitingForApproval:
-	case paused, rollbackPaused:
+	switch state := p.status.GetState(); {
+	case rollout.IsPaused(state):
 		p.release() // slots that were begun come to their end
 		return
-	case completed, rollbackCompleted, clusterpb.UpdateStatus_STATE_UNSPECIFIED:
-		if p.failed() > 0 { // else no old task is left
+	case rollout.IsOver(state):
+		if rollout.Failed(p.status) > 0 { // else no old task is left
 			p.release()
 			p.retry()
 		}
@@ -110,28 +95,13 @@ func (p *planner) plan() {
 		return // the next step is one of the rollback
 	}
 	p.release()
-	if p.running() || p.status.GetState() == waitingForApproval {
+	if rollout.IsUnderWay(p.status.GetState()) {
 		p.retry()
 	}
-	if p.running() {
+	if rollout.TakesSlots(p.status.GetState()) {
 		p.begin()
 		p.complete()
 	}
-}
-
-// rollback reports whether the rollout is one back to an earlier spec.
-func (p *planner) rollback() bool {
-	switch p.status.GetState() {
-	case rollbackStarted, rollbackPaused, rollbackCompleted:
-		return true
-	case updating, paused, completed, waitingForApproval, clusterpb.UpdateStatus_STATE_UNSPECIFIED:
-	}
-	return false
-}
-
-// running reports whether further slots may be taken.
-func (p *planner) running() bool {
-	return p.status.GetState() == updating || p.status.GetState() == rollbackStarted
 }
 
 // open counts what there is to change when the rollout has just begun.

@@ -4,49 +4,15 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/muster/muster/cli"
-	"github.com/muster/muster/cli/clitest"
 	"github.com/muster/muster/cli/command"
 )
-
-// TestScripts runs the stories in testdata/script, each with a cluster of its
-// own. "muster N ARGS" runs a command that must end with exit status N.
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
-		Setup: func(env *testscript.Env) error {
-			env.Values["cluster"] = clitest.Start(t)
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"muster": func(ts *testscript.TestScript, _ bool, args []string) { muster(t, ts, args) },
-		},
-	})
-}
-
-// muster runs a command line of a script.
-func muster(t *testing.T, ts *testscript.TestScript, args []string) {
-	t.Helper()
-	if len(args) == 0 {
-		ts.Fatalf("usage: muster STATUS ARGS...")
-	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	r := ts.Value("cluster").(*clitest.Cluster).Run(t, args[1:]...)
-	fmt.Fprint(ts.Stdout(), r.Out)
-	fmt.Fprint(ts.Stderr(), r.Err)
-	if r.Status != want {
-		ts.Fatalf("muster %s: exit status %d, want %d", strings.Join(args[1:], " "), r.Status, want)
-	}
-}
 
 // everything visits a command and all below it.
 func everything(cmd *cobra.Command, visit func(*cobra.Command)) {
@@ -114,21 +80,5 @@ func TestCompletion(t *testing.T) {
 		if status := cli.Run(t.Context(), testEnv(&out, &stderr), []string{"completion", shell}); status != command.ExitOK || out.Len() == 0 {
 			t.Errorf("%s: exit status %d, %d bytes: %s", shell, status, out.Len(), stderr.String())
 		}
-	}
-}
-
-// TestHostHasTwoMeanings: before the command it is the daemon, behind "service
-// create" it is Docker's line of /etc/hosts.
-func TestHostHasTwoMeanings(t *testing.T) {
-	c := clitest.Start(t)
-	r := c.Run(t, "--host", c.Host(), "service", "create", "-d", "--name", "web", "--host", "db:192.0.2.1", "nginx")
-	if r.Status != command.ExitOK {
-		t.Fatalf("%+v", r)
-	}
-	if got := c.Service("web").GetSpec().GetTask().GetHosts(); len(got) != 1 || got[0] != "192.0.2.1 db" {
-		t.Errorf("hosts = %q", got)
-	}
-	if r := c.Run(t, "service", "ls", "-q", "-H", c.Host()); r.Status != command.ExitOK {
-		t.Errorf("behind another command: %+v", r)
 	}
 }

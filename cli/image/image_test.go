@@ -1,17 +1,80 @@
 package image_test
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
 
 	"github.com/muster/muster/cli/clitest"
 	"github.com/muster/muster/cli/command"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
+
+// node answers what commands ask of a node's images.
+type node struct {
+	controlpb.UnimplementedImageServiceServer
+	images []*controlpb.LocalImage
+	loaded bytes.Buffer
+	refuse error // what LoadImage answers at once
+}
+
+func serve(t *testing.T, n *node) clitest.Daemon {
+	t.Helper()
+	return clitest.Serve(t, func(r grpc.ServiceRegistrar) { controlpb.RegisterImageServiceServer(r, n) })
+}
+
+// LoadImage takes what it is sent.
+func (n *node) LoadImage(stream grpc.BidiStreamingServer[controlpb.LoadImageRequest, controlpb.LoadImageResponse]) error {
+	for n.refuse == nil {
+		r, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			images := []*clusterpb.NodeImage{{Name: "docker.io/library/nginx:1.29"}}
+			return stream.Send(&controlpb.LoadImageResponse{Progress: &controlpb.ImageProgress{Stage: "done", Images: images}})
+		}
+		if err != nil {
+			return err
+		}
+		n.loaded.Write(r.GetData())
+		if err := stream.Send(&controlpb.LoadImageResponse{Progress: &controlpb.ImageProgress{Stage: "fetching", DoneBytes: int64(n.loaded.Len())}}); err != nil {
+			return err
+		}
+	}
+	return n.refuse
+}
+
+// PullImage fetches at once.
+func (n *node) PullImage(r *controlpb.PullImageRequest, stream grpc.ServerStreamingServer[controlpb.PullImageResponse]) error {
+	for _, stage := range []string{"resolving", "fetching", "fetching"} {
+		if err := stream.Send(&controlpb.PullImageResponse{Progress: &controlpb.ImageProgress{Stage: stage, DoneBytes: 5, TotalBytes: 10}}); err != nil {
+			return err
+		}
+	}
+	images := []*clusterpb.NodeImage{{Name: "docker.io/library/" + r.GetImage()}}
+	return stream.Send(&controlpb.PullImageResponse{Progress: &controlpb.ImageProgress{Stage: "done", Images: images}})
+}
+
+// ListImages returns all images.
+func (n *node) ListImages(context.Context, *controlpb.ListImagesRequest) (*controlpb.ListImagesResponse, error) {
+	return &controlpb.ListImagesResponse{Images: n.images}, nil
+}
+
+// RemoveImage removes what is called nginx.
+func (n *node) RemoveImage(_ context.Context, r *controlpb.RemoveImageRequest) (*controlpb.RemoveImageResponse, error) {
+	if r.GetImage() != "nginx" {
+		return nil, fmt.Errorf("no image %q: %w", r.GetImage(), errdefs.ErrNotFound)
+	}
+	return &controlpb.RemoveImageResponse{Removed: []string{"docker.io/library/nginx:latest"}}, nil
+}
 
 func TestLoad(t *testing.T) {
 	archive := strings.Repeat("0123456789", 100_000) // several messages
@@ -31,26 +94,27 @@ func TestLoad(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := clitest.Start(t)
-			r := c.RunWith(t, tt.input, append([]string{"image", "load"}, tt.args...)...)
+			n := new(node)
+			r := serve(t, n).RunWith(t, tt.input, append([]string{"image", "load"}, tt.args...)...)
 			if r.Status != command.ExitOK || !strings.HasSuffix(r.Out, "Loaded image: docker.io/library/nginx:1.29\n") {
 				t.Errorf("%+v", r)
 			}
-			if c.Loaded.String() != archive {
-				t.Errorf("%d bytes arrived, want %d", c.Loaded.Len(), len(archive))
+			if n.loaded.String() != archive {
+				t.Errorf("%d bytes arrived, want %d", n.loaded.Len(), len(archive))
 			}
 		})
 	}
 }
 
 func TestLoadThatTheNodeRefuses(t *testing.T) {
-	c := clitest.Start(t)
-	c.Fail("LoadImage", errdefs.ErrInvalidArgument.WithMessage("not an image archive"))
+	n := &node{refuse: errdefs.ErrInvalidArgument.WithMessage("not an image archive")}
+	c := serve(t, n)
 	// More than fits the stream's window: the sender waits for the node.
 	r := c.RunWith(t, strings.Repeat("x", 4<<20), "image", "load")
 	if r.Status != command.ExitMisuse || r.Err != "muster: load image: not an image archive\n" {
 		t.Errorf("%+v", r)
 	}
+	n.refuse = nil
 	if r := c.Run(t, "image", "load", "/no/such/file"); r.Status != command.ExitFailure || !strings.Contains(r.Err, "/no/such/file: no such file") {
 		t.Errorf("%+v", r)
 	}
@@ -64,7 +128,7 @@ func TestLoadThatTheNodeRefuses(t *testing.T) {
 }
 
 func TestPull(t *testing.T) {
-	c := clitest.Start(t)
+	c := serve(t, new(node))
 	r := c.Run(t, "image", "pull", "nginx:1.29")
 	if r.Status != command.ExitOK || r.Out != "resolving\nfetching\ndone\ndocker.io/library/nginx:1.29\n" {
 		t.Errorf("%+v", r)
@@ -78,11 +142,10 @@ func TestPull(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	c := clitest.Start(t)
-	c.Images = []*controlpb.LocalImage{
+	c := serve(t, &node{images: []*controlpb.LocalImage{
 		{Name: "docker.io/library/nginx:1.29", Digest: "sha256:0123456789abcdef", SizeBytes: 187e6, CreatedAt: clitest.Now().Unix() - 3600, UsedBy: 3},
 		{Name: "registry.example.com/a/b@sha256:" + strings.Repeat("f", 64), Digest: "sha256:ffffffffffffffff", SizeBytes: 5e6},
-	}
+	}})
 	tests := map[string]string{
 		"image ls": `
 REPOSITORY                 TAG      IMAGE ID       CREATED             SIZE    CONTAINERS
@@ -113,9 +176,19 @@ func squeeze(s string) string {
 }
 
 func TestRemove(t *testing.T) {
-	c := clitest.Start(t)
+	c := serve(t, new(node))
 	r := c.Run(t, "image", "rm", "nope", "nginx")
 	if r.Out != "Removed: docker.io/library/nginx:latest\n" || r.Err != "muster: no image \"nope\": not found\n" || r.Status != command.ExitFailure {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	c := serve(t, &node{images: []*controlpb.LocalImage{{Name: "docker.io/library/nginx:1.29"}, {Name: "docker.io/library/redis@sha256:" + strings.Repeat("f", 64)}}})
+	for line, want := range map[string]string{"rm ": "nginx:1.29 :4", "pull ngi": "nginx:1.29 :4", "pull x": ":4"} {
+		r := c.Run(t, append([]string{"__complete", "image"}, strings.Split(line, " ")...)...)
+		if got := strings.Join(strings.Fields(r.Out), " "); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
 	}
 }

@@ -1,25 +1,61 @@
 package node_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
-	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
 
 	"github.com/muster/muster/cli/clitest"
 	"github.com/muster/muster/cli/command"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/docker/dockertest"
+	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
-func run(t *testing.T, c *clitest.Cluster, line string) string {
+// daemon has two nodes, of which it is the first, and a kernel.
+type daemon struct {
+	nodepb.UnimplementedLocalServiceServer
+	controlpb.UnimplementedNodeServiceServer
+
+	nodes       []*controlpb.NodeView
+	differences []string
+}
+
+func serve(t *testing.T) (*daemon, clitest.Daemon) {
 	t.Helper()
-	r := c.Run(t, strings.Fields(line)...)
-	if r.Status != command.ExitOK {
-		t.Fatalf("%s: exit status %d: %s", line, r.Status, r.Err)
-	}
-	return r.Out
+	beta := dockertest.Node()
+	beta.Leader, beta.Manager, beta.Gossip = false, controlpb.NodeView_REACHABILITY_UNSPECIFIED, "suspect"
+	n := beta.GetNode()
+	n.Id, n.Role, n.Description.Hostname, n.Status.State = strings.Repeat("b", 25), clusterpb.NodeRole_NODE_ROLE_WORKER, "beta", clusterpb.NodeStatus_STATE_DOWN
+	d := &daemon{nodes: []*controlpb.NodeView{beta, dockertest.Node()}}
+	return d, clitest.Serve(t, func(r grpc.ServiceRegistrar) {
+		nodepb.RegisterLocalServiceServer(r, d)
+		controlpb.RegisterNodeServiceServer(r, d)
+	})
+}
+
+// GetStatus tells that this is the second node of the list.
+func (d *daemon) GetStatus(context.Context, *nodepb.GetStatusRequest) (*nodepb.GetStatusResponse, error) {
+	return &nodepb.GetStatusResponse{NodeId: d.nodes[1].GetNode().GetId()}, nil
+}
+
+// Diagnose tells the differences.
+func (d *daemon) Diagnose(context.Context, *nodepb.DiagnoseRequest) (*nodepb.DiagnoseResponse, error) {
+	return &nodepb.DiagnoseResponse{Differences: d.differences, AppliedIndex: 42, Repairs: 1}, nil
+}
+
+// ListNodes returns both nodes.
+func (d *daemon) ListNodes(context.Context, *controlpb.ListNodesRequest) (*controlpb.ListNodesResponse, error) {
+	return &controlpb.ListNodesResponse{Nodes: d.nodes}, nil
+}
+
+// GetNode returns this node.
+func (d *daemon) GetNode(context.Context, *controlpb.GetNodeRequest) (*controlpb.GetNodeResponse, error) {
+	return &controlpb.GetNodeResponse{Node: d.nodes[1]}, nil
 }
 
 func squeeze(s string) string {
@@ -31,40 +67,38 @@ func squeeze(s string) string {
 }
 
 func TestList(t *testing.T) {
-	c := clitest.Start(t)
-	c.Nodes[1].Gossip = "suspect"
-	c.Nodes[1].GetNode().Status.State = clusterpb.NodeStatus_STATE_DOWN
+	_, d := serve(t)
 	tests := map[string]string{
 		"node ls": `
 ID                            HOSTNAME   STATUS    AVAILABILITY   MANAGER STATUS   REACHABILITY   ENGINE VERSION
-aaaaaaaaaaaaaaaaaaaaaaaaa *   alpha      Ready     Active         Leader           alive          1.0
-bbbbbbbbbbbbbbbbbbbbbbbbb     beta       Down      Active                          suspect        1.0`,
-		"node ls -q": "aaaaaaaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbbbbbbb",
+0123456789abcdefghijklmno *   alpha      Ready     Drain          Leader           alive          1.0
+bbbbbbbbbbbbbbbbbbbbbbbbb     beta       Down      Drain                           suspect        1.0`,
 		"node ls -f role=worker --format {{.Hostname}}":         "beta",
-		"node ls -f node.label=zone=alpha --format {{.Self}}":   "true",
+		"node ls -f node.label=zone=a --format {{.Self}}":       "true\nfalse",
 		"node ls -f label=disk=hdd -q":                          "",
 		"node ls -f name=be --format {{.Hostname}}/{{.Status}}": "beta/Down",
 	}
 	for line, want := range tests {
-		if got := squeeze(run(t, c, line)); got != squeeze(want) {
-			t.Errorf("%s:\n%s\nwant:\n%s", line, got, squeeze(want))
+		r := d.Run(t, strings.Fields(line)...)
+		if got := squeeze(r.Out); r.Status != command.ExitOK || got != squeeze(want) {
+			t.Errorf("%s: %s\n%s\nwant:\n%s", line, r.Err, got, squeeze(want))
 		}
 	}
 }
 
-func TestInspect(t *testing.T) {
-	c := clitest.Start(t)
-	got := run(t, c, "node inspect --pretty self")
-	want := `ID:                 aaaaaaaaaaaaaaaaaaaaaaaaa
+func TestPretty(t *testing.T) {
+	_, d := serve(t)
+	want := `ID:                 0123456789abcdefghijklmno
 Hostname:           alpha
 Labels:
- - zone=alpha
+ - zone=a
 Joined:             about an hour ago
 Role:               manager
 Status:
  State:             Ready
  Since:             about a minute ago
- Availability:      Active
+ Message:           well
+ Availability:      Drain
  Address:           192.0.2.1
  Gossip:            alive
 Manager Status:
@@ -86,119 +120,17 @@ Engine Labels:
 Images:
  - docker.io/library/nginx:1.29 (187MB)
 `
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("pretty (-want +got):\n%s", diff)
-	}
-	format := "{{.Description.Hostname}} {{.Spec.Role}} {{.Spec.Availability}} {{.Status.State}} {{.Description.Engine.EngineVersion}}"
-	r := c.Run(t, "node", "inspect", "-f", format, "beta", "nope")
-	if r.Out != "beta worker active ready 1.0\n" || r.Status != command.ExitFailure || !strings.Contains(r.Err, `no node "nope"`) {
-		t.Errorf("%+v, want beta and an error", r)
-	}
-	if got := run(t, c, "node inspect alpha"); !strings.Contains(got, `"Reachability": "reachable"`) || !strings.Contains(got, `"Leader": true`) {
-		t.Errorf("JSON = %s", got)
+	r := d.Run(t, "node", "inspect", "--pretty", "self")
+	if diff := cmp.Diff(want, r.Out); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", r.Err, diff)
 	}
 }
 
-func TestTasksOfANode(t *testing.T) {
-	c := clitest.Start(t)
-	run(t, c, "service create -d --name web --replicas 3 nginx")
-	if got := run(t, c, "node ps --format {{.Name}}"); got != "web.2\n" {
-		t.Errorf("tasks of this node = %q", got)
-	}
-	if got := run(t, c, "node ps --format {{.Name}} beta self"); got != "web.1\nweb.2\nweb.3\n" {
-		t.Errorf("tasks of both nodes = %q", got)
-	}
-	if r := c.Run(t, "node", "ps", "nope"); r.Status != command.ExitFailure || r.Out != "" {
-		t.Errorf("%+v, want nothing but an error", r)
-	}
-}
-
-func TestSelfOutsideACluster(t *testing.T) {
-	c := clitest.Start(t)
-	c.Status.NodeId = ""
-	r := c.Run(t, "node", "ps")
-	if r.Status != command.ExitFailure || !strings.Contains(r.Err, `this node is in no cluster: run "muster swarm init" or "muster swarm join"`) {
-		t.Errorf("%+v", r)
-	}
-}
-
-func TestUpdate(t *testing.T) {
-	c := clitest.Start(t)
-	c.Fail("UpdateNode", errdefs.ErrConflict) // tried anew
-	run(t, c, "node update --availability pause --label-add a=1 --label-add b --label-rm zone alpha")
-	spec := c.Nodes[0].GetNode().GetSpec()
-	if diff := cmp.Diff(map[string]string{"a": "1", "b": ""}, spec.GetLabels()); diff != "" || spec.GetAvailability() != clusterpb.NodeSpec_AVAILABILITY_PAUSE {
-		t.Errorf("spec = %v (-want +got):\n%s", spec, diff)
-	}
-	run(t, c, "node update --label-rm b alpha")
-	if got := c.Nodes[0].GetNode().GetSpec().GetAvailability(); got != clusterpb.NodeSpec_AVAILABILITY_PAUSE {
-		t.Errorf("availability = %v though it was not named", got)
-	}
-	if version := c.Requests("UpdateNode")[0].Message.(*controlpb.UpdateNodeRequest).GetVersion(); version != 5 {
-		t.Errorf("written from version %d, want the one that was read", version)
-	}
-}
-
-func TestDrainIsWaitedFor(t *testing.T) {
-	c := clitest.Start(t)
-	run(t, c, "service create -d --name web --replicas 3 nginx")
-	if got := run(t, c, "node update --availability drain --wait beta"); got != "beta\ndrained: no task is left\n" {
-		t.Errorf("output = %q", got)
-	}
-}
-
-func TestRemove(t *testing.T) {
-	c := clitest.Start(t)
-	r := c.Run(t, "node", "rm", "--force", "nope", "beta")
-	if r.Out != "beta\n" || r.Status != command.ExitFailure || r.Err != "muster: no node \"nope\": not found\n" {
-		t.Errorf("%+v, want beta removed and nope missed", r)
-	}
-	if !c.Requests("RemoveNode")[1].Message.(*controlpb.RemoveNodeRequest).GetForce() {
-		t.Error("--force was not passed on")
-	}
-}
-
-func TestDoctor(t *testing.T) {
-	c := clitest.Start(t)
-	if got := run(t, c, "node doctor"); got != "applied index 42, repairs so far 1\nEverything is as it should be.\n" {
-		t.Errorf("output = %q", got)
-	}
-	c.Differences = []string{"route to beta is missing"}
-	r := c.Run(t, "node", "doctor")
-	if r.Status != command.ExitFailure || !strings.HasPrefix(r.Out, "route to beta is missing\n") {
+func TestDoctorTellsDifferences(t *testing.T) {
+	fake, d := serve(t)
+	fake.differences = []string{"route to beta is missing"}
+	r := d.Run(t, "node", "doctor")
+	if r.Status != command.ExitFailure || r.Out != "route to beta is missing\napplied index 42, repairs so far 1\n" {
 		t.Errorf("%+v, want the difference and failure", r)
-	}
-}
-
-func TestBadInput(t *testing.T) {
-	c := clitest.Start(t)
-	tests := map[string]string{
-		"node update --availability gone alpha":     `--availability "gone": must be active, pause or drain`,
-		"node update --wait alpha":                  "--wait goes with --availability drain",
-		"node update --label-add =1 alpha":          `--label-add "=1": must be KEY or KEY=VALUE`,
-		"node ls -f role=boss":                      "role must be one of manager, worker",
-		"node ls -f membership=accepted":            "one of the keys id, label, name, node.label, role",
-		"node ls extra":                             `"muster node ls" takes no argument, got "extra"`,
-		"node inspect":                              "needs at least 1 argument",
-		"node inspect --pretty -f {{.ID}} self":     "cannot be used together",
-		"node update --label-add a=1":               "needs 1 argument",
-		"node ps --format {{.Nope}}":                "no field .Nope",
-		"node update --availability drain a b":      "needs 1 argument",
-		"node update --wait --timeout soon alpha":   `--timeout "soon": must be a duration`,
-		"node ps -f desired-state=whatever":         `no task state "whatever"`,
-		"node ls --format {{":                       `--format "{{"`,
-		"node promote alpha":                        `unknown command "muster node promote"`,
-		"node update --availability=drain --role=x": "unknown flag: --role",
-	}
-	for line, want := range tests {
-		t.Run(line, func(t *testing.T) {
-			r := c.Run(t, strings.Fields(line)...)
-			if r.Status != command.ExitMisuse || !strings.Contains(r.Err, want) || strings.Count(r.Err, "\n") != 1 {
-				t.Errorf("exit status %d, %q, want %d and one line with %q", r.Status, r.Err, command.ExitMisuse, want)
-			}
-		})
-	}
-	if n := len(c.Requests("UpdateNode")); n > 0 {
-		t.Errorf("UpdateNode was called %d times", n)
 	}
 }

@@ -26,6 +26,7 @@ func (l *life) machine(applied func(index uint64)) (*node.Machine, error) {
 			fake: n.Runtime, dead: l.host.dead, signal: func(t *clusterpb.Task) { n.cluster.signalled(n, t) },
 		},
 		Netns:    func(taskID string) string { return "/run/netns/" + taskID },
+		Logs:     journal{n},
 		Describe: describeMachine,
 		Run:      untilDone,
 		Release:  func(context.Context) error { return nil },

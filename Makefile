@@ -73,6 +73,7 @@ $(TOOLS)/$(notdir $(1)): tools/lint/go.mod tools/lint/go.sum
 endef
 $(eval $(call tool,github.com/bufbuild/buf/cmd/buf))
 $(eval $(call tool,github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
+$(eval $(call tool,golang.org/x/tools/cmd/deadcode))
 $(eval $(call tool,mvdan.cc/gofumpt))
 
 .PHONY: proto
@@ -88,9 +89,10 @@ fmt: $(TOOLS)/golangci-lint ## Format the Go code.
 	$(TOOLS)/golangci-lint fmt ./...
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint ## Check the Go code: vet, linters, format.
+lint: $(TOOLS)/golangci-lint $(TOOLS)/deadcode ## Check the Go code: vet, linters, format, dead code.
 	go vet ./...
 	$(TOOLS)/golangci-lint run --allow-parallel-runners ./...
+	@dead=$$($(TOOLS)/deadcode -test ./...); [ -z "$$dead" ] || { echo "$$dead"; echo "lint: nothing uses these" >&2; exit 1; }
 
 .PHONY: figures
 figures: ## Print how large files, functions, types and packages are, and how much of it is tests.

@@ -32,11 +32,6 @@ type Controller struct {
 	Plan func(s *state.State, key string, now time.Time) (changes []*raftpb.Change, again time.Duration)
 }
 
-// Run runs the controller alone. See the function Run.
-func (c *Controller) Run(ctx context.Context, store Store, log *slog.Logger) error {
-	return Run(ctx, store, log, c)
-}
-
 // Run looks at the keys of the controllers until ctx is done, which is how
 // leadership ends; it returns nil then. The controllers take turns in the order given,
 // each on a state that holds what the one before proposed. Proposals that fail

@@ -13,11 +13,3 @@ func PutService(svc *clusterpb.Service) *raftpb.Change {
 		Id: svc.GetId(), Version: svc.GetVersion(), Spec: svc.GetSpec(), Ports: svc.GetPorts(),
 	})
 }
-
-// PutNode writes a node back whose spec, role or raft address was edited since
-// it was read, or creates it.
-func PutNode(n *clusterpb.Node) *raftpb.Change {
-	return state.PutNode(&raftpb.PutNode{
-		Id: n.GetId(), Version: n.GetVersion(), Spec: n.GetSpec(), Role: n.GetRole(), RaftAddr: n.GetRaftAddr(),
-	})
-}

@@ -87,14 +87,6 @@ func (t *Tracker) Status() *clusterpb.HealthStatus {
 	return s
 }
 
-// Last returns the last result's output, or "" when there was none.
-func (t *Tracker) Last() string {
-	if len(t.log) == 0 {
-		return ""
-	}
-	return t.log[len(t.log)-1].Output
-}
-
 // Resume lets the tracker go on with a task that was found healthy before, by
 // the daemon that ran before.
 func (t *Tracker) Resume() { t.state = clusterpb.HealthStatus_STATE_HEALTHY }

@@ -199,19 +199,6 @@ func (w *World) Observe(t *clusterpb.Task, to clusterpb.TaskState) {
 	w.Apply(state.ObserveTask(t.GetId(), status))
 }
 
-// Work lets perfect workers bring every assigned task to where it should be.
-// It tells whether there was anything to do.
-func (w *World) Work() (busy bool) {
-	w.t.Helper()
-	for t := range w.State.Tasks() {
-		if next := Next(t, w.State.Node); next != t.GetStatus().GetState() {
-			w.Observe(t, next)
-			busy = true
-		}
-	}
-	return busy
-}
-
 // Next is the state that a perfect worker reports for a task, in one step.
 func Next(t *clusterpb.Task, nodes func(string) (*clusterpb.Node, bool)) clusterpb.TaskState {
 	observed := t.GetStatus().GetState()

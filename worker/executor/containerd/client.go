@@ -52,15 +52,6 @@ func Connect(address, namespace string) (*client.Client, error) {
 	return c, nil
 }
 
-// Version asks containerd for its version.
-func Version(ctx context.Context, c *client.Client) (string, error) {
-	v, err := c.Version(ctx)
-	if err != nil {
-		return "", fmt.Errorf("ask containerd for its version: %w", err)
-	}
-	return v.Version, nil
-}
-
 func awaitUnary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {

@@ -73,11 +73,11 @@ func newPlanner(svc *clusterpb.Service, tasks []*clusterpb.Task, nodes slot.Node
 // it does not matter in which of them the last leader stopped.
 func (p *planner) plan() {
 	p.dismiss()
-	switch state := p.status.GetState(); {
-	case rollout.IsPaused(state):
+	switch is := p.status.GetState(); {
+	case rollout.IsPaused(is):
 		p.release() // slots that were begun come to their end
 		return
-	case rollout.IsOver(state):
+	case rollout.IsOver(is):
 		if rollout.Failed(p.status) > 0 { // else no old task is left
 			p.release()
 			p.retry()

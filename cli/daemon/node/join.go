@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -89,14 +88,10 @@ func (n *Node) takeBack(ctx context.Context, manager string, credentials *mtls.C
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTimeout)
 	defer cancel()
 	connect := connector{n.cfg.Network, func() *mtls.Credentials { return credentials }}
-	conn, err := connect.to(manager, mtls.AnyManager())
-	if err == nil {
-		err = untilServed(ctx, func() error {
-			_, err := memberpb.NewMemberServiceClient(conn).Leave(ctx, &memberpb.LeaveRequest{})
-			return err
-		})
-		err = errors.Join(err, conn.Close())
-	}
+	err := connect.untilServed(ctx, manager, func(conn *grpc.ClientConn) error {
+		_, err := memberpb.NewMemberServiceClient(conn).Leave(ctx, &memberpb.LeaveRequest{})
+		return err
+	})
 	if err != nil {
 		n.log.WarnContext(ctx, "the cluster still lists this node, which did not join: remove it with muster node rm",
 			"id", credentials.Identity.NodeID, "err", err)
@@ -110,12 +105,7 @@ const introduceTimeout = 10 * time.Second
 func (n *Node) introduce(ctx context.Context, a clusterpb.NodeSpec_Availability) error {
 	ctx, cancel := context.WithTimeout(ctx, introduceTimeout)
 	defer cancel()
-	conn, err := n.member.Load().dialManager()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return untilServed(ctx, func() error {
+	return n.member.Load().ask(ctx, func(conn *grpc.ClientConn) error {
 		_, err := memberpb.NewMemberServiceClient(conn).Introduce(ctx, &memberpb.IntroduceRequest{Availability: a})
 		return err
 	})

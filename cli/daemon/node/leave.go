@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"google.golang.org/grpc"
 
 	memberpb "github.com/muster/muster/proto/member/v1"
 )
@@ -15,7 +16,6 @@ const (
 	// drainTimeout bounds how long a leaving node waits for its tasks to be
 	// running elsewhere.
 	drainTimeout = 2 * time.Minute
-	drainPoll    = 200 * time.Millisecond
 	// forgetTimeout bounds telling the managers good-bye.
 	forgetTimeout = 10 * time.Second
 	// emptyTimeout bounds removing the containers that are left.
@@ -68,33 +68,27 @@ func (n *Node) askToLeave(ctx context.Context, m *member, force bool) error {
 			return fmt.Errorf("hand leadership over: %w", err)
 		}
 	}
-	conn, err := m.dialManager()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	client := memberpb.NewMemberServiceClient(conn)
 	if !force {
-		if err := drain(ctx, client); err != nil {
+		if err := m.drain(ctx); err != nil {
 			return err
 		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, forgetTimeout, fmt.Errorf("no manager took the leave within %s: %w", forgetTimeout, errdefs.ErrUnavailable))
 	defer cancel()
-	return untilServed(ctx, func() error {
-		_, err := client.Leave(ctx, &memberpb.LeaveRequest{})
+	return m.ask(ctx, func(conn *grpc.ClientConn) error {
+		_, err := memberpb.NewMemberServiceClient(conn).Leave(ctx, &memberpb.LeaveRequest{})
 		return err
 	})
 }
 
 // drain waits until none of this node's tasks runs any more.
-func drain(ctx context.Context, client memberpb.MemberServiceClient) error {
+func (m *member) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	for {
 		var left uint32
-		err := untilServed(ctx, func() error {
-			resp, err := client.Drain(ctx, &memberpb.DrainRequest{})
+		err := m.ask(ctx, func(conn *grpc.ClientConn) error {
+			resp, err := memberpb.NewMemberServiceClient(conn).Drain(ctx, &memberpb.DrainRequest{})
 			left = resp.GetTasks()
 			return err
 		})
@@ -104,27 +98,9 @@ func drain(ctx context.Context, client memberpb.MemberServiceClient) error {
 		if left == 0 {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx) {
 			return fmt.Errorf("%d tasks still run here after %s, since no other node may run them (\"muster service ps\" says why); "+
 				"this node stays drained until \"muster node update --availability active\": %w", left, drainTimeout, errdefs.ErrUnavailable)
-		case <-time.After(drainPoll):
-		}
-	}
-}
-
-// untilServed repeats a call while no manager can answer it, such as during
-// an election.
-func untilServed(ctx context.Context, call func() error) error {
-	for {
-		err := call()
-		if !errdefs.IsUnavailable(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(drainPoll):
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/muster/muster/dispatcher/listen"
 	"github.com/muster/muster/dispatcher/mtls"
@@ -219,12 +220,7 @@ const voteTimeout = 45 * time.Second
 func (m *member) askToVote(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, voteTimeout)
 	defer cancel()
-	conn, err := m.dialManager()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	err = untilServed(ctx, func() error {
+	err := m.ask(ctx, func(conn *grpc.ClientConn) error {
 		_, err := memberpb.NewMemberServiceClient(conn).AddManager(ctx, &memberpb.AddManagerRequest{Addr: m.settings.Advertise.String()})
 		return err
 	})

@@ -51,33 +51,16 @@ func (m *member) describe(ctx context.Context) (*clusterpb.NodeDescription, erro
 	})
 }
 
-// managers are the control addresses of the managers known now.
-func (m *member) managers() []string { return m.gossip.managers() }
-
-// dialManager connects to a manager that is not this node if there is one:
-// what it is for must not depend on this node.
-func (m *member) dialManager() (*grpc.ClientConn, error) {
-	addr := m.settings.Advertise.String()
-	for _, a := range m.managers() {
-		if a != m.settings.Advertise.String() {
-			addr = a
-			break
-		}
-	}
-	return m.connect.to(addr, mtls.AnyManager())
-}
-
 // renewer keeps the certificate valid.
 func (m *member) renewer() *mtls.Renewer {
 	return &mtls.Renewer{
 		Holder: m.holder,
-		Request: func(ctx context.Context, csr []byte) (*capb.IssueNodeCertificateResponse, error) {
-			conn, err := m.dialManager()
-			if err != nil {
-				return nil, err
-			}
-			defer conn.Close()
-			return capb.NewCAServiceClient(conn).IssueNodeCertificate(ctx, &capb.IssueNodeCertificateRequest{CsrPem: csr})
+		Request: func(ctx context.Context, csr []byte) (resp *capb.IssueNodeCertificateResponse, err error) {
+			err = m.ask(ctx, func(conn *grpc.ClientConn) error {
+				resp, err = capb.NewCAServiceClient(conn).IssueNodeCertificate(ctx, &capb.IssueNodeCertificateRequest{CsrPem: csr})
+				return err
+			})
+			return resp, err
 		},
 		Save: func(c *mtls.Credentials) error { return c.Save(m.node.cfg.identityDir()) },
 	}

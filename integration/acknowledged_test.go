@@ -98,7 +98,7 @@ func (w *writers) scale(ctx context.Context, client int, seed uint64) {
 	for range 10 {
 		time.Sleep(time.Duration(r.Int64N(int64(2 * time.Second))))
 		in := register{write: r.IntN(2) == 0, value: uint32(r.IntN(100))}
-		call, out := time.Now(), uint32(0)
+		began, out := time.Now(), uint32(0)
 		var ok bool
 		if in.write {
 			ok = w.write(ctx, in.value)
@@ -114,7 +114,7 @@ func (w *writers) scale(ctx context.Context, client int, seed uint64) {
 		}
 		w.mu.Lock()
 		w.history = append(w.history, porcupine.Operation{
-			ClientId: client, Input: in, Call: call.UnixNano(), Output: out, Return: back,
+			ClientId: client, Input: in, Call: began.UnixNano(), Output: out, Return: back,
 		})
 		w.mu.Unlock()
 		if !ok {

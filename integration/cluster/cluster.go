@@ -32,6 +32,8 @@ type Config struct {
 	Mixed   bool
 	// Idle i1, i2, … are in no cluster; see [Node.Join].
 	Idle int
+	// Spec of the cluster; may be nil.
+	Spec *clusterpb.ClusterSpec
 	// Seed of what the harness itself leaves to chance: which manager a client
 	// asks.
 	Seed uint64
@@ -133,7 +135,7 @@ func (c *Cluster) begin() {
 		available = clusterpb.NodeSpec_AVAILABILITY_ACTIVE
 	}
 	ctx := c.t.Context()
-	c.must(c.Nodes["m1"].Found(ctx, &nodepb.InitClusterRequest{Availability: available}))
+	c.must(c.Nodes["m1"].Found(ctx, &nodepb.InitClusterRequest{Availability: available, Spec: c.cfg.Spec}))
 	for i := range c.cfg.Managers - 1 {
 		c.must(c.Nodes[nameOf(manager, i+1)].Join(ctx, &nodepb.JoinClusterRequest{Token: c.Tokens.Manager, Availability: available}))
 	}

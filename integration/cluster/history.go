@@ -28,7 +28,10 @@ type witness struct {
 
 func (n witness) history() iter.Seq[*state.State] {
 	return func(yield func(*state.State) bool) {
-		s := state.NewState()
+		s, err := beginning(n.disk)
+		if err != nil || !yield(s) {
+			return
+		}
 		_ = eachEntry(n.disk, func(l *raft.Log) error {
 			if l.Type != raft.LogCommand || l.Index > n.upTo {
 				return nil
@@ -44,6 +47,21 @@ func (n witness) history() iter.Seq[*state.State] {
 			return nil
 		})
 	}
+}
+
+// beginning is the state before the first entry of a log: an empty one, unless
+// a new cluster was forced, which keeps a snapshot in the place of the log.
+func beginning(m *raftstore.Memory) (*state.State, error) {
+	metas, err := m.Snapshots.List()
+	if err != nil || len(metas) == 0 {
+		return state.NewState(), err
+	}
+	_, from, err := m.Snapshots.Open(metas[0].ID)
+	if err != nil {
+		return nil, err
+	}
+	s, err := state.ReadSnapshot(from)
+	return s, errors.Join(err, from.Close())
 }
 
 var errStop = errors.New("stop")

@@ -2,6 +2,15 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
+	"path/filepath"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/muster/muster/dispatcher/listen"
+	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/dispatcher/rpcerror"
 
 	nodepb "github.com/muster/muster/proto/node/v1"
 
@@ -52,6 +61,13 @@ func (n *Node) Join(ctx context.Context, r *nodepb.JoinClusterRequest) error {
 	return err
 }
 
+// ForceNewCluster makes the node, a manager whose quorum is lost for good, the
+// only one.
+func (n *Node) ForceNewCluster(ctx context.Context) error {
+	_, err := n.Local().InitCluster(ctx, &nodepb.InitClusterRequest{ForceNewCluster: true})
+	return err
+}
+
 // Leave makes the node leave its cluster.
 func (n *Node) Leave(ctx context.Context, force bool) error {
 	_, err := n.Local().LeaveCluster(ctx, &nodepb.LeaveClusterRequest{Force: force})
@@ -59,4 +75,24 @@ func (n *Node) Leave(ctx context.Context, force bool) error {
 		n.ID, n.role = "", clusterpb.NodeRole_NODE_ROLE_UNSPECIFIED
 	}
 	return err
+}
+
+// Credentials are what the node proves itself by, as its disk holds them.
+func (n *Node) Credentials() (*mtls.Credentials, error) {
+	return mtls.Load(filepath.Join(n.dir, "identity"))
+}
+
+// Connect opens a connection to another node's control port, as whoever has
+// the credentials; as nobody when they are nil.
+func (n *Node) Connect(to *Node, as *mtls.Credentials) (*grpc.ClientConn, error) {
+	secure := credentials.NewTLS(&tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{listen.ProtocolGRPC},
+		InsecureSkipVerify: true, // who is in no cluster yet knows no root
+	})
+	if as != nil {
+		secure = mtls.ClientCredentials(func() *mtls.Credentials { return as }, mtls.Peer{})
+	}
+	outside := n.cluster.network.host(n.Name, n.addr)
+	return grpc.NewClient("passthrough:"+to.ControlAddr(), append(rpcerror.DialOptions(),
+		grpc.WithTransportCredentials(secure), grpc.WithContextDialer(outside.Dial))...)
 }

@@ -58,6 +58,14 @@ func (c *Cluster) PowerOff(n *Node) {
 	n.Runtime.Reboot()
 }
 
+// Destroy loses a machine for good.
+func (c *Cluster) Destroy(n *Node) {
+	c.t.Helper()
+	c.PowerOff(n)
+	<-n.ended
+	delete(c.Nodes, n.Name)
+}
+
 // StopGracefully stops the daemon of a node, as systemd does.
 func (c *Cluster) StopGracefully(n *Node) {
 	c.t.Helper()

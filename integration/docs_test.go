@@ -1,10 +1,16 @@
 package integration
 
 import (
+	"bytes"
+	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // vague names say nothing about what is inside.
@@ -41,4 +47,57 @@ func TestPackageNames(t *testing.T) {
 			}
 		}
 	}
+}
+
+// maxWidth is how many characters a line of text may have in a page, tables
+// and examples left out.
+const maxWidth = 120
+
+var link = regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)`)
+
+// TestPages: text wraps, and links within the repository lead somewhere.
+func TestPages(t *testing.T) {
+	for name, text := range pages(t) {
+		example := false
+		for i, line := range strings.Split(text, "\n") {
+			if strings.HasPrefix(line, "```") {
+				example = !example
+			}
+			if example || strings.HasPrefix(line, "|") {
+				continue
+			}
+			if n := utf8.RuneCountInString(line); n > maxWidth {
+				t.Errorf("%s:%d has %d characters, more than %d", name, i+1, n, maxWidth)
+			}
+		}
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			target := filepath.Join("..", filepath.Dir(name), m[1])
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", name, m[1])
+			}
+		}
+	}
+}
+
+// pages returns the text of each page of the repository by its name.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	err := fs.WalkDir(os.DirFS(".."), ".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (name == "bin" || strings.HasPrefix(name, ".") && name != "."):
+			return fs.SkipDir
+		case path.Ext(name) != ".md":
+			return nil
+		}
+		text, err := os.ReadFile(filepath.Join("..", name))
+		all[name] = string(bytes.TrimSpace(text))
+		return err
+	})
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d pages: %v", len(all), err)
+	}
+	return all
 }

@@ -59,7 +59,7 @@ func runCreate(ctx context.Context, env *command.Env, opts createOptions) error 
 	if err != nil {
 		return err
 	}
-	request := &controlpb.CreateServiceRequest{Spec: s, NoResolveImage: opts.noResolve}
+	request := &controlpb.CreateServiceRequest{Spec: s, Resolve: resolveImages(true, opts.noResolve)}
 	response, err := control.CreateService(ctx, request)
 	for tries := 0; opts.name == "" && errdefs.IsAlreadyExists(err) && tries < 10; tries++ {
 		s.Name = randomName() // the last one was taken
@@ -100,6 +100,19 @@ func newSpec(ctx context.Context, env *command.Env, opts createOptions) (*cluste
 		}
 	}
 	return s, nil
+}
+
+// resolveImages says which images to ask about: all when the user names one, as
+// its tag may have moved, or else those that the service does not have yet.
+func resolveImages(named, never bool) controlpb.ResolveImages {
+	switch {
+	case never:
+		return controlpb.ResolveImages_RESOLVE_IMAGES_NEVER
+	case named:
+		return controlpb.ResolveImages_RESOLVE_IMAGES_ALWAYS
+	default:
+		return controlpb.ResolveImages_RESOLVE_IMAGES_CHANGED
+	}
 }
 
 // warn shows what a manager has to say about a call that went through.

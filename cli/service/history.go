@@ -62,7 +62,7 @@ func historyRows(list []*clusterpb.SpecRecord, noTrunc bool, now time.Time) (row
 			"Created":   render.Ago(r.GetCreatedAt(), now),
 			"CreatedAt": r.GetCreatedAt().AsTime().Format(time.RFC3339),
 			"Outcome":   string(docker.UpdateState(r.GetOutcome())),
-			"Image":     render.Image(pod.Main(r.GetSpec().GetTask()).GetImage(), noTrunc),
+			"Image":     render.Image(pod.Image(r.GetSpec().GetTask(), r.GetImages()), noTrunc),
 			"Replicas":  strconv.FormatUint(uint64(r.GetSpec().GetReplicated().GetReplicas()), 10),
 		})
 	}

@@ -71,7 +71,7 @@ func listRow(env *command.Env, v *controlpb.ServiceView) render.Row {
 		"Name":        svc.GetSpec().GetName(),
 		"Mode":        "replicated",
 		"Replicas":    replicas,
-		"Image":       render.Image(pod.Main(svc.GetSpec().GetTask()).GetImage(), false),
+		"Image":       render.Image(pod.Image(svc.GetSpec().GetTask(), svc.GetImages()), false),
 		"Ports":       text.Ports(svc.GetPorts()),
 		"UpdateState": string(docker.UpdateState(svc.GetUpdate().GetState())),
 		"CreatedAt":   render.Ago(svc.GetCreatedAt(), env.Now()),

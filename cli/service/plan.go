@@ -11,17 +11,14 @@ import (
 	"github.com/muster/muster/cli/task"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/docker"
 	"github.com/muster/muster/proto/id"
 )
 
 // showPlan prints what an update would change, field by field and slot by
 // slot.
-func showPlan(ctx context.Context, env *command.Env, before *clusterpb.Service, asked *clusterpb.ServiceSpec, response *controlpb.UpdateServiceResponse) error {
-	after := asked
-	if s := response.GetService().GetSpec(); s != nil {
-		after = s // with the image as the managers resolved it
-	}
-	changes := text.Diff(before.GetSpec(), after)
+func showPlan(ctx context.Context, env *command.Env, before *clusterpb.Service, response *controlpb.UpdateServiceResponse) error {
+	changes := text.Diff(docker.ServiceOf(before).Spec, docker.ServiceOf(response.GetService()).Spec)
 	if len(changes) == 0 {
 		fmt.Fprintln(env.Out, "No field would change.")
 	} else {

@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,8 +90,16 @@ func TestUpdateLooksUpNewImagesOnly(t *testing.T) {
 	d := serve(t, m)
 	d.Run(t, "service", "update", "-d", "--image", "nginx:1.30", "web")
 	d.Run(t, "service", "update", "-d", "--env-add", "A=1", "web")
-	if len(m.updates) != 2 || m.updates[0].GetNoResolveImage() || !m.updates[1].GetNoResolveImage() {
-		t.Errorf("requests = %v", m.updates)
+	d.Run(t, "service", "update", "-d", "--image", "nginx:1.30", "--no-resolve-image", "web")
+	var asked []controlpb.ResolveImages
+	for _, u := range m.updates {
+		asked = append(asked, u.GetResolve())
+	}
+	want := []controlpb.ResolveImages{
+		controlpb.ResolveImages_RESOLVE_IMAGES_ALWAYS, controlpb.ResolveImages_RESOLVE_IMAGES_CHANGED, controlpb.ResolveImages_RESOLVE_IMAGES_NEVER,
+	}
+	if !slices.Equal(asked, want) {
+		t.Errorf("asked about %v, want %v", asked, want)
 	}
 }
 

@@ -53,7 +53,7 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 	version := flags.Int(1, 1<<62)
 	flags.Var(fs, "if-version", "", "update only if the service is at this version (Version.Index in \"service inspect\")", version,
 		func(n int64) { opts.ifVersion = uint64(n) })
-	flags.On(fs, &opts.noResolve, "no-resolve-image", "", "use the image as written, without looking up its digest")
+	flags.On(fs, &opts.noResolve, "no-resolve-image", "", "do not look up the image's digest")
 	flags.On(fs, &opts.registryAuth, "with-registry-auth", "", "pass the registry login of this client on to the nodes")
 	opts.addFlags(fs)
 	opts.edits = edit.ForUpdate(fs, env.LookupEnv)
@@ -106,7 +106,7 @@ func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error 
 	}
 	warn(env, response.GetWarnings())
 	if opts.plan {
-		return showPlan(ctx, env, before, request.GetSpec(), response)
+		return showPlan(ctx, env, before, response)
 	}
 	fmt.Fprintln(env.Out, opts.service)
 	return opts.wait(ctx, env, response.GetService(), progress.Goal{Before: before})
@@ -133,9 +133,8 @@ func updateRequest(ctx context.Context, env *command.Env, before *clusterpb.Serv
 		Service: before.GetId(),
 		Version: before.GetVersion(),
 		Spec:    s,
-		// The digest of an image that is not touched stays the one it has.
-		NoResolveImage: opts.noResolve || !opts.newImage,
-		Plan:           opts.plan,
+		Resolve: resolveImages(opts.newImage, opts.noResolve),
+		Plan:    opts.plan,
 	}, nil
 }
 

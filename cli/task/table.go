@@ -58,7 +58,7 @@ func rows(tasks []*clusterpb.Task, opts options, now time.Time) []render.Row {
 		list = append(list, render.Row{
 			"ID":           render.ID(t.GetId(), opts.noTrunc),
 			"Name":         shown,
-			"Image":        render.Image(pod.Main(t.GetSpec()).GetImage(), opts.noTrunc),
+			"Image":        render.Image(pod.Image(t.GetSpec(), t.GetImages()), opts.noTrunc),
 			"Node":         opts.names.Node(t.GetNodeId()),
 			"DesiredState": title(lifecycle.Name(t.GetDesired())),
 			"CurrentState": CurrentState(t, now),

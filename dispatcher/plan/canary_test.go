@@ -27,7 +27,7 @@ func TestCanaries(t *testing.T) {
 	}
 	back := func(svc *clusterpb.Service) *raftpb.Change {
 		u := &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED}
-		return state.RollBack("web", svc.GetSpecVersion(), u, svc.GetHistory()[0].GetSpec())
+		return state.RollBack("web", svc.GetSpecVersion(), u, svc.GetHistory()[0])
 	}
 	scaled := func(svc *clusterpb.Service) *raftpb.Change {
 		return edited(svc, func(s *clusterpb.ServiceSpec) {

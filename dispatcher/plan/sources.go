@@ -12,6 +12,7 @@ import (
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/image"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/pod"
 )
 
 // maxSources is how many nodes a node is told to fetch one image from.
@@ -54,10 +55,11 @@ func (s *sources) of(nodeID string, tasks map[string]*clusterpb.Task) map[string
 			continue
 		}
 		for _, c := range t.GetSpec().GetContainers() {
-			src, known := byRef[c.GetImage()]
+			ref := pod.Pinned(t.GetImages(), c.GetImage())
+			src, known := byRef[ref]
 			if !known {
-				src = s.lookup(nodeID, c.GetImage())
-				byRef[c.GetImage()] = src
+				src = s.lookup(nodeID, ref)
+				byRef[ref] = src
 			}
 			if src != nil && !slices.Contains(byTask[id], src) {
 				byTask[id] = append(byTask[id], src)

@@ -49,6 +49,8 @@ type Cluster struct {
 	cfg     Config
 	log     *slog.Logger
 	network *network
+	// Registry is the one that every image comes from.
+	Registry *Registry
 
 	mu       sync.Mutex
 	rand     *rand.Rand
@@ -84,7 +86,7 @@ func stateDir(t *testing.T) string {
 func newCluster(t *testing.T, cfg Config, dir string) *Cluster {
 	t.Helper()
 	c := &Cluster{
-		Nodes: make(map[string]*Node), t: t, cfg: cfg, log: logger(t), network: newNetwork(),
+		Nodes: make(map[string]*Node), t: t, cfg: cfg, log: logger(t), network: newNetwork(), Registry: newRegistry(),
 		rand: rand.New(rand.NewPCG(cfg.Seed, 1)),
 	}
 	for i := range cfg.Managers {

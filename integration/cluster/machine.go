@@ -9,10 +9,8 @@ import (
 	"github.com/muster/muster/cli/daemon/node"
 	"github.com/muster/muster/ingress"
 	"github.com/muster/muster/ingress/gossip"
-	"github.com/muster/muster/manager/controlapi"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
-	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/worker/describe"
 )
 
@@ -95,14 +93,6 @@ func (silence) View() map[string]gossip.Member { return nil }
 
 // Changed implements node.Gossip.
 func (silence) Changed() <-chan struct{} { return nil }
-
-// images are what they are called.
-type images struct{}
-
-// Resolve implements controlapi.Images.
-func (images) Resolve(_ context.Context, _ *state.State, image, _ string) (controlapi.Resolved, error) {
-	return controlapi.Resolved{Image: image}, nil
-}
 
 // content is what other nodes may fetch: nothing.
 type content struct {

@@ -143,7 +143,7 @@ func (l *life) config() node.Config {
 		Gossip:     n.gossip,
 		Machine:    l.machine,
 		Content:    content{},
-		Images:     images{},
+		Images:     n.cluster.Registry,
 		Log:        n.cluster.log.With("on", n.Name),
 	}
 }

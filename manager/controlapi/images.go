@@ -2,30 +2,52 @@ package controlapi
 
 import (
 	"context"
+	"slices"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/image"
 	"github.com/muster/muster/proto/pod"
 )
 
-// pinImage adds to the spec's image the digest it stands for now, so that
-// every replica runs the same content however late it starts.
-func (s *Server) pinImage(ctx context.Context, want *clusterpb.ServiceSpec) error {
-	c := pod.Main(want.GetTask())
-	ref, err := image.Parse(c.GetImage())
-	if err != nil || ref.IsPinned() {
-		return err
-	}
-	resolved, err := s.Images.Resolve(ctx, s.Store.State(), c.GetImage(), c.GetRegistryAuth())
-	if err != nil {
-		return err
-	}
-	c.Image = resolved.Image
-	if len(resolved.Platforms) > 0 {
-		if want.Task.Placement == nil {
-			want.Task.Placement = &clusterpb.Placement{}
+// resolve finds out which content the images of next stand for, so that every
+// replica runs the same however late it starts. old is the service before, nil
+// for a new one; what is not asked about stays as it is known there. An image
+// that names its digest needs no asking.
+func (s *Server) resolve(
+	ctx context.Context, old *clusterpb.Service, next *clusterpb.ServiceSpec, which controlpb.ResolveImages,
+) (resolved []*clusterpb.ResolvedImage, err error) {
+	for _, c := range next.GetTask().GetContainers() {
+		ref, err := image.Parse(c.GetImage())
+		if err != nil {
+			return nil, err
 		}
-		want.Task.Placement.Platforms = resolved.Platforms
+		if ref.IsPinned() || pod.Resolved(resolved, c.GetImage()) != nil {
+			continue
+		}
+		r := pod.Resolved(old.GetImages(), c.GetImage())
+		if asks(which, old, c.GetImage()) {
+			if r, err = s.Images.Resolve(ctx, s.Store.State(), c.GetImage(), c.GetRegistryAuth()); err != nil {
+				return nil, err
+			}
+		}
+		if r != nil {
+			resolved = append(resolved, r)
+		}
 	}
-	return nil
+	return resolved, nil
+}
+
+// asks reports whether the image is one of those to be asked about.
+func asks(which controlpb.ResolveImages, old *clusterpb.Service, name string) bool {
+	switch which {
+	case controlpb.ResolveImages_RESOLVE_IMAGES_ALWAYS:
+		return true
+	case controlpb.ResolveImages_RESOLVE_IMAGES_NEVER:
+		return false
+	case controlpb.ResolveImages_RESOLVE_IMAGES_UNSPECIFIED, controlpb.ResolveImages_RESOLVE_IMAGES_CHANGED:
+	}
+	return !slices.ContainsFunc(old.GetSpec().GetTask().GetContainers(), func(c *clusterpb.ContainerSpec) bool {
+		return c.GetImage() == name
+	})
 }

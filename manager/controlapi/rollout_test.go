@@ -235,7 +235,7 @@ func TestRollbackTarget(t *testing.T) {
 			if tt.auto {
 				svc := s.service()
 				u := &clusterpb.UpdateStatus{State: rollbackStarted}
-				s.commit(state.RollBack("s1", svc.GetSpecVersion(), u, svc.GetHistory()[0].GetSpec()))
+				s.commit(state.RollBack("s1", svc.GetSpecVersion(), u, svc.GetHistory()[0]))
 			}
 			r := &controlpb.RollbackServiceRequest{Service: "web", To: tt.to}
 			_, err := (&controlapi.Server{Store: s}).RollbackService(t.Context(), r)
@@ -300,7 +300,7 @@ func TestHostPortWarnings(t *testing.T) {
 			s := newStore(t, web())
 			spec := web()
 			spec.Name, spec.Ports, spec.Update, spec.Rollback = "db", []*clusterpb.Port{tt.port}, tt.update, tt.rollback
-			r, err := (&controlapi.Server{Store: s}).CreateService(t.Context(), &controlpb.CreateServiceRequest{Spec: spec, NoResolveImage: true})
+			r, err := (&controlapi.Server{Store: s}).CreateService(t.Context(), &controlpb.CreateServiceRequest{Spec: spec, Resolve: controlpb.ResolveImages_RESOLVE_IMAGES_NEVER})
 			if err != nil {
 				t.Fatal(err)
 			}

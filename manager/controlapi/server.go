@@ -31,15 +31,7 @@ type Members interface {
 
 // Images finds out which content an image reference stands for.
 type Images interface {
-	Resolve(ctx context.Context, s *state.State, image, auth string) (Resolved, error)
-}
-
-// Resolved is an image pinned to its content.
-type Resolved struct {
-	// Image is the reference as written, with @DIGEST added.
-	Image string
-	// Platforms the image exists for; empty when not known.
-	Platforms []*clusterpb.Platform
+	Resolve(ctx context.Context, s *state.State, image, auth string) (*clusterpb.ResolvedImage, error)
 }
 
 // Server implements the services of clusters, nodes, services and tasks.

@@ -61,12 +61,11 @@ func (s *Server) CreateService(ctx context.Context, r *controlpb.CreateServiceRe
 		return nil, fmt.Errorf("a service named %q exists already (%s): %w", want.GetName(), id.Short(other.GetId()), errdefs.ErrAlreadyExists)
 	}
 	warnings := hostPortWarnings(want)
-	if !r.GetNoResolveImage() {
-		if err := s.pinImage(ctx, want); err != nil {
-			return nil, err
-		}
+	images, err := s.resolve(ctx, nil, want, r.GetResolve())
+	if err != nil {
+		return nil, err
 	}
-	svc, err := s.put(ctx, request, &raftpb.PutService{Id: id.New(), Spec: want})
+	svc, err := s.put(ctx, request, &raftpb.PutService{Id: id.New(), Spec: want, Images: images})
 	if err != nil {
 		return nil, err
 	}

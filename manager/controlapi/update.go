@@ -41,20 +41,19 @@ func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRe
 		return nil, fmt.Errorf("service %s cannot be renamed to %q: %w", svc.GetSpec().GetName(), want.GetName(), errdefs.ErrInvalidArgument)
 	}
 	credential.Keep(want, svc.GetSpec())
-	if !r.GetNoResolveImage() {
-		if err := s.pinImage(ctx, want); err != nil {
-			return nil, err
-		}
+	images, err := s.resolve(ctx, svc, want, r.GetResolve())
+	if err != nil {
+		return nil, err
 	}
 	resp := &controlpb.UpdateServiceResponse{Warnings: hostPortWarnings(want)}
 	if r.GetPlan() {
 		next := proto.CloneOf(svc)
-		next.Spec = want
+		next.Spec, next.Images = want, images
 		resp.Service = credential.Redact(next)
 		resp.Plan = update.Preview(svc, next, slices.Collect(st.TasksOf(svc.GetId())), st.Node)
 		return resp, nil
 	}
-	stored, err := s.put(ctx, request, &raftpb.PutService{Id: svc.GetId(), Version: svc.GetVersion(), Spec: want})
+	stored, err := s.put(ctx, request, &raftpb.PutService{Id: svc.GetId(), Version: svc.GetVersion(), Spec: want, Images: images})
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +83,8 @@ func (s *Server) RollbackService(ctx context.Context, r *controlpb.RollbackServi
 		if err != nil {
 			return err
 		}
-		next.Spec, next.Rollback, next.Message = earlier.GetSpec(), true, "rollback asked for by the user"
+		next.Spec, next.Images = earlier.GetSpec(), earlier.GetImages()
+		next.Rollback, next.Message = true, "rollback asked for by the user"
 		return nil
 	})
 	if err != nil {
@@ -100,7 +100,9 @@ const changeRaces = 10
 // of the spec in next.
 func (s *Server) change(ctx context.Context, ref string, edit func(svc *clusterpb.Service, next *raftpb.PutService) error) (*clusterpb.Service, error) {
 	return s.onCurrent(ctx, ref, func(svc *clusterpb.Service) (*raftpb.Change, error) {
-		next := &raftpb.PutService{Id: svc.GetId(), Version: svc.GetVersion(), Spec: proto.CloneOf(svc.GetSpec())}
+		next := &raftpb.PutService{
+			Id: svc.GetId(), Version: svc.GetVersion(), Spec: proto.CloneOf(svc.GetSpec()), Images: svc.GetImages(),
+		}
 		if err := edit(svc, next); err != nil {
 			return nil, err
 		}

@@ -49,23 +49,23 @@ var _ controlapi.Images = (*Resolver)(nil)
 // Resolve pins the image of that name to its content. NotFound means that neither a node nor
 // the registry has it, FailedPrecondition that no node has it and the registry
 // could not be asked.
-func (r *Resolver) Resolve(ctx context.Context, s *state.State, name, auth string) (controlapi.Resolved, error) {
+func (r *Resolver) Resolve(ctx context.Context, s *state.State, name, auth string) (*clusterpb.ResolvedImage, error) {
 	ref, err := image.Parse(name)
 	if err != nil {
-		return controlapi.Resolved{}, err
+		return nil, err
 	}
 	held := holding(s, ref.Name())
 	if held.loaded != "" {
-		return pin(ref, held.loaded, nil)
+		return pin(name, ref, held.loaded, nil)
 	}
 	dgst, platforms, err := r.ask(ctx, ref, auth)
 	switch {
 	case err == nil:
-		return pin(ref, dgst, platforms)
+		return pin(name, ref, dgst, platforms)
 	case held.pulled != "":
-		return pin(ref, held.pulled, nil)
+		return pin(name, ref, held.pulled, nil)
 	}
-	return controlapi.Resolved{}, explain(name, ref, err)
+	return nil, explain(name, ref, err)
 }
 
 // holders are the digests under which nodes hold an image.
@@ -100,12 +100,12 @@ func later(a, b *clusterpb.NodeImage) *clusterpb.NodeImage {
 	return a
 }
 
-func pin(ref image.Ref, dgst string, platforms []*clusterpb.Platform) (controlapi.Resolved, error) {
+func pin(name string, ref image.Ref, dgst string, platforms []*clusterpb.Platform) (*clusterpb.ResolvedImage, error) {
 	content, err := digest.Parse(dgst)
 	if err != nil {
-		return controlapi.Resolved{}, fmt.Errorf("digest of image %s: %w", ref, err)
+		return nil, fmt.Errorf("digest of image %s: %w", ref, err)
 	}
-	return controlapi.Resolved{Image: ref.Pin(content).Familiar(), Platforms: platforms}, nil
+	return &clusterpb.ResolvedImage{Image: name, Pinned: ref.Pin(content).Familiar(), Platforms: platforms}, nil
 }
 
 // explain says in one line what is wrong and what to do.

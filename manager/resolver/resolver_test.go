@@ -109,8 +109,8 @@ func TestResolve(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			got, err := (&Resolver{HostsDir: t.TempDir()}).Resolve(t.Context(), tt.state, tt.image, tt.auth)
 			if tt.kind == nil {
-				if want := fmt.Sprintf("%s@%s", image, tt.want); err != nil || got.Image != want {
-					t.Errorf("%q, %v, want %q", got.Image, err, want)
+				if want := fmt.Sprintf("%s@%s", image, tt.want); err != nil || got.GetPinned() != want || got.GetImage() != tt.image {
+					t.Errorf("%q, %v, want %q", got.GetPinned(), err, want)
 				}
 				return
 			}

@@ -76,9 +76,9 @@ func constraints(g *group, h *host) reason {
 	return ""
 }
 
-// platform: the image exists for the node.
+// platform: the images exist for the node.
 func platform(g *group, h *host) reason {
-	if !slot.RunsOn(g.spec.GetPlacement().GetPlatforms(), h.node) {
+	if !slot.RunsOn(g.images, h.node) {
 		return badPlatform
 	}
 	return ""

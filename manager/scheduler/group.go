@@ -17,6 +17,7 @@ type group struct {
 	tasks   []*clusterpb.Task // by slot
 
 	spec        *clusterpb.TaskSpec
+	images      []*clusterpb.ResolvedImage
 	ports       []port.Key
 	constraints []constraint.Constraint
 	broken      error // why the constraints cannot be read
@@ -68,7 +69,7 @@ func waiting(s *state.State) []*group {
 
 func newGroup(t *clusterpb.Task, copies map[*host]int) *group {
 	g := &group{
-		service: t.GetServiceId(), version: t.GetSpecVersion(), spec: t.GetSpec(),
+		service: t.GetServiceId(), version: t.GetSpecVersion(), spec: t.GetSpec(), images: t.GetImages(),
 		copies: copies, failures: make(map[*host]int), refused: make(map[reason]int),
 	}
 	for _, p := range t.GetPorts() {

@@ -56,6 +56,12 @@ func addNodes(t *testing.T, w *controltest.World, text string) {
 // waiting ones.
 func addTasks(t *testing.T, w *controltest.World, service, text string, spec *clusterpb.TaskSpec, ports ...*clusterpb.Port) {
 	t.Helper()
+	addLike(t, w, service, text, &clusterpb.Task{Spec: spec, Ports: ports})
+}
+
+// addLike is addTasks for tasks with the spec, images and ports of another.
+func addLike(t *testing.T, w *controltest.World, service, text string, like *clusterpb.Task) {
+	t.Helper()
 	slot := uint32(0)
 	for f := range strings.FieldsSeq(text) {
 		count, node, placed := strings.Cut(f, "@")
@@ -66,7 +72,8 @@ func addTasks(t *testing.T, w *controltest.World, service, text string, spec *cl
 		for range n {
 			slot++
 			task := &clusterpb.Task{
-				Id: w.ID(), ServiceId: service, Slot: slot, Spec: spec, SpecVersion: 1, Ports: ports, Desired: lifecycle.Running,
+				Id: w.ID(), ServiceId: service, Slot: slot, SpecVersion: 1, Desired: lifecycle.Running,
+				Spec: like.GetSpec(), Images: like.GetImages(), Ports: like.GetPorts(),
 			}
 			w.Apply(state.CreateTask(task))
 			if placed {
@@ -101,18 +108,24 @@ func reserve(memory, cpus int64) *clusterpb.TaskSpec {
 	return &clusterpb.TaskSpec{Reservations: &clusterpb.Resources{MemoryBytes: memory, NanoCpus: cpus}}
 }
 
+// existsFor is an image that exists for one platform.
+func existsFor(p *clusterpb.Platform) []*clusterpb.ResolvedImage {
+	return []*clusterpb.ResolvedImage{{Image: "web", Platforms: []*clusterpb.Platform{p}}}
+}
+
 func place(p *clusterpb.Placement) *clusterpb.TaskSpec { return &clusterpb.TaskSpec{Placement: p} }
 
 var hostPort80 = &clusterpb.Port{Mode: clusterpb.Port_MODE_HOST, Target: 80, Published: 80}
 
 func TestPlacement(t *testing.T) {
 	tests := map[string]struct {
-		nodes string
-		other string // tasks of another service
-		tasks string
-		spec  *clusterpb.TaskSpec
-		ports []*clusterpb.Port
-		want  string
+		nodes  string
+		other  string // tasks of another service
+		tasks  string
+		spec   *clusterpb.TaskSpec
+		images []*clusterpb.ResolvedImage
+		ports  []*clusterpb.Port
+		want   string
 	}{
 		"spread evenly":            {nodes: "a b c", tasks: "6", want: "2@a 2@b 2@c"},
 		"fill up the emptiest":     {nodes: "a b c", tasks: "2@a 4", want: "2@a 2@b 2@c"},
@@ -130,11 +143,16 @@ func TestPlacement(t *testing.T) {
 			want: "1@no suitable node (scheduling constraints not satisfied on 2 nodes; 1 node not available for new tasks)",
 		},
 		"platform": {
-			nodes: "a b,arch=aarch64", tasks: "2", spec: place(&clusterpb.Placement{Platforms: []*clusterpb.Platform{{Os: "linux", Architecture: "arm64"}}}),
+			nodes: "a b,arch=aarch64", tasks: "2", images: existsFor(&clusterpb.Platform{Os: "linux", Architecture: "arm64"}),
 			want: "2@b",
 		},
+		"two images, and no node for both": {
+			nodes: "a b,arch=aarch64", tasks: "1",
+			images: append(existsFor(&clusterpb.Platform{Architecture: "arm64"}), existsFor(&clusterpb.Platform{Architecture: "amd64"})...),
+			want:   "1@no suitable node (unsupported platform on 2 nodes)",
+		},
 		"unsupported platform": {
-			nodes: "a", tasks: "1", spec: place(&clusterpb.Placement{Platforms: []*clusterpb.Platform{{Os: "windows"}}}),
+			nodes: "a", tasks: "1", images: existsFor(&clusterpb.Platform{Os: "windows"}),
 			want: "1@no suitable node (unsupported platform on 1 node)",
 		},
 		"host port":    {nodes: "a b", tasks: "3", ports: []*clusterpb.Port{hostPort80}, want: "1@a 1@b 1@no suitable node (host-mode port already in use on 2 nodes)"},
@@ -159,7 +177,7 @@ func TestPlacement(t *testing.T) {
 			w := controltest.New(t)
 			addNodes(t, w, tt.nodes)
 			addTasks(t, w, "other", tt.other, nil)
-			addTasks(t, w, "web", tt.tasks, tt.spec, tt.ports...)
+			addLike(t, w, "web", tt.tasks, &clusterpb.Task{Spec: tt.spec, Images: tt.images, Ports: tt.ports})
 			w.Turn(Controller())
 			if got := placement(w, "web"); got != tt.want {
 				t.Errorf("placed %s, want %s", got, tt.want)

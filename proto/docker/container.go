@@ -29,11 +29,11 @@ type Healthcheck struct {
 
 // containerSpec is the main container of a task. Docker counts to it what the
 // containers of a pod share.
-func containerSpec(t *clusterpb.TaskSpec) ContainerSpec {
+func containerSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage) ContainerSpec {
 	c := pod.Main(t)
 	return ContainerSpec{
 		ContainerSpec: swarm.ContainerSpec{
-			Image:           c.GetImage(),
+			Image:           pod.Image(t, images),
 			Labels:          c.GetLabels(),
 			Command:         c.GetCommand(),
 			Args:            c.GetArgs(),

@@ -31,23 +31,25 @@ func ServiceOf(s *clusterpb.Service) Service {
 	out := Service{
 		ID:           s.GetId(),
 		Meta:         meta(s),
-		Spec:         ServiceSpecOf(s.GetSpec()),
+		Spec:         ServiceSpecOf(s.GetSpec(), s.GetImages()),
 		Endpoint:     swarm.Endpoint{Spec: endpointSpec(s.GetSpec()), Ports: PortsOf(s.GetPorts())},
 		UpdateStatus: updateStatus(s.GetUpdate()),
 	}
 	if h := s.GetHistory(); len(h) > 0 {
-		previous := ServiceSpecOf(h[len(h)-1].GetSpec())
+		last := h[len(h)-1]
+		previous := ServiceSpecOf(last.GetSpec(), last.GetImages())
 		out.PreviousSpec = &previous
 	}
 	return out
 }
 
-// ServiceSpecOf returns s in Docker's shape. What is unset and has a default
-// that Docker shows is shown with it.
-func ServiceSpecOf(s *clusterpb.ServiceSpec) ServiceSpec {
+// ServiceSpecOf returns s in Docker's shape, in which an image has the digest and
+// platforms it was resolved to. What is unset and has a default that Docker shows
+// is shown with it.
+func ServiceSpecOf(s *clusterpb.ServiceSpec, images []*clusterpb.ResolvedImage) ServiceSpec {
 	out := ServiceSpec{
 		Annotations:    swarm.Annotations{Name: s.GetName(), Labels: labels(s.GetLabels())},
-		TaskTemplate:   taskSpec(s.GetTask()),
+		TaskTemplate:   taskSpec(s.GetTask(), images),
 		UpdateConfig:   updateConfig(s.GetUpdate()),
 		RollbackConfig: updateConfig(s.GetRollback()),
 		EndpointSpec:   endpointSpec(s),

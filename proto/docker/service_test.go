@@ -72,7 +72,7 @@ func TestDockerReadsIt(t *testing.T) {
 	got := list[0]
 	want := docker.ServiceOf(dockertest.Everything())
 	c := got.Spec.TaskTemplate.ContainerSpec
-	if c.Image != "nginx:1.29" || c.Healthcheck.Interval != time.Second || c.DNSConfig.Nameservers[0].String() != "192.0.2.2" || c.Ulimits[0].Hard != 2 {
+	if c.Image != "nginx:1.29@sha256:"+strings.Repeat("c", 64) || c.Healthcheck.Interval != time.Second || c.DNSConfig.Nameservers[0].String() != "192.0.2.2" || c.Ulimits[0].Hard != 2 {
 		t.Errorf("container = %+v", c)
 	}
 	if got.Meta != want.Meta || got.Spec.UpdateConfig.Monitor != time.Second || *got.Spec.TaskTemplate.RestartPolicy.MaxAttempts != 3 {
@@ -86,7 +86,7 @@ func TestDockerReadsIt(t *testing.T) {
 // TestTemplates has what Docker's users write.
 func TestTemplates(t *testing.T) {
 	tests := map[string]string{
-		"{{.Spec.TaskTemplate.ContainerSpec.Image}}":                          "nginx:1.29",
+		"{{.Spec.TaskTemplate.ContainerSpec.Image}}":                          "nginx:1.29@sha256:" + strings.Repeat("c", 64),
 		"{{.Spec.Mode.Replicated.Replicas}}":                                  "3",
 		"{{.UpdateStatus.State}}":                                             "rollback_started",
 		"{{range .Endpoint.Ports}}{{.PublishedPort}}:{{.TargetPort}} {{end}}": "30000:80 53:53 ",

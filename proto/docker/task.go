@@ -7,6 +7,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 )
 
 // TaskSpec is what each task is made from.
@@ -25,12 +26,12 @@ type RestartPolicy struct {
 	MaxDelay *time.Duration `json:",omitempty"`
 }
 
-func taskSpec(t *clusterpb.TaskSpec) TaskSpec {
+func taskSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage) TaskSpec {
 	return TaskSpec{
-		ContainerSpec: containerSpec(t),
+		ContainerSpec: containerSpec(t, images),
 		Resources:     requirements(t.GetLimits(), t.GetReservations()),
 		RestartPolicy: restartPolicy(t.GetRestart()),
-		Placement:     placement(t.GetPlacement()),
+		Placement:     placement(t.GetPlacement(), pod.Resolved(images, pod.Main(t).GetImage()).GetPlatforms()),
 		ForceUpdate:   t.GetForceUpdate(),
 	}
 }
@@ -70,15 +71,15 @@ func resources(r *clusterpb.Resources) swarm.Resources {
 	return swarm.Resources{NanoCPUs: r.GetNanoCpus(), MemoryBytes: r.GetMemoryBytes()}
 }
 
-func placement(p *clusterpb.Placement) *swarm.Placement {
-	if p == nil {
+func placement(p *clusterpb.Placement, platforms []*clusterpb.Platform) *swarm.Placement {
+	if p == nil && len(platforms) == 0 {
 		return nil
 	}
 	out := &swarm.Placement{Constraints: p.GetConstraints(), MaxReplicas: uint64(p.GetMaxPerNode())}
 	for _, label := range p.GetSpread() {
 		out.Preferences = append(out.Preferences, swarm.PlacementPreference{Spread: &swarm.SpreadOver{SpreadDescriptor: label}})
 	}
-	for _, platform := range p.GetPlatforms() {
+	for _, platform := range platforms {
 		out.Platforms = append(out.Platforms, platformOf(platform))
 	}
 	return out

@@ -1,4 +1,5 @@
-// Package pod knows which of a task's containers is the main one.
+// Package pod knows which of a task's containers is the main one, and what the
+// images of all stand for.
 //
 // The main container is the first of the spec, and the first of the status.
 // The task is as healthy as it is, ends when it ends, and is stopped with its
@@ -9,6 +10,12 @@ import clusterpb "github.com/muster/muster/proto/cluster/v1"
 
 // Main returns the main container, or nil when the spec has none.
 func Main(t *clusterpb.TaskSpec) *clusterpb.ContainerSpec { return first(t.GetContainers()) }
+
+// Image returns what nodes fetch for the main container: its image with the
+// digest it was resolved to, if it was.
+func Image(t *clusterpb.TaskSpec, resolved []*clusterpb.ResolvedImage) string {
+	return Pinned(resolved, Main(t).GetImage())
+}
 
 // MainStatus returns what is known about the main container, or nil before it
 // was started.

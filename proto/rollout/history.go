@@ -19,6 +19,7 @@ func Present(svc *clusterpb.Service) *clusterpb.SpecRecord {
 	r := &clusterpb.SpecRecord{
 		Number:      1,
 		Spec:        svc.GetSpec(),
+		Images:      svc.GetImages(),
 		SpecVersion: svc.GetSpecVersion(),
 		CreatedAt:   svc.GetUpdatedAt(),
 		Outcome:     svc.GetUpdate().GetState(),
@@ -80,11 +81,11 @@ func Earlier(svc *clusterpb.Service, number uint64) (*clusterpb.SpecRecord, erro
 		name, number, history[0].GetNumber(), history[len(history)-1].GetNumber(), errdefs.ErrNotFound)
 }
 
-// Retreat returns the spec that a failed rollout goes back to by itself: the
-// last one that was rolled out whole, or else the last other one; nil when
-// there is none. The number of replicas stays when it was changed after the
+// Retreat returns the record of the spec that a failed rollout goes back to by
+// itself: the last one that was rolled out whole, or else the last other one; nil
+// when there is none. The number of replicas stays when it was changed after the
 // rollout began.
-func Retreat(svc *clusterpb.Service) *clusterpb.ServiceSpec {
+func Retreat(svc *clusterpb.Service) *clusterpb.SpecRecord {
 	var found *clusterpb.SpecRecord
 	began := svc.GetSpec() // the first spec of this rollout
 	for _, r := range slices.Backward(svc.GetHistory()) {
@@ -103,9 +104,9 @@ func Retreat(svc *clusterpb.Service) *clusterpb.ServiceSpec {
 	if found == nil {
 		return nil
 	}
-	back := proto.CloneOf(found.GetSpec())
+	back := proto.CloneOf(found)
 	if now := svc.GetSpec(); !proto.Equal(began.GetReplicated(), now.GetReplicated()) {
-		back.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: now.GetReplicated()}
+		back.Spec.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: now.GetReplicated()}
 	}
 	return back
 }

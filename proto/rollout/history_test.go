@@ -22,13 +22,19 @@ func spec(label string, replicas uint32) *clusterpb.ServiceSpec {
 func labelOf(s *clusterpb.ServiceSpec) string { return s.GetLabels()["spec"] }
 
 func record(number, version uint64, outcome rollout.State, s *clusterpb.ServiceSpec) *clusterpb.SpecRecord {
-	return &clusterpb.SpecRecord{Number: number, SpecVersion: version, Outcome: outcome, Spec: s}
+	return &clusterpb.SpecRecord{Number: number, SpecVersion: version, Outcome: outcome, Spec: s, Images: images(labelOf(s))}
+}
+
+// images are what the image of the spec with that label stood for.
+func images(label string) []*clusterpb.ResolvedImage {
+	return []*clusterpb.ResolvedImage{{Image: "web", Pinned: "web@" + label}}
 }
 
 func TestRecord(t *testing.T) {
-	svc := service(never, func(svc *clusterpb.Service) { svc.Spec, svc.SpecVersion = spec("a", 1), 1 })
+	svc := service(never, func(svc *clusterpb.Service) { svc.Spec, svc.SpecVersion, svc.Images = spec("a", 1), 1, images("a") })
 	svc.History = rollout.Record(svc, 2)
-	if r := svc.GetHistory()[0]; len(svc.GetHistory()) != 1 || r.GetNumber() != 1 || labelOf(r.GetSpec()) != "a" || r.GetSpecVersion() != 1 {
+	if r := svc.GetHistory()[0]; len(svc.GetHistory()) != 1 || r.GetNumber() != 1 || labelOf(r.GetSpec()) != "a" || r.GetSpecVersion() != 1 ||
+		r.GetImages()[0].GetPinned() != "web@a" {
 		t.Fatalf("history %v, want spec a as number 1", svc.GetHistory())
 	}
 	svc.Spec, svc.SpecVersion, svc.Update = spec("b", 1), 2, &clusterpb.UpdateStatus{State: paused}
@@ -128,8 +134,11 @@ func TestRetreat(t *testing.T) {
 			svc := service(updating, func(svc *clusterpb.Service) { svc.Spec, svc.SpecVersion, svc.History = tt.now, 9, tt.history })
 			untouched := proto.CloneOf(svc)
 			got := rollout.Retreat(svc)
-			if labelOf(got) != tt.want || got.GetReplicated().GetReplicas() != tt.replicas {
+			if labelOf(got.GetSpec()) != tt.want || got.GetSpec().GetReplicated().GetReplicas() != tt.replicas {
 				t.Errorf("%v, want spec %q with %d replicas", got, tt.want, tt.replicas)
+			}
+			if got != nil && got.GetImages()[0].GetPinned() != "web@"+tt.want {
+				t.Errorf("images are %v, want those of spec %q", got.GetImages(), tt.want)
 			}
 			if !proto.Equal(untouched, svc) {
 				t.Error("the service was changed")

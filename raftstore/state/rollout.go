@@ -18,11 +18,13 @@ func SetUpdateStatus(serviceID string, specVersion uint64, status *clusterpb.Upd
 	return setUpdateStatus(&raftpb.SetUpdateStatus{ServiceId: serviceID, SpecVersion: specVersion, Status: status})
 }
 
-// RollBack is SetUpdateStatus that also replaces the spec, by which
-// spec_version moves. When a port of that spec was given away meanwhile, the
+// RollBack is SetUpdateStatus that also puts a spec back, with what its images
+// were resolved to then; spec_version moves. When a port of that spec was given away meanwhile, the
 // rollout is paused instead and its message says so.
-func RollBack(serviceID string, specVersion uint64, status *clusterpb.UpdateStatus, earlier *clusterpb.ServiceSpec) *raftpb.Change {
-	return setUpdateStatus(&raftpb.SetUpdateStatus{ServiceId: serviceID, SpecVersion: specVersion, Status: status, Spec: earlier})
+func RollBack(serviceID string, specVersion uint64, status *clusterpb.UpdateStatus, earlier *clusterpb.SpecRecord) *raftpb.Change {
+	return setUpdateStatus(&raftpb.SetUpdateStatus{
+		ServiceId: serviceID, SpecVersion: specVersion, Status: status, Spec: earlier.GetSpec(), Images: earlier.GetImages(),
+	})
 }
 
 func setUpdateStatus(u *raftpb.SetUpdateStatus) *raftpb.Change {
@@ -54,7 +56,7 @@ func (tx *tx) setUpdateStatus(u *raftpb.SetUpdateStatus) error {
 	svc := shallow(old)
 	svc.Update = status
 	if u.GetSpec() != nil {
-		svc = tx.rollBack(svc, u.GetSpec())
+		svc = tx.rollBack(svc, u)
 	}
 	set(tx, &tx.services, svc)
 	return nil
@@ -77,8 +79,8 @@ func (tx *tx) promoteCanaries(svc *clusterpb.Service) {
 // rollBack replaces the spec of a service whose update status is set already.
 // When that cannot be, since a port it needs was given away, the rollout
 // stops where it is and says so: trying again would not help.
-func (tx *tx) rollBack(svc *clusterpb.Service, earlier *clusterpb.ServiceSpec) *clusterpb.Service {
-	back, err := tx.respec(svc, earlier, nil)
+func (tx *tx) rollBack(svc *clusterpb.Service, u *raftpb.SetUpdateStatus) *clusterpb.Service {
+	back, err := tx.respec(svc, u.GetSpec(), u.GetImages(), nil)
 	if err == nil {
 		return back
 	}

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/rollout"
 )
@@ -80,7 +81,7 @@ func (tx *tx) putService(p *raftpb.PutService) error {
 	if !exists {
 		old = &clusterpb.Service{Id: p.GetId(), CreatedAt: timestamppb.New(tx.now)}
 	}
-	svc, err := tx.respec(old, p.GetSpec(), p.GetPorts())
+	svc, err := tx.respec(old, p.GetSpec(), p.GetImages(), p.GetPorts())
 	if err != nil {
 		return err
 	}
@@ -93,31 +94,36 @@ func (tx *tx) putService(p *raftpb.PutService) error {
 }
 
 // respec returns what old becomes with another spec: the old one goes into
-// history, and spec_version moves when tasks must be replaced. given are
-// published ports that the writer chose.
-func (tx *tx) respec(old *clusterpb.Service, next *clusterpb.ServiceSpec, given []*clusterpb.Port) (*clusterpb.Service, error) {
+// history, and spec_version moves when tasks must be replaced. images are what
+// the images of next were resolved to, given are published ports that the
+// writer chose.
+func (tx *tx) respec(
+	old *clusterpb.Service, next *clusterpb.ServiceSpec, images []*clusterpb.ResolvedImage, given []*clusterpb.Port,
+) (*clusterpb.Service, error) {
 	ports, err := tx.publishPorts(old, next, given)
 	if err != nil {
 		return nil, err
 	}
 	svc := shallow(old)
-	svc.Spec, svc.Ports = next, ports
+	svc.Spec, svc.Images, svc.Ports = next, images, ports
 	svc.Version = tx.index
 	svc.UpdatedAt = timestamppb.New(tx.now)
-	if old.GetSpec() == nil || replacesTasks(old.GetSpec(), next) {
+	if old.GetSpec() == nil || replacesTasks(old, svc) {
 		svc.SpecVersion = tx.index
 	}
-	if old.GetSpec() != nil && !proto.Equal(old.GetSpec(), next) {
+	if old.GetSpec() != nil && (svc.GetSpecVersion() != old.GetSpecVersion() || !proto.Equal(old.GetSpec(), next)) {
 		svc.History = rollout.Record(old, svc.GetSpecVersion())
 	}
 	return svc, nil
 }
 
-// replacesTasks reports whether tasks made from the old spec are out of date
-// under the next.
-func replacesTasks(old, next *clusterpb.ServiceSpec) bool {
-	return !proto.Equal(old.GetTask(), next.GetTask()) ||
-		!proto.Equal(&clusterpb.ServiceSpec{Ports: old.GetPorts()}, &clusterpb.ServiceSpec{Ports: next.GetPorts()})
+// replacesTasks reports whether tasks made from the old spec and images are out
+// of date under the next.
+func replacesTasks(old, next *clusterpb.Service) bool {
+	a, b := old.GetSpec(), next.GetSpec()
+	return !proto.Equal(a.GetTask(), b.GetTask()) ||
+		!proto.Equal(&clusterpb.ServiceSpec{Ports: a.GetPorts()}, &clusterpb.ServiceSpec{Ports: b.GetPorts()}) ||
+		!pod.SameContent(old.GetImages(), next.GetImages())
 }
 
 // deleteService removes the service. Its tasks stay until they have stopped.

@@ -48,6 +48,23 @@ func setImage(image string) func(*clusterpb.Service) {
 	return func(s *clusterpb.Service) { pod.Main(s.Spec.Task).Image = image }
 }
 
+// resolved is service s1 with its image resolved.
+func resolved(pinned string) *raftpb.Change {
+	c := service("s1", "web", ingress(80))
+	c.GetPutService().Images = nginx(pinned)
+	return c
+}
+
+func resolve(pinned string) func(*clusterpb.Service) {
+	return func(s *clusterpb.Service) { s.Images = nginx(pinned) }
+}
+
+func nginx(pinned string) []*clusterpb.ResolvedImage {
+	return []*clusterpb.ResolvedImage{{
+		Image: "nginx", Pinned: pinned, Platforms: []*clusterpb.Platform{{Os: "linux", Architecture: "amd64"}},
+	}}
+}
+
 func TestSpecVersionMovesWhenTasksMustBeReplaced(t *testing.T) {
 	tests := map[string]struct {
 		edit  func(*clusterpb.Service)
@@ -61,10 +78,12 @@ func TestSpecVersionMovesWhenTasksMustBeReplaced(t *testing.T) {
 		"label":         {func(s *clusterpb.Service) { s.Spec.Labels = map[string]string{"a": "b"} }, false},
 		"update config": {func(s *clusterpb.Service) { s.Spec.Update = &clusterpb.UpdateConfig{Canary: 1} }, false},
 		"nothing":       {func(*clusterpb.Service) {}, false},
+		"tag moved":     {resolve("nginx:latest@sha256:2"), true},
+		"platforms":     {func(s *clusterpb.Service) { s.Images[0].Platforms = nil }, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := storetest.State(t, service("s1", "web", ingress(80)))
+			s := storetest.State(t, resolved("nginx:latest@sha256:1"))
 			s = edit(t, s, tt.edit)
 			svc := get(t, s)
 			if svc.GetVersion() != 2 {
@@ -159,7 +178,7 @@ func TestPauseIsNotOverwrittenByOlderProgress(t *testing.T) {
 func TestRollBack(t *testing.T) {
 	s := storetest.State(t, service("s1", "web", ingress(0)))
 	s = edit(t, s, setImage("nginx:2"))
-	first := get(t, s).GetHistory()[0].GetSpec()
+	first := get(t, s).GetHistory()[0]
 	s = storetest.Apply(t, s, state.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))
 	svc := get(t, s)
 	if svc.GetSpecVersion() != 3 || svc.GetVersion() != 3 || pod.Main(svc.GetSpec().GetTask()).GetImage() != "nginx" {
@@ -176,9 +195,23 @@ func TestRollBack(t *testing.T) {
 	}
 }
 
+func TestRollBackRestoresWhatImagesWere(t *testing.T) {
+	s := storetest.State(t, resolved("nginx:latest@sha256:1"))
+	s = edit(t, s, resolve("nginx:latest@sha256:2"))
+	history := get(t, s).GetHistory()
+	if len(history) != 1 || history[0].GetImages()[0].GetPinned() != "nginx:latest@sha256:1" {
+		t.Fatalf("the tag moved and history says %v", history)
+	}
+	s = storetest.Apply(t, s, state.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), history[0]))
+	svc := get(t, s)
+	if got := svc.GetImages(); svc.GetSpecVersion() != 3 || len(got) != 1 || got[0].GetPinned() != "nginx:latest@sha256:1" {
+		t.Errorf("spec version %d with %v", svc.GetSpecVersion(), got)
+	}
+}
+
 func TestRollBackToAPortGivenAwayPauses(t *testing.T) {
 	s := storetest.State(t, service("s1", "web", ingress(8111)))
-	first := get(t, s).GetSpec()
+	first := &clusterpb.SpecRecord{Spec: get(t, s).GetSpec()}
 	s = edit(t, s, func(svc *clusterpb.Service) { svc.Spec.Ports = nil })
 	s = storetest.Apply(t, s, service("s2", "db", ingress(8111)))
 	s = storetest.Apply(t, s, state.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), first))

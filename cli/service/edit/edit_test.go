@@ -15,6 +15,7 @@ import (
 	"github.com/muster/muster/cli/service/edit"
 	"github.com/muster/muster/cli/service/text"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/docker"
 )
 
 // flagsOf parses a command line with the flags of create or update.
@@ -46,7 +47,7 @@ func base() *clusterpb.ServiceSpec {
 // changes lists what the arguments change, one "Field: from -> to" a line.
 func changes(from, to *clusterpb.ServiceSpec) []string {
 	var list []string
-	for _, c := range text.Diff(from, to) {
+	for _, c := range text.Diff(docker.ServiceSpecOf(from, nil), docker.ServiceSpecOf(to, nil)) {
 		list = append(list, fmt.Sprintf("%s: %s -> %s", strings.TrimPrefix(c.Field, "TaskTemplate."), c.From, c.To))
 	}
 	return list

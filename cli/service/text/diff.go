@@ -11,7 +11,6 @@ import (
 
 	"github.com/moby/moby/api/types/swarm"
 
-	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/docker"
 )
 
@@ -24,8 +23,8 @@ type Change struct {
 }
 
 // Diff lists what differs between two specs, by path.
-func Diff(from, to *clusterpb.ServiceSpec) []Change {
-	a, b := flatten(docker.ServiceSpecOf(from)), flatten(docker.ServiceSpecOf(to))
+func Diff(from, to docker.ServiceSpec) []Change {
+	a, b := flatten(from), flatten(to)
 	paths := slices.Sorted(maps.Keys(a))
 	for p := range b {
 		if _, ok := a[p]; !ok {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/docker"
 	"github.com/muster/muster/proto/docker/dockertest"
 	"github.com/muster/muster/proto/pod"
 )
@@ -52,10 +53,13 @@ func TestRegistryAuthIsNotShown(t *testing.T) {
 }
 
 func TestDiff(t *testing.T) {
-	if got := Diff(dockertest.Everything().GetSpec(), dockertest.Everything().GetSpec()); len(got) > 0 {
+	before := docker.ServiceOf(dockertest.Everything()).Spec
+	if got := Diff(before, before); len(got) > 0 {
 		t.Errorf("Diff of the same = %+v", got)
 	}
-	next := dockertest.Everything().GetSpec()
+	svc := dockertest.Everything()
+	svc.Images[0].Pinned = "nginx:1.29@sha256:" + strings.Repeat("d", 64)
+	next := svc.GetSpec()
 	next.Labels = map[string]string{"a": "9"}
 	pod.Main(next.Task).StopGracePeriod = nil
 	pod.Main(next.Task).Args = []string{"x"}
@@ -65,9 +69,13 @@ func TestDiff(t *testing.T) {
 		{"Labels.a", `"1"`, `"9"`},
 		{"Labels.b", `"2"`, ""},
 		{"TaskTemplate.ContainerSpec.Args", `["-c" "a && b"]`, `["x"]`},
+		{
+			"TaskTemplate.ContainerSpec.Image",
+			"nginx:1.29@sha256:" + strings.Repeat("c", 64), "nginx:1.29@sha256:" + strings.Repeat("d", 64),
+		},
 		{"TaskTemplate.ContainerSpec.StopGracePeriod", "1s", ""},
 	}
-	if diff := cmp.Diff(want, Diff(dockertest.Everything().GetSpec(), next)); diff != "" {
+	if diff := cmp.Diff(want, Diff(before, docker.ServiceOf(svc).Spec)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 }

@@ -89,10 +89,10 @@ func (e enforcer) plan() (changes []*raftpb.Change) {
 // only offends against the present constraints is out of date: while a rollout
 // is under way that will replace it in its turn.
 func (e enforcer) offends(t *clusterpb.Task, svc *clusterpb.Service) bool {
-	if slot.Fits(svc.GetSpec().GetTask().GetPlacement(), e.node) {
+	if slot.Fits(svc.GetSpec().GetTask().GetPlacement(), svc.GetImages(), e.node) {
 		return false
 	}
-	return rollout.IsOver(svc.GetUpdate().GetState()) || !slot.Fits(t.GetSpec().GetPlacement(), e.node)
+	return rollout.IsOver(svc.GetUpdate().GetState()) || !slot.Fits(t.GetSpec().GetPlacement(), t.GetImages(), e.node)
 }
 
 // tooMuch picks the tasks, the newest first, without which the others'

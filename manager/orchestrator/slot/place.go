@@ -44,15 +44,25 @@ func Stopped(t *clusterpb.Task, nodes Nodes) bool {
 	return lifecycle.Ended(t.GetStatus().GetState()) || t.GetNodeId() == "" || Lost(t, nodes) != ""
 }
 
-// Fits reports whether the node meets the constraints and is one of the
-// platforms. Constraints that do not parse are never met.
-func Fits(p *clusterpb.Placement, n *clusterpb.Node) bool {
+// Fits reports whether the node meets the constraints and all images exist for
+// it. Constraints that do not parse are never met.
+func Fits(p *clusterpb.Placement, images []*clusterpb.ResolvedImage, n *clusterpb.Node) bool {
 	list, err := constraint.ParseAll(p.GetConstraints())
-	return err == nil && constraint.MatchAll(list, n) && RunsOn(p.GetPlatforms(), n)
+	return err == nil && constraint.MatchAll(list, n) && RunsOn(images, n)
 }
 
-// RunsOn reports whether the node is one of the platforms; none means any.
-func RunsOn(platforms []*clusterpb.Platform, n *clusterpb.Node) bool {
+// RunsOn reports whether all images exist for the node.
+func RunsOn(images []*clusterpb.ResolvedImage, n *clusterpb.Node) bool {
+	for _, i := range images {
+		if !oneOf(i.GetPlatforms(), n) {
+			return false
+		}
+	}
+	return true
+}
+
+// oneOf reports whether the node is one of the platforms; none means any.
+func oneOf(platforms []*clusterpb.Platform, n *clusterpb.Node) bool {
 	if len(platforms) == 0 {
 		return true
 	}

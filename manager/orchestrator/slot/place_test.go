@@ -89,6 +89,9 @@ func TestFits(t *testing.T) {
 		},
 	}
 	on := func(os, arch string) *clusterpb.Platform { return &clusterpb.Platform{Os: os, Architecture: arch} }
+	exists := func(platforms ...*clusterpb.Platform) []*clusterpb.ResolvedImage {
+		return []*clusterpb.ResolvedImage{{Image: "web", Platforms: platforms}}
+	}
 	tests := map[string]struct {
 		constraints []string
 		platforms   []*clusterpb.Platform
@@ -111,15 +114,18 @@ func TestFits(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := Fits(&clusterpb.Placement{Constraints: tt.constraints, Platforms: tt.platforms}, n); got != tt.want {
+			if got := Fits(&clusterpb.Placement{Constraints: tt.constraints}, exists(tt.platforms...), n); got != tt.want {
 				t.Errorf("%t, want %t", got, tt.want)
 			}
 		})
 	}
-	if !Fits(nil, n) {
+	if RunsOn(append(exists(on("linux", "amd64")), exists(on("linux", "arm64"))...), n) {
+		t.Error("a node is taken for one that two images exist for, though one does not")
+	}
+	if !Fits(nil, nil, n) {
 		t.Error("without a placement the node does not fit")
 	}
-	if RunsOn([]*clusterpb.Platform{on("linux", "amd64")}, &clusterpb.Node{}) {
+	if RunsOn(exists(on("linux", "amd64")), &clusterpb.Node{}) {
 		t.Error("a node that has not said its platform is taken for one of linux/amd64")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/proto/port"
 )
 
@@ -56,13 +57,13 @@ func (d *Dates) OutOfDate(t *clusterpb.Task) bool {
 	case placementOnly:
 	}
 	n, ok := d.nodes(t.GetNodeId())
-	return !ok || !Fits(d.svc.GetSpec().GetTask().GetPlacement(), n)
+	return !ok || !Fits(d.svc.GetSpec().GetTask().GetPlacement(), d.svc.GetImages(), n)
 }
 
 func compare(t *clusterpb.Task, svc *clusterpb.Service) difference {
 	have, want := t.GetSpec(), svc.GetSpec().GetTask()
 	switch {
-	case !samePorts(t.GetPorts(), svc.GetPorts()):
+	case !samePorts(t.GetPorts(), svc.GetPorts()), !pod.SameContent(t.GetImages(), svc.GetImages()):
 		return different
 	case proto.Equal(have, want):
 		return same

@@ -56,7 +56,7 @@ type planner struct {
 	// status starts as the service's and becomes what it should be.
 	status *clusterpb.UpdateStatus
 	// back is the spec to return to, when this step is a rollback.
-	back    *clusterpb.ServiceSpec
+	back    *clusterpb.SpecRecord
 	changes []*raftpb.Change
 	again   time.Duration
 }

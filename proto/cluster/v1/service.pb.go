@@ -72,7 +72,7 @@ func (x RestartPolicy_Condition) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RestartPolicy_Condition.Descriptor instead.
 func (RestartPolicy_Condition) EnumDescriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{10, 0}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{11, 0}
 }
 
 type Port_Protocol int32
@@ -121,7 +121,7 @@ func (x Port_Protocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Port_Protocol.Descriptor instead.
 func (Port_Protocol) EnumDescriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{13, 0}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{14, 0}
 }
 
 type Port_Mode int32
@@ -172,7 +172,7 @@ func (x Port_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Port_Mode.Descriptor instead.
 func (Port_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{13, 1}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{14, 1}
 }
 
 type UpdateConfig_FailureAction int32
@@ -224,7 +224,7 @@ func (x UpdateConfig_FailureAction) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UpdateConfig_FailureAction.Descriptor instead.
 func (UpdateConfig_FailureAction) EnumDescriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{14, 0}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{15, 0}
 }
 
 type UpdateConfig_Order int32
@@ -273,7 +273,7 @@ func (x UpdateConfig_Order) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UpdateConfig_Order.Descriptor instead.
 func (UpdateConfig_Order) EnumDescriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{14, 1}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{15, 1}
 }
 
 type UpdateConfig_Promote int32
@@ -322,7 +322,7 @@ func (x UpdateConfig_Promote) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UpdateConfig_Promote.Descriptor instead.
 func (UpdateConfig_Promote) EnumDescriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{14, 2}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{15, 2}
 }
 
 type UpdateStatus_State int32
@@ -387,7 +387,7 @@ func (x UpdateStatus_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UpdateStatus_State.Descriptor instead.
 func (UpdateStatus_State) EnumDescriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{15, 0}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{16, 0}
 }
 
 // Service is a workload the user asked for: a template and how many copies.
@@ -400,15 +400,19 @@ type Service struct {
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	Spec      *ServiceSpec           `protobuf:"bytes,5,opt,name=spec,proto3" json:"spec,omitempty"`
-	// spec_version is the log index at which task or endpoint last changed in
-	// spec: what tasks must match to be up to date. Set by the state machine.
+	// spec_version is the log index at which what tasks are made from last
+	// changed: task or ports of spec, or the content that images stand for. Tasks
+	// must match it to be up to date. Set by the state machine.
 	SpecVersion uint64 `protobuf:"varint,6,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
-	// ports are spec.endpoint.ports with the published ports filled in.
+	// ports are spec.ports with the published ports filled in.
 	Ports []*Port `protobuf:"bytes,7,rep,name=ports,proto3" json:"ports,omitempty"`
 	// update is the progress of the last change of spec_version.
 	Update *UpdateStatus `protobuf:"bytes,8,opt,name=update,proto3" json:"update,omitempty"`
 	// history holds earlier specs, oldest first, at most 10.
-	History       []*SpecRecord `protobuf:"bytes,9,rep,name=history,proto3" json:"history,omitempty"`
+	History []*SpecRecord `protobuf:"bytes,9,rep,name=history,proto3" json:"history,omitempty"`
+	// images are what the images of spec were resolved to, in the order of the
+	// containers. One that is not listed is used as spec names it.
+	Images        []*ResolvedImage `protobuf:"bytes,10,rep,name=images,proto3" json:"images,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -506,6 +510,77 @@ func (x *Service) GetHistory() []*SpecRecord {
 	return nil
 }
 
+func (x *Service) GetImages() []*ResolvedImage {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+// ResolvedImage is what an image of a spec stood for when the cluster asked.
+type ResolvedImage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// image as the spec names it.
+	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// pinned is image with the digest of its content.
+	Pinned string `protobuf:"bytes,2,opt,name=pinned,proto3" json:"pinned,omitempty"`
+	// platforms the image exists for; empty means any.
+	Platforms     []*Platform `protobuf:"bytes,3,rep,name=platforms,proto3" json:"platforms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolvedImage) Reset() {
+	*x = ResolvedImage{}
+	mi := &file_cluster_v1_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolvedImage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolvedImage) ProtoMessage() {}
+
+func (x *ResolvedImage) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_v1_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolvedImage.ProtoReflect.Descriptor instead.
+func (*ResolvedImage) Descriptor() ([]byte, []int) {
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ResolvedImage) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *ResolvedImage) GetPinned() string {
+	if x != nil {
+		return x.Pinned
+	}
+	return ""
+}
+
+func (x *ResolvedImage) GetPlatforms() []*Platform {
+	if x != nil {
+		return x.Platforms
+	}
+	return nil
+}
+
 // SpecRecord is a spec the service had.
 type SpecRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -515,14 +590,16 @@ type SpecRecord struct {
 	SpecVersion uint64                 `protobuf:"varint,3,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
 	CreatedAt   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// outcome is how the update to this spec ended.
-	Outcome       UpdateStatus_State `protobuf:"varint,5,opt,name=outcome,proto3,enum=cluster.v1.UpdateStatus_State" json:"outcome,omitempty"`
+	Outcome UpdateStatus_State `protobuf:"varint,5,opt,name=outcome,proto3,enum=cluster.v1.UpdateStatus_State" json:"outcome,omitempty"`
+	// images are what its images were resolved to.
+	Images        []*ResolvedImage `protobuf:"bytes,6,rep,name=images,proto3" json:"images,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SpecRecord) Reset() {
 	*x = SpecRecord{}
-	mi := &file_cluster_v1_service_proto_msgTypes[1]
+	mi := &file_cluster_v1_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -534,7 +611,7 @@ func (x *SpecRecord) String() string {
 func (*SpecRecord) ProtoMessage() {}
 
 func (x *SpecRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[1]
+	mi := &file_cluster_v1_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -547,7 +624,7 @@ func (x *SpecRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpecRecord.ProtoReflect.Descriptor instead.
 func (*SpecRecord) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{1}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SpecRecord) GetNumber() uint64 {
@@ -585,7 +662,15 @@ func (x *SpecRecord) GetOutcome() UpdateStatus_State {
 	return UpdateStatus_STATE_UNSPECIFIED
 }
 
-// ServiceSpec is written by users only; the cluster never edits it.
+func (x *SpecRecord) GetImages() []*ResolvedImage {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+// ServiceSpec is written by users only; the cluster never edits it. What the
+// cluster finds out or chooses for it stands beside it in Service.
 type ServiceSpec struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -604,7 +689,7 @@ type ServiceSpec struct {
 
 func (x *ServiceSpec) Reset() {
 	*x = ServiceSpec{}
-	mi := &file_cluster_v1_service_proto_msgTypes[2]
+	mi := &file_cluster_v1_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +701,7 @@ func (x *ServiceSpec) String() string {
 func (*ServiceSpec) ProtoMessage() {}
 
 func (x *ServiceSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[2]
+	mi := &file_cluster_v1_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +714,7 @@ func (x *ServiceSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceSpec.ProtoReflect.Descriptor instead.
 func (*ServiceSpec) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{2}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ServiceSpec) GetName() string {
@@ -710,7 +795,7 @@ type ReplicatedMode struct {
 
 func (x *ReplicatedMode) Reset() {
 	*x = ReplicatedMode{}
-	mi := &file_cluster_v1_service_proto_msgTypes[3]
+	mi := &file_cluster_v1_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -722,7 +807,7 @@ func (x *ReplicatedMode) String() string {
 func (*ReplicatedMode) ProtoMessage() {}
 
 func (x *ReplicatedMode) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[3]
+	mi := &file_cluster_v1_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -735,7 +820,7 @@ func (x *ReplicatedMode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicatedMode.ProtoReflect.Descriptor instead.
 func (*ReplicatedMode) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{3}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ReplicatedMode) GetReplicas() uint32 {
@@ -774,7 +859,7 @@ type TaskSpec struct {
 
 func (x *TaskSpec) Reset() {
 	*x = TaskSpec{}
-	mi := &file_cluster_v1_service_proto_msgTypes[4]
+	mi := &file_cluster_v1_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -786,7 +871,7 @@ func (x *TaskSpec) String() string {
 func (*TaskSpec) ProtoMessage() {}
 
 func (x *TaskSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[4]
+	mi := &file_cluster_v1_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -799,7 +884,7 @@ func (x *TaskSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskSpec.ProtoReflect.Descriptor instead.
 func (*TaskSpec) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{4}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TaskSpec) GetContainers() []*ContainerSpec {
@@ -875,7 +960,7 @@ func (x *TaskSpec) GetSysctls() map[string]string {
 // ContainerSpec says what to run in one container of a pod.
 type ContainerSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// image is NAME[:TAG][@DIGEST]; the control API adds the digest it resolved.
+	// image is NAME[:TAG][@DIGEST].
 	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
 	// command replaces the image's entrypoint; args replace its command.
 	Command []string `protobuf:"bytes,2,rep,name=command,proto3" json:"command,omitempty"`
@@ -910,7 +995,7 @@ type ContainerSpec struct {
 
 func (x *ContainerSpec) Reset() {
 	*x = ContainerSpec{}
-	mi := &file_cluster_v1_service_proto_msgTypes[5]
+	mi := &file_cluster_v1_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1007,7 @@ func (x *ContainerSpec) String() string {
 func (*ContainerSpec) ProtoMessage() {}
 
 func (x *ContainerSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[5]
+	mi := &file_cluster_v1_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1020,7 @@ func (x *ContainerSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerSpec.ProtoReflect.Descriptor instead.
 func (*ContainerSpec) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{5}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ContainerSpec) GetImage() string {
@@ -1083,7 +1168,7 @@ type DNSConfig struct {
 
 func (x *DNSConfig) Reset() {
 	*x = DNSConfig{}
-	mi := &file_cluster_v1_service_proto_msgTypes[6]
+	mi := &file_cluster_v1_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1180,7 @@ func (x *DNSConfig) String() string {
 func (*DNSConfig) ProtoMessage() {}
 
 func (x *DNSConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[6]
+	mi := &file_cluster_v1_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1193,7 @@ func (x *DNSConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DNSConfig.ProtoReflect.Descriptor instead.
 func (*DNSConfig) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{6}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DNSConfig) GetServers() []string {
@@ -1144,7 +1229,7 @@ type Ulimit struct {
 
 func (x *Ulimit) Reset() {
 	*x = Ulimit{}
-	mi := &file_cluster_v1_service_proto_msgTypes[7]
+	mi := &file_cluster_v1_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1241,7 @@ func (x *Ulimit) String() string {
 func (*Ulimit) ProtoMessage() {}
 
 func (x *Ulimit) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[7]
+	mi := &file_cluster_v1_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1254,7 @@ func (x *Ulimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ulimit.ProtoReflect.Descriptor instead.
 func (*Ulimit) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{7}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Ulimit) GetName() string {
@@ -1215,7 +1300,7 @@ type HealthCheck struct {
 
 func (x *HealthCheck) Reset() {
 	*x = HealthCheck{}
-	mi := &file_cluster_v1_service_proto_msgTypes[8]
+	mi := &file_cluster_v1_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1312,7 @@ func (x *HealthCheck) String() string {
 func (*HealthCheck) ProtoMessage() {}
 
 func (x *HealthCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[8]
+	mi := &file_cluster_v1_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1325,7 @@ func (x *HealthCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthCheck.ProtoReflect.Descriptor instead.
 func (*HealthCheck) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *HealthCheck) GetTest() []string {
@@ -1313,7 +1398,7 @@ type Resources struct {
 
 func (x *Resources) Reset() {
 	*x = Resources{}
-	mi := &file_cluster_v1_service_proto_msgTypes[9]
+	mi := &file_cluster_v1_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1410,7 @@ func (x *Resources) String() string {
 func (*Resources) ProtoMessage() {}
 
 func (x *Resources) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[9]
+	mi := &file_cluster_v1_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1423,7 @@ func (x *Resources) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resources.ProtoReflect.Descriptor instead.
 func (*Resources) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Resources) GetNanoCpus() int64 {
@@ -1382,7 +1467,7 @@ type RestartPolicy struct {
 
 func (x *RestartPolicy) Reset() {
 	*x = RestartPolicy{}
-	mi := &file_cluster_v1_service_proto_msgTypes[10]
+	mi := &file_cluster_v1_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1479,7 @@ func (x *RestartPolicy) String() string {
 func (*RestartPolicy) ProtoMessage() {}
 
 func (x *RestartPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[10]
+	mi := &file_cluster_v1_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1492,7 @@ func (x *RestartPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartPolicy.ProtoReflect.Descriptor instead.
 func (*RestartPolicy) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RestartPolicy) GetCondition() RestartPolicy_Condition {
@@ -1453,16 +1538,14 @@ type Placement struct {
 	// spread names node.labels.X or engine.labels.X to spread over, in order.
 	Spread []string `protobuf:"bytes,2,rep,name=spread,proto3" json:"spread,omitempty"`
 	// max_per_node caps replicas of the service on one node; 0 is no cap.
-	MaxPerNode uint32 `protobuf:"varint,3,opt,name=max_per_node,json=maxPerNode,proto3" json:"max_per_node,omitempty"`
-	// platforms the image exists for; empty means any.
-	Platforms     []*Platform `protobuf:"bytes,4,rep,name=platforms,proto3" json:"platforms,omitempty"`
+	MaxPerNode    uint32 `protobuf:"varint,3,opt,name=max_per_node,json=maxPerNode,proto3" json:"max_per_node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_cluster_v1_service_proto_msgTypes[11]
+	mi := &file_cluster_v1_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1474,7 +1557,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[11]
+	mi := &file_cluster_v1_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1487,7 +1570,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Placement) GetConstraints() []string {
@@ -1511,13 +1594,6 @@ func (x *Placement) GetMaxPerNode() uint32 {
 	return 0
 }
 
-func (x *Placement) GetPlatforms() []*Platform {
-	if x != nil {
-		return x.Platforms
-	}
-	return nil
-}
-
 // Platform is an operating system and architecture as Go names them.
 type Platform struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1529,7 +1605,7 @@ type Platform struct {
 
 func (x *Platform) Reset() {
 	*x = Platform{}
-	mi := &file_cluster_v1_service_proto_msgTypes[12]
+	mi := &file_cluster_v1_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1617,7 @@ func (x *Platform) String() string {
 func (*Platform) ProtoMessage() {}
 
 func (x *Platform) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[12]
+	mi := &file_cluster_v1_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1630,7 @@ func (x *Platform) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Platform.ProtoReflect.Descriptor instead.
 func (*Platform) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Platform) GetOs() string {
@@ -1587,7 +1663,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_cluster_v1_service_proto_msgTypes[13]
+	mi := &file_cluster_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +1675,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[13]
+	mi := &file_cluster_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +1688,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Port) GetProtocol() Port_Protocol {
@@ -1667,7 +1743,7 @@ type UpdateConfig struct {
 
 func (x *UpdateConfig) Reset() {
 	*x = UpdateConfig{}
-	mi := &file_cluster_v1_service_proto_msgTypes[14]
+	mi := &file_cluster_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +1755,7 @@ func (x *UpdateConfig) String() string {
 func (*UpdateConfig) ProtoMessage() {}
 
 func (x *UpdateConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[14]
+	mi := &file_cluster_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +1768,7 @@ func (x *UpdateConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateConfig.ProtoReflect.Descriptor instead.
 func (*UpdateConfig) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UpdateConfig) GetParallelism() uint32 {
@@ -1783,7 +1859,7 @@ type UpdateStatus struct {
 
 func (x *UpdateStatus) Reset() {
 	*x = UpdateStatus{}
-	mi := &file_cluster_v1_service_proto_msgTypes[15]
+	mi := &file_cluster_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +1871,7 @@ func (x *UpdateStatus) String() string {
 func (*UpdateStatus) ProtoMessage() {}
 
 func (x *UpdateStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[15]
+	mi := &file_cluster_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +1884,7 @@ func (x *UpdateStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateStatus.ProtoReflect.Descriptor instead.
 func (*UpdateStatus) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UpdateStatus) GetState() UpdateStatus_State {
@@ -1894,7 +1970,7 @@ type SlotUpdate struct {
 
 func (x *SlotUpdate) Reset() {
 	*x = SlotUpdate{}
-	mi := &file_cluster_v1_service_proto_msgTypes[16]
+	mi := &file_cluster_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +1982,7 @@ func (x *SlotUpdate) String() string {
 func (*SlotUpdate) ProtoMessage() {}
 
 func (x *SlotUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_service_proto_msgTypes[16]
+	mi := &file_cluster_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +1995,7 @@ func (x *SlotUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlotUpdate.ProtoReflect.Descriptor instead.
 func (*SlotUpdate) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_service_proto_rawDescGZIP(), []int{16}
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SlotUpdate) GetSlot() uint32 {
@@ -1976,7 +2052,7 @@ var File_cluster_v1_service_proto protoreflect.FileDescriptor
 const file_cluster_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"\x18cluster/v1/service.proto\x12\n" +
-	"cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x03\n" +
+	"cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x03\n" +
 	"\aService\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x129\n" +
@@ -1988,7 +2064,13 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\fspec_version\x18\x06 \x01(\x04R\vspecVersion\x12&\n" +
 	"\x05ports\x18\a \x03(\v2\x10.cluster.v1.PortR\x05ports\x120\n" +
 	"\x06update\x18\b \x01(\v2\x18.cluster.v1.UpdateStatusR\x06update\x120\n" +
-	"\ahistory\x18\t \x03(\v2\x16.cluster.v1.SpecRecordR\ahistory\"\xe9\x01\n" +
+	"\ahistory\x18\t \x03(\v2\x16.cluster.v1.SpecRecordR\ahistory\x121\n" +
+	"\x06images\x18\n" +
+	" \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\"q\n" +
+	"\rResolvedImage\x12\x14\n" +
+	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
+	"\x06pinned\x18\x02 \x01(\tR\x06pinned\x122\n" +
+	"\tplatforms\x18\x03 \x03(\v2\x14.cluster.v1.PlatformR\tplatforms\"\x9c\x02\n" +
 	"\n" +
 	"SpecRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12+\n" +
@@ -1996,7 +2078,8 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\fspec_version\x18\x03 \x01(\x04R\vspecVersion\x129\n" +
 	"\n" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x128\n" +
-	"\aoutcome\x18\x05 \x01(\x0e2\x1e.cluster.v1.UpdateStatus.StateR\aoutcome\"\x99\x03\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x1e.cluster.v1.UpdateStatus.StateR\aoutcome\x121\n" +
+	"\x06images\x18\x06 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\"\x99\x03\n" +
 	"\vServiceSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
 	"\x06labels\x18\x02 \x03(\v2#.cluster.v1.ServiceSpec.LabelsEntryR\x06labels\x12(\n" +
@@ -2086,13 +2169,12 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\x15CONDITION_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCONDITION_NONE\x10\x01\x12\x18\n" +
 	"\x14CONDITION_ON_FAILURE\x10\x02\x12\x11\n" +
-	"\rCONDITION_ANY\x10\x03\"\x9b\x01\n" +
+	"\rCONDITION_ANY\x10\x03\"g\n" +
 	"\tPlacement\x12 \n" +
 	"\vconstraints\x18\x01 \x03(\tR\vconstraints\x12\x16\n" +
 	"\x06spread\x18\x02 \x03(\tR\x06spread\x12 \n" +
 	"\fmax_per_node\x18\x03 \x01(\rR\n" +
-	"maxPerNode\x122\n" +
-	"\tplatforms\x18\x04 \x03(\v2\x14.cluster.v1.PlatformR\tplatforms\">\n" +
+	"maxPerNode\">\n" +
 	"\bPlatform\x12\x0e\n" +
 	"\x02os\x18\x01 \x01(\tR\x02os\x12\"\n" +
 	"\farchitecture\x18\x02 \x01(\tR\farchitecture\"\xa7\x02\n" +
@@ -2182,7 +2264,7 @@ func file_cluster_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_cluster_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_cluster_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_cluster_v1_service_proto_goTypes = []any{
 	(RestartPolicy_Condition)(0),    // 0: cluster.v1.RestartPolicy.Condition
 	(Port_Protocol)(0),              // 1: cluster.v1.Port.Protocol
@@ -2192,86 +2274,89 @@ var file_cluster_v1_service_proto_goTypes = []any{
 	(UpdateConfig_Promote)(0),       // 5: cluster.v1.UpdateConfig.Promote
 	(UpdateStatus_State)(0),         // 6: cluster.v1.UpdateStatus.State
 	(*Service)(nil),                 // 7: cluster.v1.Service
-	(*SpecRecord)(nil),              // 8: cluster.v1.SpecRecord
-	(*ServiceSpec)(nil),             // 9: cluster.v1.ServiceSpec
-	(*ReplicatedMode)(nil),          // 10: cluster.v1.ReplicatedMode
-	(*TaskSpec)(nil),                // 11: cluster.v1.TaskSpec
-	(*ContainerSpec)(nil),           // 12: cluster.v1.ContainerSpec
-	(*DNSConfig)(nil),               // 13: cluster.v1.DNSConfig
-	(*Ulimit)(nil),                  // 14: cluster.v1.Ulimit
-	(*HealthCheck)(nil),             // 15: cluster.v1.HealthCheck
-	(*Resources)(nil),               // 16: cluster.v1.Resources
-	(*RestartPolicy)(nil),           // 17: cluster.v1.RestartPolicy
-	(*Placement)(nil),               // 18: cluster.v1.Placement
-	(*Platform)(nil),                // 19: cluster.v1.Platform
-	(*Port)(nil),                    // 20: cluster.v1.Port
-	(*UpdateConfig)(nil),            // 21: cluster.v1.UpdateConfig
-	(*UpdateStatus)(nil),            // 22: cluster.v1.UpdateStatus
-	(*SlotUpdate)(nil),              // 23: cluster.v1.SlotUpdate
-	nil,                             // 24: cluster.v1.ServiceSpec.LabelsEntry
-	nil,                             // 25: cluster.v1.TaskSpec.SysctlsEntry
-	nil,                             // 26: cluster.v1.ContainerSpec.LabelsEntry
-	(*timestamppb.Timestamp)(nil),   // 27: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 28: google.protobuf.Duration
+	(*ResolvedImage)(nil),           // 8: cluster.v1.ResolvedImage
+	(*SpecRecord)(nil),              // 9: cluster.v1.SpecRecord
+	(*ServiceSpec)(nil),             // 10: cluster.v1.ServiceSpec
+	(*ReplicatedMode)(nil),          // 11: cluster.v1.ReplicatedMode
+	(*TaskSpec)(nil),                // 12: cluster.v1.TaskSpec
+	(*ContainerSpec)(nil),           // 13: cluster.v1.ContainerSpec
+	(*DNSConfig)(nil),               // 14: cluster.v1.DNSConfig
+	(*Ulimit)(nil),                  // 15: cluster.v1.Ulimit
+	(*HealthCheck)(nil),             // 16: cluster.v1.HealthCheck
+	(*Resources)(nil),               // 17: cluster.v1.Resources
+	(*RestartPolicy)(nil),           // 18: cluster.v1.RestartPolicy
+	(*Placement)(nil),               // 19: cluster.v1.Placement
+	(*Platform)(nil),                // 20: cluster.v1.Platform
+	(*Port)(nil),                    // 21: cluster.v1.Port
+	(*UpdateConfig)(nil),            // 22: cluster.v1.UpdateConfig
+	(*UpdateStatus)(nil),            // 23: cluster.v1.UpdateStatus
+	(*SlotUpdate)(nil),              // 24: cluster.v1.SlotUpdate
+	nil,                             // 25: cluster.v1.ServiceSpec.LabelsEntry
+	nil,                             // 26: cluster.v1.TaskSpec.SysctlsEntry
+	nil,                             // 27: cluster.v1.ContainerSpec.LabelsEntry
+	(*timestamppb.Timestamp)(nil),   // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 29: google.protobuf.Duration
 }
 var file_cluster_v1_service_proto_depIdxs = []int32{
-	27, // 0: cluster.v1.Service.created_at:type_name -> google.protobuf.Timestamp
-	27, // 1: cluster.v1.Service.updated_at:type_name -> google.protobuf.Timestamp
-	9,  // 2: cluster.v1.Service.spec:type_name -> cluster.v1.ServiceSpec
-	20, // 3: cluster.v1.Service.ports:type_name -> cluster.v1.Port
-	22, // 4: cluster.v1.Service.update:type_name -> cluster.v1.UpdateStatus
-	8,  // 5: cluster.v1.Service.history:type_name -> cluster.v1.SpecRecord
-	9,  // 6: cluster.v1.SpecRecord.spec:type_name -> cluster.v1.ServiceSpec
-	27, // 7: cluster.v1.SpecRecord.created_at:type_name -> google.protobuf.Timestamp
-	6,  // 8: cluster.v1.SpecRecord.outcome:type_name -> cluster.v1.UpdateStatus.State
-	24, // 9: cluster.v1.ServiceSpec.labels:type_name -> cluster.v1.ServiceSpec.LabelsEntry
-	11, // 10: cluster.v1.ServiceSpec.task:type_name -> cluster.v1.TaskSpec
-	10, // 11: cluster.v1.ServiceSpec.replicated:type_name -> cluster.v1.ReplicatedMode
-	21, // 12: cluster.v1.ServiceSpec.update:type_name -> cluster.v1.UpdateConfig
-	21, // 13: cluster.v1.ServiceSpec.rollback:type_name -> cluster.v1.UpdateConfig
-	20, // 14: cluster.v1.ServiceSpec.ports:type_name -> cluster.v1.Port
-	12, // 15: cluster.v1.TaskSpec.containers:type_name -> cluster.v1.ContainerSpec
-	16, // 16: cluster.v1.TaskSpec.limits:type_name -> cluster.v1.Resources
-	16, // 17: cluster.v1.TaskSpec.reservations:type_name -> cluster.v1.Resources
-	17, // 18: cluster.v1.TaskSpec.restart:type_name -> cluster.v1.RestartPolicy
-	18, // 19: cluster.v1.TaskSpec.placement:type_name -> cluster.v1.Placement
-	13, // 20: cluster.v1.TaskSpec.dns:type_name -> cluster.v1.DNSConfig
-	25, // 21: cluster.v1.TaskSpec.sysctls:type_name -> cluster.v1.TaskSpec.SysctlsEntry
-	26, // 22: cluster.v1.ContainerSpec.labels:type_name -> cluster.v1.ContainerSpec.LabelsEntry
-	28, // 23: cluster.v1.ContainerSpec.stop_grace_period:type_name -> google.protobuf.Duration
-	28, // 24: cluster.v1.ContainerSpec.drain_timeout:type_name -> google.protobuf.Duration
-	15, // 25: cluster.v1.ContainerSpec.health:type_name -> cluster.v1.HealthCheck
-	14, // 26: cluster.v1.ContainerSpec.ulimits:type_name -> cluster.v1.Ulimit
-	28, // 27: cluster.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	28, // 28: cluster.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	28, // 29: cluster.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
-	28, // 30: cluster.v1.HealthCheck.start_interval:type_name -> google.protobuf.Duration
-	0,  // 31: cluster.v1.RestartPolicy.condition:type_name -> cluster.v1.RestartPolicy.Condition
-	28, // 32: cluster.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
-	28, // 33: cluster.v1.RestartPolicy.max_delay:type_name -> google.protobuf.Duration
-	28, // 34: cluster.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
-	19, // 35: cluster.v1.Placement.platforms:type_name -> cluster.v1.Platform
-	1,  // 36: cluster.v1.Port.protocol:type_name -> cluster.v1.Port.Protocol
-	2,  // 37: cluster.v1.Port.mode:type_name -> cluster.v1.Port.Mode
-	28, // 38: cluster.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
-	3,  // 39: cluster.v1.UpdateConfig.failure_action:type_name -> cluster.v1.UpdateConfig.FailureAction
-	28, // 40: cluster.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
-	4,  // 41: cluster.v1.UpdateConfig.order:type_name -> cluster.v1.UpdateConfig.Order
-	28, // 42: cluster.v1.UpdateConfig.progress_deadline:type_name -> google.protobuf.Duration
-	5,  // 43: cluster.v1.UpdateConfig.promote:type_name -> cluster.v1.UpdateConfig.Promote
-	6,  // 44: cluster.v1.UpdateStatus.state:type_name -> cluster.v1.UpdateStatus.State
-	27, // 45: cluster.v1.UpdateStatus.started_at:type_name -> google.protobuf.Timestamp
-	27, // 46: cluster.v1.UpdateStatus.completed_at:type_name -> google.protobuf.Timestamp
-	23, // 47: cluster.v1.UpdateStatus.progress:type_name -> cluster.v1.SlotUpdate
-	6,  // 48: cluster.v1.UpdateStatus.paused_from:type_name -> cluster.v1.UpdateStatus.State
-	27, // 49: cluster.v1.SlotUpdate.started_at:type_name -> google.protobuf.Timestamp
-	27, // 50: cluster.v1.SlotUpdate.running_at:type_name -> google.protobuf.Timestamp
-	27, // 51: cluster.v1.SlotUpdate.done_at:type_name -> google.protobuf.Timestamp
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	28, // 0: cluster.v1.Service.created_at:type_name -> google.protobuf.Timestamp
+	28, // 1: cluster.v1.Service.updated_at:type_name -> google.protobuf.Timestamp
+	10, // 2: cluster.v1.Service.spec:type_name -> cluster.v1.ServiceSpec
+	21, // 3: cluster.v1.Service.ports:type_name -> cluster.v1.Port
+	23, // 4: cluster.v1.Service.update:type_name -> cluster.v1.UpdateStatus
+	9,  // 5: cluster.v1.Service.history:type_name -> cluster.v1.SpecRecord
+	8,  // 6: cluster.v1.Service.images:type_name -> cluster.v1.ResolvedImage
+	20, // 7: cluster.v1.ResolvedImage.platforms:type_name -> cluster.v1.Platform
+	10, // 8: cluster.v1.SpecRecord.spec:type_name -> cluster.v1.ServiceSpec
+	28, // 9: cluster.v1.SpecRecord.created_at:type_name -> google.protobuf.Timestamp
+	6,  // 10: cluster.v1.SpecRecord.outcome:type_name -> cluster.v1.UpdateStatus.State
+	8,  // 11: cluster.v1.SpecRecord.images:type_name -> cluster.v1.ResolvedImage
+	25, // 12: cluster.v1.ServiceSpec.labels:type_name -> cluster.v1.ServiceSpec.LabelsEntry
+	12, // 13: cluster.v1.ServiceSpec.task:type_name -> cluster.v1.TaskSpec
+	11, // 14: cluster.v1.ServiceSpec.replicated:type_name -> cluster.v1.ReplicatedMode
+	22, // 15: cluster.v1.ServiceSpec.update:type_name -> cluster.v1.UpdateConfig
+	22, // 16: cluster.v1.ServiceSpec.rollback:type_name -> cluster.v1.UpdateConfig
+	21, // 17: cluster.v1.ServiceSpec.ports:type_name -> cluster.v1.Port
+	13, // 18: cluster.v1.TaskSpec.containers:type_name -> cluster.v1.ContainerSpec
+	17, // 19: cluster.v1.TaskSpec.limits:type_name -> cluster.v1.Resources
+	17, // 20: cluster.v1.TaskSpec.reservations:type_name -> cluster.v1.Resources
+	18, // 21: cluster.v1.TaskSpec.restart:type_name -> cluster.v1.RestartPolicy
+	19, // 22: cluster.v1.TaskSpec.placement:type_name -> cluster.v1.Placement
+	14, // 23: cluster.v1.TaskSpec.dns:type_name -> cluster.v1.DNSConfig
+	26, // 24: cluster.v1.TaskSpec.sysctls:type_name -> cluster.v1.TaskSpec.SysctlsEntry
+	27, // 25: cluster.v1.ContainerSpec.labels:type_name -> cluster.v1.ContainerSpec.LabelsEntry
+	29, // 26: cluster.v1.ContainerSpec.stop_grace_period:type_name -> google.protobuf.Duration
+	29, // 27: cluster.v1.ContainerSpec.drain_timeout:type_name -> google.protobuf.Duration
+	16, // 28: cluster.v1.ContainerSpec.health:type_name -> cluster.v1.HealthCheck
+	15, // 29: cluster.v1.ContainerSpec.ulimits:type_name -> cluster.v1.Ulimit
+	29, // 30: cluster.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	29, // 31: cluster.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	29, // 32: cluster.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
+	29, // 33: cluster.v1.HealthCheck.start_interval:type_name -> google.protobuf.Duration
+	0,  // 34: cluster.v1.RestartPolicy.condition:type_name -> cluster.v1.RestartPolicy.Condition
+	29, // 35: cluster.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
+	29, // 36: cluster.v1.RestartPolicy.max_delay:type_name -> google.protobuf.Duration
+	29, // 37: cluster.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
+	1,  // 38: cluster.v1.Port.protocol:type_name -> cluster.v1.Port.Protocol
+	2,  // 39: cluster.v1.Port.mode:type_name -> cluster.v1.Port.Mode
+	29, // 40: cluster.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
+	3,  // 41: cluster.v1.UpdateConfig.failure_action:type_name -> cluster.v1.UpdateConfig.FailureAction
+	29, // 42: cluster.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
+	4,  // 43: cluster.v1.UpdateConfig.order:type_name -> cluster.v1.UpdateConfig.Order
+	29, // 44: cluster.v1.UpdateConfig.progress_deadline:type_name -> google.protobuf.Duration
+	5,  // 45: cluster.v1.UpdateConfig.promote:type_name -> cluster.v1.UpdateConfig.Promote
+	6,  // 46: cluster.v1.UpdateStatus.state:type_name -> cluster.v1.UpdateStatus.State
+	28, // 47: cluster.v1.UpdateStatus.started_at:type_name -> google.protobuf.Timestamp
+	28, // 48: cluster.v1.UpdateStatus.completed_at:type_name -> google.protobuf.Timestamp
+	24, // 49: cluster.v1.UpdateStatus.progress:type_name -> cluster.v1.SlotUpdate
+	6,  // 50: cluster.v1.UpdateStatus.paused_from:type_name -> cluster.v1.UpdateStatus.State
+	28, // 51: cluster.v1.SlotUpdate.started_at:type_name -> google.protobuf.Timestamp
+	28, // 52: cluster.v1.SlotUpdate.running_at:type_name -> google.protobuf.Timestamp
+	28, // 53: cluster.v1.SlotUpdate.done_at:type_name -> google.protobuf.Timestamp
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_cluster_v1_service_proto_init() }
@@ -2279,17 +2364,17 @@ func file_cluster_v1_service_proto_init() {
 	if File_cluster_v1_service_proto != nil {
 		return
 	}
-	file_cluster_v1_service_proto_msgTypes[2].OneofWrappers = []any{
+	file_cluster_v1_service_proto_msgTypes[3].OneofWrappers = []any{
 		(*ServiceSpec_Replicated)(nil),
 	}
-	file_cluster_v1_service_proto_msgTypes[14].OneofWrappers = []any{}
+	file_cluster_v1_service_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_v1_service_proto_rawDesc), len(file_cluster_v1_service_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -195,6 +195,8 @@ type Task struct {
 	Spec *TaskSpec `protobuf:"bytes,8,opt,name=spec,proto3" json:"spec,omitempty"`
 	// spec_version is Service.spec_version at creation: tasks with another one are out of date.
 	SpecVersion uint64 `protobuf:"varint,9,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
+	// images are what the images of spec were resolved to at creation.
+	Images []*ResolvedImage `protobuf:"bytes,23,rep,name=images,proto3" json:"images,omitempty"`
 	// ports are the service's published ports at creation.
 	Ports []*Port `protobuf:"bytes,10,rep,name=ports,proto3" json:"ports,omitempty"`
 	// addresses are the task's overlay addresses, IPv4 then IPv6, without prefix
@@ -323,6 +325,13 @@ func (x *Task) GetSpecVersion() uint64 {
 		return x.SpecVersion
 	}
 	return 0
+}
+
+func (x *Task) GetImages() []*ResolvedImage {
+	if x != nil {
+		return x.Images
+	}
+	return nil
 }
 
 func (x *Task) GetPorts() []*Port {
@@ -736,7 +745,7 @@ var File_cluster_v1_task_proto protoreflect.FileDescriptor
 const file_cluster_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15cluster/v1/task.proto\x12\n" +
-	"cluster.v1\x1a\x18cluster/v1/service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x06\n" +
+	"cluster.v1\x1a\x18cluster/v1/service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x06\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x129\n" +
@@ -748,7 +757,8 @@ const file_cluster_v1_task_proto_rawDesc = "" +
 	"\x04slot\x18\x06 \x01(\rR\x04slot\x12\x17\n" +
 	"\anode_id\x18\a \x01(\tR\x06nodeId\x12(\n" +
 	"\x04spec\x18\b \x01(\v2\x14.cluster.v1.TaskSpecR\x04spec\x12!\n" +
-	"\fspec_version\x18\t \x01(\x04R\vspecVersion\x12&\n" +
+	"\fspec_version\x18\t \x01(\x04R\vspecVersion\x121\n" +
+	"\x06images\x18\x17 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12&\n" +
 	"\x05ports\x18\n" +
 	" \x03(\v2\x10.cluster.v1.PortR\x05ports\x12\x1c\n" +
 	"\taddresses\x18\v \x03(\tR\taddresses\x12/\n" +
@@ -845,32 +855,34 @@ var file_cluster_v1_task_proto_goTypes = []any{
 	(*HealthResult)(nil),          // 6: cluster.v1.HealthResult
 	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 	(*TaskSpec)(nil),              // 8: cluster.v1.TaskSpec
-	(*Port)(nil),                  // 9: cluster.v1.Port
+	(*ResolvedImage)(nil),         // 9: cluster.v1.ResolvedImage
+	(*Port)(nil),                  // 10: cluster.v1.Port
 }
 var file_cluster_v1_task_proto_depIdxs = []int32{
 	7,  // 0: cluster.v1.Task.created_at:type_name -> google.protobuf.Timestamp
 	8,  // 1: cluster.v1.Task.spec:type_name -> cluster.v1.TaskSpec
-	9,  // 2: cluster.v1.Task.ports:type_name -> cluster.v1.Port
-	0,  // 3: cluster.v1.Task.desired:type_name -> cluster.v1.TaskState
-	7,  // 4: cluster.v1.Task.desired_at:type_name -> google.protobuf.Timestamp
-	7,  // 5: cluster.v1.Task.start_after:type_name -> google.protobuf.Timestamp
-	3,  // 6: cluster.v1.Task.status:type_name -> cluster.v1.TaskStatus
-	7,  // 7: cluster.v1.Task.running_at:type_name -> google.protobuf.Timestamp
-	0,  // 8: cluster.v1.TaskStatus.state:type_name -> cluster.v1.TaskState
-	7,  // 9: cluster.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
-	7,  // 10: cluster.v1.TaskStatus.applied_at:type_name -> google.protobuf.Timestamp
-	4,  // 11: cluster.v1.TaskStatus.containers:type_name -> cluster.v1.ContainerStatus
-	9,  // 12: cluster.v1.TaskStatus.host_ports:type_name -> cluster.v1.Port
-	5,  // 13: cluster.v1.TaskStatus.health:type_name -> cluster.v1.HealthStatus
-	1,  // 14: cluster.v1.HealthStatus.state:type_name -> cluster.v1.HealthStatus.State
-	6,  // 15: cluster.v1.HealthStatus.log:type_name -> cluster.v1.HealthResult
-	7,  // 16: cluster.v1.HealthResult.start:type_name -> google.protobuf.Timestamp
-	7,  // 17: cluster.v1.HealthResult.end:type_name -> google.protobuf.Timestamp
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	9,  // 2: cluster.v1.Task.images:type_name -> cluster.v1.ResolvedImage
+	10, // 3: cluster.v1.Task.ports:type_name -> cluster.v1.Port
+	0,  // 4: cluster.v1.Task.desired:type_name -> cluster.v1.TaskState
+	7,  // 5: cluster.v1.Task.desired_at:type_name -> google.protobuf.Timestamp
+	7,  // 6: cluster.v1.Task.start_after:type_name -> google.protobuf.Timestamp
+	3,  // 7: cluster.v1.Task.status:type_name -> cluster.v1.TaskStatus
+	7,  // 8: cluster.v1.Task.running_at:type_name -> google.protobuf.Timestamp
+	0,  // 9: cluster.v1.TaskStatus.state:type_name -> cluster.v1.TaskState
+	7,  // 10: cluster.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
+	7,  // 11: cluster.v1.TaskStatus.applied_at:type_name -> google.protobuf.Timestamp
+	4,  // 12: cluster.v1.TaskStatus.containers:type_name -> cluster.v1.ContainerStatus
+	10, // 13: cluster.v1.TaskStatus.host_ports:type_name -> cluster.v1.Port
+	5,  // 14: cluster.v1.TaskStatus.health:type_name -> cluster.v1.HealthStatus
+	1,  // 15: cluster.v1.HealthStatus.state:type_name -> cluster.v1.HealthStatus.State
+	6,  // 16: cluster.v1.HealthStatus.log:type_name -> cluster.v1.HealthResult
+	7,  // 17: cluster.v1.HealthResult.start:type_name -> google.protobuf.Timestamp
+	7,  // 18: cluster.v1.HealthResult.end:type_name -> google.protobuf.Timestamp
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_cluster_v1_task_proto_init() }

@@ -23,6 +23,64 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ResolveImages says which images of a spec the cluster asks nodes and
+// registries about: what content they stand for now, and which platforms they
+// exist for. Of the others it keeps what it knows.
+type ResolveImages int32
+
+const (
+	ResolveImages_RESOLVE_IMAGES_UNSPECIFIED ResolveImages = 0 // changed
+	// CHANGED: those that the spec before did not name.
+	ResolveImages_RESOLVE_IMAGES_CHANGED ResolveImages = 1
+	// ALWAYS: all, so that tasks are replaced when a tag has moved.
+	ResolveImages_RESOLVE_IMAGES_ALWAYS ResolveImages = 2
+	// NEVER: none.
+	ResolveImages_RESOLVE_IMAGES_NEVER ResolveImages = 3
+)
+
+// Enum value maps for ResolveImages.
+var (
+	ResolveImages_name = map[int32]string{
+		0: "RESOLVE_IMAGES_UNSPECIFIED",
+		1: "RESOLVE_IMAGES_CHANGED",
+		2: "RESOLVE_IMAGES_ALWAYS",
+		3: "RESOLVE_IMAGES_NEVER",
+	}
+	ResolveImages_value = map[string]int32{
+		"RESOLVE_IMAGES_UNSPECIFIED": 0,
+		"RESOLVE_IMAGES_CHANGED":     1,
+		"RESOLVE_IMAGES_ALWAYS":      2,
+		"RESOLVE_IMAGES_NEVER":       3,
+	}
+)
+
+func (x ResolveImages) Enum() *ResolveImages {
+	p := new(ResolveImages)
+	*p = x
+	return p
+}
+
+func (x ResolveImages) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ResolveImages) Descriptor() protoreflect.EnumDescriptor {
+	return file_control_v1_service_proto_enumTypes[0].Descriptor()
+}
+
+func (ResolveImages) Type() protoreflect.EnumType {
+	return &file_control_v1_service_proto_enumTypes[0]
+}
+
+func (x ResolveImages) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ResolveImages.Descriptor instead.
+func (ResolveImages) EnumDescriptor() ([]byte, []int) {
+	return file_control_v1_service_proto_rawDescGZIP(), []int{0}
+}
+
 type ControlRolloutRequest_Action int32
 
 const (
@@ -62,11 +120,11 @@ func (x ControlRolloutRequest_Action) String() string {
 }
 
 func (ControlRolloutRequest_Action) Descriptor() protoreflect.EnumDescriptor {
-	return file_control_v1_service_proto_enumTypes[0].Descriptor()
+	return file_control_v1_service_proto_enumTypes[1].Descriptor()
 }
 
 func (ControlRolloutRequest_Action) Type() protoreflect.EnumType {
-	return &file_control_v1_service_proto_enumTypes[0]
+	return &file_control_v1_service_proto_enumTypes[1]
 }
 
 func (x ControlRolloutRequest_Action) Number() protoreflect.EnumNumber {
@@ -310,12 +368,11 @@ func (x *GetServiceResponse) GetService() *v1.Service {
 }
 
 type CreateServiceRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Spec  *v1.ServiceSpec        `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
-	// no_resolve_image keeps the image as written.
-	NoResolveImage bool `protobuf:"varint,2,opt,name=no_resolve_image,json=noResolveImage,proto3" json:"no_resolve_image,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Spec          *v1.ServiceSpec        `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
+	Resolve       ResolveImages          `protobuf:"varint,2,opt,name=resolve,proto3,enum=control.v1.ResolveImages" json:"resolve,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateServiceRequest) Reset() {
@@ -355,11 +412,11 @@ func (x *CreateServiceRequest) GetSpec() *v1.ServiceSpec {
 	return nil
 }
 
-func (x *CreateServiceRequest) GetNoResolveImage() bool {
+func (x *CreateServiceRequest) GetResolve() ResolveImages {
 	if x != nil {
-		return x.NoResolveImage
+		return x.Resolve
 	}
-	return false
+	return ResolveImages_RESOLVE_IMAGES_UNSPECIFIED
 }
 
 type CreateServiceResponse struct {
@@ -418,9 +475,9 @@ type UpdateServiceRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	// version that spec was made from.
-	Version        uint64          `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	Spec           *v1.ServiceSpec `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
-	NoResolveImage bool            `protobuf:"varint,4,opt,name=no_resolve_image,json=noResolveImage,proto3" json:"no_resolve_image,omitempty"`
+	Version uint64          `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Spec    *v1.ServiceSpec `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
+	Resolve ResolveImages   `protobuf:"varint,4,opt,name=resolve,proto3,enum=control.v1.ResolveImages" json:"resolve,omitempty"`
 	// plan answers with what would change and changes nothing.
 	Plan          bool `protobuf:"varint,5,opt,name=plan,proto3" json:"plan,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -478,11 +535,11 @@ func (x *UpdateServiceRequest) GetSpec() *v1.ServiceSpec {
 	return nil
 }
 
-func (x *UpdateServiceRequest) GetNoResolveImage() bool {
+func (x *UpdateServiceRequest) GetResolve() ResolveImages {
 	if x != nil {
-		return x.NoResolveImage
+		return x.Resolve
 	}
-	return false
+	return ResolveImages_RESOLVE_IMAGES_UNSPECIFIED
 }
 
 func (x *UpdateServiceRequest) GetPlan() bool {
@@ -1121,18 +1178,18 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\x11GetServiceRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\"C\n" +
 	"\x12GetServiceResponse\x12-\n" +
-	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\"m\n" +
+	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\"x\n" +
 	"\x14CreateServiceRequest\x12+\n" +
-	"\x04spec\x18\x01 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x12(\n" +
-	"\x10no_resolve_image\x18\x02 \x01(\bR\x0enoResolveImage\"b\n" +
+	"\x04spec\x18\x01 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x123\n" +
+	"\aresolve\x18\x02 \x01(\x0e2\x19.control.v1.ResolveImagesR\aresolve\"b\n" +
 	"\x15CreateServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12\x1a\n" +
-	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"\xb5\x01\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"\xc0\x01\n" +
 	"\x14UpdateServiceRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12+\n" +
-	"\x04spec\x18\x03 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x12(\n" +
-	"\x10no_resolve_image\x18\x04 \x01(\bR\x0enoResolveImage\x12\x12\n" +
+	"\x04spec\x18\x03 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x123\n" +
+	"\aresolve\x18\x04 \x01(\x0e2\x19.control.v1.ResolveImagesR\aresolve\x12\x12\n" +
 	"\x04plan\x18\x05 \x01(\bR\x04plan\"\x8f\x01\n" +
 	"\x15UpdateServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12\x1a\n" +
@@ -1173,7 +1230,12 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\aservice\x18\x01 \x01(\tR\aservice\"n\n" +
 	"\x15FollowServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12&\n" +
-	"\x05tasks\x18\x02 \x03(\v2\x10.cluster.v1.TaskR\x05tasks2\xa2\a\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x10.cluster.v1.TaskR\x05tasks*\x80\x01\n" +
+	"\rResolveImages\x12\x1e\n" +
+	"\x1aRESOLVE_IMAGES_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16RESOLVE_IMAGES_CHANGED\x10\x01\x12\x19\n" +
+	"\x15RESOLVE_IMAGES_ALWAYS\x10\x02\x12\x18\n" +
+	"\x14RESOLVE_IMAGES_NEVER\x10\x032\xa2\a\n" +
 	"\x0eServiceService\x12a\n" +
 	"\fListServices\x12\x1f.control.v1.ListServicesRequest\x1a .control.v1.ListServicesResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x04\x12[\n" +
 	"\n" +
@@ -1201,72 +1263,75 @@ func file_control_v1_service_proto_rawDescGZIP() []byte {
 	return file_control_v1_service_proto_rawDescData
 }
 
-var file_control_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_control_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_control_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_control_v1_service_proto_goTypes = []any{
-	(ControlRolloutRequest_Action)(0), // 0: control.v1.ControlRolloutRequest.Action
-	(*ListServicesRequest)(nil),       // 1: control.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),      // 2: control.v1.ListServicesResponse
-	(*ServiceView)(nil),               // 3: control.v1.ServiceView
-	(*GetServiceRequest)(nil),         // 4: control.v1.GetServiceRequest
-	(*GetServiceResponse)(nil),        // 5: control.v1.GetServiceResponse
-	(*CreateServiceRequest)(nil),      // 6: control.v1.CreateServiceRequest
-	(*CreateServiceResponse)(nil),     // 7: control.v1.CreateServiceResponse
-	(*UpdateServiceRequest)(nil),      // 8: control.v1.UpdateServiceRequest
-	(*UpdateServiceResponse)(nil),     // 9: control.v1.UpdateServiceResponse
-	(*PlannedSlot)(nil),               // 10: control.v1.PlannedSlot
-	(*ScaleServiceRequest)(nil),       // 11: control.v1.ScaleServiceRequest
-	(*ScaleServiceResponse)(nil),      // 12: control.v1.ScaleServiceResponse
-	(*RollbackServiceRequest)(nil),    // 13: control.v1.RollbackServiceRequest
-	(*RollbackServiceResponse)(nil),   // 14: control.v1.RollbackServiceResponse
-	(*ControlRolloutRequest)(nil),     // 15: control.v1.ControlRolloutRequest
-	(*ControlRolloutResponse)(nil),    // 16: control.v1.ControlRolloutResponse
-	(*RemoveServiceRequest)(nil),      // 17: control.v1.RemoveServiceRequest
-	(*RemoveServiceResponse)(nil),     // 18: control.v1.RemoveServiceResponse
-	(*FollowServiceRequest)(nil),      // 19: control.v1.FollowServiceRequest
-	(*FollowServiceResponse)(nil),     // 20: control.v1.FollowServiceResponse
-	(*v1.Service)(nil),                // 21: cluster.v1.Service
-	(*v1.ServiceSpec)(nil),            // 22: cluster.v1.ServiceSpec
-	(*v1.Task)(nil),                   // 23: cluster.v1.Task
+	(ResolveImages)(0),                // 0: control.v1.ResolveImages
+	(ControlRolloutRequest_Action)(0), // 1: control.v1.ControlRolloutRequest.Action
+	(*ListServicesRequest)(nil),       // 2: control.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),      // 3: control.v1.ListServicesResponse
+	(*ServiceView)(nil),               // 4: control.v1.ServiceView
+	(*GetServiceRequest)(nil),         // 5: control.v1.GetServiceRequest
+	(*GetServiceResponse)(nil),        // 6: control.v1.GetServiceResponse
+	(*CreateServiceRequest)(nil),      // 7: control.v1.CreateServiceRequest
+	(*CreateServiceResponse)(nil),     // 8: control.v1.CreateServiceResponse
+	(*UpdateServiceRequest)(nil),      // 9: control.v1.UpdateServiceRequest
+	(*UpdateServiceResponse)(nil),     // 10: control.v1.UpdateServiceResponse
+	(*PlannedSlot)(nil),               // 11: control.v1.PlannedSlot
+	(*ScaleServiceRequest)(nil),       // 12: control.v1.ScaleServiceRequest
+	(*ScaleServiceResponse)(nil),      // 13: control.v1.ScaleServiceResponse
+	(*RollbackServiceRequest)(nil),    // 14: control.v1.RollbackServiceRequest
+	(*RollbackServiceResponse)(nil),   // 15: control.v1.RollbackServiceResponse
+	(*ControlRolloutRequest)(nil),     // 16: control.v1.ControlRolloutRequest
+	(*ControlRolloutResponse)(nil),    // 17: control.v1.ControlRolloutResponse
+	(*RemoveServiceRequest)(nil),      // 18: control.v1.RemoveServiceRequest
+	(*RemoveServiceResponse)(nil),     // 19: control.v1.RemoveServiceResponse
+	(*FollowServiceRequest)(nil),      // 20: control.v1.FollowServiceRequest
+	(*FollowServiceResponse)(nil),     // 21: control.v1.FollowServiceResponse
+	(*v1.Service)(nil),                // 22: cluster.v1.Service
+	(*v1.ServiceSpec)(nil),            // 23: cluster.v1.ServiceSpec
+	(*v1.Task)(nil),                   // 24: cluster.v1.Task
 }
 var file_control_v1_service_proto_depIdxs = []int32{
-	3,  // 0: control.v1.ListServicesResponse.services:type_name -> control.v1.ServiceView
-	21, // 1: control.v1.ServiceView.service:type_name -> cluster.v1.Service
-	21, // 2: control.v1.GetServiceResponse.service:type_name -> cluster.v1.Service
-	22, // 3: control.v1.CreateServiceRequest.spec:type_name -> cluster.v1.ServiceSpec
-	21, // 4: control.v1.CreateServiceResponse.service:type_name -> cluster.v1.Service
-	22, // 5: control.v1.UpdateServiceRequest.spec:type_name -> cluster.v1.ServiceSpec
-	21, // 6: control.v1.UpdateServiceResponse.service:type_name -> cluster.v1.Service
-	10, // 7: control.v1.UpdateServiceResponse.plan:type_name -> control.v1.PlannedSlot
-	21, // 8: control.v1.ScaleServiceResponse.service:type_name -> cluster.v1.Service
-	21, // 9: control.v1.RollbackServiceResponse.service:type_name -> cluster.v1.Service
-	0,  // 10: control.v1.ControlRolloutRequest.action:type_name -> control.v1.ControlRolloutRequest.Action
-	21, // 11: control.v1.ControlRolloutResponse.service:type_name -> cluster.v1.Service
-	21, // 12: control.v1.FollowServiceResponse.service:type_name -> cluster.v1.Service
-	23, // 13: control.v1.FollowServiceResponse.tasks:type_name -> cluster.v1.Task
-	1,  // 14: control.v1.ServiceService.ListServices:input_type -> control.v1.ListServicesRequest
-	4,  // 15: control.v1.ServiceService.GetService:input_type -> control.v1.GetServiceRequest
-	6,  // 16: control.v1.ServiceService.CreateService:input_type -> control.v1.CreateServiceRequest
-	8,  // 17: control.v1.ServiceService.UpdateService:input_type -> control.v1.UpdateServiceRequest
-	11, // 18: control.v1.ServiceService.ScaleService:input_type -> control.v1.ScaleServiceRequest
-	13, // 19: control.v1.ServiceService.RollbackService:input_type -> control.v1.RollbackServiceRequest
-	15, // 20: control.v1.ServiceService.ControlRollout:input_type -> control.v1.ControlRolloutRequest
-	17, // 21: control.v1.ServiceService.RemoveService:input_type -> control.v1.RemoveServiceRequest
-	19, // 22: control.v1.ServiceService.FollowService:input_type -> control.v1.FollowServiceRequest
-	2,  // 23: control.v1.ServiceService.ListServices:output_type -> control.v1.ListServicesResponse
-	5,  // 24: control.v1.ServiceService.GetService:output_type -> control.v1.GetServiceResponse
-	7,  // 25: control.v1.ServiceService.CreateService:output_type -> control.v1.CreateServiceResponse
-	9,  // 26: control.v1.ServiceService.UpdateService:output_type -> control.v1.UpdateServiceResponse
-	12, // 27: control.v1.ServiceService.ScaleService:output_type -> control.v1.ScaleServiceResponse
-	14, // 28: control.v1.ServiceService.RollbackService:output_type -> control.v1.RollbackServiceResponse
-	16, // 29: control.v1.ServiceService.ControlRollout:output_type -> control.v1.ControlRolloutResponse
-	18, // 30: control.v1.ServiceService.RemoveService:output_type -> control.v1.RemoveServiceResponse
-	20, // 31: control.v1.ServiceService.FollowService:output_type -> control.v1.FollowServiceResponse
-	23, // [23:32] is the sub-list for method output_type
-	14, // [14:23] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	4,  // 0: control.v1.ListServicesResponse.services:type_name -> control.v1.ServiceView
+	22, // 1: control.v1.ServiceView.service:type_name -> cluster.v1.Service
+	22, // 2: control.v1.GetServiceResponse.service:type_name -> cluster.v1.Service
+	23, // 3: control.v1.CreateServiceRequest.spec:type_name -> cluster.v1.ServiceSpec
+	0,  // 4: control.v1.CreateServiceRequest.resolve:type_name -> control.v1.ResolveImages
+	22, // 5: control.v1.CreateServiceResponse.service:type_name -> cluster.v1.Service
+	23, // 6: control.v1.UpdateServiceRequest.spec:type_name -> cluster.v1.ServiceSpec
+	0,  // 7: control.v1.UpdateServiceRequest.resolve:type_name -> control.v1.ResolveImages
+	22, // 8: control.v1.UpdateServiceResponse.service:type_name -> cluster.v1.Service
+	11, // 9: control.v1.UpdateServiceResponse.plan:type_name -> control.v1.PlannedSlot
+	22, // 10: control.v1.ScaleServiceResponse.service:type_name -> cluster.v1.Service
+	22, // 11: control.v1.RollbackServiceResponse.service:type_name -> cluster.v1.Service
+	1,  // 12: control.v1.ControlRolloutRequest.action:type_name -> control.v1.ControlRolloutRequest.Action
+	22, // 13: control.v1.ControlRolloutResponse.service:type_name -> cluster.v1.Service
+	22, // 14: control.v1.FollowServiceResponse.service:type_name -> cluster.v1.Service
+	24, // 15: control.v1.FollowServiceResponse.tasks:type_name -> cluster.v1.Task
+	2,  // 16: control.v1.ServiceService.ListServices:input_type -> control.v1.ListServicesRequest
+	5,  // 17: control.v1.ServiceService.GetService:input_type -> control.v1.GetServiceRequest
+	7,  // 18: control.v1.ServiceService.CreateService:input_type -> control.v1.CreateServiceRequest
+	9,  // 19: control.v1.ServiceService.UpdateService:input_type -> control.v1.UpdateServiceRequest
+	12, // 20: control.v1.ServiceService.ScaleService:input_type -> control.v1.ScaleServiceRequest
+	14, // 21: control.v1.ServiceService.RollbackService:input_type -> control.v1.RollbackServiceRequest
+	16, // 22: control.v1.ServiceService.ControlRollout:input_type -> control.v1.ControlRolloutRequest
+	18, // 23: control.v1.ServiceService.RemoveService:input_type -> control.v1.RemoveServiceRequest
+	20, // 24: control.v1.ServiceService.FollowService:input_type -> control.v1.FollowServiceRequest
+	3,  // 25: control.v1.ServiceService.ListServices:output_type -> control.v1.ListServicesResponse
+	6,  // 26: control.v1.ServiceService.GetService:output_type -> control.v1.GetServiceResponse
+	8,  // 27: control.v1.ServiceService.CreateService:output_type -> control.v1.CreateServiceResponse
+	10, // 28: control.v1.ServiceService.UpdateService:output_type -> control.v1.UpdateServiceResponse
+	13, // 29: control.v1.ServiceService.ScaleService:output_type -> control.v1.ScaleServiceResponse
+	15, // 30: control.v1.ServiceService.RollbackService:output_type -> control.v1.RollbackServiceResponse
+	17, // 31: control.v1.ServiceService.ControlRollout:output_type -> control.v1.ControlRolloutResponse
+	19, // 32: control.v1.ServiceService.RemoveService:output_type -> control.v1.RemoveServiceResponse
+	21, // 33: control.v1.ServiceService.FollowService:output_type -> control.v1.FollowServiceResponse
+	25, // [25:34] is the sub-list for method output_type
+	16, // [16:25] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_service_proto_init() }
@@ -1279,7 +1344,7 @@ func file_control_v1_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_service_proto_rawDesc), len(file_control_v1_service_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,

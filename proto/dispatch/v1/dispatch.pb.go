@@ -1310,7 +1310,8 @@ func (x *Settings) GetHeartbeatPeriod() *durationpb.Duration {
 // ImageSource says which other nodes hold an image.
 type ImageSource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// image is the reference as in the task's spec.
+	// image is the reference that the task's node asks for: the pinned one of the
+	// task's images, or what its spec names when it was not resolved.
 	Image string `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
 	// digest of the manifest or index that they hold under it.
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`

@@ -2,6 +2,7 @@
 package dockertest
 
 import (
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -49,7 +50,6 @@ func Everything() *clusterpb.Service {
 			Restart:      &clusterpb.RestartPolicy{Condition: clusterpb.RestartPolicy_CONDITION_ON_FAILURE, Delay: second, MaxDelay: second, MaxAttempts: 3, Window: second},
 			Placement: &clusterpb.Placement{
 				Constraints: []string{"node.role==worker"}, Spread: []string{"node.labels.zone"}, MaxPerNode: 2,
-				Platforms: []*clusterpb.Platform{{Os: "linux", Architecture: "amd64"}},
 			},
 			ForceUpdate: 1,
 			Hostname:    "h",
@@ -67,6 +67,10 @@ func Everything() *clusterpb.Service {
 			{Protocol: clusterpb.Port_PROTOCOL_UDP, Target: 53, Published: 53, Mode: clusterpb.Port_MODE_HOST},
 		},
 	}
+	s.Images = []*clusterpb.ResolvedImage{{
+		Image: "nginx:1.29", Pinned: "nginx:1.29@sha256:" + strings.Repeat("c", 64),
+		Platforms: []*clusterpb.Platform{{Os: "linux", Architecture: "amd64"}},
+	}}
 	s.Ports = []*clusterpb.Port{
 		{Protocol: clusterpb.Port_PROTOCOL_TCP, Target: 80, Published: 30000, Mode: clusterpb.Port_MODE_INGRESS},
 		{Protocol: clusterpb.Port_PROTOCOL_UDP, Target: 53, Published: 53, Mode: clusterpb.Port_MODE_HOST},

@@ -920,8 +920,10 @@ type PutService struct {
 	Ports []*v1.Port `protobuf:"bytes,4,rep,name=ports,proto3" json:"ports,omitempty"`
 	// rollback: the rollout to spec, if there is one, begins as a rollback, and
 	// message is what it says of itself.
-	Rollback      bool   `protobuf:"varint,5,opt,name=rollback,proto3" json:"rollback,omitempty"`
-	Message       string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	Rollback bool   `protobuf:"varint,5,opt,name=rollback,proto3" json:"rollback,omitempty"`
+	Message  string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	// images are what the images of spec were resolved to.
+	Images        []*v1.ResolvedImage `protobuf:"bytes,7,rep,name=images,proto3" json:"images,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -998,6 +1000,13 @@ func (x *PutService) GetMessage() string {
 	return ""
 }
 
+func (x *PutService) GetImages() []*v1.ResolvedImage {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
 // DeleteService removes the service; its tasks stay until they have stopped.
 type DeleteService struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1052,7 +1061,9 @@ type SetUpdateStatus struct {
 	SpecVersion uint64                 `protobuf:"varint,2,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
 	Status      *v1.UpdateStatus       `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
 	// spec, when set, replaces the service's: the step of an automatic rollback.
-	Spec          *v1.ServiceSpec `protobuf:"bytes,4,opt,name=spec,proto3" json:"spec,omitempty"`
+	Spec *v1.ServiceSpec `protobuf:"bytes,4,opt,name=spec,proto3" json:"spec,omitempty"`
+	// images are what the images of spec were resolved to.
+	Images        []*v1.ResolvedImage `protobuf:"bytes,5,rep,name=images,proto3" json:"images,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1111,6 +1122,13 @@ func (x *SetUpdateStatus) GetStatus() *v1.UpdateStatus {
 func (x *SetUpdateStatus) GetSpec() *v1.ServiceSpec {
 	if x != nil {
 		return x.Spec
+	}
+	return nil
+}
+
+func (x *SetUpdateStatus) GetImages() []*v1.ResolvedImage {
+	if x != nil {
+		return x.Images
 	}
 	return nil
 }
@@ -1458,7 +1476,7 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"DeleteNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xc1\x01\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xf4\x01\n" +
 	"\n" +
 	"PutService\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -1466,15 +1484,17 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"\x04spec\x18\x03 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x12&\n" +
 	"\x05ports\x18\x04 \x03(\v2\x10.cluster.v1.PortR\x05ports\x12\x1a\n" +
 	"\brollback\x18\x05 \x01(\bR\brollback\x12\x18\n" +
-	"\amessage\x18\x06 \x01(\tR\amessage\"\x1f\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\x121\n" +
+	"\x06images\x18\a \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\"\x1f\n" +
 	"\rDeleteService\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xb2\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xe5\x01\n" +
 	"\x0fSetUpdateStatus\x12\x1d\n" +
 	"\n" +
 	"service_id\x18\x01 \x01(\tR\tserviceId\x12!\n" +
 	"\fspec_version\x18\x02 \x01(\x04R\vspecVersion\x120\n" +
 	"\x06status\x18\x03 \x01(\v2\x18.cluster.v1.UpdateStatusR\x06status\x12+\n" +
-	"\x04spec\x18\x04 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\"2\n" +
+	"\x04spec\x18\x04 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x121\n" +
+	"\x06images\x18\x05 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\"2\n" +
 	"\n" +
 	"CreateTask\x12$\n" +
 	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task\"S\n" +
@@ -1537,10 +1557,11 @@ var file_raft_v1_command_proto_goTypes = []any{
 	(*v1.NodeImage)(nil),          // 24: cluster.v1.NodeImage
 	(*v1.ServiceSpec)(nil),        // 25: cluster.v1.ServiceSpec
 	(*v1.Port)(nil),               // 26: cluster.v1.Port
-	(*v1.UpdateStatus)(nil),       // 27: cluster.v1.UpdateStatus
-	(*v1.Task)(nil),               // 28: cluster.v1.Task
-	(v1.TaskState)(0),             // 29: cluster.v1.TaskState
-	(*v1.TaskStatus)(nil),         // 30: cluster.v1.TaskStatus
+	(*v1.ResolvedImage)(nil),      // 27: cluster.v1.ResolvedImage
+	(*v1.UpdateStatus)(nil),       // 28: cluster.v1.UpdateStatus
+	(*v1.Task)(nil),               // 29: cluster.v1.Task
+	(v1.TaskState)(0),             // 30: cluster.v1.TaskState
+	(*v1.TaskStatus)(nil),         // 31: cluster.v1.TaskStatus
 }
 var file_raft_v1_command_proto_depIdxs = []int32{
 	18, // 0: raft.v1.Command.proposed_at:type_name -> google.protobuf.Timestamp
@@ -1572,16 +1593,18 @@ var file_raft_v1_command_proto_depIdxs = []int32{
 	18, // 26: raft.v1.DeleteNode.expires_at:type_name -> google.protobuf.Timestamp
 	25, // 27: raft.v1.PutService.spec:type_name -> cluster.v1.ServiceSpec
 	26, // 28: raft.v1.PutService.ports:type_name -> cluster.v1.Port
-	27, // 29: raft.v1.SetUpdateStatus.status:type_name -> cluster.v1.UpdateStatus
-	25, // 30: raft.v1.SetUpdateStatus.spec:type_name -> cluster.v1.ServiceSpec
-	28, // 31: raft.v1.CreateTask.task:type_name -> cluster.v1.Task
-	29, // 32: raft.v1.SetDesired.desired:type_name -> cluster.v1.TaskState
-	30, // 33: raft.v1.ObserveTask.status:type_name -> cluster.v1.TaskStatus
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	27, // 29: raft.v1.PutService.images:type_name -> cluster.v1.ResolvedImage
+	28, // 30: raft.v1.SetUpdateStatus.status:type_name -> cluster.v1.UpdateStatus
+	25, // 31: raft.v1.SetUpdateStatus.spec:type_name -> cluster.v1.ServiceSpec
+	27, // 32: raft.v1.SetUpdateStatus.images:type_name -> cluster.v1.ResolvedImage
+	29, // 33: raft.v1.CreateTask.task:type_name -> cluster.v1.Task
+	30, // 34: raft.v1.SetDesired.desired:type_name -> cluster.v1.TaskState
+	31, // 35: raft.v1.ObserveTask.status:type_name -> cluster.v1.TaskStatus
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_raft_v1_command_proto_init() }

@@ -160,5 +160,5 @@ func native(err error) error {
 	return err
 }
 
-// image names the task's image as its spec does.
-func image(t *clusterpb.Task) string { return pod.Main(t.GetSpec()).GetImage() }
+// image is the reference that the task's image is fetched by.
+func image(t *clusterpb.Task) string { return pod.Image(t.GetSpec(), t.GetImages()) }

@@ -18,6 +18,7 @@ var owned = []struct {
 		"proto/docker": "has Docker's word for each",
 	}},
 	{`"github.com/distribution/reference"`, "proto/image", nil},
+	{`"google.golang.org/grpc/metadata"`, "proto/call", nil},
 	{"Port_PROTOCOL_", "proto/port", map[string]string{
 		"proto/spec":       "refuses a port without one",
 		"cli/flags":        "makes ports",

@@ -103,9 +103,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.cfg.Store.Run(ctx) })
 	g.Go(func() error { return m.inside.run(ctx) })
-	g.Go(func() error {
+	g.Go(func() error { //nolint:contextcheck // a term has its own, which ends with it
 		for term := range m.cfg.Store.Leadership() {
-			if err := m.lead(term); err != nil { //nolint:contextcheck // a term has its own, which ends with it
+			if err := m.lead(term); err != nil {
 				return err
 			}
 		}

@@ -28,7 +28,7 @@ const (
 )
 
 // kinds are the callers, each with its word in proto files and its name.
-var kinds = []struct {
+var kinds = []struct { //nolint:gochecknoglobals // a table that nobody changes
 	set  Callers
 	word callpb.Caller
 	name string

@@ -39,12 +39,12 @@ func TestHalfARuleIsNone(t *testing.T) {
 				proto.SetExtension(options, callpb.E_Callers, tt.callers)
 			}
 			f, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-				Name: proto.String("x.proto"), Package: proto.String("x"), Syntax: proto.String("proto3"),
-				MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("M")}},
+				Name: new("x.proto"), Package: new("x"), Syntax: new("proto3"),
+				MessageType: []*descriptorpb.DescriptorProto{{Name: new("M")}},
 				Service: []*descriptorpb.ServiceDescriptorProto{{
-					Name: proto.String("S"),
+					Name: new("S"),
 					Method: []*descriptorpb.MethodDescriptorProto{{
-						Name: proto.String("Do"), InputType: proto.String(".x.M"), OutputType: proto.String(".x.M"), Options: options,
+						Name: new("Do"), InputType: new(".x.M"), OutputType: new(".x.M"), Options: options,
 					}},
 				}},
 			}, nil)

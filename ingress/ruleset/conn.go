@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -210,19 +211,44 @@ func (w writer) rebuild(want *Table, create bool) error {
 func (w writer) update(changes Changes, want *Table) error {
 	w.addChains(want, changes.AddChains)
 	for name, es := range changes.DelElements {
+		if want.Sets[name].Spec.Interval {
+			continue
+		}
 		if err := w.elements(want.Sets[name], es, w.c.SetDeleteElements); err != nil {
 			return fmt.Errorf("delete from set %s: %w", name, err)
 		}
 	}
 	for name, es := range changes.AddElements {
+		if want.Sets[name].Spec.Interval {
+			continue
+		}
 		if err := w.elements(want.Sets[name], es, w.c.SetAddElements); err != nil {
 			return fmt.Errorf("add to set %s: %w", name, err)
 		}
+	}
+	if err := w.refill(changes, want); err != nil {
+		return err
 	}
 	for _, name := range changes.DelChains {
 		c := &nftables.Chain{Name: name, Table: w.t}
 		w.c.FlushChain(c)
 		w.c.DelChain(c)
+	}
+	return nil
+}
+
+// refill writes the sets of intervals anew that differ. The kernel refuses an
+// element that begins or ends within an interval, as the elements of a
+// difference may do until the last of them is made.
+func (w writer) refill(changes Changes, want *Table) error {
+	for name, s := range want.Sets {
+		if !s.Spec.Interval || len(changes.DelElements[name])+len(changes.AddElements[name]) == 0 {
+			continue
+		}
+		w.c.FlushSet(w.set(s))
+		if err := w.elements(s, s.Elements, w.c.SetAddElements); err != nil {
+			return fmt.Errorf("refill set %s: %w", name, err)
+		}
 	}
 	return nil
 }
@@ -245,8 +271,8 @@ func (w writer) addChains(want *Table, names []string) {
 
 func (w writer) elements(s *Set, es map[Element]string, do func(*nftables.Set, []nftables.SetElement) error) error {
 	list := make([]nftables.SetElement, 0, len(es))
-	for e, v := range es {
-		ne := nftables.SetElement{Key: []byte(e.Key), IntervalEnd: e.End}
+	for _, e := range s.order(es) {
+		v, ne := es[e], nftables.SetElement{Key: []byte(e.Key), IntervalEnd: e.End}
 		switch {
 		case s.verdicts():
 			ne.VerdictData = &expr.Verdict{Kind: expr.VerdictGoto, Chain: v}
@@ -262,6 +288,23 @@ func (w writer) elements(s *Set, es map[Element]string, do func(*nftables.Set, [
 		}
 	}
 	return nil
+}
+
+// order returns the elements in an order that the kernel takes: intervals by
+// their addresses, and where two touch, one ends before the next begins.
+func (s *Set) order(es map[Element]string) []Element {
+	if !s.Spec.Interval {
+		return slices.Collect(maps.Keys(es))
+	}
+	return slices.SortedFunc(maps.Keys(es), func(a, b Element) int {
+		switch c := cmp.Compare(a.Key, b.Key); {
+		case c != 0 || a.End == b.End:
+			return c
+		case a.End:
+			return -1
+		}
+		return 1
+	})
 }
 
 func (w writer) set(s *Set) *nftables.Set {

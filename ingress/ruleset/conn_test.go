@@ -3,6 +3,7 @@ package ruleset
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -162,6 +163,31 @@ func TestManyElementsGoInManyMessages(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"500", "500", "7"}, sizes); diff != "" {
 		t.Errorf("elements of the messages (-want +got):\n%s", diff)
+	}
+}
+
+// The kernel refuses an interval that would begin or end within another, if
+// only until the next element is there.
+func TestIntervalsAreWrittenWholeAndInOrder(t *testing.T) {
+	have, want := mesh(nil), mesh(nil)
+	have.PutSubnet(netip.MustParsePrefix("10.0.0.0/24"))
+	for _, p := range []string{"10.0.0.128/25", "192.168.0.0/16", "10.0.0.0/25"} {
+		want.PutSubnet(netip.MustParsePrefix(p))
+	}
+	if diff := cmp.Diff([]string{"begin", "delsetelem subnets", "newsetelem subnets 6", "end"}, sent(t, have, want)); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+	var order []string
+	s := want.Sets[Subnets]
+	for _, e := range s.order(s.Elements) {
+		order = append(order, s.format(e, ""))
+	}
+	ordered := []string{"10.0.0.0", "before 10.0.0.128", "10.0.0.128", "before 10.0.1.0", "192.168.0.0", "before 192.169.0.0"}
+	if diff := cmp.Diff(ordered, order); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+	if got := len(have.Sets[Ports].order(map[Element]string{{Key: "a"}: "", {Key: "b"}: ""})); got != 2 {
+		t.Errorf("%d of two elements without an order are left", got)
 	}
 }
 

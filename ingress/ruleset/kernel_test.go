@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/nftables"
@@ -80,6 +82,43 @@ func TestKernelHoldsWhatItIsTold(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Ranges that touch, and the last addresses of all, are where kernels and
+// libraries trip: every list of subnets follows on every other.
+func TestKernelHoldsSubnets(t *testing.T) {
+	var tables []*Table
+	for _, subnets := range []string{
+		"",
+		"10.0.0.0/25",
+		"10.0.0.0/24",
+		"10.0.0.0/25 10.0.0.128/25",
+		"10.0.0.128/25",
+		"10.0.0.128/25 10.0.1.0/24 10.0.2.0/24 255.255.255.0/24",
+		"10.0.0.7/32 10.0.0.9/32",
+		"0.0.0.0/8 10.0.0.8/32",
+	} {
+		table := New(nftables.TableFamilyIPv4, names)
+		for p := range strings.FieldsSeq(subnets) {
+			table.PutSubnet(netip.MustParsePrefix(p))
+		}
+		tables = append(tables, table)
+	}
+	inKernel(t, func() error {
+		for _, from := range tables {
+			for _, to := range tables {
+				for _, want := range []*Table{from, to} {
+					if _, err := bring(want); err != nil {
+						return fmt.Errorf("from\n%sto\n%s: %w", from, to, err)
+					}
+				}
+			}
+			if err := Remove(from.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func TestKernelHoldsZones(t *testing.T) {

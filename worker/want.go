@@ -24,10 +24,8 @@ func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, ne
 		Port:  uint16(h.settings.GetDataPathPort()),
 		Index: h.index,
 	}
-	for _, s := range h.settings.GetIngressSubnets() {
-		if p, err := netip.ParsePrefix(s); err == nil {
-			w.Subnets = append(w.Subnets, p)
-		}
+	for _, n := range h.settings.GetNetworks() {
+		w.Subnets = append(w.Subnets, parsePrefixes(n.GetSubnets())...)
 	}
 	for _, id := range slices.Sorted(maps.Keys(h.peers)) {
 		p := h.peers[id]
@@ -101,6 +99,15 @@ func endpoint(addresses []string, target uint32) (e ingress.Endpoint) {
 func parseAddr(s string) netip.Addr {
 	a, _ := netip.ParseAddr(s)
 	return a.Unmap()
+}
+
+func parsePrefixes(list []string) (prefixes []netip.Prefix) {
+	for _, s := range list {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			prefixes = append(prefixes, p)
+		}
+	}
+	return prefixes
 }
 
 func parseAddrs(list []string) (addrs []netip.Addr) {

@@ -135,7 +135,7 @@ func (m *machine) assign(tasks ...*clusterpb.Task) uint64 {
 	i := m.manager.Assign("n1", &dispatchpb.Assignments{
 		Tasks: assigned, Ports: []*dispatchpb.MeshPort{port},
 		Peers:    []*dispatchpb.Peer{{Id: "n2", Index: 2, DataAddr: "192.0.2.2", Addresses: []string{"10.0.9.1"}}},
-		Settings: &dispatchpb.Settings{SelfIndex: 1, IngressSubnets: []string{"10.0.0.0/16"}, Managers: []string{"m1"}},
+		Settings: &dispatchpb.Settings{SelfIndex: 1, Networks: []*dispatchpb.Network{{Id: "ingress", Subnets: []string{"10.0.0.0/16"}}}, Managers: []string{"m1"}},
 	})
 	m.settle()
 	return i

@@ -14,8 +14,8 @@ type dirty struct {
 	// nodes have other tasks or are another peer; services have other ports or
 	// endpoints.
 	nodes, services map[string]struct{}
-	// images: another node may hold other images. settings: managers, keys or
-	// the cluster's own object changed.
+	// images: another node may hold other images. settings: managers, keys,
+	// networks or the cluster's own object changed.
 	images, settings bool
 }
 
@@ -47,7 +47,7 @@ func dirtyOf(refs map[state.Ref]struct{}, before, now View) dirty {
 			d.services[ref.ID] = struct{}{}
 		case state.KindNode:
 			d.node(ref.ID, before, now)
-		case state.KindCluster, state.KindSecrets:
+		default: // what all nodes share
 			d.settings = true
 		}
 	}

@@ -43,9 +43,7 @@ type node struct {
 func newWorld(t testing.TB, changes ...*raftpb.Change) *world {
 	t.Helper()
 	w := &world{t: t, st: state.NewState(), held: map[string]*node{}}
-	w.apply(state.CreateCluster(&raftpb.CreateCluster{
-		Id: "c", Spec: &clusterpb.ClusterSpec{}, IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789,
-	}))
+	w.apply(state.CreateCluster(&raftpb.CreateCluster{Id: "c", Spec: &clusterpb.ClusterSpec{}, DataPathPort: 4789}), addNetwork("x1", "10.0.0.0/16"))
 	w.apply(changes...)
 	w.plan = First(w.st, w.st.Index)
 	return w
@@ -121,6 +119,10 @@ func (n *node) take(a *dispatchpb.Assignments) {
 	for _, p := range a.GetGonePorts() {
 		delete(n.ports, port.Of(p))
 	}
+}
+
+func addNetwork(id string, subnets ...string) *raftpb.Change {
+	return state.CreateNetwork(&raftpb.CreateNetwork{Id: id, Spec: &clusterpb.NetworkSpec{Name: id}, Subnets: subnets})
 }
 
 func addNode(id string) []*raftpb.Change {
@@ -283,11 +285,15 @@ func TestSettingsAndSources(t *testing.T) {
 	a := w.send("n1")
 	n1, _ := w.st.Node("n1")
 	wantSettings := &dispatchpb.Settings{
-		SelfIndex: n1.GetIndex(), IngressSubnets: []string{"10.0.0.0/16"}, DataPathPort: 4789, ClusterId: "c", GossipKeys: [][]byte{{1}},
+		SelfIndex: n1.GetIndex(), Networks: []*dispatchpb.Network{{Id: "x1", Subnets: []string{"10.0.0.0/16"}}}, DataPathPort: 4789, ClusterId: "c", GossipKeys: [][]byte{{1}},
 		HeartbeatPeriod: durationpb.New(time.Second),
 	}
 	if d := cmp.Diff(wantSettings, a.GetSettings(), protocmp.Transform()); d != "" {
 		t.Errorf("settings (-want +got):\n%s", d)
+	}
+	w.apply(addNetwork("x2", "10.1.0.0/16"))
+	if got := w.send("n1").GetSettings().GetNetworks(); len(got) != 2 || got[1].GetId() != "x2" {
+		t.Errorf("networks %v, want the new one among them", got)
 	}
 }
 

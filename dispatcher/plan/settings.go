@@ -15,11 +15,13 @@ import (
 func settingsOf(v View) *dispatchpb.Settings {
 	c := v.Cluster()
 	s := &dispatchpb.Settings{
-		IngressSubnets:  c.GetIngressSubnets(),
 		DataPathPort:    c.GetDataPathPort(),
 		GossipKeys:      v.Secrets().GetGossipKeys(),
 		ClusterId:       c.GetId(),
 		HeartbeatPeriod: durationpb.New(spec.HeartbeatPeriod(c.GetSpec())),
+	}
+	for n := range v.Networks() {
+		s.Networks = append(s.Networks, &dispatchpb.Network{Id: n.GetId(), Subnets: n.GetSubnets()})
 	}
 	for n := range v.Nodes() {
 		if n.GetRole() == clusterpb.NodeRole_NODE_ROLE_MANAGER && n.GetDescription().GetControlAddr() != "" {

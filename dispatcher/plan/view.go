@@ -11,6 +11,7 @@ import (
 type View interface {
 	Cluster() *clusterpb.Cluster
 	Secrets() *clusterpb.ClusterSecrets
+	Networks() iter.Seq[*clusterpb.Network]
 	Nodes() iter.Seq[*clusterpb.Node]
 	Node(id string) (*clusterpb.Node, bool)
 	Services() iter.Seq[*clusterpb.Service]

@@ -34,7 +34,7 @@ func ServicesOf(s *state.State, ref state.Ref) []string {
 			ids[t.GetServiceId()] = struct{}{}
 		}
 		return slices.Sorted(maps.Keys(ids))
-	case state.KindCluster, state.KindSecrets:
+	default: // is of no service
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/proto/jointoken"
+	"github.com/muster/muster/proto/network"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
@@ -40,7 +41,9 @@ type Founding struct {
 	// Credentials of the first manager.
 	Credentials *mtls.Credentials
 	Cluster     *raftpb.CreateCluster
-	Node        *raftpb.PutNode
+	// Network is that of published ports.
+	Network *raftpb.CreateNetwork
+	Node    *raftpb.PutNode
 }
 
 // New decides what a new cluster is like. Ids, keys and secrets are random.
@@ -78,15 +81,17 @@ func New(r Request) (*Founding, error) {
 	return &Founding{
 		Credentials: credentials,
 		Cluster: &raftpb.CreateCluster{
-			Id:             clusterID,
-			Spec:           clusterSpec,
-			RootCa:         rootCert,
-			RootCaKey:      rootKey,
-			IngressSubnets: subnets,
-			DataPathPort:   port,
-			WorkerSecret:   jointoken.NewSecret(),
-			ManagerSecret:  jointoken.NewSecret(),
-			GossipKeys:     gossipkeys.First(),
+			Id:            clusterID,
+			Spec:          clusterSpec,
+			RootCa:        rootCert,
+			RootCaKey:     rootKey,
+			DataPathPort:  port,
+			WorkerSecret:  jointoken.NewSecret(),
+			ManagerSecret: jointoken.NewSecret(),
+			GossipKeys:    gossipkeys.First(),
+		},
+		Network: &raftpb.CreateNetwork{
+			Id: network.Ingress, Spec: &clusterpb.NetworkSpec{Name: network.Ingress}, Subnets: subnets,
 		},
 		Node: &raftpb.PutNode{
 			Id:       nodeID,
@@ -99,5 +104,5 @@ func New(r Request) (*Founding, error) {
 
 // Changes put the cluster into an empty state.
 func (f *Founding) Changes() []*raftpb.Change {
-	return []*raftpb.Change{state.CreateCluster(f.Cluster), state.PutNode(f.Node)}
+	return []*raftpb.Change{state.CreateCluster(f.Cluster), state.CreateNetwork(f.Network), state.PutNode(f.Node)}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -25,13 +26,16 @@ func TestFoundingIsWhole(t *testing.T) {
 	if got := f.Node; got.GetRaftAddr() != "192.0.2.1:2377" || got.GetSpec().GetAvailability() != clusterpb.NodeSpec_AVAILABILITY_DRAIN {
 		t.Errorf("the first manager is %v", got)
 	}
-	if got := f.Cluster.GetIngressSubnets(); len(got) != 2 || got[0] != "10.129.0.0/16" || !strings.HasPrefix(got[1], "fd") {
+	if got := f.Network.GetSubnets(); len(got) != 2 || got[0] != "10.129.0.0/16" || !strings.HasPrefix(got[1], "fd") {
 		t.Errorf("tasks have addresses of %v", got)
 	}
 	if got := f.Cluster.GetDataPathPort(); got != 4789 {
 		t.Errorf("data path port %d", got)
 	}
 	s := storetest.State(t, f.Changes()...)
+	if n, ok := s.Network(network.Ingress); !ok || n.GetSpec().GetName() != "ingress" {
+		t.Errorf("published ports lead into %v", n)
+	}
 	if now := storetest.Start(); !s.Cluster().GetCreatedAt().AsTime().Equal(now) || !s.Secrets().GetGossipKeysAt().AsTime().Equal(now) {
 		t.Errorf("founded at %v, keys made at %v", s.Cluster().GetCreatedAt(), s.Secrets().GetGossipKeysAt())
 	}

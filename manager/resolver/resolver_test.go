@@ -73,7 +73,7 @@ func login(text string) string { return base64.URLEncoding.EncodeToString([]byte
 func holds(t *testing.T, image string, digest v1.Hash, loaded bool) *state.State {
 	t.Helper()
 	return storetest.State(t,
-		state.CreateCluster(&raftpb.CreateCluster{Id: "c", IngressSubnets: []string{"10.0.0.0/16"}}),
+		state.CreateCluster(&raftpb.CreateCluster{Id: "c"}),
 		state.PutNode(&raftpb.PutNode{Id: "n", Spec: &clusterpb.NodeSpec{}}),
 		state.ObserveNode(&raftpb.ObserveNode{Id: "n", Images: &raftpb.NodeImages{Images: []*clusterpb.NodeImage{
 			{Name: image, Digest: digest.String(), Loaded: loaded},

@@ -9,6 +9,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -47,7 +48,9 @@ func BenchmarkPlan(b *testing.B) {
 
 func populate(b *testing.B, nodes, services, tasks int, constraint string) *state.State {
 	b.Helper()
-	s := apply(b, state.NewState(), []*raftpb.Change{state.CreateCluster(&raftpb.CreateCluster{Id: "c", IngressSubnets: []string{"10.0.0.0/8"}})})
+	s := apply(b, state.NewState(), []*raftpb.Change{state.CreateNetwork(&raftpb.CreateNetwork{
+		Id: network.Ingress, Spec: &clusterpb.NetworkSpec{Name: network.Ingress}, Subnets: []string{"10.0.0.0/8"},
+	})})
 	var changes []*raftpb.Change
 	for i := range min(nodes, 32254) { // as many as a cluster can have
 		changes = append(changes, state.PutNode(&raftpb.PutNode{

@@ -46,7 +46,7 @@ func survey(s *state.State, groups []*group, now time.Time) (*cluster, error) {
 		c.failureLimit = max(1, min(c.failureLimit, kept-1))
 	}
 	var err error
-	if c.pool, err = newPool(s.Cluster()); err != nil {
+	if c.pool, err = newPool(s); err != nil {
 		return nil, fmt.Errorf("task addresses: %w", err)
 	}
 	for n := range s.Nodes() {

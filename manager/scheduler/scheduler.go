@@ -10,6 +10,7 @@ import (
 	"github.com/muster/muster/manager/control"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -130,10 +131,11 @@ func (g *group) postpone(tasks []*clusterpb.Task, reason string, now time.Time) 
 }
 
 // newPool returns the pool of task addresses with those of used taken, or nil
-// when the cluster has no subnets.
-func newPool(c *clusterpb.Cluster) (*ipam.Pool, error) {
-	if len(c.GetIngressSubnets()) == 0 {
+// when the cluster has no network.
+func newPool(s *state.State) (*ipam.Pool, error) {
+	n, ok := s.Network(network.Ingress)
+	if !ok {
 		return nil, nil //nolint:nilnil // no pool is a legal answer
 	}
-	return ipam.ParsePool(c.GetIngressSubnets())
+	return ipam.ParsePool(n.GetSubnets())
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/muster/muster/manager/control/controltest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -279,7 +280,9 @@ func TestHeldTaskMayHaveWhatItsPredecessorHolds(t *testing.T) {
 
 func TestAddresses(t *testing.T) {
 	w := controltest.New(t)
-	w.Apply(state.CreateCluster(&raftpb.CreateCluster{Id: "c", IngressSubnets: []string{"10.0.0.0/29", "fd00::/64"}}))
+	w.Apply(state.CreateNetwork(&raftpb.CreateNetwork{
+		Id: network.Ingress, Spec: &clusterpb.NetworkSpec{Name: network.Ingress}, Subnets: []string{"10.0.0.0/29", "fd00::/64"},
+	}))
 	addNodes(t, w, "a b")
 	addTasks(t, w, "web", "3", nil)
 	w.Turn(Controller())

@@ -63,6 +63,8 @@ func (tx *tx) apply(c *raftpb.Change) error {
 		return tx.rotateJoinSecret(k.RotateJoinSecret)
 	case *raftpb.Change_RotateGossipKeys:
 		return tx.rotateGossipKeys(k.RotateGossipKeys)
+	case *raftpb.Change_CreateNetwork:
+		return tx.createNetwork(k.CreateNetwork)
 	case *raftpb.Change_PutNode:
 		return tx.putNode(k.PutNode)
 	case *raftpb.Change_ObserveNode:

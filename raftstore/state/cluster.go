@@ -43,14 +43,13 @@ func (tx *tx) createCluster(c *raftpb.CreateCluster) error {
 	}
 	now := timestamppb.New(tx.now)
 	set(tx, &tx.cluster, &clusterpb.Cluster{
-		Id:             c.GetId(),
-		Version:        tx.index,
-		CreatedAt:      now,
-		UpdatedAt:      now,
-		Spec:           c.GetSpec(),
-		RootCa:         c.GetRootCa(),
-		IngressSubnets: c.GetIngressSubnets(),
-		DataPathPort:   c.GetDataPathPort(),
+		Id:           c.GetId(),
+		Version:      tx.index,
+		CreatedAt:    now,
+		UpdatedAt:    now,
+		Spec:         c.GetSpec(),
+		RootCa:       c.GetRootCa(),
+		DataPathPort: c.GetDataPathPort(),
 	})
 	set(tx, &tx.secrets, &clusterpb.ClusterSecrets{
 		Version:       tx.index,

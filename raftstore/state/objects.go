@@ -10,6 +10,7 @@ import (
 type objects struct {
 	cluster  table[*clusterpb.Cluster]
 	secrets  table[*clusterpb.ClusterSecrets]
+	networks table[*clusterpb.Network]
 	nodes    table[*clusterpb.Node]
 	services table[*clusterpb.Service]
 	tasks    table[*clusterpb.Task]
@@ -20,6 +21,7 @@ func newObjects() objects {
 	return objects{
 		cluster:  newTable(clusterKind()),
 		secrets:  newTable(secretsKind()),
+		networks: newTable(networkKind()),
 		nodes:    newTable(nodeKind()),
 		services: newTable(serviceKind()),
 		tasks:    newTable(taskKind()),
@@ -30,5 +32,5 @@ func newObjects() objects {
 // tables lists every table, in the order in which snapshots hold them: what
 // refers to another comes after it.
 func (o *objects) tables() []anyTable {
-	return []anyTable{&o.cluster, &o.secrets, &o.nodes, &o.services, &o.tasks, &o.requests}
+	return []anyTable{&o.cluster, &o.secrets, &o.networks, &o.nodes, &o.services, &o.tasks, &o.requests}
 }

@@ -23,6 +23,10 @@ func cluster() *raftpb.Change {
 	})
 }
 
+func network(id, name string, subnets ...string) *raftpb.Change {
+	return state.CreateNetwork(&raftpb.CreateNetwork{Id: id, Spec: &clusterpb.NetworkSpec{Name: name}, Subnets: subnets})
+}
+
 func node(id string) *raftpb.Change {
 	return state.PutNode(&raftpb.PutNode{Id: id, Role: clusterpb.NodeRole_NODE_ROLE_WORKER})
 }
@@ -103,6 +107,34 @@ func TestRefusals(t *testing.T) {
 		"gossip keys rotated meanwhile": {
 			changes(cluster()), state.RotateGossipKeys(7, [][]byte{{1}}),
 			errdefs.IsConflict, "the set of secrets was changed meanwhile: its version is 1, not 7",
+		},
+		"network without a name": {
+			nil, network("x1", ""),
+			errdefs.IsInvalidArgument, "a network needs an id and a name",
+		},
+		"network without an id": {
+			nil, network("", "front"),
+			errdefs.IsInvalidArgument, "a network needs an id and a name",
+		},
+		"network made twice": {
+			changes(network("x1", "front")), network("x1", "back"),
+			errdefs.IsAlreadyExists, "network back exists already",
+		},
+		"network's name taken": {
+			changes(network("x1", "front")), network("x2", "front"),
+			errdefs.IsAlreadyExists, `a network named "front" exists already`,
+		},
+		"network's subnet taken": {
+			changes(network("x1", "front", "10.0.0.0/16", "fd00::/64")), network("x2", "back", "10.1.0.0/16", "fd00::/32"),
+			errdefs.IsConflict, "network back: fd00::/32 overlaps network front",
+		},
+		"network's subnets overlap": {
+			nil, network("x1", "front", "10.0.0.0/16", "10.0.1.0/24"),
+			errdefs.IsInvalidArgument, "network front: its subnets 10.0.0.0/16 and 10.0.1.0/24 overlap",
+		},
+		"network's subnet is none": {
+			nil, network("x1", "front", "10.0.0.1/16"),
+			errdefs.IsInvalidArgument, `network front: "10.0.0.1/16" is not a prefix such as 10.0.0.0/16`,
 		},
 		"service without a name": {
 			nil, service("s1", ""),

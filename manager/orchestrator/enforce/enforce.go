@@ -47,7 +47,7 @@ func keysOf(s *state.State, ref state.Ref) []string {
 		if t, ok := s.Task(ref.ID); ok && t.GetStatus().GetState() == lifecycle.Assigned {
 			return []string{t.GetNodeId()}
 		}
-	case state.KindCluster, state.KindSecrets, state.KindService:
+	default: // tells nothing about nodes and their tasks
 	}
 	return nil
 }

@@ -33,14 +33,12 @@ type Cluster struct {
 	Spec      *ClusterSpec           `protobuf:"bytes,5,opt,name=spec,proto3" json:"spec,omitempty"`
 	// root_ca is the PEM certificate every node's certificate is signed by.
 	RootCa []byte `protobuf:"bytes,6,opt,name=root_ca,json=rootCa,proto3" json:"root_ca,omitempty"`
-	// ingress_subnets are the prefixes task addresses come from, IPv4 then IPv6.
-	IngressSubnets []string `protobuf:"bytes,7,rep,name=ingress_subnets,json=ingressSubnets,proto3" json:"ingress_subnets,omitempty"`
 	// data_path_port is the VXLAN port, fixed at init.
-	DataPathPort uint32 `protobuf:"varint,8,opt,name=data_path_port,json=dataPathPort,proto3" json:"data_path_port,omitempty"`
+	DataPathPort uint32 `protobuf:"varint,7,opt,name=data_path_port,json=dataPathPort,proto3" json:"data_path_port,omitempty"`
 	// last_node_index is the highest node index given out.
-	LastNodeIndex uint32 `protobuf:"varint,9,opt,name=last_node_index,json=lastNodeIndex,proto3" json:"last_node_index,omitempty"`
+	LastNodeIndex uint32 `protobuf:"varint,8,opt,name=last_node_index,json=lastNodeIndex,proto3" json:"last_node_index,omitempty"`
 	// removed_nodes are those whose certificates are revoked.
-	RemovedNodes  []*RemovedNode `protobuf:"bytes,10,rep,name=removed_nodes,json=removedNodes,proto3" json:"removed_nodes,omitempty"`
+	RemovedNodes  []*RemovedNode `protobuf:"bytes,9,rep,name=removed_nodes,json=removedNodes,proto3" json:"removed_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -113,13 +111,6 @@ func (x *Cluster) GetSpec() *ClusterSpec {
 func (x *Cluster) GetRootCa() []byte {
 	if x != nil {
 		return x.RootCa
-	}
-	return nil
-}
-
-func (x *Cluster) GetIngressSubnets() []string {
-	if x != nil {
-		return x.IngressSubnets
 	}
 	return nil
 }
@@ -358,7 +349,7 @@ var File_cluster_v1_cluster_proto protoreflect.FileDescriptor
 const file_cluster_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"\x18cluster/v1/cluster.proto\x12\n" +
-	"cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x03\n" +
+	"cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfb\x02\n" +
 	"\aCluster\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x129\n" +
@@ -367,12 +358,10 @@ const file_cluster_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12+\n" +
 	"\x04spec\x18\x05 \x01(\v2\x17.cluster.v1.ClusterSpecR\x04spec\x12\x17\n" +
-	"\aroot_ca\x18\x06 \x01(\fR\x06rootCa\x12'\n" +
-	"\x0fingress_subnets\x18\a \x03(\tR\x0eingressSubnets\x12$\n" +
-	"\x0edata_path_port\x18\b \x01(\rR\fdataPathPort\x12&\n" +
-	"\x0flast_node_index\x18\t \x01(\rR\rlastNodeIndex\x12<\n" +
-	"\rremoved_nodes\x18\n" +
-	" \x03(\v2\x17.cluster.v1.RemovedNodeR\fremovedNodes\"\xd9\x01\n" +
+	"\aroot_ca\x18\x06 \x01(\fR\x06rootCa\x12$\n" +
+	"\x0edata_path_port\x18\a \x01(\rR\fdataPathPort\x12&\n" +
+	"\x0flast_node_index\x18\b \x01(\rR\rlastNodeIndex\x12<\n" +
+	"\rremoved_nodes\x18\t \x03(\v2\x17.cluster.v1.RemovedNodeR\fremovedNodes\"\xd9\x01\n" +
 	"\vClusterSpec\x121\n" +
 	"\x12task_history_limit\x18\x01 \x01(\x05H\x00R\x10taskHistoryLimit\x88\x01\x01\x12D\n" +
 	"\x10heartbeat_period\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0fheartbeatPeriod\x12:\n" +

@@ -1212,13 +1212,67 @@ func (x *MeshEndpoint) GetNodeId() string {
 	return ""
 }
 
+// Network is one that tasks attach to.
+type Network struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// subnets are the prefixes that its addresses come from, IPv4 then IPv6.
+	Subnets       []string `protobuf:"bytes,2,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Network) Reset() {
+	*x = Network{}
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Network) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Network) ProtoMessage() {}
+
+func (x *Network) ProtoReflect() protoreflect.Message {
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Network.ProtoReflect.Descriptor instead.
+func (*Network) Descriptor() ([]byte, []int) {
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Network) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Network) GetSubnets() []string {
+	if x != nil {
+		return x.Subnets
+	}
+	return nil
+}
+
 // Settings of the cluster that a node needs.
 type Settings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// self_index is this node's index.
-	SelfIndex      uint32   `protobuf:"varint,1,opt,name=self_index,json=selfIndex,proto3" json:"self_index,omitempty"`
-	IngressSubnets []string `protobuf:"bytes,2,rep,name=ingress_subnets,json=ingressSubnets,proto3" json:"ingress_subnets,omitempty"`
-	DataPathPort   uint32   `protobuf:"varint,3,opt,name=data_path_port,json=dataPathPort,proto3" json:"data_path_port,omitempty"`
+	SelfIndex    uint32     `protobuf:"varint,1,opt,name=self_index,json=selfIndex,proto3" json:"self_index,omitempty"`
+	Networks     []*Network `protobuf:"bytes,2,rep,name=networks,proto3" json:"networks,omitempty"`
+	DataPathPort uint32     `protobuf:"varint,3,opt,name=data_path_port,json=dataPathPort,proto3" json:"data_path_port,omitempty"`
 	// managers are HOST:PORT of all managers.
 	Managers        []string             `protobuf:"bytes,4,rep,name=managers,proto3" json:"managers,omitempty"`
 	GossipKeys      [][]byte             `protobuf:"bytes,5,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
@@ -1230,7 +1284,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1296,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1309,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{17}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Settings) GetSelfIndex() uint32 {
@@ -1265,9 +1319,9 @@ func (x *Settings) GetSelfIndex() uint32 {
 	return 0
 }
 
-func (x *Settings) GetIngressSubnets() []string {
+func (x *Settings) GetNetworks() []*Network {
 	if x != nil {
-		return x.IngressSubnets
+		return x.Networks
 	}
 	return nil
 }
@@ -1323,7 +1377,7 @@ type ImageSource struct {
 
 func (x *ImageSource) Reset() {
 	*x = ImageSource{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1389,7 @@ func (x *ImageSource) String() string {
 func (*ImageSource) ProtoMessage() {}
 
 func (x *ImageSource) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1402,7 @@ func (x *ImageSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageSource.ProtoReflect.Descriptor instead.
 func (*ImageSource) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{18}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ImageSource) GetImage() string {
@@ -1386,7 +1440,7 @@ type LogSubscription struct {
 
 func (x *LogSubscription) Reset() {
 	*x = LogSubscription{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1452,7 @@ func (x *LogSubscription) String() string {
 func (*LogSubscription) ProtoMessage() {}
 
 func (x *LogSubscription) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1465,7 @@ func (x *LogSubscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogSubscription.ProtoReflect.Descriptor instead.
 func (*LogSubscription) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{19}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogSubscription) GetId() string {
@@ -1529,11 +1583,14 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1c\n" +
 	"\taddresses\x18\x02 \x03(\tR\taddresses\x12\x16\n" +
 	"\x06target\x18\x03 \x01(\rR\x06target\x12\x17\n" +
-	"\anode_id\x18\x04 \x01(\tR\x06nodeId\"\x9a\x02\n" +
+	"\anode_id\x18\x04 \x01(\tR\x06nodeId\"3\n" +
+	"\aNetwork\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\asubnets\x18\x02 \x03(\tR\asubnets\"\xa3\x02\n" +
 	"\bSettings\x12\x1d\n" +
 	"\n" +
-	"self_index\x18\x01 \x01(\rR\tselfIndex\x12'\n" +
-	"\x0fingress_subnets\x18\x02 \x03(\tR\x0eingressSubnets\x12$\n" +
+	"self_index\x18\x01 \x01(\rR\tselfIndex\x120\n" +
+	"\bnetworks\x18\x02 \x03(\v2\x14.dispatch.v1.NetworkR\bnetworks\x12$\n" +
 	"\x0edata_path_port\x18\x03 \x01(\rR\fdataPathPort\x12\x1a\n" +
 	"\bmanagers\x18\x04 \x03(\tR\bmanagers\x12\x1f\n" +
 	"\vgossip_keys\x18\x05 \x03(\fR\n" +
@@ -1566,7 +1623,7 @@ func file_dispatch_v1_dispatch_proto_rawDescGZIP() []byte {
 	return file_dispatch_v1_dispatch_proto_rawDescData
 }
 
-var file_dispatch_v1_dispatch_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_dispatch_v1_dispatch_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_dispatch_v1_dispatch_proto_goTypes = []any{
 	(*SessionRequest)(nil),      // 0: dispatch.v1.SessionRequest
 	(*SessionResponse)(nil),     // 1: dispatch.v1.SessionResponse
@@ -1585,16 +1642,17 @@ var file_dispatch_v1_dispatch_proto_goTypes = []any{
 	(*Peer)(nil),                // 14: dispatch.v1.Peer
 	(*MeshPort)(nil),            // 15: dispatch.v1.MeshPort
 	(*MeshEndpoint)(nil),        // 16: dispatch.v1.MeshEndpoint
-	(*Settings)(nil),            // 17: dispatch.v1.Settings
-	(*ImageSource)(nil),         // 18: dispatch.v1.ImageSource
-	(*LogSubscription)(nil),     // 19: dispatch.v1.LogSubscription
-	(*v1.NodeDescription)(nil),  // 20: cluster.v1.NodeDescription
-	(*v1.NodeImage)(nil),        // 21: cluster.v1.NodeImage
-	(*durationpb.Duration)(nil), // 22: google.protobuf.Duration
-	(*v1.TaskStatus)(nil),       // 23: cluster.v1.TaskStatus
-	(*v1.Task)(nil),             // 24: cluster.v1.Task
-	(v1.Port_Protocol)(0),       // 25: cluster.v1.Port.Protocol
-	(*v11.LogOptions)(nil),      // 26: logs.v1.LogOptions
+	(*Network)(nil),             // 17: dispatch.v1.Network
+	(*Settings)(nil),            // 18: dispatch.v1.Settings
+	(*ImageSource)(nil),         // 19: dispatch.v1.ImageSource
+	(*LogSubscription)(nil),     // 20: dispatch.v1.LogSubscription
+	(*v1.NodeDescription)(nil),  // 21: cluster.v1.NodeDescription
+	(*v1.NodeImage)(nil),        // 22: cluster.v1.NodeImage
+	(*durationpb.Duration)(nil), // 23: google.protobuf.Duration
+	(*v1.TaskStatus)(nil),       // 24: cluster.v1.TaskStatus
+	(*v1.Task)(nil),             // 25: cluster.v1.Task
+	(v1.Port_Protocol)(0),       // 26: cluster.v1.Port.Protocol
+	(*v11.LogOptions)(nil),      // 27: logs.v1.LogOptions
 }
 var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	2,  // 0: dispatch.v1.SessionRequest.register:type_name -> dispatch.v1.Register
@@ -1608,31 +1666,32 @@ var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	12, // 8: dispatch.v1.SessionResponse.assignments:type_name -> dispatch.v1.Assignments
 	10, // 9: dispatch.v1.SessionResponse.recorded:type_name -> dispatch.v1.StatusesRecorded
 	5,  // 10: dispatch.v1.SessionResponse.heartbeat:type_name -> dispatch.v1.Heartbeat
-	19, // 11: dispatch.v1.SessionResponse.logs:type_name -> dispatch.v1.LogSubscription
-	20, // 12: dispatch.v1.Register.description:type_name -> cluster.v1.NodeDescription
-	21, // 13: dispatch.v1.Register.images:type_name -> cluster.v1.NodeImage
-	22, // 14: dispatch.v1.Registered.heartbeat_period:type_name -> google.protobuf.Duration
+	20, // 11: dispatch.v1.SessionResponse.logs:type_name -> dispatch.v1.LogSubscription
+	21, // 12: dispatch.v1.Register.description:type_name -> cluster.v1.NodeDescription
+	22, // 13: dispatch.v1.Register.images:type_name -> cluster.v1.NodeImage
+	23, // 14: dispatch.v1.Registered.heartbeat_period:type_name -> google.protobuf.Duration
 	9,  // 15: dispatch.v1.ReportStatuses.reports:type_name -> dispatch.v1.TaskReport
-	23, // 16: dispatch.v1.TaskReport.status:type_name -> cluster.v1.TaskStatus
-	21, // 17: dispatch.v1.ReportImages.images:type_name -> cluster.v1.NodeImage
+	24, // 16: dispatch.v1.TaskReport.status:type_name -> cluster.v1.TaskStatus
+	22, // 17: dispatch.v1.ReportImages.images:type_name -> cluster.v1.NodeImage
 	13, // 18: dispatch.v1.Assignments.tasks:type_name -> dispatch.v1.TaskAssignment
 	14, // 19: dispatch.v1.Assignments.peers:type_name -> dispatch.v1.Peer
 	15, // 20: dispatch.v1.Assignments.ports:type_name -> dispatch.v1.MeshPort
 	15, // 21: dispatch.v1.Assignments.gone_ports:type_name -> dispatch.v1.MeshPort
-	17, // 22: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
-	24, // 23: dispatch.v1.TaskAssignment.task:type_name -> cluster.v1.Task
-	18, // 24: dispatch.v1.TaskAssignment.sources:type_name -> dispatch.v1.ImageSource
-	25, // 25: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
+	18, // 22: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
+	25, // 23: dispatch.v1.TaskAssignment.task:type_name -> cluster.v1.Task
+	19, // 24: dispatch.v1.TaskAssignment.sources:type_name -> dispatch.v1.ImageSource
+	26, // 25: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
 	16, // 26: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
-	22, // 27: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
-	26, // 28: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
-	0,  // 29: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
-	1,  // 30: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
-	30, // [30:31] is the sub-list for method output_type
-	29, // [29:30] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	17, // 27: dispatch.v1.Settings.networks:type_name -> dispatch.v1.Network
+	23, // 28: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
+	27, // 29: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
+	0,  // 30: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
+	1,  // 31: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
+	31, // [31:32] is the sub-list for method output_type
+	30, // [30:31] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_dispatch_v1_dispatch_proto_init() }
@@ -1662,7 +1721,7 @@ func file_dispatch_v1_dispatch_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dispatch_v1_dispatch_proto_rawDesc), len(file_dispatch_v1_dispatch_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -111,6 +111,7 @@ type Change struct {
 	//	*Change_SetDesired
 	//	*Change_ObserveTask
 	//	*Change_DeleteTask
+	//	*Change_CreateNetwork
 	Kind          isChange_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -288,6 +289,15 @@ func (x *Change) GetDeleteTask() *DeleteTask {
 	return nil
 }
 
+func (x *Change) GetCreateNetwork() *CreateNetwork {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_CreateNetwork); ok {
+			return x.CreateNetwork
+		}
+	}
+	return nil
+}
+
 type isChange_Kind interface {
 	isChange_Kind()
 }
@@ -352,6 +362,10 @@ type Change_DeleteTask struct {
 	DeleteTask *DeleteTask `protobuf:"bytes,15,opt,name=delete_task,json=deleteTask,proto3,oneof"`
 }
 
+type Change_CreateNetwork struct {
+	CreateNetwork *CreateNetwork `protobuf:"bytes,16,opt,name=create_network,json=createNetwork,proto3,oneof"`
+}
+
 func (*Change_CreateCluster) isChange_Kind() {}
 
 func (*Change_PutClusterSpec) isChange_Kind() {}
@@ -382,21 +396,22 @@ func (*Change_ObserveTask) isChange_Kind() {}
 
 func (*Change_DeleteTask) isChange_Kind() {}
 
+func (*Change_CreateNetwork) isChange_Kind() {}
+
 // CreateCluster is what founding writes: the cluster and its secrets. Refused
 // when there is one.
 type CreateCluster struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Spec           *v1.ClusterSpec        `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`
-	RootCa         []byte                 `protobuf:"bytes,3,opt,name=root_ca,json=rootCa,proto3" json:"root_ca,omitempty"`
-	RootCaKey      []byte                 `protobuf:"bytes,4,opt,name=root_ca_key,json=rootCaKey,proto3" json:"root_ca_key,omitempty"`
-	IngressSubnets []string               `protobuf:"bytes,5,rep,name=ingress_subnets,json=ingressSubnets,proto3" json:"ingress_subnets,omitempty"`
-	DataPathPort   uint32                 `protobuf:"varint,6,opt,name=data_path_port,json=dataPathPort,proto3" json:"data_path_port,omitempty"`
-	WorkerSecret   string                 `protobuf:"bytes,7,opt,name=worker_secret,json=workerSecret,proto3" json:"worker_secret,omitempty"`
-	ManagerSecret  string                 `protobuf:"bytes,8,opt,name=manager_secret,json=managerSecret,proto3" json:"manager_secret,omitempty"`
-	GossipKeys     [][]byte               `protobuf:"bytes,9,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Spec          *v1.ClusterSpec        `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`
+	RootCa        []byte                 `protobuf:"bytes,3,opt,name=root_ca,json=rootCa,proto3" json:"root_ca,omitempty"`
+	RootCaKey     []byte                 `protobuf:"bytes,4,opt,name=root_ca_key,json=rootCaKey,proto3" json:"root_ca_key,omitempty"`
+	DataPathPort  uint32                 `protobuf:"varint,5,opt,name=data_path_port,json=dataPathPort,proto3" json:"data_path_port,omitempty"`
+	WorkerSecret  string                 `protobuf:"bytes,6,opt,name=worker_secret,json=workerSecret,proto3" json:"worker_secret,omitempty"`
+	ManagerSecret string                 `protobuf:"bytes,7,opt,name=manager_secret,json=managerSecret,proto3" json:"manager_secret,omitempty"`
+	GossipKeys    [][]byte               `protobuf:"bytes,8,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateCluster) Reset() {
@@ -453,13 +468,6 @@ func (x *CreateCluster) GetRootCa() []byte {
 func (x *CreateCluster) GetRootCaKey() []byte {
 	if x != nil {
 		return x.RootCaKey
-	}
-	return nil
-}
-
-func (x *CreateCluster) GetIngressSubnets() []string {
-	if x != nil {
-		return x.IngressSubnets
 	}
 	return nil
 }
@@ -652,6 +660,69 @@ func (x *RotateGossipKeys) GetKeys() [][]byte {
 	return nil
 }
 
+// CreateNetwork creates a network. Refused when its id, its name or a part of
+// its subnets belongs to another.
+type CreateNetwork struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Spec  *v1.NetworkSpec        `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`
+	// subnets are prefixes in their one form, "10.0.0.0/16": the creator's choice.
+	Subnets       []string `protobuf:"bytes,3,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateNetwork) Reset() {
+	*x = CreateNetwork{}
+	mi := &file_raft_v1_command_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateNetwork) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateNetwork) ProtoMessage() {}
+
+func (x *CreateNetwork) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateNetwork.ProtoReflect.Descriptor instead.
+func (*CreateNetwork) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CreateNetwork) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CreateNetwork) GetSpec() *v1.NetworkSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *CreateNetwork) GetSubnets() []string {
+	if x != nil {
+		return x.Subnets
+	}
+	return nil
+}
+
 // PutNode creates the node at version 0, or replaces spec, role and raft_addr
 // at the version named. The index of a new node is chosen by the state machine.
 type PutNode struct {
@@ -667,7 +738,7 @@ type PutNode struct {
 
 func (x *PutNode) Reset() {
 	*x = PutNode{}
-	mi := &file_raft_v1_command_proto_msgTypes[6]
+	mi := &file_raft_v1_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -679,7 +750,7 @@ func (x *PutNode) String() string {
 func (*PutNode) ProtoMessage() {}
 
 func (x *PutNode) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[6]
+	mi := &file_raft_v1_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -692,7 +763,7 @@ func (x *PutNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutNode.ProtoReflect.Descriptor instead.
 func (*PutNode) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{6}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PutNode) GetId() string {
@@ -745,7 +816,7 @@ type ObserveNode struct {
 
 func (x *ObserveNode) Reset() {
 	*x = ObserveNode{}
-	mi := &file_raft_v1_command_proto_msgTypes[7]
+	mi := &file_raft_v1_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +828,7 @@ func (x *ObserveNode) String() string {
 func (*ObserveNode) ProtoMessage() {}
 
 func (x *ObserveNode) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[7]
+	mi := &file_raft_v1_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +841,7 @@ func (x *ObserveNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObserveNode.ProtoReflect.Descriptor instead.
 func (*ObserveNode) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{7}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ObserveNode) GetId() string {
@@ -818,7 +889,7 @@ type NodeImages struct {
 
 func (x *NodeImages) Reset() {
 	*x = NodeImages{}
-	mi := &file_raft_v1_command_proto_msgTypes[8]
+	mi := &file_raft_v1_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +901,7 @@ func (x *NodeImages) String() string {
 func (*NodeImages) ProtoMessage() {}
 
 func (x *NodeImages) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[8]
+	mi := &file_raft_v1_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +914,7 @@ func (x *NodeImages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeImages.ProtoReflect.Descriptor instead.
 func (*NodeImages) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{8}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *NodeImages) GetImages() []*v1.NodeImage {
@@ -865,7 +936,7 @@ type DeleteNode struct {
 
 func (x *DeleteNode) Reset() {
 	*x = DeleteNode{}
-	mi := &file_raft_v1_command_proto_msgTypes[9]
+	mi := &file_raft_v1_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +948,7 @@ func (x *DeleteNode) String() string {
 func (*DeleteNode) ProtoMessage() {}
 
 func (x *DeleteNode) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[9]
+	mi := &file_raft_v1_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +961,7 @@ func (x *DeleteNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNode.ProtoReflect.Descriptor instead.
 func (*DeleteNode) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{9}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteNode) GetId() string {
@@ -930,7 +1001,7 @@ type PutService struct {
 
 func (x *PutService) Reset() {
 	*x = PutService{}
-	mi := &file_raft_v1_command_proto_msgTypes[10]
+	mi := &file_raft_v1_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1013,7 @@ func (x *PutService) String() string {
 func (*PutService) ProtoMessage() {}
 
 func (x *PutService) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[10]
+	mi := &file_raft_v1_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1026,7 @@ func (x *PutService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutService.ProtoReflect.Descriptor instead.
 func (*PutService) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{10}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PutService) GetId() string {
@@ -1017,7 +1088,7 @@ type DeleteService struct {
 
 func (x *DeleteService) Reset() {
 	*x = DeleteService{}
-	mi := &file_raft_v1_command_proto_msgTypes[11]
+	mi := &file_raft_v1_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1100,7 @@ func (x *DeleteService) String() string {
 func (*DeleteService) ProtoMessage() {}
 
 func (x *DeleteService) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[11]
+	mi := &file_raft_v1_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1113,7 @@ func (x *DeleteService) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteService.ProtoReflect.Descriptor instead.
 func (*DeleteService) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{11}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeleteService) GetId() string {
@@ -1070,7 +1141,7 @@ type SetUpdateStatus struct {
 
 func (x *SetUpdateStatus) Reset() {
 	*x = SetUpdateStatus{}
-	mi := &file_raft_v1_command_proto_msgTypes[12]
+	mi := &file_raft_v1_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1082,7 +1153,7 @@ func (x *SetUpdateStatus) String() string {
 func (*SetUpdateStatus) ProtoMessage() {}
 
 func (x *SetUpdateStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[12]
+	mi := &file_raft_v1_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1095,7 +1166,7 @@ func (x *SetUpdateStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetUpdateStatus.ProtoReflect.Descriptor instead.
 func (*SetUpdateStatus) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{12}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetUpdateStatus) GetServiceId() string {
@@ -1143,7 +1214,7 @@ type CreateTask struct {
 
 func (x *CreateTask) Reset() {
 	*x = CreateTask{}
-	mi := &file_raft_v1_command_proto_msgTypes[13]
+	mi := &file_raft_v1_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1226,7 @@ func (x *CreateTask) String() string {
 func (*CreateTask) ProtoMessage() {}
 
 func (x *CreateTask) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[13]
+	mi := &file_raft_v1_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1239,7 @@ func (x *CreateTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTask.ProtoReflect.Descriptor instead.
 func (*CreateTask) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{13}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CreateTask) GetTask() *v1.Task {
@@ -1192,7 +1263,7 @@ type AssignTask struct {
 
 func (x *AssignTask) Reset() {
 	*x = AssignTask{}
-	mi := &file_raft_v1_command_proto_msgTypes[14]
+	mi := &file_raft_v1_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1275,7 @@ func (x *AssignTask) String() string {
 func (*AssignTask) ProtoMessage() {}
 
 func (x *AssignTask) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[14]
+	mi := &file_raft_v1_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1288,7 @@ func (x *AssignTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignTask.ProtoReflect.Descriptor instead.
 func (*AssignTask) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{14}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AssignTask) GetId() string {
@@ -1254,7 +1325,7 @@ type SetDesired struct {
 
 func (x *SetDesired) Reset() {
 	*x = SetDesired{}
-	mi := &file_raft_v1_command_proto_msgTypes[15]
+	mi := &file_raft_v1_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1337,7 @@ func (x *SetDesired) String() string {
 func (*SetDesired) ProtoMessage() {}
 
 func (x *SetDesired) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[15]
+	mi := &file_raft_v1_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1350,7 @@ func (x *SetDesired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetDesired.ProtoReflect.Descriptor instead.
 func (*SetDesired) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{15}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SetDesired) GetId() string {
@@ -1315,7 +1386,7 @@ type ObserveTask struct {
 
 func (x *ObserveTask) Reset() {
 	*x = ObserveTask{}
-	mi := &file_raft_v1_command_proto_msgTypes[16]
+	mi := &file_raft_v1_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1398,7 @@ func (x *ObserveTask) String() string {
 func (*ObserveTask) ProtoMessage() {}
 
 func (x *ObserveTask) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[16]
+	mi := &file_raft_v1_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1411,7 @@ func (x *ObserveTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObserveTask.ProtoReflect.Descriptor instead.
 func (*ObserveTask) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{16}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ObserveTask) GetId() string {
@@ -1367,7 +1438,7 @@ type DeleteTask struct {
 
 func (x *DeleteTask) Reset() {
 	*x = DeleteTask{}
-	mi := &file_raft_v1_command_proto_msgTypes[17]
+	mi := &file_raft_v1_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1450,7 @@ func (x *DeleteTask) String() string {
 func (*DeleteTask) ProtoMessage() {}
 
 func (x *DeleteTask) ProtoReflect() protoreflect.Message {
-	mi := &file_raft_v1_command_proto_msgTypes[17]
+	mi := &file_raft_v1_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1463,7 @@ func (x *DeleteTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTask.ProtoReflect.Descriptor instead.
 func (*DeleteTask) Descriptor() ([]byte, []int) {
-	return file_raft_v1_command_proto_rawDescGZIP(), []int{17}
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteTask) GetId() string {
@@ -1406,13 +1477,13 @@ var File_raft_v1_command_proto protoreflect.FileDescriptor
 
 const file_raft_v1_command_proto_rawDesc = "" +
 	"\n" +
-	"\x15raft/v1/command.proto\x12\araft.v1\x1a\x18cluster/v1/cluster.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x01\n" +
+	"\x15raft/v1/command.proto\x12\araft.v1\x1a\x18cluster/v1/cluster.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x01\n" +
 	"\aCommand\x12;\n" +
 	"\vproposed_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"proposedAt\x12)\n" +
 	"\achanges\x18\x02 \x03(\v2\x0f.raft.v1.ChangeR\achanges\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tR\trequestId\"\xaa\a\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"\xeb\a\n" +
 	"\x06Change\x12?\n" +
 	"\x0ecreate_cluster\x18\x01 \x01(\v2\x16.raft.v1.CreateClusterH\x00R\rcreateCluster\x12C\n" +
 	"\x10put_cluster_spec\x18\x02 \x01(\v2\x17.raft.v1.PutClusterSpecH\x00R\x0eputClusterSpec\x12I\n" +
@@ -1435,18 +1506,18 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"setDesired\x129\n" +
 	"\fobserve_task\x18\x0e \x01(\v2\x14.raft.v1.ObserveTaskH\x00R\vobserveTask\x126\n" +
 	"\vdelete_task\x18\x0f \x01(\v2\x13.raft.v1.DeleteTaskH\x00R\n" +
-	"deleteTaskB\x06\n" +
-	"\x04kind\"\xd5\x02\n" +
+	"deleteTask\x12?\n" +
+	"\x0ecreate_network\x18\x10 \x01(\v2\x16.raft.v1.CreateNetworkH\x00R\rcreateNetworkB\x06\n" +
+	"\x04kind\"\xac\x02\n" +
 	"\rCreateCluster\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x17.cluster.v1.ClusterSpecR\x04spec\x12\x17\n" +
 	"\aroot_ca\x18\x03 \x01(\fR\x06rootCa\x12#\n" +
-	"\vroot_ca_key\x18\x04 \x01(\fB\x03\x80\x01\x01R\trootCaKey\x12'\n" +
-	"\x0fingress_subnets\x18\x05 \x03(\tR\x0eingressSubnets\x12$\n" +
-	"\x0edata_path_port\x18\x06 \x01(\rR\fdataPathPort\x12(\n" +
-	"\rworker_secret\x18\a \x01(\tB\x03\x80\x01\x01R\fworkerSecret\x12*\n" +
-	"\x0emanager_secret\x18\b \x01(\tB\x03\x80\x01\x01R\rmanagerSecret\x12$\n" +
-	"\vgossip_keys\x18\t \x03(\fB\x03\x80\x01\x01R\n" +
+	"\vroot_ca_key\x18\x04 \x01(\fB\x03\x80\x01\x01R\trootCaKey\x12$\n" +
+	"\x0edata_path_port\x18\x05 \x01(\rR\fdataPathPort\x12(\n" +
+	"\rworker_secret\x18\x06 \x01(\tB\x03\x80\x01\x01R\fworkerSecret\x12*\n" +
+	"\x0emanager_secret\x18\a \x01(\tB\x03\x80\x01\x01R\rmanagerSecret\x12$\n" +
+	"\vgossip_keys\x18\b \x03(\fB\x03\x80\x01\x01R\n" +
 	"gossipKeys\"W\n" +
 	"\x0ePutClusterSpec\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12+\n" +
@@ -1456,7 +1527,11 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"E\n" +
 	"\x10RotateGossipKeys\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x17\n" +
-	"\x04keys\x18\x02 \x03(\fB\x03\x80\x01\x01R\x04keys\"\xa4\x01\n" +
+	"\x04keys\x18\x02 \x03(\fB\x03\x80\x01\x01R\x04keys\"f\n" +
+	"\rCreateNetwork\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
+	"\x04spec\x18\x02 \x01(\v2\x17.cluster.v1.NetworkSpecR\x04spec\x12\x18\n" +
+	"\asubnets\x18\x03 \x03(\tR\asubnets\"\xa4\x01\n" +
 	"\aPutNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12(\n" +
@@ -1528,7 +1603,7 @@ func file_raft_v1_command_proto_rawDescGZIP() []byte {
 	return file_raft_v1_command_proto_rawDescData
 }
 
-var file_raft_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_raft_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_raft_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: raft.v1.Command
 	(*Change)(nil),                // 1: raft.v1.Change
@@ -1536,75 +1611,79 @@ var file_raft_v1_command_proto_goTypes = []any{
 	(*PutClusterSpec)(nil),        // 3: raft.v1.PutClusterSpec
 	(*RotateJoinSecret)(nil),      // 4: raft.v1.RotateJoinSecret
 	(*RotateGossipKeys)(nil),      // 5: raft.v1.RotateGossipKeys
-	(*PutNode)(nil),               // 6: raft.v1.PutNode
-	(*ObserveNode)(nil),           // 7: raft.v1.ObserveNode
-	(*NodeImages)(nil),            // 8: raft.v1.NodeImages
-	(*DeleteNode)(nil),            // 9: raft.v1.DeleteNode
-	(*PutService)(nil),            // 10: raft.v1.PutService
-	(*DeleteService)(nil),         // 11: raft.v1.DeleteService
-	(*SetUpdateStatus)(nil),       // 12: raft.v1.SetUpdateStatus
-	(*CreateTask)(nil),            // 13: raft.v1.CreateTask
-	(*AssignTask)(nil),            // 14: raft.v1.AssignTask
-	(*SetDesired)(nil),            // 15: raft.v1.SetDesired
-	(*ObserveTask)(nil),           // 16: raft.v1.ObserveTask
-	(*DeleteTask)(nil),            // 17: raft.v1.DeleteTask
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*v1.ClusterSpec)(nil),        // 19: cluster.v1.ClusterSpec
-	(v1.NodeRole)(0),              // 20: cluster.v1.NodeRole
-	(*v1.NodeSpec)(nil),           // 21: cluster.v1.NodeSpec
-	(*v1.NodeDescription)(nil),    // 22: cluster.v1.NodeDescription
-	(*v1.NodeStatus)(nil),         // 23: cluster.v1.NodeStatus
-	(*v1.NodeImage)(nil),          // 24: cluster.v1.NodeImage
-	(*v1.ServiceSpec)(nil),        // 25: cluster.v1.ServiceSpec
-	(*v1.Port)(nil),               // 26: cluster.v1.Port
-	(*v1.ResolvedImage)(nil),      // 27: cluster.v1.ResolvedImage
-	(*v1.UpdateStatus)(nil),       // 28: cluster.v1.UpdateStatus
-	(*v1.Task)(nil),               // 29: cluster.v1.Task
-	(v1.TaskState)(0),             // 30: cluster.v1.TaskState
-	(*v1.TaskStatus)(nil),         // 31: cluster.v1.TaskStatus
+	(*CreateNetwork)(nil),         // 6: raft.v1.CreateNetwork
+	(*PutNode)(nil),               // 7: raft.v1.PutNode
+	(*ObserveNode)(nil),           // 8: raft.v1.ObserveNode
+	(*NodeImages)(nil),            // 9: raft.v1.NodeImages
+	(*DeleteNode)(nil),            // 10: raft.v1.DeleteNode
+	(*PutService)(nil),            // 11: raft.v1.PutService
+	(*DeleteService)(nil),         // 12: raft.v1.DeleteService
+	(*SetUpdateStatus)(nil),       // 13: raft.v1.SetUpdateStatus
+	(*CreateTask)(nil),            // 14: raft.v1.CreateTask
+	(*AssignTask)(nil),            // 15: raft.v1.AssignTask
+	(*SetDesired)(nil),            // 16: raft.v1.SetDesired
+	(*ObserveTask)(nil),           // 17: raft.v1.ObserveTask
+	(*DeleteTask)(nil),            // 18: raft.v1.DeleteTask
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*v1.ClusterSpec)(nil),        // 20: cluster.v1.ClusterSpec
+	(v1.NodeRole)(0),              // 21: cluster.v1.NodeRole
+	(*v1.NetworkSpec)(nil),        // 22: cluster.v1.NetworkSpec
+	(*v1.NodeSpec)(nil),           // 23: cluster.v1.NodeSpec
+	(*v1.NodeDescription)(nil),    // 24: cluster.v1.NodeDescription
+	(*v1.NodeStatus)(nil),         // 25: cluster.v1.NodeStatus
+	(*v1.NodeImage)(nil),          // 26: cluster.v1.NodeImage
+	(*v1.ServiceSpec)(nil),        // 27: cluster.v1.ServiceSpec
+	(*v1.Port)(nil),               // 28: cluster.v1.Port
+	(*v1.ResolvedImage)(nil),      // 29: cluster.v1.ResolvedImage
+	(*v1.UpdateStatus)(nil),       // 30: cluster.v1.UpdateStatus
+	(*v1.Task)(nil),               // 31: cluster.v1.Task
+	(v1.TaskState)(0),             // 32: cluster.v1.TaskState
+	(*v1.TaskStatus)(nil),         // 33: cluster.v1.TaskStatus
 }
 var file_raft_v1_command_proto_depIdxs = []int32{
-	18, // 0: raft.v1.Command.proposed_at:type_name -> google.protobuf.Timestamp
+	19, // 0: raft.v1.Command.proposed_at:type_name -> google.protobuf.Timestamp
 	1,  // 1: raft.v1.Command.changes:type_name -> raft.v1.Change
 	2,  // 2: raft.v1.Change.create_cluster:type_name -> raft.v1.CreateCluster
 	3,  // 3: raft.v1.Change.put_cluster_spec:type_name -> raft.v1.PutClusterSpec
 	4,  // 4: raft.v1.Change.rotate_join_secret:type_name -> raft.v1.RotateJoinSecret
 	5,  // 5: raft.v1.Change.rotate_gossip_keys:type_name -> raft.v1.RotateGossipKeys
-	6,  // 6: raft.v1.Change.put_node:type_name -> raft.v1.PutNode
-	7,  // 7: raft.v1.Change.observe_node:type_name -> raft.v1.ObserveNode
-	9,  // 8: raft.v1.Change.delete_node:type_name -> raft.v1.DeleteNode
-	10, // 9: raft.v1.Change.put_service:type_name -> raft.v1.PutService
-	11, // 10: raft.v1.Change.delete_service:type_name -> raft.v1.DeleteService
-	12, // 11: raft.v1.Change.set_update_status:type_name -> raft.v1.SetUpdateStatus
-	13, // 12: raft.v1.Change.create_task:type_name -> raft.v1.CreateTask
-	14, // 13: raft.v1.Change.assign_task:type_name -> raft.v1.AssignTask
-	15, // 14: raft.v1.Change.set_desired:type_name -> raft.v1.SetDesired
-	16, // 15: raft.v1.Change.observe_task:type_name -> raft.v1.ObserveTask
-	17, // 16: raft.v1.Change.delete_task:type_name -> raft.v1.DeleteTask
-	19, // 17: raft.v1.CreateCluster.spec:type_name -> cluster.v1.ClusterSpec
-	19, // 18: raft.v1.PutClusterSpec.spec:type_name -> cluster.v1.ClusterSpec
-	20, // 19: raft.v1.RotateJoinSecret.role:type_name -> cluster.v1.NodeRole
-	21, // 20: raft.v1.PutNode.spec:type_name -> cluster.v1.NodeSpec
-	20, // 21: raft.v1.PutNode.role:type_name -> cluster.v1.NodeRole
-	22, // 22: raft.v1.ObserveNode.description:type_name -> cluster.v1.NodeDescription
-	23, // 23: raft.v1.ObserveNode.status:type_name -> cluster.v1.NodeStatus
-	8,  // 24: raft.v1.ObserveNode.images:type_name -> raft.v1.NodeImages
-	24, // 25: raft.v1.NodeImages.images:type_name -> cluster.v1.NodeImage
-	18, // 26: raft.v1.DeleteNode.expires_at:type_name -> google.protobuf.Timestamp
-	25, // 27: raft.v1.PutService.spec:type_name -> cluster.v1.ServiceSpec
-	26, // 28: raft.v1.PutService.ports:type_name -> cluster.v1.Port
-	27, // 29: raft.v1.PutService.images:type_name -> cluster.v1.ResolvedImage
-	28, // 30: raft.v1.SetUpdateStatus.status:type_name -> cluster.v1.UpdateStatus
-	25, // 31: raft.v1.SetUpdateStatus.spec:type_name -> cluster.v1.ServiceSpec
-	27, // 32: raft.v1.SetUpdateStatus.images:type_name -> cluster.v1.ResolvedImage
-	29, // 33: raft.v1.CreateTask.task:type_name -> cluster.v1.Task
-	30, // 34: raft.v1.SetDesired.desired:type_name -> cluster.v1.TaskState
-	31, // 35: raft.v1.ObserveTask.status:type_name -> cluster.v1.TaskStatus
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	7,  // 6: raft.v1.Change.put_node:type_name -> raft.v1.PutNode
+	8,  // 7: raft.v1.Change.observe_node:type_name -> raft.v1.ObserveNode
+	10, // 8: raft.v1.Change.delete_node:type_name -> raft.v1.DeleteNode
+	11, // 9: raft.v1.Change.put_service:type_name -> raft.v1.PutService
+	12, // 10: raft.v1.Change.delete_service:type_name -> raft.v1.DeleteService
+	13, // 11: raft.v1.Change.set_update_status:type_name -> raft.v1.SetUpdateStatus
+	14, // 12: raft.v1.Change.create_task:type_name -> raft.v1.CreateTask
+	15, // 13: raft.v1.Change.assign_task:type_name -> raft.v1.AssignTask
+	16, // 14: raft.v1.Change.set_desired:type_name -> raft.v1.SetDesired
+	17, // 15: raft.v1.Change.observe_task:type_name -> raft.v1.ObserveTask
+	18, // 16: raft.v1.Change.delete_task:type_name -> raft.v1.DeleteTask
+	6,  // 17: raft.v1.Change.create_network:type_name -> raft.v1.CreateNetwork
+	20, // 18: raft.v1.CreateCluster.spec:type_name -> cluster.v1.ClusterSpec
+	20, // 19: raft.v1.PutClusterSpec.spec:type_name -> cluster.v1.ClusterSpec
+	21, // 20: raft.v1.RotateJoinSecret.role:type_name -> cluster.v1.NodeRole
+	22, // 21: raft.v1.CreateNetwork.spec:type_name -> cluster.v1.NetworkSpec
+	23, // 22: raft.v1.PutNode.spec:type_name -> cluster.v1.NodeSpec
+	21, // 23: raft.v1.PutNode.role:type_name -> cluster.v1.NodeRole
+	24, // 24: raft.v1.ObserveNode.description:type_name -> cluster.v1.NodeDescription
+	25, // 25: raft.v1.ObserveNode.status:type_name -> cluster.v1.NodeStatus
+	9,  // 26: raft.v1.ObserveNode.images:type_name -> raft.v1.NodeImages
+	26, // 27: raft.v1.NodeImages.images:type_name -> cluster.v1.NodeImage
+	19, // 28: raft.v1.DeleteNode.expires_at:type_name -> google.protobuf.Timestamp
+	27, // 29: raft.v1.PutService.spec:type_name -> cluster.v1.ServiceSpec
+	28, // 30: raft.v1.PutService.ports:type_name -> cluster.v1.Port
+	29, // 31: raft.v1.PutService.images:type_name -> cluster.v1.ResolvedImage
+	30, // 32: raft.v1.SetUpdateStatus.status:type_name -> cluster.v1.UpdateStatus
+	27, // 33: raft.v1.SetUpdateStatus.spec:type_name -> cluster.v1.ServiceSpec
+	29, // 34: raft.v1.SetUpdateStatus.images:type_name -> cluster.v1.ResolvedImage
+	31, // 35: raft.v1.CreateTask.task:type_name -> cluster.v1.Task
+	32, // 36: raft.v1.SetDesired.desired:type_name -> cluster.v1.TaskState
+	33, // 37: raft.v1.ObserveTask.status:type_name -> cluster.v1.TaskStatus
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_raft_v1_command_proto_init() }
@@ -1628,6 +1707,7 @@ func file_raft_v1_command_proto_init() {
 		(*Change_SetDesired)(nil),
 		(*Change_ObserveTask)(nil),
 		(*Change_DeleteTask)(nil),
+		(*Change_CreateNetwork)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1635,7 +1715,7 @@ func file_raft_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raft_v1_command_proto_rawDesc), len(file_raft_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -99,6 +99,7 @@ type SnapshotItem struct {
 	//	*SnapshotItem_Task
 	//	*SnapshotItem_Request
 	//	*SnapshotItem_End
+	//	*SnapshotItem_Network
 	Kind          isSnapshotItem_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -204,6 +205,15 @@ func (x *SnapshotItem) GetEnd() *SnapshotEnd {
 	return nil
 }
 
+func (x *SnapshotItem) GetNetwork() *v1.Network {
+	if x != nil {
+		if x, ok := x.Kind.(*SnapshotItem_Network); ok {
+			return x.Network
+		}
+	}
+	return nil
+}
+
 type isSnapshotItem_Kind interface {
 	isSnapshotItem_Kind()
 }
@@ -237,6 +247,10 @@ type SnapshotItem_End struct {
 	End *SnapshotEnd `protobuf:"bytes,7,opt,name=end,proto3,oneof"`
 }
 
+type SnapshotItem_Network struct {
+	Network *v1.Network `protobuf:"bytes,8,opt,name=network,proto3,oneof"`
+}
+
 func (*SnapshotItem_Cluster) isSnapshotItem_Kind() {}
 
 func (*SnapshotItem_Secrets) isSnapshotItem_Kind() {}
@@ -250,6 +264,8 @@ func (*SnapshotItem_Task) isSnapshotItem_Kind() {}
 func (*SnapshotItem_Request) isSnapshotItem_Kind() {}
 
 func (*SnapshotItem_End) isSnapshotItem_Kind() {}
+
+func (*SnapshotItem_Network) isSnapshotItem_Kind() {}
 
 // AppliedRequest remembers the outcome of a user's request.
 type AppliedRequest struct {
@@ -388,11 +404,11 @@ var File_raft_v1_snapshot_proto protoreflect.FileDescriptor
 
 const file_raft_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
-	"\x16raft/v1/snapshot.proto\x12\araft.v1\x1a\x18cluster/v1/cluster.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n" +
+	"\x16raft/v1/snapshot.proto\x12\araft.v1\x1a\x18cluster/v1/cluster.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n" +
 	"\x0eSnapshotHeader\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12.\n" +
-	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xdf\x02\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\x90\x03\n" +
 	"\fSnapshotItem\x12/\n" +
 	"\acluster\x18\x01 \x01(\v2\x13.cluster.v1.ClusterH\x00R\acluster\x126\n" +
 	"\asecrets\x18\x02 \x01(\v2\x1a.cluster.v1.ClusterSecretsH\x00R\asecrets\x12&\n" +
@@ -400,7 +416,8 @@ const file_raft_v1_snapshot_proto_rawDesc = "" +
 	"\aservice\x18\x04 \x01(\v2\x13.cluster.v1.ServiceH\x00R\aservice\x12&\n" +
 	"\x04task\x18\x05 \x01(\v2\x10.cluster.v1.TaskH\x00R\x04task\x123\n" +
 	"\arequest\x18\x06 \x01(\v2\x17.raft.v1.AppliedRequestH\x00R\arequest\x12(\n" +
-	"\x03end\x18\a \x01(\v2\x14.raft.v1.SnapshotEndH\x00R\x03endB\x06\n" +
+	"\x03end\x18\a \x01(\v2\x14.raft.v1.SnapshotEndH\x00R\x03end\x12/\n" +
+	"\anetwork\x18\b \x01(\v2\x13.cluster.v1.NetworkH\x00R\anetworkB\x06\n" +
 	"\x04kind\"\xc3\x01\n" +
 	"\x0eAppliedRequest\x12\x1d\n" +
 	"\n" +
@@ -439,22 +456,24 @@ var file_raft_v1_snapshot_proto_goTypes = []any{
 	(*v1.Node)(nil),               // 7: cluster.v1.Node
 	(*v1.Service)(nil),            // 8: cluster.v1.Service
 	(*v1.Task)(nil),               // 9: cluster.v1.Task
+	(*v1.Network)(nil),            // 10: cluster.v1.Network
 }
 var file_raft_v1_snapshot_proto_depIdxs = []int32{
-	4, // 0: raft.v1.SnapshotHeader.time:type_name -> google.protobuf.Timestamp
-	5, // 1: raft.v1.SnapshotItem.cluster:type_name -> cluster.v1.Cluster
-	6, // 2: raft.v1.SnapshotItem.secrets:type_name -> cluster.v1.ClusterSecrets
-	7, // 3: raft.v1.SnapshotItem.node:type_name -> cluster.v1.Node
-	8, // 4: raft.v1.SnapshotItem.service:type_name -> cluster.v1.Service
-	9, // 5: raft.v1.SnapshotItem.task:type_name -> cluster.v1.Task
-	2, // 6: raft.v1.SnapshotItem.request:type_name -> raft.v1.AppliedRequest
-	3, // 7: raft.v1.SnapshotItem.end:type_name -> raft.v1.SnapshotEnd
-	4, // 8: raft.v1.AppliedRequest.at:type_name -> google.protobuf.Timestamp
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	4,  // 0: raft.v1.SnapshotHeader.time:type_name -> google.protobuf.Timestamp
+	5,  // 1: raft.v1.SnapshotItem.cluster:type_name -> cluster.v1.Cluster
+	6,  // 2: raft.v1.SnapshotItem.secrets:type_name -> cluster.v1.ClusterSecrets
+	7,  // 3: raft.v1.SnapshotItem.node:type_name -> cluster.v1.Node
+	8,  // 4: raft.v1.SnapshotItem.service:type_name -> cluster.v1.Service
+	9,  // 5: raft.v1.SnapshotItem.task:type_name -> cluster.v1.Task
+	2,  // 6: raft.v1.SnapshotItem.request:type_name -> raft.v1.AppliedRequest
+	3,  // 7: raft.v1.SnapshotItem.end:type_name -> raft.v1.SnapshotEnd
+	10, // 8: raft.v1.SnapshotItem.network:type_name -> cluster.v1.Network
+	4,  // 9: raft.v1.AppliedRequest.at:type_name -> google.protobuf.Timestamp
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_raft_v1_snapshot_proto_init() }
@@ -470,6 +489,7 @@ func file_raft_v1_snapshot_proto_init() {
 		(*SnapshotItem_Task)(nil),
 		(*SnapshotItem_Request)(nil),
 		(*SnapshotItem_End)(nil),
+		(*SnapshotItem_Network)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -145,7 +145,7 @@ func (c *Config) Complete() (err error) {
 	}
 	for flag, dir := range map[string]*string{"state-dir": &c.StateDir, "run-dir": &c.RunDir} {
 		if *dir == "" {
-			return fmt.Errorf("--%s is empty: use a folder: %w", flag, errdefs.ErrInvalidArgument)
+			return fmt.Errorf("--%s is empty: use a directory: %w", flag, errdefs.ErrInvalidArgument)
 		}
 		if *dir, err = filepath.Abs(*dir); err != nil {
 			return err

@@ -24,27 +24,27 @@ func lock(f *os.File) error {
 	}
 }
 
-// hold makes the folder of --kind-dir and keeps every other daemon out of it
+// hold makes the directory of --kind-dir and keeps every other daemon out of it
 // until the returned file is closed, or this process ends however it ends.
 func hold(kind, dir string, mode os.FileMode) (*os.File, error) {
 	if err := os.MkdirAll(dir, mode); err != nil {
-		return nil, fmt.Errorf("make %s folder: %w", kind, err)
+		return nil, fmt.Errorf("make %s directory: %w", kind, err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "daemon.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock %s folder: %w", kind, err)
+		return nil, fmt.Errorf("lock %s directory: %w", kind, err)
 	}
 	if err := lock(f); err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(f, 20)) // empty when it cannot be read
 		_ = f.Close()
-		return nil, fmt.Errorf("the %s folder %s is in use by another daemon (process %s): stop it, or give this one another --%s-dir: %w",
+		return nil, fmt.Errorf("the %s directory %s is in use by another daemon (process %s): stop it, or give this one another --%s-dir: %w",
 			kind, dir, holder, kind, errdefs.ErrFailedPrecondition)
 	}
 	if err := f.Truncate(0); err != nil {
-		return nil, fmt.Errorf("lock %s folder: %w", kind, err)
+		return nil, fmt.Errorf("lock %s directory: %w", kind, err)
 	}
 	if _, err := f.WriteAt(fmt.Append(nil, os.Getpid()), 0); err != nil {
-		return nil, fmt.Errorf("lock %s folder: %w", kind, err)
+		return nil, fmt.Errorf("lock %s directory: %w", kind, err)
 	}
 	return f, nil
 }

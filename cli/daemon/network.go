@@ -26,7 +26,7 @@ func (n *network) path(taskID string) string { return filepath.Join(n.dir, taskI
 // Attach implements executor.Network.
 func (n *network) Attach(ctx context.Context, taskID string, addrs []netip.Addr) (string, error) {
 	if err := os.MkdirAll(n.dir, 0o711); err != nil {
-		return "", fmt.Errorf("make folder of network namespaces: %w", err)
+		return "", fmt.Errorf("make directory of network namespaces: %w", err)
 	}
 	path := n.path(taskID)
 	if err := n.plane.CreateNetns(path); err != nil {

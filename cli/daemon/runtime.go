@@ -88,7 +88,7 @@ func newLogger(cfg Config, log *slog.Logger) (*supervise.Child, error) {
 	}), nil
 }
 
-// binDir finds the folder with containerd.
+// binDir finds the directory with containerd.
 func binDir(cfg Config) (string, error) {
 	if cfg.BinDir != "" {
 		return filepath.Abs(cfg.BinDir)
@@ -105,7 +105,7 @@ func binDir(cfg Config) (string, error) {
 	}
 	path, err := exec.LookPath("containerd")
 	if err != nil {
-		return "", fmt.Errorf("containerd is neither beside %s nor in %s nor in PATH: run \"make build\", name its folder with --bin-dir, or a running one with --containerd: %w",
+		return "", fmt.Errorf("containerd is neither beside %s nor in %s nor in PATH: run \"make build\", name its directory with --bin-dir, or a running one with --containerd: %w",
 			self, filepath.Join(beside, "..", "lib", "muster"), errdefs.ErrNotFound)
 	}
 	return filepath.Dir(path), nil

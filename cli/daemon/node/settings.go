@@ -30,14 +30,14 @@ func loadSettings(dir string) (settings, error) {
 	var s settings
 	data, err := os.ReadFile(filepath.Join(dir, settingsFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("%s is missing: restore it, or remove the folder identity beside it and join again: %w",
+		return s, fmt.Errorf("%s is missing: restore it, or remove the directory identity beside it and join again: %w",
 			filepath.Join(dir, settingsFile), errdefs.ErrDataLoss)
 	}
 	if err != nil {
 		return s, fmt.Errorf("read how this node became a member: %w", err)
 	}
 	if err := json.Unmarshal(data, &s); err != nil {
-		return s, fmt.Errorf("%s is damaged (%w): restore it, or remove it with the folder identity beside it and join again: %w",
+		return s, fmt.Errorf("%s is damaged (%w): restore it, or remove it with the directory identity beside it and join again: %w",
 			filepath.Join(dir, settingsFile), err, errdefs.ErrDataLoss)
 	}
 	return s, nil

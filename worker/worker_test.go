@@ -2,13 +2,12 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
-	"path/filepath"
-	"sync"
+	"slices"
+	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -16,159 +15,11 @@ import (
 
 	"github.com/muster/muster/dispatcher/dispatchertest"
 	"github.com/muster/muster/ingress"
-	"github.com/muster/muster/ingress/ingresstest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
-	logspb "github.com/muster/muster/proto/logs/v1"
 	"github.com/muster/muster/worker/executor"
-	"github.com/muster/muster/worker/executor/executortest"
-	"github.com/muster/muster/worker/state"
 )
-
-// machine is one node that outlives its daemon, and a manager.
-type machine struct {
-	t       *testing.T
-	fake    *executortest.Fake
-	plane   *ingresstest.Plane
-	network *dispatchertest.Network
-	manager *dispatchertest.Manager
-	path    string
-	logs    Logs
-
-	worker  *Worker // of the daemon that runs
-	wg      sync.WaitGroup
-	stop    func() // the daemon
-	stopped func() // the manager
-}
-
-// on calls f inside a bubble with a node whose daemon runs.
-func on(t *testing.T, f func(*machine)) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "worker.db")
-	synctest.Test(t, func(t *testing.T) {
-		m := &machine{
-			t: t, fake: executortest.New(), plane: ingresstest.New(), path: path,
-			network: dispatchertest.NewNetwork(), manager: dispatchertest.NewManager(),
-		}
-		m.lead()
-		m.start()
-		defer func() {
-			m.stop()
-			m.stopped()
-			m.wg.Wait()
-		}()
-		f(m)
-	})
-}
-
-func (m *machine) run(f func(context.Context) error) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	m.wg.Go(func() {
-		defer close(done)
-		if err := f(ctx); err != nil {
-			m.t.Error(err)
-		}
-	})
-	return func() { cancel(); <-done }
-}
-
-func (m *machine) lead() {
-	m.stopped = m.run(func(ctx context.Context) error { return m.network.Serve(ctx, "m1", m.manager.Register) })
-}
-
-func (m *machine) start() {
-	m.stop = m.run(func(ctx context.Context) error {
-		db, err := state.Open(m.path)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = db.Close() }()
-		w, err := New(Config{
-			NodeID: "n1", Executor: m.fake, State: db, Plane: m.plane, Log: slog.New(slog.DiscardHandler),
-			Netns:    func(id string) string { return "/run/netns/" + id },
-			Managers: []string{"m1"}, Dial: m.network.Dialer("n1"), Logs: m.logs,
-			Describe: func(context.Context) (*clusterpb.NodeDescription, error) {
-				return &clusterpb.NodeDescription{Hostname: "n1", DataAddr: "192.0.2.1"}, nil
-			},
-		})
-		if err != nil {
-			return err
-		}
-		m.plane.Applied, m.worker = w.Applied, w
-		return w.Run(ctx)
-	})
-	m.settle()
-}
-
-// settle lets everything that takes no time happen.
-func (m *machine) settle() { time.Sleep(50 * time.Millisecond); synctest.Wait() }
-
-// web is a task of a service on port 8111.
-func web(id string, desired clusterpb.TaskState) *clusterpb.Task {
-	return &clusterpb.Task{
-		Id: id, ServiceId: "web", NodeId: "n1", Desired: desired, DesiredIndex: 5,
-		Addresses: []string{"10.0.0." + id[1:]},
-		Ports:     []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 8111, Target: 80}},
-		Spec:      &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
-	}
-}
-
-// assign sends tasks, and a mesh of all those that should run plus one task
-// elsewhere.
-func (m *machine) assign(tasks ...*clusterpb.Task) uint64 {
-	port := &dispatchpb.MeshPort{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 8111, Endpoints: []*dispatchpb.MeshEndpoint{
-		{TaskId: "r1", NodeId: "n2", Addresses: []string{"10.0.9.1"}, Target: 80},
-	}}
-	for _, t := range tasks {
-		if t.GetDesired() == lifecycle.Running {
-			port.Endpoints = append(port.Endpoints, &dispatchpb.MeshEndpoint{
-				TaskId: t.GetId(), NodeId: "n1", Addresses: t.GetAddresses(), Target: 80,
-			})
-		}
-	}
-	assigned := make([]*dispatchpb.TaskAssignment, 0, len(tasks))
-	for _, t := range tasks {
-		assigned = append(assigned, &dispatchpb.TaskAssignment{Task: t})
-	}
-	i := m.manager.Assign("n1", &dispatchpb.Assignments{
-		Tasks: assigned, Ports: []*dispatchpb.MeshPort{port},
-		Peers:    []*dispatchpb.Peer{{Id: "n2", Index: 2, DataAddr: "192.0.2.2", Addresses: []string{"10.0.9.1"}}},
-		Settings: &dispatchpb.Settings{SelfIndex: 1, Networks: []*dispatchpb.Network{{Id: "ingress", Subnets: []string{"10.0.0.0/16"}}}, Managers: []string{"m1"}},
-	})
-	m.settle()
-	return i
-}
-
-// mesh returns the endpoints of port 8111 in the node's kernel.
-func (m *machine) mesh() string {
-	w := m.plane.Want()
-	if w == nil {
-		return "no mesh"
-	}
-	s := ""
-	for _, p := range w.Ports {
-		for _, e := range p.Endpoints {
-			s += fmt.Sprint(e.Addr4.Addr(), " ")
-		}
-	}
-	return s
-}
-
-func (m *machine) wantState(id string, want clusterpb.TaskState) {
-	m.t.Helper()
-	if got := m.manager.Status(id).GetState(); got != want {
-		m.t.Errorf("task %s is reported %s, want %s", id, lifecycle.Name(got), lifecycle.Name(want))
-	}
-}
-
-func (m *machine) wantMesh(want string) {
-	m.t.Helper()
-	if got := m.mesh(); got != want {
-		m.t.Errorf("the mesh leads to %q, want %q", got, want)
-	}
-}
 
 func TestTasksRunAndAreAcknowledged(t *testing.T) {
 	on(t, func(m *machine) {
@@ -278,6 +129,126 @@ func TestConnectedIsTold(t *testing.T) {
 			t.Error("not connected to a manager that answers")
 		}
 	})
+}
+
+// What was acknowledged to one manager says nothing to the next.
+func TestNextManagerIsToldWhatTheKernelHolds(t *testing.T) {
+	on(t, func(m *machine) {
+		m.assign(web("t1", lifecycle.Running))
+		m.stopped()
+		m.manager = dispatchertest.NewManager()
+		index := m.assign(web("t1", lifecycle.Running))
+		m.lead()
+		time.Sleep(10 * time.Second)
+		if got := m.manager.Acked("n1"); got != index {
+			t.Errorf("acknowledged %d, want %d", got, index)
+		}
+		m.wantState("t1", lifecycle.Running)
+		if n := m.fake.Count("Start", ""); n != 1 {
+			t.Errorf("%d starts, want one", n)
+		}
+	})
+}
+
+// The rest of the daemon lives on what was heard last, also after a restart
+// while no manager answers.
+func TestSettingsAndPeersArePassedOn(t *testing.T) {
+	on(t, func(m *machine) {
+		var heard []string
+		m.adjust = func(c *Config) {
+			c.Heard = func(s *dispatchpb.Settings, peers []*dispatchpb.Peer) {
+				text := fmt.Sprint(s.GetSelfIndex())
+				for _, p := range peers {
+					text += " " + p.GetId()
+				}
+				heard = append(heard, text)
+			}
+		}
+		restart := func() { m.stop(); heard = nil; m.start() }
+		m.stopped()
+		m.path += "2" // of a node that has never heard of a manager
+		restart()
+		if len(heard) > 0 {
+			t.Errorf("before any manager spoke: heard %q", heard)
+		}
+		m.lead()
+		m.assign()
+		time.Sleep(10 * time.Second)
+		if len(heard) == 0 || heard[len(heard)-1] != "1 n2" {
+			t.Errorf("when one spoke: heard %q, want 1 n2", heard)
+		}
+		m.stopped()
+		restart()
+		if !slices.Equal(heard, []string{"1 n2"}) {
+			t.Errorf("after a restart without a manager: heard %q, want 1 n2", heard)
+		}
+		m.lead()
+	})
+}
+
+// Two tasks that start at the same time must not choose one port of the node,
+// although neither has reported its choice.
+func TestTasksThatStartTogetherChooseDifferentHostPorts(t *testing.T) {
+	on(t, func(m *machine) {
+		var tasks []*clusterpb.Task
+		for i := range 5 {
+			task := web(fmt.Sprint("t", i+1), lifecycle.Running)
+			task.Ports = []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Target: 80, Mode: clusterpb.Port_MODE_HOST}}
+			tasks = append(tasks, task)
+		}
+		m.assign(tasks...)
+		taken := make(map[uint32]string)
+		for _, task := range tasks {
+			ports := m.manager.Status(task.GetId()).GetHostPorts()
+			if len(ports) != 1 || ports[0].GetPublished() == 0 || taken[ports[0].GetPublished()] != "" {
+				t.Errorf("%s has %v, others %v", task.GetId(), ports, taken)
+				continue
+			}
+			taken[ports[0].GetPublished()] = task.GetId()
+		}
+	})
+}
+
+func TestTaskWhoseHostPortIsTakenIsNotStarted(t *testing.T) {
+	on(t, func(m *machine) {
+		fixed := []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 9000, Target: 80, Mode: clusterpb.Port_MODE_HOST}}
+		first, second := web("t1", lifecycle.Running), web("t2", lifecycle.Running)
+		first.Ports, second.Ports = fixed, fixed
+		m.assign(first)
+		m.assign(first, second)
+		m.wantState("t1", lifecycle.Running)
+		if s := m.manager.Status("t2"); !lifecycle.Ended(s.GetState()) || !strings.Contains(s.GetErr(), "host port 9000 is taken on this node by task t1") {
+			t.Errorf("the second is reported as %v", s)
+		}
+		first.Desired = lifecycle.Shutdown // then the port is free
+		m.assign(first)
+		m.manager.RaiseLowWaterMark(1000)
+		time.Sleep(10 * time.Second)
+		third := web("t3", lifecycle.Running)
+		third.Ports = fixed
+		m.assign(first, third)
+		m.wantState("t3", lifecycle.Running)
+	})
+}
+
+func TestManagersToTry(t *testing.T) {
+	w := &Worker{cfg: Config{Managers: []string{"a:1", "b:1"}}, held: &held{}}
+	if got := w.managers(); !slices.Equal(got, []string{"a:1", "b:1"}) {
+		t.Errorf("before the first contact %v", got)
+	}
+	w.held = &held{settings: &dispatchpb.Settings{Managers: []string{"c:1", "b:1"}}}
+	if got := w.managers(); !slices.Equal(got, []string{"c:1", "b:1", "a:1"}) {
+		t.Errorf("once told %v, want those of the cluster first and none twice", got)
+	}
+}
+
+func TestNodeThatCannotDescribeItselfDoesNotRun(t *testing.T) {
+	w := &Worker{cfg: Config{Describe: func(context.Context) (*clusterpb.NodeDescription, error) {
+		return nil, errors.New("no address")
+	}}}
+	if err := w.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "no address") {
+		t.Errorf("error %v", err)
+	}
 }
 
 // TestEndIsReportedByTheNextLife: a task ends while no manager answers, and
@@ -421,55 +392,5 @@ func TestUnknownContainersAreRemoved(t *testing.T) {
 			t.Errorf("t8 was started %d times", n)
 		}
 		m.wantMesh("10.0.9.1 10.0.0.8 ")
-	})
-}
-
-// logsFunc implements Logs.
-type logsFunc func(ctx context.Context, taskID string, opts *logspb.LogOptions, f func(*logspb.LogMessage) error) error
-
-func (f logsFunc) Read(ctx context.Context, taskID string, opts *logspb.LogOptions, emit func(*logspb.LogMessage) error) error {
-	return f(ctx, taskID, opts, emit)
-}
-
-func TestLogsArePublished(t *testing.T) {
-	on(t, func(m *machine) {
-		m.stop()
-		m.logs = logsFunc(func(ctx context.Context, taskID string, opts *logspb.LogOptions, f func(*logspb.LogMessage) error) error {
-			if taskID == "t2" {
-				return fmt.Errorf("no logs of it")
-			}
-			for i := range 3 {
-				if err := f(&logspb.LogMessage{TaskId: taskID, Data: fmt.Append(nil, i, opts.GetTail())}); err != nil {
-					return err
-				}
-			}
-			if opts.GetFollow() {
-				<-ctx.Done()
-			}
-			return nil
-		})
-		m.start()
-		if err := m.manager.AskLogs("n1", &dispatchpb.LogSubscription{Id: "s", TaskIds: []string{"t1", "t2"}, Options: &logspb.LogOptions{Tail: 7}}); err != nil {
-			t.Fatal(err)
-		}
-		m.settle()
-		lines, failed := 0, ""
-		for _, p := range m.manager.Published() {
-			if p.GetSubscriptionId() != "s" {
-				t.Errorf("subscription %q", p.GetSubscriptionId())
-			}
-			lines += len(p.GetMessages())
-			failed += p.GetErr()
-		}
-		if lines != 3 || failed != "task t2: no logs of it" {
-			t.Errorf("%d lines and error %q", lines, failed)
-		}
-		// A subscription that is followed ends when it is closed.
-		for _, sub := range []*dispatchpb.LogSubscription{{Id: "f", TaskIds: []string{"t1"}, Options: &logspb.LogOptions{Follow: true}}, {Id: "f", Close: true}} {
-			if err := m.manager.AskLogs("n1", sub); err != nil {
-				t.Fatal(err)
-			}
-			m.settle()
-		}
 	})
 }

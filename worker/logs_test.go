@@ -1,0 +1,214 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	logspb "github.com/muster/muster/proto/logs/v1"
+)
+
+// logsFunc implements Logs.
+type logsFunc func(ctx context.Context, taskID string, opts *logspb.LogOptions, f func(*logspb.LogMessage) error) error
+
+func (f logsFunc) Read(ctx context.Context, taskID string, opts *logspb.LogOptions, emit func(*logspb.LogMessage) error) error {
+	return f(ctx, taskID, opts, emit)
+}
+
+func TestLogsArePublished(t *testing.T) {
+	on(t, func(m *machine) {
+		m.stop()
+		m.logs = logsFunc(func(ctx context.Context, taskID string, opts *logspb.LogOptions, f func(*logspb.LogMessage) error) error {
+			if taskID == "t2" {
+				return fmt.Errorf("no logs of it")
+			}
+			for i := range 3 {
+				if err := f(&logspb.LogMessage{TaskId: taskID, Data: fmt.Append(nil, i, opts.GetTail())}); err != nil {
+					return err
+				}
+			}
+			if opts.GetFollow() {
+				<-ctx.Done()
+			}
+			return nil
+		})
+		m.start()
+		if err := m.manager.AskLogs("n1", &dispatchpb.LogSubscription{Id: "s", TaskIds: []string{"t1", "t2"}, Options: &logspb.LogOptions{Tail: 7}}); err != nil {
+			t.Fatal(err)
+		}
+		m.settle()
+		lines, failed := 0, ""
+		for _, p := range m.manager.Published() {
+			if p.GetSubscriptionId() != "s" {
+				t.Errorf("subscription %q", p.GetSubscriptionId())
+			}
+			lines += len(p.GetMessages())
+			failed += p.GetErr()
+		}
+		if lines != 3 || failed != "task t2: no logs of it" {
+			t.Errorf("%d lines and error %q", lines, failed)
+		}
+	})
+}
+
+// reading is a log of one line a task that is followed until its reader ends.
+type reading struct{ now atomic.Int32 }
+
+func (r *reading) Read(ctx context.Context, taskID string, opts *logspb.LogOptions, emit func(*logspb.LogMessage) error) error {
+	r.now.Add(1)
+	defer r.now.Add(-1)
+	if err := emit(&logspb.LogMessage{TaskId: taskID, Data: []byte("line")}); err != nil || !opts.GetFollow() {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// keepingLogs is a node whose daemon reads logs.
+func keepingLogs(t *testing.T, f func(*machine, *reading)) {
+	t.Helper()
+	on(t, func(m *machine) {
+		m.stop()
+		r := &reading{}
+		m.logs = r
+		m.start()
+		f(m, r)
+	})
+}
+
+func (m *machine) ask(sub *dispatchpb.LogSubscription) {
+	m.t.Helper()
+	if err := m.manager.AskLogs("n1", sub); err != nil {
+		m.t.Fatal(err)
+	}
+	m.settle()
+}
+
+func follow(id string, tasks ...string) *dispatchpb.LogSubscription {
+	return &dispatchpb.LogSubscription{Id: id, TaskIds: tasks, Options: &logspb.LogOptions{Follow: true}}
+}
+
+// published lists the lines that came, as SUBSCRIPTION/TASK, and errors.
+func (m *machine) published() string {
+	var got []string
+	for _, p := range m.manager.Published() {
+		for _, l := range p.GetMessages() {
+			got = append(got, p.GetSubscriptionId()+"/"+l.GetTaskId()+" of "+l.GetNodeId())
+		}
+		if p.GetErr() != "" {
+			got = append(got, p.GetErr())
+		}
+	}
+	return strings.Join(got, ", ")
+}
+
+func TestFollowedLogs(t *testing.T) {
+	tests := map[string]struct {
+		then func(*machine)
+		want int32 // readers afterwards
+		told string
+	}{
+		"nothing happens":         {func(*machine) {}, 1, "f/t1 of n1"},
+		"a task comes":            {func(m *machine) { m.ask(follow("f", "t2")) }, 2, "f/t1 of n1, f/t2 of n1"},
+		"it is closed":            {func(m *machine) { m.ask(&dispatchpb.LogSubscription{Id: "f", Close: true}) }, 0, "f/t1 of n1"},
+		"another is closed":       {func(m *machine) { m.ask(&dispatchpb.LogSubscription{Id: "g", Close: true}) }, 1, "f/t1 of n1"},
+		"it is closed and opened": {func(m *machine) { m.ask(&dispatchpb.LogSubscription{Id: "f", Close: true}); m.ask(follow("f", "t2")) }, 1, "f/t1 of n1, f/t2 of n1"},
+		"the manager goes":        {func(m *machine) { m.stopped(); m.settle(); m.lead() }, 0, "f/t1 of n1"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			keepingLogs(t, func(m *machine, r *reading) {
+				m.ask(follow("f", "t1"))
+				tt.then(m)
+				m.settle()
+				if got := r.now.Load(); got != tt.want {
+					t.Errorf("%d logs are read, want %d", got, tt.want)
+				}
+				if got := m.published(); got != tt.told {
+					t.Errorf("published %q, want %q", got, tt.told)
+				}
+			})
+		})
+	}
+}
+
+// The manager counts the nodes that answer, so one without logs must too.
+func TestNodeWithoutLogsSaysSo(t *testing.T) {
+	on(t, func(m *machine) {
+		m.ask(&dispatchpb.LogSubscription{Id: "s", TaskIds: []string{"t1"}})
+		if got := m.published(); got != "task t1: this node keeps no logs" {
+			t.Errorf("published %q", got)
+		}
+	})
+}
+
+func TestSubscriptionIsAnsweredThoughNothingIsRead(t *testing.T) {
+	on(t, func(m *machine) {
+		m.stop()
+		m.logs = logsFunc(func(context.Context, string, *logspb.LogOptions, func(*logspb.LogMessage) error) error { return nil })
+		m.start()
+		m.ask(&dispatchpb.LogSubscription{Id: "s", TaskIds: []string{"t1"}})
+		if got := m.manager.Published(); len(got) != 1 || got[0].GetSubscriptionId() != "s" || len(got[0].GetMessages()) != 0 {
+			t.Errorf("published %v, want one empty message", got)
+		}
+	})
+}
+
+// Lines that wait go together, but a message is bounded, says of one error, and
+// waits for nothing.
+func TestGather(t *testing.T) {
+	line := func(size int) *logspb.PublishLogsRequest {
+		return &logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{{Data: make([]byte, size)}}}
+	}
+	failed := func(why string) *logspb.PublishLogsRequest { return &logspb.PublishLogsRequest{Err: why} }
+	tests := map[string]struct {
+		first       *logspb.PublishLogsRequest
+		waiting     []*logspb.PublishLogsRequest
+		lines, left int
+		err         string
+	}{
+		"nothing waits":         {line(1), nil, 1, 0, ""},
+		"all that waits":        {line(1), []*logspb.PublishLogsRequest{line(1), line(1)}, 3, 0, ""},
+		"until it is full":      {line(1), []*logspb.PublishLogsRequest{line(logBatch - 100), line(200), line(1)}, 3, 1, ""},
+		"one that is too large": {line(2 * logBatch), []*logspb.PublishLogsRequest{line(1)}, 1, 1, ""},
+		"up to an error":        {line(1), []*logspb.PublishLogsRequest{failed("a"), failed("b")}, 1, 1, "a"},
+		"an error first":        {failed("a"), []*logspb.PublishLogsRequest{line(1), failed("b")}, 0, 2, "a"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			lines := make(chan *logspb.PublishLogsRequest, logQueue)
+			for _, l := range tt.waiting {
+				lines <- l
+			}
+			gather(tt.first, lines)
+			if got := len(tt.first.GetMessages()); got != tt.lines || len(lines) != tt.left || tt.first.GetErr() != tt.err {
+				t.Errorf("%d lines, error %q and %d left, want %d, %q and %d", got, tt.first.GetErr(), len(lines), tt.lines, tt.err, tt.left)
+			}
+		})
+	}
+	closed := make(chan *logspb.PublishLogsRequest)
+	close(closed)
+	last := line(1)
+	if gather(last, closed); len(last.GetMessages()) != 1 {
+		t.Errorf("behind the last line came %v", last)
+	}
+}
+
+// Reading stops when nobody takes the lines any more.
+func TestReaderIsToldThatItsLinesAreNotWanted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var got error
+	p := &logPublisher{nodeID: "n1", logs: logsFunc(func(_ context.Context, _ string, _ *logspb.LogOptions, emit func(*logspb.LogMessage) error) error {
+		got = emit(&logspb.LogMessage{})
+		return got
+	})}
+	p.read(ctx, "t1", nil, make(chan *logspb.PublishLogsRequest))
+	if !errors.Is(got, context.Canceled) {
+		t.Errorf("the reader was told %v", got)
+	}
+}

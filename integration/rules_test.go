@@ -23,7 +23,6 @@ var larger = map[string]exception{
 	"ingress.kernel":                      {27, "has a method for each kind of thing that the kernel holds"},
 	"integration/cluster.Cluster":         {39, "is the vocabulary that stories are written in"},
 	"integration/nodes.Node":              {34, "is the vocabulary that stories are written in"},
-	"manager/controlapi.Server":           {60, "has a method for each call of the control API, of which there is one service yet"},
 	"manager/orchestrator/update.planner": {42, "asks one question of a rollout in each method; none changes it"},
 	"raftstore.Store":                     {27, "is the door of the replicated state"},
 	"raftstore/state.tx":                  {41, "has a method for each command of the log"},

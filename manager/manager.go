@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -17,18 +18,22 @@ import (
 	"github.com/muster/muster/dispatcher"
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/rpcerror"
+	"github.com/muster/muster/manager/api"
+	"github.com/muster/muster/manager/api/service"
 	"github.com/muster/muster/manager/ca"
-	"github.com/muster/muster/manager/controlapi"
 	"github.com/muster/muster/manager/forward"
 	"github.com/muster/muster/manager/logbroker"
 	"github.com/muster/muster/manager/membership"
+	"github.com/muster/muster/manager/orchestrator/update"
 	capb "github.com/muster/muster/proto/ca/v1"
 	"github.com/muster/muster/proto/call"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
 	memberpb "github.com/muster/muster/proto/member/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // Config says how a manager runs.
@@ -42,7 +47,7 @@ type Config struct {
 	// the leader finds out whether it reaches a new manager.
 	Connect func(ctx context.Context, addr string) (net.Conn, error)
 	// Images finds out what image references stand for.
-	Images controlapi.Images
+	Images service.Images
 	// Gossip tells what membership gossip says of each node, by node id.
 	Gossip func() map[string]string
 	Log    *slog.Logger
@@ -80,12 +85,19 @@ func (m *Manager) Register(s grpc.ServiceRegistrar) {
 
 // register registers what only the leader can answer.
 func (m *Manager) register(s grpc.ServiceRegistrar) {
-	api := &controlapi.Server{Store: m.cfg.Store, Members: m.cfg.Store, Images: m.cfg.Images, Gossip: m.cfg.Gossip}
-	api.Register(s)
+	users := api.New(api.Config{
+		Store: m.cfg.Store, Members: m.cfg.Store, Images: m.cfg.Images, Gossip: m.cfg.Gossip, Preview: preview,
+	})
+	users.Register(s)
 	controlpb.RegisterLogServiceServer(s, m.broker)
 	logspb.RegisterLogsServiceServer(s, m.broker)
 	capb.RegisterCAServiceServer(s, ca.NewService(caState{m.cfg.Store}, m.cfg.Log.With("part", "ca")))
-	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Identify: call.Node, Dial: m.cfg.Connect, Forget: api.Forget})
+	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Identify: call.Node, Dial: m.cfg.Connect, Forget: users.Forget})
+}
+
+// preview asks the orchestrators, which the API does not know.
+func preview(st *state.State, svc, next *clusterpb.Service) []*controlpb.PlannedSlot {
+	return update.Preview(svc, next, slices.Collect(st.TasksOf(svc.GetId())), st.Node)
 }
 
 // Handler hands calls on to the leader, which may be this manager.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/muster/muster/manager/controlapi"
+	"github.com/muster/muster/manager/api/service"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -16,7 +16,7 @@ type Registry struct {
 	moved map[string]string
 }
 
-var _ controlapi.Images = (*Registry)(nil)
+var _ service.Images = (*Registry)(nil)
 
 func newRegistry() *Registry { return &Registry{moved: make(map[string]string)} }
 
@@ -27,7 +27,7 @@ func (r *Registry) MoveTag(image, pinned string) {
 	r.moved[image] = pinned
 }
 
-// Resolve implements controlapi.Images.
+// Resolve implements service.Images.
 func (r *Registry) Resolve(_ context.Context, _ *state.State, image, _ string) (*clusterpb.ResolvedImage, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,7 +21,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/muster/muster/manager/controlapi"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/credential"
 	"github.com/muster/muster/proto/image"
@@ -35,7 +34,7 @@ const DefaultTimeout = 10 * time.Second
 // lets registries refuse more than 4 MiB.
 const maxManifest = 4 << 20
 
-// Resolver implements controlapi.Images.
+// Resolver implements service.Images of the API.
 type Resolver struct {
 	// HostsDir holds a directory with a hosts.toml for each registry that has
 	// mirrors or settings of its own (containerd's format).
@@ -43,8 +42,6 @@ type Resolver struct {
 	// Timeout bounds asking a registry; DefaultTimeout when 0.
 	Timeout time.Duration
 }
-
-var _ controlapi.Images = (*Resolver)(nil)
 
 // Resolve pins the image of that name to its content. NotFound means that neither a node nor
 // the registry has it, FailedPrecondition that no node has it and the registry

@@ -8,7 +8,7 @@ import (
 
 	"github.com/muster/muster/ingress"
 	"github.com/muster/muster/ingress/gossip"
-	"github.com/muster/muster/manager/controlapi"
+	"github.com/muster/muster/manager/api/service"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 	"github.com/muster/muster/raftstore"
@@ -45,7 +45,7 @@ type Config struct {
 	// Content is what the node answers to others that ask for content.
 	Content nodepb.PeerServiceServer
 	// Images finds out what image references stand for; used by managers.
-	Images controlapi.Images
+	Images service.Images
 
 	Log *slog.Logger
 }

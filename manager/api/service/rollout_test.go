@@ -1,7 +1,6 @@
-package controlapi_test
+package service_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,7 +10,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/muster/muster/manager/controlapi"
+	"github.com/muster/muster/manager/api/apitest"
+	"github.com/muster/muster/manager/api/service"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/pod"
@@ -20,50 +20,25 @@ import (
 	"github.com/muster/muster/raftstore/storetest"
 )
 
-// store is the state machine alone, with another writer who is faster.
+// store holds service s1, which is called web.
 type store struct {
-	controlapi.Store
+	*apitest.Store
 
-	t     *testing.T
-	state *state.State
-	// races are changes that another commits before the next proposals.
-	races []func(*state.State) *raftpb.Change
+	t *testing.T
 }
 
 func newStore(t *testing.T, spec *clusterpb.ServiceSpec) *store {
 	t.Helper()
-	s := &store{t: t, state: state.NewState()}
-	s.commit(state.PutService(&raftpb.PutService{Id: "s1", Spec: spec}))
-	return s
+	return &store{apitest.New(t, state.PutService(&raftpb.PutService{Id: "s1", Spec: spec})), t}
 }
 
-func (s *store) State() *state.State { return s.state }
-
-func (s *store) ProposeRequest(_ context.Context, id string, changes ...*raftpb.Change) (string, error) {
-	if len(s.races) > 0 {
-		race := s.races[0]
-		s.races = s.races[1:]
-		s.commit(race(s.state))
-	}
-	return s.propose(id, changes...)
-}
-
-func (s *store) propose(id string, changes ...*raftpb.Change) (string, error) {
-	cmd := proto.CloneOf(&raftpb.Command{RequestId: id, ProposedAt: timestamppb.Now(), Changes: changes})
-	next, out := s.state.Apply(s.state.Index+1, cmd)
-	s.state = next
-	return out.ObjectID, out.Err
-}
-
-func (s *store) commit(changes ...*raftpb.Change) {
-	s.t.Helper()
-	if _, err := s.propose("", changes...); err != nil {
-		s.t.Fatal(err)
-	}
+// serve is the API on a store, without orchestrators to foretell anything.
+func serve(s service.Store) *service.Server {
+	return &service.Server{Store: s, Preview: func(*state.State, *clusterpb.Service, *clusterpb.Service) []*controlpb.PlannedSlot { return nil }}
 }
 
 func (s *store) service() *clusterpb.Service {
-	svc, _ := s.state.Service("s1")
+	svc, _ := s.State().Service("s1")
 	return svc
 }
 
@@ -71,9 +46,9 @@ func (s *store) service() *clusterpb.Service {
 func (s *store) rollout(u *clusterpb.UpdateStatus) {
 	s.t.Helper()
 	svc := proto.CloneOf(s.service())
-	pod.Main(svc.Spec.Task).Image = "nginx:2"
-	s.commit(storetest.PutService(svc))
-	s.commit(state.SetUpdateStatus("s1", s.service().GetSpecVersion(), u))
+	pod.Main(svc.GetSpec().GetTask()).Image = "nginx:2"
+	s.Commit(storetest.PutService(svc))
+	s.Commit(state.SetUpdateStatus("s1", s.service().GetSpecVersion(), u))
 }
 
 func web() *clusterpb.ServiceSpec {
@@ -151,9 +126,9 @@ func TestControlRollout(t *testing.T) {
 					if tt.action == restartByRollout {
 						race = scales // progress does not disturb who edits the spec
 					}
-					s.races = append(s.races, race)
+					s.Races = append(s.Races, race)
 				}
-				server := &controlapi.Server{Store: s}
+				server := serve(s)
 				r, err := server.ControlRollout(t.Context(), &controlpb.ControlRolloutRequest{Service: "web", Action: tt.action})
 				if tt.refused != "" {
 					if err == nil || !strings.Contains(err.Error(), tt.refused) || errdefs.IsConflict(err) {
@@ -180,12 +155,12 @@ func TestRaceWithoutEnd(t *testing.T) {
 	s := newStore(t, web())
 	s.rollout(&clusterpb.UpdateStatus{State: updating})
 	for range 1000 {
-		s.races = append(s.races, progresses)
+		s.Races = append(s.Races, progresses)
 	}
-	server := &controlapi.Server{Store: s}
+	server := serve(s)
 	_, err := server.ControlRollout(t.Context(), &controlpb.ControlRolloutRequest{Service: "web", Action: pauseRollout})
-	if !errdefs.IsConflict(err) || len(s.races) < 900 {
-		t.Errorf("got %v after %d tries", err, 1000-len(s.races))
+	if !errdefs.IsConflict(err) || len(s.Races) < 900 {
+		t.Errorf("got %v after %d tries", err, 1000-len(s.Races))
 	}
 }
 
@@ -200,8 +175,8 @@ func TestRollbackRaces(t *testing.T) {
 			if version {
 				r.Version = s.service().GetVersion()
 			}
-			s.races = append(s.races, scales)
-			_, err := (&controlapi.Server{Store: s}).RollbackService(t.Context(), r)
+			s.Races = append(s.Races, scales)
+			_, err := serve(s).RollbackService(t.Context(), r)
 			image := pod.Main(s.service().GetSpec().GetTask()).GetImage()
 			if version != errdefs.IsConflict(err) || version == (image == "nginx:1") {
 				t.Errorf("got %v, image %s", err, image)
@@ -235,10 +210,10 @@ func TestRollbackTarget(t *testing.T) {
 			if tt.auto {
 				svc := s.service()
 				u := &clusterpb.UpdateStatus{State: rollbackStarted}
-				s.commit(state.RollBack("s1", svc.GetSpecVersion(), u, svc.GetHistory()[0]))
+				s.Commit(state.RollBack("s1", svc.GetSpecVersion(), u, svc.GetHistory()[0]))
 			}
 			r := &controlpb.RollbackServiceRequest{Service: "web", To: tt.to}
-			_, err := (&controlapi.Server{Store: s}).RollbackService(t.Context(), r)
+			_, err := serve(s).RollbackService(t.Context(), r)
 			switch {
 			case tt.refused != "":
 				if err == nil || !strings.Contains(err.Error(), tt.refused) {
@@ -263,7 +238,7 @@ func TestResumeGivesTimeAnew(t *testing.T) {
 	}})
 	before := time.Now()
 	r := &controlpb.ControlRolloutRequest{Service: "web", Action: resumeRollout}
-	if _, err := (&controlapi.Server{Store: s}).ControlRollout(t.Context(), r); err != nil {
+	if _, err := serve(s).ControlRollout(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	progress := s.service().GetUpdate().GetProgress()
@@ -300,7 +275,7 @@ func TestHostPortWarnings(t *testing.T) {
 			s := newStore(t, web())
 			spec := web()
 			spec.Name, spec.Ports, spec.Update, spec.Rollback = "db", []*clusterpb.Port{tt.port}, tt.update, tt.rollback
-			r, err := (&controlapi.Server{Store: s}).CreateService(t.Context(), &controlpb.CreateServiceRequest{Spec: spec, Resolve: controlpb.ResolveImages_RESOLVE_IMAGES_NEVER})
+			r, err := serve(s).CreateService(t.Context(), &controlpb.CreateServiceRequest{Spec: spec, Resolve: controlpb.ResolveImages_RESOLVE_IMAGES_NEVER})
 			if err != nil {
 				t.Fatal(err)
 			}

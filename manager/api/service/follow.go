@@ -1,10 +1,11 @@
-package controlapi
+package service
 
 import (
 	"google.golang.org/grpc"
 
 	"github.com/containerd/errdefs"
 
+	"github.com/muster/muster/manager/api/lookup"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/credential"
 	"github.com/muster/muster/raftstore/state"
@@ -16,7 +17,7 @@ import (
 func (s *Server) FollowService(r *controlpb.FollowServiceRequest, stream grpc.ServerStreamingServer[controlpb.FollowServiceResponse]) error {
 	sub := s.Store.Subscribe()
 	defer sub.Close()
-	svc, err := findService(s.Store.State(), r.GetService())
+	svc, err := lookup.Service(s.Store.State(), r.GetService())
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (s *Server) FollowService(r *controlpb.FollowServiceRequest, stream grpc.Se
 func (s *Server) follow(serviceID string) (resp *controlpb.FollowServiceResponse, gone bool) {
 	st := s.Store.State()
 	resp = &controlpb.FollowServiceResponse{}
-	svc, err := findService(st, serviceID)
+	svc, err := lookup.Service(st, serviceID)
 	if errdefs.IsNotFound(err) {
 		return resp, true
 	}

@@ -1,4 +1,4 @@
-package controlapi
+package service
 
 import (
 	"context"
@@ -8,14 +8,20 @@ import (
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/image"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/raftstore/state"
 )
+
+// Images finds out which content an image reference stands for.
+type Images interface {
+	Resolve(ctx context.Context, s *state.State, ref, auth string) (*clusterpb.ResolvedImage, error)
+}
 
 // resolve finds out which content the images of next stand for, so that every
 // replica runs the same however late it starts. old is the service before, nil
 // for a new one; what is not asked about stays as it is known there. An image
 // that names its digest needs no asking.
 func (s *Server) resolve(
-	ctx context.Context, old *clusterpb.Service, next *clusterpb.ServiceSpec, which controlpb.ResolveImages,
+	ctx context.Context, st *state.State, old *clusterpb.Service, next *clusterpb.ServiceSpec, which controlpb.ResolveImages,
 ) (resolved []*clusterpb.ResolvedImage, err error) {
 	for _, c := range next.GetTask().GetContainers() {
 		ref, err := image.Parse(c.GetImage())
@@ -27,7 +33,7 @@ func (s *Server) resolve(
 		}
 		r := pod.Resolved(old.GetImages(), c.GetImage())
 		if asks(which, old, c.GetImage()) {
-			if r, err = s.Images.Resolve(ctx, s.Store.State(), c.GetImage(), c.GetRegistryAuth()); err != nil {
+			if r, err = s.Images.Resolve(ctx, st, c.GetImage(), c.GetRegistryAuth()); err != nil {
 				return nil, err
 			}
 		}

@@ -1,11 +1,11 @@
-package controlapi_test
+package service_test
 
 import (
 	"context"
 	"strings"
 	"testing"
 
-	"github.com/muster/muster/manager/controlapi"
+	"github.com/muster/muster/manager/api/apitest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/pod"
@@ -15,7 +15,7 @@ import (
 // tags are images whose content is theirs as of the last time they were pushed.
 type tags struct{ push string }
 
-// Resolve implements controlapi.Images.
+// Resolve implements service.Images.
 func (t *tags) Resolve(_ context.Context, _ *state.State, image, _ string) (*clusterpb.ResolvedImage, error) {
 	return &clusterpb.ResolvedImage{Image: image, Pinned: image + "@" + t.push}, nil
 }
@@ -45,9 +45,10 @@ func TestResolveImages(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			s := &store{t: t, state: state.NewState()}
+			s := apitest.New(t)
 			registry := &tags{push: "first"}
-			api := &controlapi.Server{Store: s, Images: registry}
+			api := serve(s)
+			api.Images = registry
 			made, err := api.CreateService(t.Context(), &controlpb.CreateServiceRequest{Spec: web(), Resolve: tt.create})
 			if err != nil {
 				t.Fatal(err)

@@ -1,0 +1,77 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/muster/muster/manager/api/lookup"
+	"github.com/muster/muster/manager/api/once"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/raftstore/state"
+)
+
+// RemoveNode forgets a node and revokes its certificate.
+func (s *Server) RemoveNode(ctx context.Context, r *controlpb.RemoveNodeRequest) (*controlpb.RemoveNodeResponse, error) {
+	id, err := once.Write[string]{
+		Decide: func(st *state.State) (*raftpb.Change, error) {
+			n, err := lookup.Node(st, r.GetNode())
+			if err != nil {
+				return nil, err
+			}
+			leader, _ := s.Members.Leader()
+			if err := removable(n, n.GetId() == leader, r.GetForce()); err != nil {
+				return nil, err
+			}
+			return s.forget(ctx, st, n)
+		},
+		Answer: once.ID,
+	}.Do(ctx, s.Store)
+	if err != nil {
+		return nil, err
+	}
+	return &controlpb.RemoveNodeResponse{Id: id}, nil
+}
+
+// removable refuses to remove a node that the cluster would miss.
+func removable(n *clusterpb.Node, leads, force bool) error {
+	name := n.GetDescription().GetHostname()
+	switch {
+	case leads:
+		return fmt.Errorf("node %s leads the cluster: run \"muster swarm leave\" on it: %w", name, errdefs.ErrFailedPrecondition)
+	case n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_READY && !force:
+		return fmt.Errorf("node %s is ready: run \"muster swarm leave\" on it, or remove it with --force: %w", name, errdefs.ErrFailedPrecondition)
+	case n.GetRole() == clusterpb.NodeRole_NODE_ROLE_MANAGER && !force:
+		return fmt.Errorf("node %s is a manager: remove it with --force: %w", name, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+// Forget takes a node's vote, entry and certificate from it.
+func (s *Server) Forget(ctx context.Context, requestID string, n *clusterpb.Node) error {
+	change, err := s.forget(ctx, s.Store.State(), n)
+	if err != nil {
+		return err
+	}
+	_, err = s.Store.ProposeRequest(ctx, requestID, change)
+	return err
+}
+
+// forget takes a node's vote from it and returns the change that takes the
+// rest. Who is no voter any more can be asked about again.
+func (s *Server) forget(ctx context.Context, st *state.State, n *clusterpb.Node) (*raftpb.Change, error) {
+	if n.GetRole() == clusterpb.NodeRole_NODE_ROLE_MANAGER {
+		if err := s.Members.RemoveMember(ctx, n.GetId()); err != nil && !errdefs.IsNotFound(err) {
+			return nil, err
+		}
+	}
+	// A certificate is back-dated by an hour and may have been renewed just now.
+	expires := time.Now().Add(spec.CertExpiry(st.Cluster().GetSpec()))
+	return state.DeleteNode(n.GetId(), timestamppb.New(expires)), nil
+}

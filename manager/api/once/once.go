@@ -1,0 +1,95 @@
+// Package once applies a user's write once, however often it is sent: the only
+// place that knows what a repeated request is answered, and what becomes of a
+// write that another one has overtaken.
+package once
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/proto/call"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore/state"
+)
+
+// Store is what a write needs of the replicated state.
+type Store interface {
+	State() *state.State
+	ProposeRequest(ctx context.Context, requestID string, changes ...*raftpb.Change) (objectID string, err error)
+}
+
+// overtaken bounds how often a write is decided again.
+const overtaken = 10
+
+// Write is one call that writes, as its handler decides it. T is what it is
+// answered with.
+type Write[T any] struct {
+	// Pinned: the user named the version he has seen. When another write was
+	// faster, that is the answer; else the write is decided again on what is
+	// there now.
+	Pinned bool
+	// Decide returns the change to make of a state. Its error is the answer; it
+	// is not kept, so a repetition is decided anew.
+	Decide func(*state.State) (*raftpb.Change, error)
+	// Answer looks up what was written, by the id of the object that the first
+	// change touched. It is asked for a repetition too, perhaps long afterwards.
+	Answer func(s *state.State, objectID string) (T, error)
+}
+
+// Do makes the write of the request that ctx serves, or answers a repetition
+// as the first one was: with the object, or with the very refusal of the state
+// machine. Errors of kind Unavailable tell nothing about what happened.
+//
+// Each attempt has an id that follows from the request's: who repeats the
+// request, because its answer was lost, goes on behind the attempts that were
+// overtaken.
+func (w Write[T]) Do(ctx context.Context, store Store) (answer T, err error) {
+	request := call.RequestID(ctx)
+	for n := 0; ; n++ {
+		objectID, late, err := w.attempt(ctx, store, attemptID(request, n))
+		switch {
+		case err == nil:
+			return w.Answer(store.State(), objectID)
+		case !late || w.Pinned || n == overtaken:
+			return answer, err
+		}
+	}
+}
+
+func attemptID(request string, n int) string {
+	if n == 0 {
+		return request
+	}
+	return fmt.Sprintf("%s/%d", request, n)
+}
+
+// attempt makes the write, unless one of that id was made; late tells that it
+// was refused because another one was faster.
+func (w Write[T]) attempt(ctx context.Context, store Store, id string) (objectID string, late bool, err error) {
+	s := store.State()
+	if done, ok := s.Applied(id); ok {
+		err := state.AppliedError(done)
+		return done.GetObjectId(), errdefs.IsConflict(err), err
+	}
+	change, err := w.Decide(s)
+	if err != nil {
+		return "", false, err
+	}
+	objectID, err = store.ProposeRequest(ctx, id, change)
+	return objectID, errdefs.IsConflict(err), err
+}
+
+// ID answers a write with the id of what it touched; for removals.
+func ID(_ *state.State, objectID string) (string, error) { return objectID, nil }
+
+// CheckVersion refuses a write that was made from another version of an object
+// than the current one; 0 is any. what names the object as people do:
+// "service web".
+func CheckVersion(what string, current, seen uint64) error {
+	if seen == 0 || seen == current {
+		return nil
+	}
+	return fmt.Errorf("%s is at version %d, not %d: it changed meanwhile; look at it again: %w", what, current, seen, errdefs.ErrConflict)
+}

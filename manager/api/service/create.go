@@ -1,0 +1,37 @@
+package service
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+
+	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/id"
+	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/raftstore/state"
+)
+
+// CreateService stores a new service; its tasks follow.
+func (s *Server) CreateService(ctx context.Context, r *controlpb.CreateServiceRequest) (*controlpb.CreateServiceResponse, error) {
+	svc, err := s.write(ctx, true, func(st *state.State) (*raftpb.Change, error) {
+		if err := spec.ValidateService(r.GetSpec()); err != nil {
+			return nil, err
+		}
+		want := proto.CloneOf(r.GetSpec())
+		if other, ok := st.ServiceByName(want.GetName()); ok {
+			return nil, fmt.Errorf("a service named %q exists already (%s): %w", want.GetName(), id.Short(other.GetId()), errdefs.ErrAlreadyExists)
+		}
+		images, err := s.resolve(ctx, st, nil, want, r.GetResolve())
+		if err != nil {
+			return nil, err
+		}
+		return state.PutService(&raftpb.PutService{Id: id.New(), Spec: want, Images: images}), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &controlpb.CreateServiceResponse{Service: svc, Warnings: hostPortWarnings(r.GetSpec())}, nil
+}

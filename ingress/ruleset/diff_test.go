@@ -2,6 +2,8 @@ package ruleset
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -87,5 +89,34 @@ func TestDiff(t *testing.T) {
 				t.Errorf("Len is %d, want %d", c.Len(), len(tt.lines))
 			}
 		})
+	}
+}
+
+// What differs is listed in the same order each time, for both families.
+func TestChangesAreListedInOrder(t *testing.T) {
+	for fam, name := range map[nftables.TableFamily]string{nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6"} {
+		var all []*Table
+		for _, shift := range []uint16{0, 10} {
+			table := New(fam, names)
+			for port := range uint16(5) {
+				table.PutPort(tcp, 1+port+shift, taskAddrs(fam, 1))
+			}
+			all = append(all, table)
+		}
+		first := Diff(all[0], all[1])
+		lines := first.Describe(all[1])
+		if len(lines) != first.Len() || !slices.IsSorted(lines) {
+			t.Errorf("%d changes are listed as %q", first.Len(), lines)
+		}
+		for _, l := range lines {
+			if !strings.HasPrefix(l, "nftables "+name+" muster: ") {
+				t.Errorf("a change of %s is listed as %q", name, l)
+			}
+		}
+		for range 20 {
+			if diff := cmp.Diff(first, Diff(all[0], all[1])); diff != "" {
+				t.Fatalf("another time it differs (-first +then):\n%s", diff)
+			}
+		}
 	}
 }

@@ -104,7 +104,7 @@ func (c *cluster) propose(changes ...*raftpb.Change) {
 
 // join adds a node and runs its session; stop is the end of its daemon.
 func (c *cluster) join(id string) (w *dispatchertest.Worker, stop func()) {
-	c.propose(state.PutNode(&raftpb.PutNode{Id: id, Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))
+	c.propose(known(id))
 	return c.start(id)
 }
 

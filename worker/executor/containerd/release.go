@@ -15,9 +15,13 @@ import (
 	"github.com/muster/muster/worker/tasklog"
 )
 
-// killTimeout is how long the kernel may take to end a killed process, which
-// is long only when it hangs in the kernel.
-const killTimeout = 10 * time.Second
+const (
+	// killTimeout is how long the kernel may take to end a killed process, which
+	// is long only when it hangs in the kernel.
+	killTimeout = 10 * time.Second
+	// deleteTimeout bounds freeing a shim whose process has ended.
+	deleteTimeout = 10 * time.Second
+)
 
 // Release implements executor.Executor. The order matters: what a step needs
 // is freed after it, so that a release which stops half-way can be repeated.
@@ -70,8 +74,13 @@ func (x *Executor) deleteTask(ctx context.Context, taskID string) error {
 			return fmt.Errorf("wait for the end of the process: %w", err)
 		}
 	}
-	err = retried(ctx, func() error {
-		_, err := x.tasks().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: taskID})
+	// containerd forgets a task before its shim has ended: a delete that is
+	// broken off between, because the daemon stops, leaves a shim that nothing
+	// lists any more.
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), deleteTimeout)
+	defer cancel()
+	err = retried(whole, func() error {
+		_, err := x.tasks().Delete(whole, &tasks.DeleteTaskRequest{ContainerID: taskID})
 		return err
 	})
 	if err != nil && !errdefs.IsNotFound(err) {

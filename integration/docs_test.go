@@ -79,6 +79,26 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// room is a link that names a function or type and leads to its file.
+var room = regexp.MustCompile("\\[`(\\w+)`\\]\\(([^)]+\\.go)\\)")
+
+// TestRooms: what a page says is in a file is in it. That the files are there
+// is TestPages' matter.
+func TestRooms(t *testing.T) {
+	for name, text := range pages(t) {
+		for _, m := range room.FindAllStringSubmatch(text, -1) {
+			code, err := os.ReadFile(filepath.Join("..", filepath.Dir(name), m[2]))
+			if err != nil {
+				continue
+			}
+			declared := regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type )` + m[1] + `\b`)
+			if !declared.Match(code) {
+				t.Errorf("%s: there is no %s in %s", name, m[1], m[2])
+			}
+		}
+	}
+}
+
 // pages returns the text of each page of the repository by its name.
 func pages(t *testing.T) map[string]string {
 	t.Helper()

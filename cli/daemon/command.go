@@ -13,7 +13,6 @@ import (
 // NewCommand returns the daemon command.
 func NewCommand(version string) *cobra.Command {
 	var cfg Config
-	var file string
 	cmd := &cobra.Command{
 		Use:   "daemon [OPTIONS]",
 		Short: "Run this machine as a node",
@@ -25,7 +24,7 @@ SIGTERM stops the daemon. Containers keep running, and the next daemon takes the
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// The client's --host flag does not concern the daemon.
-			if err := Fill(cmd.LocalNonPersistentFlags(), file, cmd.Flags().Changed("config"), os.Getenv); err != nil {
+			if err := Fill(cmd.LocalNonPersistentFlags(), os.Getenv); err != nil {
 				return err
 			}
 			if err := cfg.Complete(); err != nil {
@@ -38,7 +37,7 @@ SIGTERM stops the daemon. Containers keep running, and the next daemon takes the
 		},
 	}
 	cfg.AddFlags(cmd.Flags())
-	cmd.Flags().StringVar(&file, "config", DefaultConfigFile, "configuration file")
+	AddFileFlag(cmd.Flags())
 	return cmd
 }
 

@@ -46,7 +46,7 @@ type Config struct {
 	Labels []string
 }
 
-// DefaultConfigFile is read when it exists and --config is not given.
+// DefaultConfigFile is read when it exists and no other is named.
 const DefaultConfigFile = "/etc/muster/daemon.yaml"
 
 // AddFlags declares the daemon's flags.
@@ -66,21 +66,31 @@ func (c *Config) AddFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&c.Labels, "label", nil, "label of this node for engine.labels.NAME constraints: `name=value` (repeatable)")
 }
 
+// fileFlag names the configuration file.
+const fileFlag = "config"
+
+// AddFileFlag declares the flag that names the configuration file. It can be
+// set in the environment, but not in the file.
+func AddFileFlag(flags *pflag.FlagSet) {
+	flags.String(fileFlag, DefaultConfigFile, "configuration file")
+}
+
 // Fill sets the flags that were not given from the environment and the file.
 // A missing file is an error only when it was asked for.
-func Fill(flags *pflag.FlagSet, file string, asked bool, getenv func(string) string) error {
+func Fill(flags *pflag.FlagSet, getenv func(string) string) error {
+	file, asked := configFile(flags, getenv)
 	settings, err := readFile(file, asked)
 	if err != nil {
 		return err
 	}
 	for name := range settings {
-		if flags.Lookup(name) == nil {
+		if !isSetting(flags.Lookup(name)) {
 			return fmt.Errorf("configuration file %s: unknown setting %q: the settings are named as the flags of \"muster daemon\": %w", file, name, errdefs.ErrInvalidArgument)
 		}
 	}
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Changed {
+		if f.Changed || !isSetting(f) {
 			return
 		}
 		from, values := "environment "+EnvName(f.Name), []string{getenv(EnvName(f.Name))}
@@ -94,6 +104,20 @@ func Fill(flags *pflag.FlagSet, file string, asked bool, getenv func(string) str
 		}
 	})
 	return errors.Join(errs...)
+}
+
+// configFile returns which file to read, and whether it was named.
+func configFile(flags *pflag.FlagSet, getenv func(string) string) (path string, asked bool) {
+	f := flags.Lookup(fileFlag)
+	if v := getenv(EnvName(fileFlag)); v != "" && !f.Changed {
+		return v, true
+	}
+	return f.Value.String(), f.Changed
+}
+
+// isSetting reports whether the flag says how the daemon is set up.
+func isSetting(f *pflag.Flag) bool {
+	return f != nil && f.Name != fileFlag && f.Name != "help"
 }
 
 // EnvName returns the environment variable that stands for a flag.
@@ -110,28 +134,62 @@ func readFile(path string, asked bool) (map[string][]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)
 	}
-	var raw map[string]any
+	var raw map[string]yaml.Node
 	if err := yaml.Unmarshal(data, &raw); err != nil {
 		return nil, fmt.Errorf("configuration file %s: %w: %w", path, err, errdefs.ErrInvalidArgument)
 	}
 	settings := make(map[string][]string)
-	for name, v := range raw {
-		switch v := v.(type) {
-		case []any:
-			for _, e := range v {
-				settings[name] = append(settings[name], fmt.Sprint(e))
-			}
-		case nil:
-		case map[string]any:
+	for name, node := range raw {
+		values, ok := scalars(&node)
+		if !ok {
 			return nil, fmt.Errorf("configuration file %s: %q: use a value or a list: %w", path, name, errdefs.ErrInvalidArgument)
-		default:
-			settings[name] = []string{fmt.Sprint(v)}
 		}
+		settings[name] = values
 	}
 	return settings, nil
 }
 
+// scalars returns a value or those of a list. Not ok for what is neither.
+func scalars(node *yaml.Node) (values []string, ok bool) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.SequenceNode {
+		if isNull(node) {
+			return nil, true
+		}
+		v, ok := scalar(node)
+		return []string{v}, ok
+	}
+	for _, e := range node.Content {
+		v, ok := scalar(e)
+		if !ok || isNull(e) {
+			return nil, false
+		}
+		values = append(values, v)
+	}
+	return values, true
+}
+
+// scalar returns a value as it is written: YAML would make another number of
+// 0100, and a time of 2026-01-02.
+func scalar(node *yaml.Node) (value string, ok bool) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	return node.Value, node.Kind == yaml.ScalarNode
+}
+
+func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
+
 var hostname = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9._]{0,252}[a-zA-Z0-9])?$`)
+
+// How a task's log may be kept. Rotation renames every file.
+const (
+	maxLogFiles = 1000
+	minLogSize  = 64 << 10
+	maxLogSize  = 1 << 40
+)
 
 // Complete fills in what depends on the host and refuses what cannot work.
 func (c *Config) Complete() (err error) {
@@ -161,8 +219,11 @@ func (c *Config) Complete() (err error) {
 	if c.GossipPort == 0 {
 		return fmt.Errorf("--gossip-port 0: use 1 to 65535: %w", errdefs.ErrInvalidArgument)
 	}
-	if c.LogMaxFiles < 1 || c.LogMaxSize < 64<<10 {
-		return fmt.Errorf("--task-log-max-files %d, --task-log-max-size %d: at least one file of 65536 bytes: %w", c.LogMaxFiles, c.LogMaxSize, errdefs.ErrInvalidArgument)
+	if c.LogMaxFiles < 1 || c.LogMaxFiles > maxLogFiles {
+		return fmt.Errorf("--task-log-max-files %d: use 1 to %d: %w", c.LogMaxFiles, maxLogFiles, errdefs.ErrInvalidArgument)
+	}
+	if c.LogMaxSize < minLogSize || c.LogMaxSize > maxLogSize {
+		return fmt.Errorf("--task-log-max-size %d: use %d to %d bytes: %w", c.LogMaxSize, minLogSize, maxLogSize, errdefs.ErrInvalidArgument)
 	}
 	for _, l := range c.Labels {
 		if k, _, ok := strings.Cut(l, "="); !ok || k == "" {

@@ -22,9 +22,14 @@ import (
 func (x *Executor) List(ctx context.Context) ([]executor.Found, error) {
 	ctx = x.inNamespace(ctx)
 	found := make(map[string]executor.Found)
-	for _, trace := range []func(context.Context) ([]string, error){
-		x.containerIDs, x.networkIDs, x.fileIDs,
-	} {
+	taskOf, err := x.containerTasks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range taskOf {
+		found[id] = executor.Found{TaskID: id}
+	}
+	for _, trace := range []func(context.Context) ([]string, error){x.networkIDs, x.fileIDs} {
 		ids, err := trace(ctx)
 		if err != nil {
 			return nil, err
@@ -34,7 +39,7 @@ func (x *Executor) List(ctx context.Context) ([]executor.Found, error) {
 		}
 	}
 	var processes []*taskpb.Process
-	err := retried(ctx, func() error {
+	err = retried(ctx, func() error {
 		resp, err := x.tasks().List(ctx, &tasks.ListTasksRequest{})
 		processes = resp.GetTasks()
 		return err
@@ -43,11 +48,13 @@ func (x *Executor) List(ctx context.Context) ([]executor.Found, error) {
 		return nil, fmt.Errorf("list processes: %w", err)
 	}
 	for _, p := range processes {
-		one := executor.Found{TaskID: p.GetID(), Running: running(p)}
+		one := executor.Found{TaskID: cmp.Or(taskOf[p.GetID()], p.GetID()), Running: running(p)}
 		if one.Running {
 			one.Pid = p.GetPid()
 		}
-		found[p.GetID()] = one
+		if !found[one.TaskID].Running {
+			found[one.TaskID] = one
+		}
 	}
 	list := make([]executor.Found, 0, len(found))
 	for _, one := range found {
@@ -57,18 +64,20 @@ func (x *Executor) List(ctx context.Context) ([]executor.Found, error) {
 	return list, nil
 }
 
-func (x *Executor) containerIDs(ctx context.Context) (ids []string, err error) {
-	err = retried(ctx, func() error {
+// containerTasks tells of which task each container is, by the container's id.
+func (x *Executor) containerTasks(ctx context.Context) (map[string]string, error) {
+	taskOf := make(map[string]string)
+	err := retried(ctx, func() error {
 		list, err := x.containers().List(ctx, fmt.Sprintf("labels.%q", taskLabel))
 		for _, c := range list {
-			ids = append(ids, c.ID)
+			taskOf[c.ID] = c.Labels[taskLabel]
 		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
-	return ids, nil
+	return taskOf, nil
 }
 
 func (x *Executor) networkIDs(context.Context) ([]string, error) {

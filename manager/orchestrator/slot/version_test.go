@@ -38,6 +38,7 @@ func TestOutOfDate(t *testing.T) {
 		"another placement, and no node yet":     {zone("x"), changed(in("y"), func(t *clusterpb.Task) { t.NodeId = "" }), true},
 		"another placement, and its node gone":   {zone("x"), changed(in("y"), func(t *clusterpb.Task) { t.NodeId = "gone" }), true},
 		"another placement and another image":    {zone("x"), changed(in("y"), func(t *clusterpb.Task) { t.Spec.Containers[0].Image = "v1" }), true},
+		"the tag moved":                          {nil, changed(ofVersion(2), func(t *clusterpb.Task) { t.SpecVersion, t.Images = 1, content("old") }), true},
 		"a canary of an earlier rollout":         {nil, changed(ofVersion(2), func(t *clusterpb.Task) { t.SpecVersion, t.Canary = 1, true }), true},
 		"a canary of this rollout":               {nil, changed(ofVersion(2), func(t *clusterpb.Task) { t.Canary = true }), false},
 	}

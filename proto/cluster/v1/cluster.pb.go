@@ -23,7 +23,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Cluster is the one object that stands for the whole.
+// Cluster is the cluster itself; there is exactly one.
 type Cluster struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Id        string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -262,8 +262,8 @@ type ClusterSecrets struct {
 	RootCaKey     []byte `protobuf:"bytes,2,opt,name=root_ca_key,json=rootCaKey,proto3" json:"root_ca_key,omitempty"`
 	WorkerSecret  string `protobuf:"bytes,3,opt,name=worker_secret,json=workerSecret,proto3" json:"worker_secret,omitempty"`
 	ManagerSecret string `protobuf:"bytes,4,opt,name=manager_secret,json=managerSecret,proto3" json:"manager_secret,omitempty"`
-	// gossip_keys decrypt gossip, and the first encrypts it: the key of now, that
-	// of the next period, that of the last.
+	// gossip_keys decrypt gossip, and the first encrypts it: the current key, the
+	// next period's, the previous period's.
 	GossipKeys [][]byte `protobuf:"bytes,5,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
 	// gossip_keys_at is the leader's clock when they last changed. Set by the
 	// state machine.

@@ -132,7 +132,7 @@ const (
 	NodeStatus_STATE_UNKNOWN NodeStatus_State = 1
 	NodeStatus_STATE_DOWN    NodeStatus_State = 2
 	NodeStatus_STATE_READY   NodeStatus_State = 3
-	// DISCONNECTED: it said good-bye and keeps its tasks running for a while.
+	// DISCONNECTED: its daemon announced a planned stop; its tasks keep running.
 	NodeStatus_STATE_DISCONNECTED NodeStatus_State = 4
 )
 
@@ -198,7 +198,7 @@ type Node struct {
 	// index is unique among the nodes, 1..32254; the overlay derives link
 	// addresses from it. Set by the state machine.
 	Index uint32 `protobuf:"varint,9,opt,name=index,proto3" json:"index,omitempty"`
-	// images the node holds and gives to others.
+	// images the node holds and serves to other nodes.
 	Images []*NodeImage `protobuf:"bytes,10,rep,name=images,proto3" json:"images,omitempty"`
 	// raft_addr is where the node's raft listens, HOST:PORT; managers only.
 	RaftAddr      string `protobuf:"bytes,11,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
@@ -378,7 +378,7 @@ type NodeDescription struct {
 	Labels map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// control_addr is HOST:PORT of the node's control port.
 	ControlAddr string `protobuf:"bytes,6,opt,name=control_addr,json=controlAddr,proto3" json:"control_addr,omitempty"`
-	// data_addr is the IP address of the node's tunnel end.
+	// data_addr is the IP address of the node's tunnel endpoint.
 	DataAddr string `protobuf:"bytes,7,opt,name=data_addr,json=dataAddr,proto3" json:"data_addr,omitempty"`
 	// gossip_addr is HOST:PORT of the node's gossip port.
 	GossipAddr        string `protobuf:"bytes,8,opt,name=gossip_addr,json=gossipAddr,proto3" json:"gossip_addr,omitempty"`
@@ -566,11 +566,11 @@ type NodeImage struct {
 	// digest of the manifest or index the name stands for.
 	Digest    string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	SizeBytes int64  `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
-	// loaded: put there with "image load"; such an image goes before a registry's.
+	// loaded: put there with "image load"; such an image takes precedence over a registry's.
 	Loaded bool `protobuf:"varint,4,opt,name=loaded,proto3" json:"loaded,omitempty"`
-	// tagged_at is when somebody tied name to digest on the node by a load or a
+	// tagged_at is when a user bound name to digest on the node, by a load or a
 	// pull, in Unix nanoseconds; 0 for a copy fetched for a task. Where nodes
-	// differ about a name, the latest counts.
+	// disagree about a name, the latest counts.
 	TaggedAt      int64 `protobuf:"varint,5,opt,name=tagged_at,json=taggedAt,proto3" json:"tagged_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

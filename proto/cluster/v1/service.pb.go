@@ -1459,7 +1459,7 @@ type RestartPolicy struct {
 	MaxDelay *durationpb.Duration `protobuf:"bytes,3,opt,name=max_delay,json=maxDelay,proto3" json:"max_delay,omitempty"`
 	// max_attempts per slot and spec version; 0 is unlimited.
 	MaxAttempts uint32 `protobuf:"varint,4,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
-	// window over which max_attempts counts; 0 is for ever.
+	// window over which max_attempts counts; 0 is unbounded.
 	Window        *durationpb.Duration `protobuf:"bytes,5,opt,name=window,proto3" json:"window,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1842,10 +1842,11 @@ type UpdateStatus struct {
 	StartedAt   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	CompletedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
 	Message     string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
-	// slots is how many slots the update has to change: failures are a ratio of it.
+	// slots is how many slots the update has to change; max_failure_ratio is
+	// relative to it.
 	Slots    uint32        `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
 	Progress []*SlotUpdate `protobuf:"bytes,6,rep,name=progress,proto3" json:"progress,omitempty"`
-	// promoted tells that the user or the policy let the canaries take over.
+	// promoted: the user or the policy let the canaries take over.
 	Promoted bool `protobuf:"varint,7,opt,name=promoted,proto3" json:"promoted,omitempty"`
 	// paused_from is the state that resume goes back to.
 	PausedFrom UpdateStatus_State `protobuf:"varint,8,opt,name=paused_from,json=pausedFrom,proto3,enum=cluster.v1.UpdateStatus_State" json:"paused_from,omitempty"`
@@ -1951,7 +1952,7 @@ func (x *UpdateStatus) GetVersion() uint64 {
 }
 
 // SlotUpdate is how far one slot is in a rollout. A slot without one has not
-// been begun.
+// been started.
 type SlotUpdate struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Slot      uint32                 `protobuf:"varint,1,opt,name=slot,proto3" json:"slot,omitempty"`

@@ -983,7 +983,7 @@ type Peer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Index uint32                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
-	// data_addr is the IP address of its tunnel end.
+	// data_addr is the IP address of its tunnel endpoint.
 	DataAddr    string `protobuf:"bytes,3,opt,name=data_addr,json=dataAddr,proto3" json:"data_addr,omitempty"`
 	ControlAddr string `protobuf:"bytes,4,opt,name=control_addr,json=controlAddr,proto3" json:"control_addr,omitempty"`
 	GossipAddr  string `protobuf:"bytes,5,opt,name=gossip_addr,json=gossipAddr,proto3" json:"gossip_addr,omitempty"`

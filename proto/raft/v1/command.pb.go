@@ -90,8 +90,8 @@ func (x *Command) GetRequestId() string {
 // Change is a single typed mutation.
 //
 // Changes to specs carry the version they were made against and are refused
-// with a conflict when it moved. The others are statements that hold or are
-// already overtaken; overtaken ones are skipped, so batches need no retry.
+// with a conflict when it moved. The others state facts; one that newer facts
+// have overtaken is skipped, so batches need no retry.
 type Change struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/mattn/go-shellwords"
+	"github.com/spf13/pflag"
 
 	"github.com/muster/muster/cli"
 	"github.com/muster/muster/cli/command"
@@ -230,4 +231,33 @@ func shows(lines []string) *regexp.Regexp {
 		pattern += ` *` + strings.ReplaceAll(line, "…", `.*`) + ` *\n`
 	}
 	return regexp.MustCompile(pattern + `$`)
+}
+
+// TestDaemonOptions: docs/daemon.md has the options of the daemon, all of them
+// and no others.
+func TestDaemonOptions(t *testing.T) {
+	text, err := os.ReadFile("../../docs/daemon.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(map[string]bool)
+	for line := range strings.Lines(string(text)) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			for _, option := range regexp.MustCompile("`--([a-z-]+)`").FindAllStringSubmatch(cells[1], -1) {
+				told[option[1]] = true
+			}
+		}
+	}
+	told["config"] = strings.Contains(string(text), "`--config FILE`")
+	flags := daemon.NewCommand("test").Flags()
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !told[f.Name] {
+			t.Errorf("docs/daemon.md does not tell of --%s", f.Name)
+		}
+	})
+	for name := range told {
+		if flags.Lookup(name) == nil {
+			t.Errorf("docs/daemon.md tells of --%s, which there is not", name)
+		}
+	}
 }

@@ -50,7 +50,7 @@ func run(t *testing.T, f func(*cluster)) {
 			c.depose()
 			c.wg.Wait()
 		}()
-		c.propose(state.CreateCluster(&raftpb.CreateCluster{Id: "c", Spec: &clusterpb.ClusterSpec{}}))
+		c.propose(state.CreateCluster(&raftpb.CreateCluster{Id: "c", Spec: &clusterpb.ClusterSpec{}}), storetest.Ingress())
 		for _, addr := range []string{"m1", "m2"} {
 			srv := dispatcher.New(dispatcher.Config{
 				Store: c.store, Identify: dispatchertest.Identify, Log: slog.New(slog.DiscardHandler),
@@ -149,7 +149,7 @@ func (c *cluster) runs(id, node string) {
 			Id: id, ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{},
 			Ports: []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 80, Target: 80}},
 		}),
-		state.AssignTask(id, node, []string{fmt.Sprintf("10.0.0.%d", len(id)+int(id[len(id)-1]))}),
+		state.AssignTask(id, node, storetest.Attached(fmt.Sprintf("10.0.0.%d", len(id)+int(id[len(id)-1])))),
 		state.ObserveTask(id, &clusterpb.TaskStatus{State: lifecycle.Running}),
 	)
 	time.Sleep(10 * time.Millisecond)
@@ -395,7 +395,7 @@ func TestSlowNodeDelaysOnlyItself(t *testing.T) {
 				state.CreateTask(&clusterpb.Task{Id: fmt.Sprint("x", i), ServiceId: "s", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{
 					Containers: []*clusterpb.ContainerSpec{{Env: []string{string(make([]byte, 8<<10))}}},
 				}}),
-				state.AssignTask(fmt.Sprint("x", i), []string{"n1", "n2"}[i%2], []string{fmt.Sprintf("10.1.0.%d", i+1)}),
+				state.AssignTask(fmt.Sprint("x", i), []string{"n1", "n2"}[i%2], storetest.Attached(fmt.Sprintf("10.1.0.%d", i+1))),
 			)
 			d := c.until("n1 to hear", func() bool { return w1.View().Index >= c.store.State().Index })
 			if d > 20*time.Millisecond {

@@ -91,7 +91,7 @@ func (k *kernel) deleteLink(name string) error {
 // attach makes both ends of a task's veth as they should be, from whatever is
 // there: nothing, the whole, or what an interrupted attach left.
 func (k *kernel) attach(ctx context.Context, t Task, mtu int) error {
-	if len(t.Addrs) == 0 {
+	if len(t.addrs()) == 0 {
 		return fmt.Errorf("the task has no address: %w", errdefs.ErrInvalidArgument)
 	}
 	ns, err := os.Open(t.Netns)
@@ -139,7 +139,7 @@ func (k *kernel) veth(t Task, ns *os.File, mtu int) (int, error) {
 	attrs.Name, attrs.MTU, attrs.HardwareAddr = name, mtu, hostMAC().addr()
 	err := k.nl.LinkAdd(&netlink.Veth{
 		LinkAttrs: attrs, PeerName: taskDevice, PeerNamespace: netlink.NsFd(ns.Fd()),
-		PeerHardwareAddr: taskMAC(t.Addrs[0].Unmap()).addr(), PeerMTU: uint32(mtu),
+		PeerHardwareAddr: taskMAC(t.addrs()[0].Unmap()).addr(), PeerMTU: uint32(mtu),
 	})
 	if err != nil {
 		return 0, fmt.Errorf("add veth %s: %w", name, err)
@@ -191,7 +191,7 @@ func (k *kernel) setUpTask(t Task) error {
 			return fmt.Errorf("set %s of the task up: %w", l.Attrs().Name, err)
 		}
 	}
-	for _, a := range t.Addrs {
+	for _, a := range t.addrs() {
 		a = a.Unmap()
 		if a.Is6() && !k.ipv6 {
 			continue
@@ -256,7 +256,7 @@ func (k *kernel) waitUp(ctx context.Context, index int) error {
 func (k *kernel) leadToTask(index int, t Task) error {
 	name := taskLink(t.ID)
 	dev := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index, Name: name}}
-	for _, a := range t.Addrs {
+	for _, a := range t.addrs() {
 		a = a.Unmap()
 		if a.Is6() && !k.ipv6 {
 			continue
@@ -268,7 +268,7 @@ func (k *kernel) leadToTask(index int, t Task) error {
 		if err := k.nl.AddrReplace(dev, address(gw.AsSlice(), bits)); err != nil {
 			return fmt.Errorf("add address %s to %s: %w", gw, name, err)
 		}
-		if err := k.nl.NeighSet(neigh{a, taskMAC(t.Addrs[0].Unmap())}.netlink(index)); err != nil {
+		if err := k.nl.NeighSet(neigh{a, taskMAC(t.addrs()[0].Unmap())}.netlink(index)); err != nil {
 			return fmt.Errorf("add neighbour %s: %w", a, err)
 		}
 		if err := k.nl.RouteReplace(taskRoute(a, index)); err != nil {

@@ -12,16 +12,16 @@ import (
 // many publishes ports with three endpoints each on one other node.
 func many(self Node, ports int) *Want {
 	w := &Want{
-		Self:    self,
-		Nodes:   []Node{{ID: "other", Index: 2, Underlay: netip.MustParseAddr("10.77.0.102")}},
-		Subnets: []netip.Prefix{netip.MustParsePrefix("10.88.0.0/13")},
+		Self:     self,
+		Nodes:    []Node{{ID: "other", Index: 2, Underlay: netip.MustParseAddr("10.77.0.102"), Attachments: attached()}},
+		Networks: networks("10.88.0.0/13"),
 	}
 	a := netip.MustParseAddr("10.88.0.1")
 	for i := range ports {
 		p := Port{Protocol: unix.IPPROTO_TCP, Published: uint16(1000 + i)}
 		for range 3 {
 			p.Endpoints = append(p.Endpoints, Endpoint{Addr4: netip.AddrPortFrom(a, 80)})
-			w.Nodes[0].Tasks = append(w.Nodes[0].Tasks, a)
+			w.Nodes[0].Attachments[0].Addrs = append(w.Nodes[0].Attachments[0].Addrs, a)
 			a = a.Next()
 		}
 		w.Ports = append(w.Ports, p)

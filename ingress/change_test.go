@@ -99,7 +99,7 @@ func TestOutside(t *testing.T) {
 	l.patience = time.Second / 2
 	l.ip(l.client, "route add 10.88.0.0/16 via 10.77.0.101")
 	for _, task := range []Task{a, b} { // one on the node, one behind it
-		if got := l.get(l.client, "udp", task.Addrs[0].String()+":80"); got != "timeout" {
+		if got := l.get(l.client, "udp", task.addrs()[0].String()+":80"); got != "timeout" {
 			t.Errorf("a client outside reached task %s directly: %q", task.ID, got)
 		}
 	}
@@ -177,7 +177,7 @@ func TestLeave(t *testing.T) {
 	}
 	tcp, udp := open("tcp"), open("udp")
 	count := func(task Task) int {
-		n, err := l.nodes[1].plane.Connections(t.Context(), task.Addrs[0])
+		n, err := l.nodes[1].plane.Connections(t.Context(), task.addrs()[0])
 		if err != nil {
 			t.Fatal(err)
 		}

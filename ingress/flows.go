@@ -85,16 +85,16 @@ type stale struct {
 
 func newStale(w *Want, local map[netip.Addr]bool) stale {
 	s := stale{
-		subnets: w.Subnets, tasks: make(map[netip.Addr]bool), local: local,
+		subnets: w.subnets(), tasks: make(map[netip.Addr]bool), local: local,
 		endpoints: make(map[portKey]map[netip.AddrPort]bool),
 	}
 	for _, t := range w.Tasks {
-		for _, a := range t.Addrs {
+		for _, a := range t.addrs() {
 			s.tasks[a.Unmap()] = true
 		}
 	}
 	for _, n := range w.Nodes {
-		for _, a := range n.Tasks {
+		for _, a := range n.taskAddrs() {
 			s.tasks[a.Unmap()] = true
 		}
 	}

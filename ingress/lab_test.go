@@ -129,7 +129,7 @@ func (l *lab) run(name string, args ...string) string {
 func (l *lab) want(i int) *Want {
 	w := &Want{
 		Self: l.nodes[i].Node, Tasks: l.nodes[i].tasks, Ports: l.ports, Index: 1,
-		Subnets: []netip.Prefix{netip.MustParsePrefix("10.88.0.0/16"), netip.MustParsePrefix("fd88::/64")},
+		Networks: networks("10.88.0.0/16", "fd88::/64"),
 	}
 	for j, n := range l.nodes {
 		if j == i {
@@ -137,7 +137,7 @@ func (l *lab) want(i int) *Want {
 		}
 		other := n.Node
 		for _, t := range n.tasks {
-			other.Tasks = append(other.Tasks, t.Addrs...)
+			other.Attachments = append(other.Attachments, t.Attachments...)
 		}
 		w.Nodes = append(w.Nodes, other)
 	}
@@ -166,7 +166,7 @@ func (l *lab) task(i int, name string) Task {
 	}
 	t := Task{
 		ID: name, Netns: "/run/netns/" + l.prefix + "-" + name,
-		Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 88, 0, byte(10 + k)}), netip.MustParseAddr(fmt.Sprintf("fd88::%d", 10+k))},
+		Attachments: attached(netip.AddrFrom4([4]byte{10, 88, 0, byte(10 + k)}), netip.MustParseAddr(fmt.Sprintf("fd88::%d", 10+k))),
 	}
 	if err := CreateNetns(t.Netns); err != nil {
 		l.t.Fatal(err)
@@ -290,7 +290,7 @@ func explain(err error) string {
 }
 
 func endpoint(t Task) Endpoint {
-	return Endpoint{Addr4: netip.AddrPortFrom(t.Addrs[0], 80), Addr6: netip.AddrPortFrom(t.Addrs[1], 80)}
+	return Endpoint{Addr4: netip.AddrPortFrom(t.addrs()[0], 80), Addr6: netip.AddrPortFrom(t.addrs()[1], 80)}
 }
 
 // publish publishes a port on TCP and UDP.

@@ -83,7 +83,7 @@ func planNode(s *state, n Node, f facts) {
 			mark: nodeMark(n.Index), mask: markMask, table: nodeTable(n.Index),
 		})
 	}
-	for _, a := range n.Tasks {
+	for _, a := range n.taskAddrs() {
 		switch a = a.Unmap(); {
 		case a.Is4():
 			s.routes.add(route{dst: host(a), via: tunnel4(n.Index), table: unix.RT_TABLE_MAIN})
@@ -120,14 +120,14 @@ func planTable(fam nftables.TableFamily, w *Want, f facts) *ruleset.Table {
 		if u := n.Underlay.Unmap(); u.Is6() == v6 {
 			t.PutPeer(u)
 		}
-		for _, task := range ofFamily(n.Tasks, v6) {
+		for _, task := range ofFamily(n.taskAddrs(), v6) {
 			for _, client := range ofFamily(append([]netip.Addr{n.Underlay}, n.Addrs...), v6) {
 				t.PutHairpin(client, task)
 			}
 		}
 	}
 	for _, task := range w.Tasks {
-		for _, a := range ofFamily(task.Addrs, v6) {
+		for _, a := range ofFamily(task.addrs(), v6) {
 			t.PutHairpin(a, a)
 		}
 	}
@@ -177,7 +177,7 @@ func published(ports []Port, v6 bool) map[portKey][]netip.AddrPort {
 // subnets returns the subnets of a family without those inside of others.
 func subnets(w *Want, v6 bool) []netip.Prefix {
 	var list []netip.Prefix
-	for _, p := range w.Subnets {
+	for _, p := range w.subnets() {
 		if p.Addr().Is6() == v6 {
 			list = append(list, p.Masked())
 		}

@@ -73,6 +73,20 @@ func texts[T comparable](s set[T]) []string {
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
+// attached is attached to the one network of these tests.
+func attached(addrs ...netip.Addr) []Attachment {
+	return []Attachment{{Network: "ingress", Addrs: addrs}}
+}
+
+// networks is that network.
+func networks(subnets ...string) []Network {
+	n := Network{ID: "ingress"}
+	for _, s := range subnets {
+		n.Subnets = append(n.Subnets, netip.MustParsePrefix(s))
+	}
+	return []Network{n}
+}
+
 // example is a node of three, with one task of two, and all kinds of ports.
 func example() *Want {
 	ep := func(s4, s6 string) Endpoint {
@@ -82,10 +96,10 @@ func example() *Want {
 	return &Want{
 		Self: Node{ID: "n1", Index: 1, Underlay: addr("10.77.0.101")},
 		Nodes: []Node{
-			{ID: "n2", Index: 2, Underlay: addr("10.77.0.102"), Tasks: []netip.Addr{addr("10.88.0.11"), addr("fd88::11")}},
+			{ID: "n2", Index: 2, Underlay: addr("10.77.0.102"), Attachments: attached(addr("10.88.0.11"), addr("fd88::11"))},
 			{ID: "n300", Index: 300, Underlay: addr("10.77.0.103"), Addrs: []netip.Addr{addr("fd77::103")}},
 		},
-		Tasks: []Task{{ID: "a", Netns: "/run/netns/a", Addrs: []netip.Addr{addr("10.88.0.10"), addr("fd88::10")}}},
+		Tasks: []Task{{ID: "a", Netns: "/run/netns/a", Attachments: attached(addr("10.88.0.10"), addr("fd88::10"))}},
 		Ports: []Port{
 			{Protocol: unix.IPPROTO_TCP, Published: 8111, Endpoints: []Endpoint{b, a}},
 			{Protocol: unix.IPPROTO_UDP, Published: 53, Endpoints: []Endpoint{a}},
@@ -94,9 +108,7 @@ func example() *Want {
 			{Protocol: unix.IPPROTO_TCP, Published: 8114, HostMode: true, Endpoints: []Endpoint{a}},
 			{Protocol: unix.IPPROTO_TCP, Published: 8115, Endpoints: []Endpoint{{Addr4: a.Addr4}}},
 		},
-		Subnets: []netip.Prefix{
-			netip.MustParsePrefix("10.88.0.0/16"), netip.MustParsePrefix("10.88.4.0/24"), netip.MustParsePrefix("fd88::/64"),
-		},
+		Networks: networks("10.88.0.0/16", "10.88.4.0/24", "fd88::/64"),
 	}
 }
 
@@ -131,6 +143,39 @@ func TestPlan(t *testing.T) {
 				t.Errorf("planned twice, it differs: %q", lines)
 			}
 		})
+	}
+}
+
+// TestPlanOfTwoNetworks splits the example's network in two, IPv4 and IPv6:
+// the kernel holds the same, for it is told all networks.
+func TestPlanOfTwoNetworks(t *testing.T) {
+	split := func(attachments []Attachment) (apart []Attachment) {
+		for _, a := range attachments {
+			for i, addr := range a.Addrs {
+				apart = append(apart, Attachment{Network: fmt.Sprint("x", i), Addrs: []netip.Addr{addr}})
+			}
+		}
+		return apart
+	}
+	w := example()
+	v4, v6 := w.Networks[0].Subnets[:2], w.Networks[0].Subnets[2:]
+	w.Networks = []Network{{ID: "x0", Subnets: v4}, {ID: "x1", Subnets: v6}}
+	w.Nodes[0].Attachments, w.Tasks[0].Attachments = split(w.Nodes[0].Attachments), split(w.Tasks[0].Attachments)
+	if lines := drift(plan(w, exampleFacts()), plan(example(), exampleFacts())); len(lines) > 0 {
+		t.Errorf("split, it differs: %q", lines)
+	}
+
+	w.Networks = append(w.Networks, Network{ID: "x2", Subnets: []netip.Prefix{netip.MustParsePrefix("10.99.0.0/24")}})
+	w.Nodes[0].Attachments = append(w.Nodes[0].Attachments, Attachment{Network: "x2", Addrs: []netip.Addr{addr("10.99.0.7")}})
+	routes := plan(w, exampleFacts()).routes
+	for _, want := range []route{
+		{dst: netip.MustParsePrefix("10.99.0.0/24"), table: unix.RT_TABLE_MAIN},
+		{dst: netip.MustParsePrefix("10.99.0.7/32"), via: tunnel4(2), table: unix.RT_TABLE_MAIN},
+		{dst: netip.MustParsePrefix("10.88.0.11/32"), via: tunnel4(2), table: unix.RT_TABLE_MAIN},
+	} {
+		if _, ok := routes[want]; !ok {
+			t.Errorf("no route %s", want)
+		}
 	}
 }
 

@@ -90,7 +90,7 @@ func (k *kernel) attachedTasks(tasks []Task) (map[string]bool, error) {
 			continue
 		}
 		attached[t.ID] = true
-		for _, a := range t.Addrs {
+		for _, a := range t.addrs() {
 			if a.Unmap().Is4() || k.ipv6 {
 				attached[t.ID] = attached[t.ID] && routes[leads{host(a.Unmap()).String(), link.Attrs().Index}]
 			}

@@ -75,7 +75,7 @@ func TestAttachMany(t *testing.T) {
 		for i := range tasks {
 			task := Task{
 				ID: fmt.Sprintf("task-%d", i), Netns: fmt.Sprintf("/run/netns/%s-t%d", l.prefix, i),
-				Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 88, 1, byte(i)}), netip.MustParseAddr(fmt.Sprintf("fd88::1:%d", i))},
+				Attachments: attached(netip.AddrFrom4([4]byte{10, 88, 1, byte(i)}), netip.MustParseAddr(fmt.Sprintf("fd88::1:%d", i))),
 			}
 			wg.Go(func() {
 				if err := f(task); err != nil {
@@ -107,7 +107,7 @@ func TestAttachMany(t *testing.T) {
 func TestAttachWaits(t *testing.T) {
 	l := newLab(t, 1, false)
 	n := l.nodes[0]
-	task := Task{ID: "a", Netns: l.netns("a"), Addrs: []netip.Addr{netip.MustParseAddr("10.88.0.10")}}
+	task := Task{ID: "a", Netns: l.netns("a"), Attachments: attached(netip.MustParseAddr("10.88.0.10"))}
 	done := make(chan error, 1)
 	go func() { done <- n.plane.Attach(t.Context(), task) }()
 	l.apply()

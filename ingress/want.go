@@ -20,8 +20,8 @@ type Want struct {
 	Tasks []Task
 	// Ports are all published ports of the cluster, those without an endpoint included.
 	Ports []Port
-	// Subnets are where task addresses come from, IPv4 and IPv6.
-	Subnets []netip.Prefix
+	// Networks are all networks of the cluster. They do not overlap.
+	Networks []Network
 	// Port is the UDP port of VXLAN, the same on all nodes; Config.Port if zero.
 	Port uint16
 	// Index is the index of the cluster state that this was computed from. It
@@ -42,8 +42,22 @@ type Node struct {
 	// from one of them, and through another node reaches a task of its own
 	// node, is masqueraded, as is one that calls from Underlay.
 	Addrs []netip.Addr
-	// Tasks are the addresses of the tasks on the node.
-	Tasks []netip.Addr
+	// Attachments are those of the tasks on the node.
+	Attachments []Attachment
+}
+
+// Network is where addresses of tasks come from.
+type Network struct {
+	ID string
+	// Subnets are its prefixes, IPv4 and IPv6.
+	Subnets []netip.Prefix
+}
+
+// Attachment is what a task, or the tasks of a node, have in one network.
+type Attachment struct {
+	// Network is its id.
+	Network string
+	Addrs   []netip.Addr
 }
 
 // Task is a task on this node.
@@ -51,8 +65,30 @@ type Task struct {
 	ID string
 	// Netns is the path of its network namespace.
 	Netns string
-	// Addrs are its addresses: at most one IPv4 and one IPv6 address.
-	Addrs []netip.Addr
+	// Attachments are its networks: at most one IPv4 and one IPv6 address in
+	// each. All are on its one device.
+	Attachments []Attachment
+}
+
+// addrs returns the task's addresses in all networks.
+func (t Task) addrs() []netip.Addr { return allAddrs(t.Attachments) }
+
+// taskAddrs returns the addresses of the node's tasks in all networks.
+func (n Node) taskAddrs() []netip.Addr { return allAddrs(n.Attachments) }
+
+func allAddrs(attachments []Attachment) (addrs []netip.Addr) {
+	for _, a := range attachments {
+		addrs = append(addrs, a.Addrs...)
+	}
+	return addrs
+}
+
+// subnets returns the prefixes of all networks.
+func (w *Want) subnets() (prefixes []netip.Prefix) {
+	for _, n := range w.Networks {
+		prefixes = append(prefixes, n.Subnets...)
+	}
+	return prefixes
 }
 
 // Port is a published port.

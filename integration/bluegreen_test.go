@@ -15,6 +15,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/proto/pod"
 )
 
@@ -56,7 +57,7 @@ func (c *colours) look(r *rollout) {
 		var images []string
 		for _, t := range tasks {
 			image := pod.Main(t.GetSpec()).GetImage()
-			if len(t.GetAddresses()) > 0 && !slices.Contains(images, image) && n.Kernel.LeadsTo(netip.MustParseAddr(t.GetAddresses()[0])) {
+			if len(network.Answering(t.GetAttachments())) > 0 && !slices.Contains(images, image) && n.Kernel.LeadsTo(netip.MustParseAddr(network.Answering(t.GetAttachments())[0])) {
 				images = append(images, image)
 			}
 		}

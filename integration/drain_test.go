@@ -12,6 +12,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/proto/pod"
 )
 
@@ -55,7 +56,7 @@ func (s *signals) signalled(_ *cluster.Node, t *clusterpb.Task) {
 	if t.GetDesired() < lifecycle.Shutdown {
 		return // nobody asked it to stop: it turned unhealthy
 	}
-	for _, a := range t.GetAddresses() {
+	for _, a := range network.Answering(t.GetAttachments()) {
 		for _, n := range s.c.Nodes {
 			if s.c.Up(n) && n.Kernel.LeadsTo(netip.MustParseAddr(a)) {
 				s.early = append(s.early, fmt.Sprintf("%s was signalled while the mesh of %s led to it", cluster.Line(t), n.Name))
@@ -186,7 +187,7 @@ func TestConnectionsDrain(t *testing.T) {
 		c.Eventually("two tasks", func() bool { return len(c.Serving("web")) == 2 })
 		for _, n := range c.Nodes {
 			for _, s := range c.Serving("web") {
-				n.Kernel.SetConnections(netip.MustParseAddr(s.GetAddresses()[0]), 1)
+				n.Kernel.SetConnections(netip.MustParseAddr(network.Answering(s.GetAttachments())[0]), 1)
 			}
 		}
 		signals := watchSignals(c)
@@ -225,7 +226,7 @@ func TestUnhealthyTaskLeavesTheMesh(t *testing.T) {
 		c.CreateService("web", 1, published(8111))
 		c.Eventually("a task", func() bool { return len(c.Serving("web")) == 1 })
 		first := c.Serving("web")[0]
-		addr, home := netip.MustParseAddr(first.GetAddresses()[0]), c.Node(first.GetNodeId())
+		addr, home := netip.MustParseAddr(network.Answering(first.GetAttachments())[0]), c.Node(first.GetNodeId())
 		c.Within(time.Second, "its own node to lead to it", func() bool { return home.Kernel.LeadsTo(addr) })
 		c.Within(30*time.Second, "its own node to drop it", func() bool { return !home.Kernel.LeadsTo(addr) })
 		if len(home.Runtime.Running()) != 1 {

@@ -50,7 +50,10 @@ const layers = `
 	# propose, and neither knows the other. Only manager knows them all.
 	raftstore < manager/control;
 	raftstore/state < manager/orchestrator/slot, manager/allocator/*;
-	manager/control, manager/orchestrator/slot, manager/allocator/* < manager/orchestrator/restart, manager/scheduler;
+	manager/allocator/* < manager/allocator;
+	raftstore/state < manager/allocator;
+	manager/control, manager/orchestrator/slot < manager/orchestrator/restart, manager/scheduler;
+	manager/allocator < manager/scheduler;
 	manager/orchestrator/restart < manager/orchestrator/*;
 	manager/control, dispatcher/mtls < manager/*, manager/ca, manager/gossipkeys;
 	manager/ca, manager/gossipkeys, manager/allocator/* < manager/founding;
@@ -97,8 +100,8 @@ const layers = `
 // apart is what nobody but the directory's own package may import, although it
 // stands below: the root composes parts, not the pieces of a part.
 var apart = map[string]string{
-	"cli/daemon":      "manager/allocator/* manager/orchestrator/*",
-	"cli/daemon/node": "manager/allocator/* manager/orchestrator/*",
+	"cli/daemon":      "manager/allocator manager/allocator/* manager/orchestrator/*",
+	"cli/daemon/node": "manager/allocator manager/allocator/* manager/orchestrator/*",
 }
 
 func TestLayers(t *testing.T) {

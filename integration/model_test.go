@@ -18,6 +18,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/proto/pod"
 )
 
@@ -331,10 +332,10 @@ func (m *model) compareNodes() {
 			m.t.Errorf("%s should run %v and runs %v", n.Name, serving, running)
 		}
 		for t := range s.Tasks() {
-			if len(t.GetPorts()) == 0 || len(t.GetAddresses()) == 0 {
+			if len(t.GetPorts()) == 0 || len(network.Answering(t.GetAttachments())) == 0 {
 				continue
 			}
-			if leads := n.Kernel.LeadsTo(netip.MustParseAddr(t.GetAddresses()[0])); lifecycle.Serving(t) && !leads {
+			if leads := n.Kernel.LeadsTo(netip.MustParseAddr(network.Answering(t.GetAttachments())[0])); lifecycle.Serving(t) && !leads {
 				m.t.Errorf("the mesh of %s does not lead to %s", n.Name, cluster.Line(t))
 			}
 		}

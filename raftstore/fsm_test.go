@@ -116,10 +116,10 @@ func TestUnknownEntriesStopTheReplica(t *testing.T) {
 
 func TestOldStatesStay(t *testing.T) {
 	f := raftstore.NewFSM()
-	f.Apply(entry(t, 1, node("n1"), task("t1", "s1")))
+	f.Apply(entry(t, 1, storetest.Ingress(), node("n1"), task("t1", "s1")))
 	old := f.State()
 	was := storetest.Content(t, old)
-	f.Apply(entry(t, 2, state.AssignTask("t1", "n1", []string{"10.0.0.1"}), observe("t1", lifecycle.Running, ""), node("n2")))
+	f.Apply(entry(t, 2, state.AssignTask("t1", "n1", storetest.Attached("10.0.0.1")), observe("t1", lifecycle.Running, ""), node("n2")))
 	f.Apply(entry(t, 3, state.DeleteTask("t1"), state.DeleteNode("n1", nil)))
 	if now := storetest.Content(t, old); now != was {
 		t.Errorf("an old state changed from\n%s\nto\n%s", was, now)

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -89,7 +90,7 @@ func TestWantPorts(t *testing.T) {
 	}
 	snapshot := func(serving bool, host ...*clusterpb.Port) map[string]task.Snapshot {
 		return map[string]task.Snapshot{"t1": {
-			Task: &clusterpb.Task{Id: "t1", Addresses: []string{"10.0.0.1"}}, Serving: serving, Status: &clusterpb.TaskStatus{HostPorts: host},
+			Task: &clusterpb.Task{Id: "t1", Attachments: []*clusterpb.Attachment{{NetworkId: "ingress", Addresses: []string{"10.0.0.1"}}}}, Serving: serving, Status: &clusterpb.TaskStatus{HostPorts: host},
 		}}
 	}
 	udp := &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_UDP, Mode: clusterpb.Port_MODE_HOST, Published: 53, Target: 5353}
@@ -115,6 +116,45 @@ func TestWantPorts(t *testing.T) {
 	}
 	if w := wantOf(&held{settings: &dispatchpb.Settings{}}, nil, "n1", "192.0.2.1", nil); w != nil {
 		t.Errorf("a node that was removed wants %v", w)
+	}
+}
+
+func TestWantNetworks(t *testing.T) {
+	both := []*clusterpb.Attachment{
+		{NetworkId: "x1", Addresses: []string{"10.1.0.1"}}, {NetworkId: "ingress", Addresses: []string{"10.0.0.1", "fd00::1"}},
+	}
+	h := &held{
+		settings: &dispatchpb.Settings{SelfIndex: 1, Networks: []*dispatchpb.Network{
+			{Id: "ingress", Subnets: []string{"10.0.0.0/16", "fd00::/64"}}, {Id: "x1", Subnets: []string{"10.1.0.0/16"}},
+		}},
+		peers: map[string]*dispatchpb.Peer{"n2": {Id: "n2", Index: 2, DataAddr: "192.0.2.2", Attachments: both}},
+	}
+	host := &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 80, Target: 8080}
+	own := task.Snapshot{
+		Task: &clusterpb.Task{Id: "t1", Attachments: both}, Attached: true, Serving: true,
+		Status: &clusterpb.TaskStatus{HostPorts: []*clusterpb.Port{host}},
+	}
+	w := wantOf(h, map[string]task.Snapshot{"t1": own}, "n1", "192.0.2.1", func(string) string { return "" })
+	networks := []ingress.Network{
+		{ID: "ingress", Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("fd00::/64")}},
+		{ID: "x1", Subnets: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
+	}
+	attachments := []ingress.Attachment{
+		{Network: "x1", Addrs: []netip.Addr{netip.MustParseAddr("10.1.0.1")}},
+		{Network: "ingress", Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}},
+	}
+	opts := cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
+	if d := cmp.Diff(networks, w.Networks, opts); d != "" {
+		t.Errorf("networks (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(attachments, w.Tasks[0].Attachments, opts); d != "" {
+		t.Errorf("the task's attachments (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(attachments, w.Nodes[0].Attachments, opts); d != "" {
+		t.Errorf("the other node's attachments (-want +got):\n%s", d)
+	}
+	if got := format(w.Ports); got != "host tcp/80:10.0.0.1:8080,[fd00::1]:8080" {
+		t.Errorf("a port of the node leads to %q", got)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/worker/executor/executortest"
 	"github.com/muster/muster/worker/state"
 )
@@ -103,13 +104,17 @@ func (m *machine) start() {
 // settle lets everything that takes no time happen.
 func (m *machine) settle() { time.Sleep(50 * time.Millisecond); synctest.Wait() }
 
+func attached(addr string) []*clusterpb.Attachment {
+	return []*clusterpb.Attachment{{NetworkId: network.Ingress, Addresses: []string{addr}}}
+}
+
 // web is a task of a service on port 8111.
 func web(id string, desired clusterpb.TaskState) *clusterpb.Task {
 	return &clusterpb.Task{
 		Id: id, ServiceId: "web", NodeId: "n1", Desired: desired, DesiredIndex: 5,
-		Addresses: []string{"10.0.0." + id[1:]},
-		Ports:     []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 8111, Target: 80}},
-		Spec:      &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
+		Attachments: attached("10.0.0." + id[1:]),
+		Ports:       []*clusterpb.Port{{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 8111, Target: 80}},
+		Spec:        &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
 	}
 }
 
@@ -122,7 +127,7 @@ func (m *machine) assign(tasks ...*clusterpb.Task) uint64 {
 	for _, t := range tasks {
 		if t.GetDesired() == lifecycle.Running {
 			port.Endpoints = append(port.Endpoints, &dispatchpb.MeshEndpoint{
-				TaskId: t.GetId(), NodeId: "n1", Addresses: t.GetAddresses(), Target: 80,
+				TaskId: t.GetId(), NodeId: "n1", Addresses: network.Answering(t.GetAttachments()), Target: 80,
 			})
 		}
 	}
@@ -132,7 +137,7 @@ func (m *machine) assign(tasks ...*clusterpb.Task) uint64 {
 	}
 	i := m.manager.Assign("n1", &dispatchpb.Assignments{
 		Tasks: assigned, Ports: []*dispatchpb.MeshPort{port},
-		Peers:    []*dispatchpb.Peer{{Id: "n2", Index: 2, DataAddr: "192.0.2.2", Addresses: []string{"10.0.9.1"}}},
+		Peers:    []*dispatchpb.Peer{{Id: "n2", Index: 2, DataAddr: "192.0.2.2", Attachments: attached("10.0.9.1")}},
 		Settings: &dispatchpb.Settings{SelfIndex: 1, Networks: []*dispatchpb.Network{{Id: "ingress", Subnets: []string{"10.0.0.0/16"}}}, Managers: []string{"m1"}},
 	})
 	m.settle()

@@ -6,7 +6,8 @@ import (
 	"slices"
 
 	"github.com/muster/muster/ingress"
-
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker/task"
 )
@@ -25,17 +26,17 @@ func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, ne
 		Index: h.index,
 	}
 	for _, n := range h.settings.GetNetworks() {
-		w.Subnets = append(w.Subnets, parsePrefixes(n.GetSubnets())...)
+		w.Networks = append(w.Networks, ingress.Network{ID: n.GetId(), Subnets: parsePrefixes(n.GetSubnets())})
 	}
 	for _, id := range slices.Sorted(maps.Keys(h.peers)) {
 		p := h.peers[id]
 		w.Nodes = append(w.Nodes, ingress.Node{
-			ID: id, Index: p.GetIndex(), Underlay: parseAddr(p.GetDataAddr()), Tasks: parseAddrs(p.GetAddresses()),
+			ID: id, Index: p.GetIndex(), Underlay: parseAddr(p.GetDataAddr()), Attachments: Attachments(p.GetAttachments()),
 		})
 	}
 	for _, id := range slices.Sorted(maps.Keys(tasks)) {
 		if t := tasks[id]; t.Attached {
-			w.Tasks = append(w.Tasks, ingress.Task{ID: id, Netns: netns(id), Addrs: parseAddrs(t.Task.GetAddresses())})
+			w.Tasks = append(w.Tasks, ingress.Task{ID: id, Netns: netns(id), Attachments: Attachments(t.Task.GetAttachments())})
 		}
 	}
 	w.Ports = append(meshPorts(h, tasks, nodeID), hostPorts(tasks)...)
@@ -74,13 +75,21 @@ func hostPorts(tasks map[string]task.Snapshot) (ports []ingress.Port) {
 				found[k] = &ingress.Port{Protocol: port.IPProtocol(k.Protocol), Published: uint16(k.Number), HostMode: true}
 				keys = append(keys, k)
 			}
-			found[k].Endpoints = append(found[k].Endpoints, endpoint(t.Task.GetAddresses(), p.GetTarget()))
+			found[k].Endpoints = append(found[k].Endpoints, endpoint(network.Answering(t.Task.GetAttachments()), p.GetTarget()))
 		}
 	}
 	for _, k := range keys {
 		ports = append(ports, *found[k])
 	}
 	return ports
+}
+
+// Attachments returns attachments in the data plane's words.
+func Attachments(list []*clusterpb.Attachment) (attachments []ingress.Attachment) {
+	for _, a := range list {
+		attachments = append(attachments, ingress.Attachment{Network: a.GetNetworkId(), Addrs: parseAddrs(a.GetAddresses())})
+	}
+	return attachments
 }
 
 func endpoint(addresses []string, target uint32) (e ingress.Endpoint) {

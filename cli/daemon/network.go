@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 
 	"github.com/muster/muster/ingress"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/worker"
 	"github.com/muster/muster/worker/executor"
 )
 
@@ -24,7 +25,7 @@ var _ executor.Network = (*network)(nil)
 func (n *network) path(taskID string) string { return filepath.Join(n.dir, taskID) }
 
 // Attach implements executor.Network.
-func (n *network) Attach(ctx context.Context, taskID string, addrs []netip.Addr) (string, error) {
+func (n *network) Attach(ctx context.Context, taskID string, attachments []*clusterpb.Attachment) (string, error) {
 	if err := os.MkdirAll(n.dir, 0o711); err != nil {
 		return "", fmt.Errorf("make directory of network namespaces: %w", err)
 	}
@@ -32,7 +33,7 @@ func (n *network) Attach(ctx context.Context, taskID string, addrs []netip.Addr)
 	if err := n.plane.CreateNetns(path); err != nil {
 		return "", err
 	}
-	return path, n.plane.Attach(ctx, ingress.Task{ID: taskID, Netns: path, Addrs: addrs})
+	return path, n.plane.Attach(ctx, ingress.Task{ID: taskID, Netns: path, Attachments: worker.Attachments(attachments)})
 }
 
 // Detach implements executor.Network.

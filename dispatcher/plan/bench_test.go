@@ -8,6 +8,7 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 const benchNodes, benchTasks, benchServices = 1000, 30, 300
@@ -27,7 +28,7 @@ func benchWorld(b *testing.B) *world {
 			i := n*benchTasks + k
 			t, s := fmt.Sprintf("t%05d", i), i%benchServices
 			changes = append(changes, addTask(t, fmt.Sprint("s", s), uint32(10000+s)),
-				state.AssignTask(t, id, []string{fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)}), taskIs(t, lifecycle.Running))
+				state.AssignTask(t, id, storetest.Attached(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255))), taskIs(t, lifecycle.Running))
 		}
 		w.apply(changes...)
 	}

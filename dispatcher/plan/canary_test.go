@@ -82,7 +82,7 @@ func canaryWorld(t *testing.T, canaries uint32) *world {
 			Id: id, ServiceId: "web", Slot: slot, Canary: name == "new", Desired: lifecycle.Running,
 			Spec: svc.GetSpec().GetTask(), SpecVersion: svc.GetSpecVersion(), Ports: svc.GetPorts(),
 		}))
-		w.apply(state.AssignTask(id, "n1", []string{fmt.Sprint("10.0.0.", w.st.Index)}), taskIs(id, lifecycle.Running))
+		w.apply(state.AssignTask(id, "n1", storetest.Attached(fmt.Sprint("10.0.0.", w.st.Index))), taskIs(id, lifecycle.Running))
 	}
 	run("old", 1)
 	run("old", 2)

@@ -9,6 +9,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/proto/rollout"
 )
@@ -84,7 +85,7 @@ func claimsOf(v View, serviceID string) []claim {
 			if port.IsMeshed(p) {
 				c := at(p)
 				c.port.Endpoints = append(c.port.GetEndpoints(), &dispatchpb.MeshEndpoint{
-					TaskId: t.GetId(), Addresses: t.GetAddresses(), Target: p.GetTarget(), NodeId: t.GetNodeId(),
+					TaskId: t.GetId(), Addresses: network.Answering(t.GetAttachments()), Target: p.GetTarget(), NodeId: t.GetNodeId(),
 				})
 			}
 		}
@@ -100,7 +101,7 @@ func claimsOf(v View, serviceID string) []claim {
 // takesConnections reports whether nodes may send new connections to t. A
 // task that turned unhealthy says so before it is stopped and failed.
 func takesConnections(v View, t *clusterpb.Task) bool {
-	if !lifecycle.Serving(t) || len(t.GetAddresses()) == 0 ||
+	if !lifecycle.Serving(t) || len(network.Answering(t.GetAttachments())) == 0 ||
 		t.GetStatus().GetHealth().GetState() == clusterpb.HealthStatus_STATE_UNHEALTHY {
 		return false
 	}

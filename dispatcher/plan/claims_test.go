@@ -11,6 +11,7 @@ import (
 	"github.com/muster/muster/proto/port"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 // TestMeshPorts says which ports and endpoints the mesh has of service web and
@@ -48,7 +49,7 @@ func TestMeshPorts(t *testing.T) {
 			w := newWorld(t, slices.Concat(addNode("n1"), []*raftpb.Change{
 				state.PutService(&raftpb.PutService{Id: "web", Spec: &clusterpb.ServiceSpec{Name: "web", Task: &clusterpb.TaskSpec{}, Ports: tt.declared}, Ports: tt.declared}),
 				state.CreateTask(&clusterpb.Task{Id: "a", ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}, Ports: tt.own}),
-				state.AssignTask("a", "n1", tt.addrs), taskIs("a", lifecycle.Running),
+				state.AssignTask("a", "n1", storetest.Attached(tt.addrs...)), taskIs("a", lifecycle.Running),
 			}, tt.then)...)
 			var got []string
 			for _, p := range w.plan.Set("n2").Full().GetPorts() {

@@ -75,7 +75,11 @@ func (s *Set) assignments(ids iter.Seq[string]) (list []*dispatchpb.TaskAssignme
 // itself reported is no news to it, but that managers gave a task up is.
 func sameOrders(a, b *clusterpb.Task) bool {
 	return a == b || (a.GetDesired() == b.GetDesired() && a.GetDesiredIndex() == b.GetDesiredIndex() &&
-		slices.Equal(a.GetAddresses(), b.GetAddresses()) && isOrphaned(a) == isOrphaned(b))
+		sameAttachments(a.GetAttachments(), b.GetAttachments()) && isOrphaned(a) == isOrphaned(b))
+}
+
+func sameAttachments(a, b []*clusterpb.Attachment) bool {
+	return slices.EqualFunc(a, b, func(a, b *clusterpb.Attachment) bool { return proto.Equal(a, b) })
 }
 
 func isOrphaned(t *clusterpb.Task) bool { return t.GetStatus().GetState() == lifecycle.Orphaned }

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
 )
@@ -48,11 +49,24 @@ func peerOf(v View, id string) *dispatchpb.Peer {
 		GossipAddr:  n.GetDescription().GetGossipAddr(),
 		Hostname:    n.GetDescription().GetHostname(),
 	}
-	for t := range v.TasksOn(id) {
-		if !lifecycle.Ended(t.GetStatus().GetState()) {
-			p.Addresses = append(p.Addresses, t.GetAddresses()...)
+	p.Attachments = attachmentsOn(v, id)
+	return p
+}
+
+// attachmentsOn returns what the tasks on a node have in each network, in order.
+func attachmentsOn(v View, nodeID string) (list []*clusterpb.Attachment) {
+	byNetwork := make(map[string][]string)
+	for t := range v.TasksOn(nodeID) {
+		if lifecycle.Ended(t.GetStatus().GetState()) {
+			continue
+		}
+		for _, a := range t.GetAttachments() {
+			byNetwork[a.GetNetworkId()] = append(byNetwork[a.GetNetworkId()], a.GetAddresses()...)
 		}
 	}
-	slices.Sort(p.GetAddresses())
-	return p
+	for _, id := range slices.Sorted(maps.Keys(byNetwork)) {
+		slices.Sort(byNetwork[id])
+		list = append(list, &clusterpb.Attachment{NetworkId: id, Addresses: byNetwork[id]})
+	}
+	return list
 }

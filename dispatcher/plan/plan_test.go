@@ -17,9 +17,11 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/proto/port"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 // world is a state and the plan that follows it, change by change.
@@ -43,7 +45,7 @@ type node struct {
 func newWorld(t testing.TB, changes ...*raftpb.Change) *world {
 	t.Helper()
 	w := &world{t: t, st: state.NewState(), held: map[string]*node{}}
-	w.apply(state.CreateCluster(&raftpb.CreateCluster{Id: "c", Spec: &clusterpb.ClusterSpec{}, DataPathPort: 4789}), addNetwork("x1", "10.0.0.0/16"))
+	w.apply(state.CreateCluster(&raftpb.CreateCluster{Id: "c", Spec: &clusterpb.ClusterSpec{}, DataPathPort: 4789}), storetest.Ingress("10.0.0.0/16"))
 	w.apply(changes...)
 	w.plan = First(w.st, w.st.Index)
 	return w
@@ -171,7 +173,7 @@ func text(a *dispatchpb.Assignments) string {
 		tasks = append(tasks, "-"+id)
 	}
 	for _, p := range a.GetPeers() {
-		peers = append(peers, fmt.Sprintf("%s%v", p.GetId(), p.GetAddresses()))
+		peers = append(peers, fmt.Sprintf("%s%v", p.GetId(), network.Addresses(p.GetAttachments())))
 	}
 	for _, id := range a.GetGonePeers() {
 		peers = append(peers, "-"+id)
@@ -200,8 +202,8 @@ func TestAssignments(t *testing.T) {
 		{"at first everything", nil, " | n2[] n3[] | "},
 		{"a service without tasks has its port", []*raftpb.Change{addService("web", 8111)}, " |  | 8111="},
 		{"an unassigned task is no news", []*raftpb.Change{addTask("a", "web", 8111), addTask("b", "web", 8111)}, "nothing"},
-		{"an own task", []*raftpb.Change{state.AssignTask("a", "n1", []string{"10.0.0.1"})}, "a:running |  | "},
-		{"another's task is an address", []*raftpb.Change{state.AssignTask("b", "n2", []string{"10.0.0.2"})}, " | n2[10.0.0.2] | "},
+		{"an own task", []*raftpb.Change{state.AssignTask("a", "n1", storetest.Attached("10.0.0.1"))}, "a:running |  | "},
+		{"another's task is an address", []*raftpb.Change{state.AssignTask("b", "n2", storetest.Attached("10.0.0.2"))}, " | n2[10.0.0.2] | "},
 		{"own reports come back to nobody", []*raftpb.Change{taskIs("a", lifecycle.Starting)}, "nothing"},
 		{"running tasks take connections", []*raftpb.Change{taskIs("a", lifecycle.Running), taskIs("b", lifecycle.Running)}, " |  | 8111=a+b"},
 		{"unhealthy ones do not", []*raftpb.Change{state.ObserveTask("b", &clusterpb.TaskStatus{
@@ -227,9 +229,39 @@ func TestAssignments(t *testing.T) {
 	}
 }
 
+// TestTwoNetworks has tasks on n2 in the network of published ports, in another,
+// and in both.
+func TestTwoNetworks(t *testing.T) {
+	in := func(addr string) *clusterpb.Attachment {
+		return &clusterpb.Attachment{NetworkId: "x1", Addresses: []string{addr}}
+	}
+	w := newWorld(t, slices.Concat(addNode("n1"), addNode("n2"), []*raftpb.Change{
+		addNetwork("x1", "10.1.0.0/16"), addService("web", 80), addTask("a", "web", 80), addTask("b", "web", 80), addTask("c", "web", 80),
+		state.AssignTask("a", "n2", storetest.Attached("10.0.0.1")),
+		state.AssignTask("b", "n2", []*clusterpb.Attachment{in("10.1.0.3")}),
+		state.AssignTask("c", "n2", append([]*clusterpb.Attachment{in("10.1.0.2")}, storetest.Attached("10.0.0.2")...)),
+		taskIs("a", lifecycle.Running), taskIs("b", lifecycle.Running), taskIs("c", lifecycle.Running),
+	})...)
+	got := w.send("n1")
+	want := []*clusterpb.Attachment{
+		{NetworkId: network.Ingress, Addresses: []string{"10.0.0.1", "10.0.0.2"}},
+		{NetworkId: "x1", Addresses: []string{"10.1.0.2", "10.1.0.3"}},
+	}
+	if d := cmp.Diff(want, got.GetPeers()[0].GetAttachments(), protocmp.Transform()); d != "" {
+		t.Errorf("attachments on n2 (-want +got):\n%s", d)
+	}
+	var answering []string
+	for _, e := range got.GetPorts()[0].GetEndpoints() {
+		answering = append(answering, e.GetTaskId()+strings.Join(e.GetAddresses(), ","))
+	}
+	if d := cmp.Diff([]string{"a10.0.0.1", "c10.0.0.2"}, answering); d != "" {
+		t.Errorf("endpoints (-want +got):\n%s", d)
+	}
+}
+
 func TestPortChangesHands(t *testing.T) {
 	w := newWorld(t, slices.Concat(addNode("n1"), []*raftpb.Change{
-		addService("a-old", 80), addTask("a", "a-old", 80), state.AssignTask("a", "n1", []string{"10.0.0.1"}), taskIs("a", lifecycle.Running),
+		addService("a-old", 80), addTask("a", "a-old", 80), state.AssignTask("a", "n1", storetest.Attached("10.0.0.1")), taskIs("a", lifecycle.Running),
 	})...)
 	w.send("n1")
 	w.apply(state.DeleteService("a-old"), addService("b-new", 80))
@@ -285,7 +317,7 @@ func TestSettingsAndSources(t *testing.T) {
 	a := w.send("n1")
 	n1, _ := w.st.Node("n1")
 	wantSettings := &dispatchpb.Settings{
-		SelfIndex: n1.GetIndex(), Networks: []*dispatchpb.Network{{Id: "x1", Subnets: []string{"10.0.0.0/16"}}}, DataPathPort: 4789, ClusterId: "c", GossipKeys: [][]byte{{1}},
+		SelfIndex: n1.GetIndex(), Networks: []*dispatchpb.Network{{Id: network.Ingress, Subnets: []string{"10.0.0.0/16"}}}, DataPathPort: 4789, ClusterId: "c", GossipKeys: [][]byte{{1}},
 		HeartbeatPeriod: durationpb.New(time.Second),
 	}
 	if d := cmp.Diff(wantSettings, a.GetSettings(), protocmp.Transform()); d != "" {
@@ -324,7 +356,7 @@ func TestDiffsAddUp(t *testing.T) {
 			},
 			"assign": func(rt *rapid.T) {
 				addrs++
-				w.try(state.AssignTask(task(rt), node(rt), []string{fmt.Sprintf("10.0.%d.%d", addrs/250, addrs%250+1)}))
+				w.try(state.AssignTask(task(rt), node(rt), storetest.Attached(fmt.Sprintf("10.0.%d.%d", addrs/250, addrs%250+1))))
 			},
 			"observe": func(rt *rapid.T) { w.try(taskIs(task(rt), rapid.SampledFrom(states).Draw(rt, "state"))) },
 			"desire": func(rt *rapid.T) {
@@ -368,7 +400,7 @@ func compareNode(t *rapid.T, p *Plan, id string, n *node) {
 	// What the node itself observed is not sent again.
 	orders := func(tasks map[string]*clusterpb.Task) (list []string) {
 		for _, t := range tasks {
-			list = append(list, fmt.Sprint(t.GetId(), t.GetDesired(), t.GetDesiredIndex(), t.GetAddresses(), isOrphaned(t)))
+			list = append(list, fmt.Sprint(t.GetId(), t.GetDesired(), t.GetDesiredIndex(), t.GetAttachments(), isOrphaned(t)))
 		}
 		slices.Sort(list)
 		return list

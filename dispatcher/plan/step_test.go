@@ -15,6 +15,7 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 // stepWorld has nodes n1 to n3, of which n3 has no tasks, and
@@ -23,7 +24,7 @@ func stepWorld(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, slices.Concat(addNode("n1"), addNode("n2"), addNode("n3"), []*raftpb.Change{
 		addService("web", 80), addTask("a", "web", 80), addTask("b", "web", 80),
-		state.AssignTask("a", "n1", []string{"10.0.0.1"}), state.AssignTask("b", "n2", []string{"10.0.0.2"}),
+		state.AssignTask("a", "n1", storetest.Attached("10.0.0.1")), state.AssignTask("b", "n2", storetest.Attached("10.0.0.2")),
 		taskIs("a", lifecycle.Running), taskIs("b", lifecycle.Running),
 	})...)
 	return w

@@ -10,6 +10,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	networks "github.com/muster/muster/proto/network"
 	"github.com/muster/muster/proto/port"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
@@ -121,7 +122,7 @@ func (c *checker) next(now *state.State) (problems []string) {
 		if lifecycle.Ended(t.GetStatus().GetState()) {
 			continue
 		}
-		for _, a := range t.GetAddresses() {
+		for _, a := range networks.Addresses(t.GetAttachments()) {
 			if other, taken := owners[a]; taken {
 				problems = append(problems, fmt.Sprintf("tasks %s and %s both have address %s", other, t.GetId(), a))
 			}

@@ -1,11 +1,8 @@
 package scheduler
 
 import (
-	"fmt"
-	"net/netip"
 	"time"
 
-	"github.com/muster/muster/manager/allocator/ipam"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/port"
@@ -25,7 +22,6 @@ const (
 type cluster struct {
 	hosts        []*host
 	byID         map[string]*host
-	pool         *ipam.Pool
 	failureLimit int
 	task         func(id string) (*clusterpb.Task, bool)
 }
@@ -40,14 +36,10 @@ type host struct {
 }
 
 // survey looks at every node and task once.
-func survey(s *state.State, groups []*group, now time.Time) (*cluster, error) {
+func survey(s *state.State, groups []*group, now time.Time) *cluster {
 	c := &cluster{byID: make(map[string]*host), task: s.Task, failureLimit: failureLimit}
 	if kept := int(spec.HistoryLimit(s.Cluster().GetSpec())); kept > 0 {
 		c.failureLimit = max(1, min(c.failureLimit, kept-1))
-	}
-	var err error
-	if c.pool, err = newPool(s); err != nil {
-		return nil, fmt.Errorf("task addresses: %w", err)
 	}
 	for n := range s.Nodes() {
 		h := &host{
@@ -62,18 +54,12 @@ func survey(s *state.State, groups []*group, now time.Time) (*cluster, error) {
 	for _, g := range groups {
 		byService[g.service] = append(byService[g.service], g)
 	}
-	var newest *clusterpb.Task
 	for t := range s.Tasks() {
-		h := c.byID[t.GetNodeId()]
-		if h != nil {
+		if h := c.byID[t.GetNodeId()]; h != nil {
 			c.count(t, h, byService[t.GetServiceId()], now)
 		}
-		newest = c.mark(t, newest)
 	}
-	if newest != nil {
-		c.walk(newest)
-	}
-	return c, nil
+	return c
 }
 
 // count adds a task to what its node and the groups of its service know.
@@ -97,46 +83,6 @@ func (c *cluster) count(t *clusterpb.Task, h *host, groups []*group, now time.Ti
 		if g.version == t.GetSpecVersion() {
 			g.failures[h]++
 		}
-	}
-}
-
-// mark takes the task's addresses out of the pool, and returns whichever task
-// got its addresses later.
-func (c *cluster) mark(t, newest *clusterpb.Task) *clusterpb.Task {
-	if c.pool == nil || len(t.GetAddresses()) == 0 {
-		return newest
-	}
-	if !lifecycle.Ended(t.GetStatus().GetState()) {
-		for _, a := range t.GetAddresses() {
-			if addr, err := netip.ParseAddr(a); err == nil {
-				c.pool.Use(addr)
-			}
-		}
-	}
-	if newest == nil || later(t, newest) {
-		return t
-	}
-	return newest
-}
-
-// later orders tasks by creation, those created together by address.
-func later(a, b *clusterpb.Task) bool {
-	x, y := a.GetCreatedAt(), b.GetCreatedAt()
-	if x.GetSeconds() != y.GetSeconds() {
-		return x.GetSeconds() > y.GetSeconds()
-	}
-	if x.GetNanos() != y.GetNanos() {
-		return x.GetNanos() > y.GetNanos()
-	}
-	p, _ := netip.ParseAddr(a.GetAddresses()[0])
-	q, _ := netip.ParseAddr(b.GetAddresses()[0])
-	return p.Compare(q) > 0
-}
-
-// walk lets the pool go on behind the newest task's addresses.
-func (c *cluster) walk(newest *clusterpb.Task) {
-	if addr, err := netip.ParseAddr(newest.GetAddresses()[0]); err == nil {
-		c.pool.Walk(addr)
 	}
 }
 

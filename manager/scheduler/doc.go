@@ -9,5 +9,8 @@
 // then nodes where the service does not keep failing, then the fewest tasks of
 // the service, then the fewest tasks. A task that cannot be placed says why.
 //
+// Addresses are not its business: manager/allocator gives them to what it
+// placed, within the same change.
+//
 // See DESIGN.md for what is counted and when.
 package scheduler

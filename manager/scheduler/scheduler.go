@@ -6,11 +6,10 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/muster/muster/manager/allocator/ipam"
+	"github.com/muster/muster/manager/allocator"
 	"github.com/muster/muster/manager/control"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
-	"github.com/muster/muster/proto/network"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -55,13 +54,9 @@ func plan(s *state.State, now time.Time) (changes []*raftpb.Change, again time.D
 	if len(groups) == 0 {
 		return nil, 0
 	}
-	c, err := survey(s, groups, now)
+	c, addresses := survey(s, groups, now), allocator.New(s)
 	for _, g := range groups {
-		if err != nil {
-			changes = append(changes, g.postpone(g.tasks, err.Error(), now)...)
-			continue
-		}
-		changes = append(changes, c.place(g, now)...)
+		changes = append(changes, c.place(g, addresses, now)...)
 		if g.unsettled {
 			again = settle
 		}
@@ -69,8 +64,8 @@ func plan(s *state.State, now time.Time) (changes []*raftpb.Change, again time.D
 	return changes, again
 }
 
-// place gives each task of a group a node and addresses.
-func (c *cluster) place(g *group, now time.Time) (changes []*raftpb.Change) {
+// place gives each task of a group a node, and has addresses given to it.
+func (c *cluster) place(g *group, addresses *allocator.Allocator, now time.Time) (changes []*raftpb.Change) {
 	g.judge(c)
 	var left []*clusterpb.Task
 	for _, t := range g.tasks {
@@ -79,31 +74,19 @@ func (c *cluster) place(g *group, now time.Time) (changes []*raftpb.Change) {
 			left = append(left, t)
 			continue
 		}
-		addrs, ok := c.addresses()
-		if !ok {
-			changes = append(changes, g.postpone([]*clusterpb.Task{t}, "no address left in "+c.pool.String(), now)...)
+		attachments, err := addresses.Attach(t)
+		if err != nil {
+			changes = append(changes, g.postpone([]*clusterpb.Task{t}, err.Error(), now)...)
 			continue
 		}
 		h.take(t)
 		g.placed(h)
-		changes = append(changes, state.AssignTask(t.GetId(), h.node.GetId(), addrs))
+		changes = append(changes, state.AssignTask(t.GetId(), h.node.GetId(), attachments))
 	}
 	if len(left) > 0 {
 		changes = append(changes, g.postpone(left, g.explain(), now)...)
 	}
 	return changes
-}
-
-// addresses takes the next addresses; a cluster without subnets has none to give.
-func (c *cluster) addresses() (text []string, ok bool) {
-	if c.pool == nil {
-		return nil, true
-	}
-	addrs, ok := c.pool.Next()
-	for _, a := range addrs {
-		text = append(text, a.String())
-	}
-	return text, ok
 }
 
 // postpone writes why tasks wait, unless they say so already or said
@@ -128,14 +111,4 @@ func (g *group) postpone(tasks []*clusterpb.Task, reason string, now time.Time) 
 		changes = append(changes, state.ObserveTask(t.GetId(), next))
 	}
 	return changes
-}
-
-// newPool returns the pool of task addresses with those of used taken, or nil
-// when the cluster has no network.
-func newPool(s *state.State) (*ipam.Pool, error) {
-	n, ok := s.Network(network.Ingress)
-	if !ok {
-		return nil, nil //nolint:nilnil // no pool is a legal answer
-	}
-	return ipam.ParsePool(n.GetSubnets())
 }

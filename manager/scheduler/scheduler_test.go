@@ -302,15 +302,15 @@ func TestAddresses(t *testing.T) {
 	}
 	addTasks(t, w, "most", "2", nil)
 	w.Turn(Controller())
-	if got, want := placement(w, "most"), "1@a 1@no address left in 10.0.0.0/29 and fd00::/64"; got != want {
+	if got, want := placement(w, "most"), "1@a 1@no address left in network ingress (10.0.0.0/29 and fd00::/64)"; got != want {
 		t.Errorf("placed %s, want %s", got, want)
 	}
 }
 
 func addresses(w *controltest.World) (out []string) {
 	for t := range w.State.Tasks() {
-		if !lifecycle.Ended(t.GetStatus().GetState()) && len(t.GetAddresses()) > 0 {
-			out = append(out, strings.Join(t.GetAddresses(), " "))
+		if !lifecycle.Ended(t.GetStatus().GetState()) && len(t.GetAttachments()) > 0 {
+			out = append(out, strings.Join(network.Answering(t.GetAttachments()), " "))
 		}
 	}
 	slices.Sort(out)

@@ -23,7 +23,7 @@ func populate(t testing.TB, tasks int) *state.State {
 	spec := &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{
 		Image: "docker.io/library/nginx:latest", Env: []string{"A=1", "B=2", "C=3"}, Labels: map[string]string{"team": "web"},
 	}}}
-	first := changes(cluster(), state.PutService(&raftpb.PutService{Id: "s1", Spec: &clusterpb.ServiceSpec{Name: "web", Task: spec}}))
+	first := changes(cluster(), storetest.Ingress("10.0.0.0/8"), state.PutService(&raftpb.PutService{Id: "s1", Spec: &clusterpb.ServiceSpec{Name: "web", Task: spec}}))
 	for i := range 100 {
 		first = append(first, node(fmt.Sprintf("n%d", i)))
 	}
@@ -34,7 +34,7 @@ func populate(t testing.TB, tasks int) *state.State {
 			id := taskID(i)
 			c = append(c,
 				state.CreateTask(&clusterpb.Task{Id: id, ServiceId: "s1", Slot: uint32(i), Spec: spec, Desired: lifecycle.Running}),
-				state.AssignTask(id, fmt.Sprintf("n%d", i%100), []string{fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)}),
+				state.AssignTask(id, fmt.Sprintf("n%d", i%100), storetest.Attached(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255))),
 				observe(id, lifecycle.Starting))
 		}
 		s = storetest.Apply(t, s, c...)

@@ -52,7 +52,7 @@ func (tx *tx) createNetwork(c *raftpb.CreateNetwork) error {
 	if tx.networks.has(networkByName, name) {
 		return refuse(alreadyExists, "a network named %q exists already", name)
 	}
-	if err := tx.checkSubnets(name, c.GetSubnets()); err != nil {
+	if err := checkSubnets(name, c.GetSubnets(), tx.networks.all()); err != nil {
 		return err
 	}
 	now := timestamppb.New(tx.now)
@@ -65,7 +65,7 @@ func (tx *tx) createNetwork(c *raftpb.CreateNetwork) error {
 // checkSubnets refuses a new network what is no prefix, or what another network
 // has a part of: an address says which network it is of. A conflict means that
 // the creator looked at an older state.
-func (tx *tx) checkSubnets(name string, subnets []string) error {
+func checkSubnets(name string, subnets []string, others iter.Seq[*clusterpb.Network]) error {
 	var mine []netip.Prefix
 	for _, text := range subnets {
 		p, err := netip.ParsePrefix(text)
@@ -78,7 +78,7 @@ func (tx *tx) checkSubnets(name string, subnets []string) error {
 			}
 		}
 		mine = append(mine, p)
-		for other := range tx.networks.all() {
+		for other := range others {
 			if overlaps(other, p) {
 				return refuse(conflict, "network %s: %s overlaps network %s", name, p, other.GetSpec().GetName())
 			}

@@ -10,6 +10,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -38,8 +39,14 @@ func TestNetworkGolden(t *testing.T) {
 	s := restoreGolden(t, "network", commands([][]*raftpb.Change{
 		{network("x1", "front", "10.0.0.0/16", "fd00::/64"), network("x2", "back", "10.1.0.0/16")},
 		{network("x3", "other", "10.1.2.0/24")}, // refused
+		{node("n1"), task("t1", "s1"), state.AssignTask("t1", "n1", []*clusterpb.Attachment{
+			{NetworkId: "x1", Addresses: []string{"10.0.0.2", "fd00::2"}}, {NetworkId: "x2", Addresses: []string{"10.1.0.2"}},
+		})},
 	}))
 	if n := len(slices.Collect(s.Networks())); n != 2 {
 		t.Errorf("%d networks restored, want 2", n)
+	}
+	if got := slices.Collect(s.Addresses()); !slices.Equal(got, []string{"10.0.0.2", "10.1.0.2", "fd00::2"}) {
+		t.Errorf("addresses in use %q, want those in both networks", got)
 	}
 }

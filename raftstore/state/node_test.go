@@ -92,9 +92,9 @@ func TestPutNodeAndObserveNodeMindTheirOwn(t *testing.T) {
 }
 
 func TestDeleteNodeOrphansItsTasks(t *testing.T) {
-	s := storetest.State(t, cluster(), node("n1"), node("n2"),
+	s := storetest.State(t, storetest.Ingress(), cluster(), node("n1"), node("n2"),
 		task("t1", "s1"), task("t2", "s1"), task("t3", "s1"),
-		state.AssignTask("t1", "n1", []string{"10.0.0.1"}),
+		state.AssignTask("t1", "n1", storetest.Attached("10.0.0.1")),
 		state.AssignTask("t2", "n1", nil),
 		state.AssignTask("t3", "n2", nil),
 		state.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Running, Containers: []*clusterpb.ContainerStatus{{Id: "c1"}}}),

@@ -17,6 +17,7 @@ func TestImportsArePure(t *testing.T) {
 		"github.com/muster/muster/proto/cluster/v1",
 		"github.com/muster/muster/proto/lifecycle",
 		"github.com/muster/muster/proto/pod",
+		"github.com/muster/muster/proto/network",
 		"github.com/muster/muster/proto/port",
 		"github.com/muster/muster/proto/raft/v1",
 		"github.com/muster/muster/proto/rollout",

@@ -193,18 +193,33 @@ func TestRefusals(t *testing.T) {
 			errdefs.IsInvalidArgument, "a task needs an id",
 		},
 		"address in use": {
-			changes(node("n1"), task("t1", "s1"), task("t2", "s1"), state.AssignTask("t1", "n1", []string{"10.0.0.2"})),
-			state.AssignTask("t2", "n1", []string{"10.0.0.2"}),
+			changes(storetest.Ingress(), node("n1"), task("t1", "s1"), task("t2", "s1"), state.AssignTask("t1", "n1", storetest.Attached("10.0.0.2"))),
+			state.AssignTask("t2", "n1", storetest.Attached("10.0.0.2")),
 			errdefs.IsConflict, "address 10.0.0.2 is in use by task t1",
 		},
 		"address in use, in another form": {
-			changes(node("n1"), task("t1", "s1"), task("t2", "s1"), state.AssignTask("t1", "n1", []string{"fd00::2"})),
-			state.AssignTask("t2", "n1", []string{"fd00:0::0:2"}),
+			changes(storetest.Ingress(), node("n1"), task("t1", "s1"), task("t2", "s1"), state.AssignTask("t1", "n1", storetest.Attached("fd00::2"))),
+			state.AssignTask("t2", "n1", storetest.Attached("fd00:0::0:2")),
 			errdefs.IsConflict, "address fd00::2 is in use by task t1",
 		},
 		"address that is none": {
-			changes(node("n1"), task("t1", "s1")), state.AssignTask("t1", "n1", []string{"10.0.0.2/24"}),
+			changes(storetest.Ingress(), node("n1"), task("t1", "s1")), state.AssignTask("t1", "n1", storetest.Attached("10.0.0.2/24")),
 			errdefs.IsInvalidArgument, `task t1: "10.0.0.2/24" is not an IP address`,
+		},
+		"address in use, in another network": {
+			changes(storetest.Ingress(), network("x1", "front"), node("n1"), task("t1", "s1"), task("t2", "s1"),
+				state.AssignTask("t1", "n1", storetest.Attached("10.0.0.2"))),
+			state.AssignTask("t2", "n1", []*clusterpb.Attachment{{NetworkId: "x1", Addresses: []string{"10.0.0.2"}}}),
+			errdefs.IsConflict, "address 10.0.0.2 is in use by task t1",
+		},
+		"address given twice": {
+			changes(storetest.Ingress(), network("x1", "front"), node("n1"), task("t1", "s1")),
+			state.AssignTask("t1", "n1", append(storetest.Attached("10.0.0.2"), &clusterpb.Attachment{NetworkId: "x1", Addresses: []string{"10.0.0.2"}})),
+			errdefs.IsInvalidArgument, "task t1: address 10.0.0.2 is given twice",
+		},
+		"network that is gone": {
+			changes(node("n1"), task("t1", "s1")), state.AssignTask("t1", "n1", storetest.Attached("10.0.0.2")),
+			errdefs.IsConflict, "network ingress of task t1 is gone",
 		},
 		"node without an id": {
 			nil, node(""),

@@ -25,10 +25,10 @@ func story() []*raftpb.Command {
 	expiry := timestamppb.New(start.Add(1000 * time.Hour))
 	updating := &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING, Slots: 2, Progress: []*clusterpb.SlotUpdate{{Slot: 1}}}
 	log := [][]*raftpb.Change{
-		{cluster()},
+		{cluster(), storetest.Ingress("10.0.0.0/16", "fd00::/64")},
 		{node("n1"), node("n2"), node("n3"), service("s1", "web", ingress(0), udp(host(53))), service("s2", "db")},
 		{task("t1", "s1"), task("t2", "s1"), task("t3", "s2")},
-		{state.AssignTask("t1", "n1", []string{"10.0.0.1", "fd00::1"}), state.AssignTask("t2", "n2", nil)},
+		{state.AssignTask("t1", "n1", storetest.Attached("10.0.0.1", "fd00::1")), state.AssignTask("t2", "n2", nil)},
 		{observe("t1", lifecycle.Running), observe("t2", lifecycle.Failed), state.SetDesired("t2", lifecycle.Remove)},
 		{service("s9", "web")}, // refused
 		{serviceAt("s1", "web", 2, ingress(8111))},
@@ -118,7 +118,7 @@ func TestGoldenFiles(t *testing.T) {
 	if restored.Index != 12 || !restored.Time.Equal(storetest.Start().Add(11*time.Second)) {
 		t.Errorf("index %d at %v", restored.Index, restored.Time)
 	}
-	for name, n := range map[string]int{"cluster:": 1, "secrets:": 1, "node:": 2, "service:": 1, "task:": 2, "request:": 8} {
+	for name, n := range map[string]int{"cluster:": 1, "secrets:": 1, "network:": 1, "node:": 2, "service:": 1, "task:": 2, "request:": 8} {
 		if got := strings.Count("\n"+storetest.Content(t, restored), "\n"+name); got != n {
 			t.Errorf("%d of %s restored, want %d", got, name, n)
 		}

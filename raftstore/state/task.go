@@ -11,6 +11,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 )
 
@@ -40,7 +41,7 @@ func taskKind() *kind[*clusterpb.Task] {
 				if lifecycle.Ended(t.GetStatus().GetState()) {
 					return nil
 				}
-				return t.GetAddresses()
+				return network.Addresses(t.GetAttachments())
 			},
 			taskUnassigned: func(t *clusterpb.Task) []string {
 				if t.GetNodeId() != "" || !lifecycle.Wanted(t) {
@@ -93,10 +94,10 @@ func CreateTask(t *clusterpb.Task) *raftpb.Change {
 	return &raftpb.Change{Kind: &raftpb.Change_CreateTask{CreateTask: &raftpb.CreateTask{Task: t}}}
 }
 
-// AssignTask places a task that has no node.
-func AssignTask(id, nodeID string, addresses []string) *raftpb.Change {
+// AssignTask places a task that has no node, and attaches it to networks.
+func AssignTask(id, nodeID string, attachments []*clusterpb.Attachment) *raftpb.Change {
 	return &raftpb.Change{Kind: &raftpb.Change_AssignTask{
-		AssignTask: &raftpb.AssignTask{Id: id, NodeId: nodeID, Addresses: addresses},
+		AssignTask: &raftpb.AssignTask{Id: id, NodeId: nodeID, Attachments: attachments},
 	}}
 }
 
@@ -125,7 +126,7 @@ func (tx *tx) createTask(c *raftpb.CreateTask) error {
 		return nil
 	}
 	t := shallow(next)
-	if err := tx.claimAddresses(t, next.GetAddresses()); err != nil {
+	if err := tx.attach(t, next.GetAttachments()); err != nil {
 		return err
 	}
 	tx.shareSpec(t)
@@ -164,7 +165,7 @@ func (tx *tx) assignTask(a *raftpb.AssignTask) error {
 		return nil
 	}
 	t := shallow(old)
-	if err := tx.claimAddresses(t, a.GetAddresses()); err != nil {
+	if err := tx.attach(t, a.GetAttachments()); err != nil {
 		return err
 	}
 	t.NodeId = a.GetNodeId()
@@ -174,25 +175,42 @@ func (tx *tx) assignTask(a *raftpb.AssignTask) error {
 	return nil
 }
 
-// claimAddresses gives the task its addresses, in the one form that they are
-// compared in. A conflict means that the allocator looked at an older state.
-func (tx *tx) claimAddresses(t *clusterpb.Task, addrs []string) error {
-	t.Addresses = nil
-	for _, text := range addrs {
-		addr, err := netip.ParseAddr(text)
-		if err != nil {
-			return refuse(invalid, "task %s: %q is not an IP address", t.GetId(), text)
+// attach gives the task its addresses in each network. A conflict means that
+// the allocator looked at an older state.
+func (tx *tx) attach(t *clusterpb.Task, attachments []*clusterpb.Attachment) error {
+	t.Attachments = nil
+	for _, a := range attachments {
+		if _, ok := tx.networks.get(a.GetNetworkId()); !ok {
+			return refuse(conflict, "network %s of task %s is gone", a.GetNetworkId(), t.GetId())
 		}
-		text = addr.String()
-		for other := range tx.tasks.with(taskByAddress, text) {
-			return refuse(conflict, "address %s is in use by task %s", text, other.GetId())
+		claimed := &clusterpb.Attachment{NetworkId: a.GetNetworkId()}
+		t.Attachments = append(t.Attachments, claimed)
+		for _, text := range a.GetAddresses() {
+			addr, err := tx.claimAddress(t, text)
+			if err != nil {
+				return err
+			}
+			claimed.Addresses = append(claimed.Addresses, addr)
 		}
-		if slices.Contains(t.GetAddresses(), text) {
-			return refuse(invalid, "task %s: address %s is given twice", t.GetId(), text)
-		}
-		t.Addresses = append(t.Addresses, text)
 	}
 	return nil
+}
+
+// claimAddress returns the address in the one form that addresses are compared
+// in, unless the task or another has it.
+func (tx *tx) claimAddress(t *clusterpb.Task, text string) (string, error) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return "", refuse(invalid, "task %s: %q is not an IP address", t.GetId(), text)
+	}
+	text = addr.String()
+	for other := range tx.tasks.with(taskByAddress, text) {
+		return "", refuse(conflict, "address %s is in use by task %s", text, other.GetId())
+	}
+	if slices.Contains(network.Addresses(t.GetAttachments()), text) {
+		return "", refuse(invalid, "task %s: address %s is given twice", t.GetId(), text)
+	}
+	return text, nil
 }
 
 // setDesired raises the desired state; it is skipped when that is as high

@@ -20,7 +20,7 @@ func TestTaskLife(t *testing.T) {
 	at := func(seconds int) *timestamppb.Timestamp {
 		return timestamppb.New(start.Add(time.Duration(seconds) * time.Second))
 	}
-	s := storetest.State(t, node("n1"), task("t1", "s1"))
+	s := storetest.State(t, storetest.Ingress(), node("n1"), task("t1", "s1"))
 	check := func(want *clusterpb.Task) {
 		t.Helper()
 		got, _ := s.Task("t1")
@@ -35,8 +35,8 @@ func TestTaskLife(t *testing.T) {
 	}
 	check(want)
 
-	s = storetest.Apply(t, s, state.AssignTask("t1", "n1", []string{"10.0.0.2", "fd00::2"}))
-	want.Version, want.NodeId, want.Addresses = 2, "n1", []string{"10.0.0.2", "fd00::2"}
+	s = storetest.Apply(t, s, state.AssignTask("t1", "n1", storetest.Attached("10.0.0.2", "fd00::2")))
+	want.Version, want.NodeId, want.Attachments = 2, "n1", storetest.Attached("10.0.0.2", "fd00::2")
 	want.Status = &clusterpb.TaskStatus{State: lifecycle.Assigned, At: at(1), AppliedAt: at(1)}
 	check(want)
 
@@ -58,11 +58,11 @@ func TestTaskLife(t *testing.T) {
 }
 
 func TestTaskIndexes(t *testing.T) {
-	s := storetest.State(t, node("n1"), node("n2"),
+	s := storetest.State(t, storetest.Ingress(), node("n1"), node("n2"),
 		task("t1", "s1"), task("t2", "s1"), task("t3", "s2"), task("t4", "s2"), task("t5", "s2"),
-		state.AssignTask("t1", "n1", []string{"10.0.0.1"}),
-		state.AssignTask("t2", "n2", []string{"10.0.0.2"}),
-		state.AssignTask("t3", "n1", []string{"10.0.0.3"}),
+		state.AssignTask("t1", "n1", storetest.Attached("10.0.0.1")),
+		state.AssignTask("t2", "n2", storetest.Attached("10.0.0.2")),
+		state.AssignTask("t3", "n1", storetest.Attached("10.0.0.3")),
 		observe("t3", lifecycle.Failed),
 		state.SetDesired("t4", lifecycle.Remove),
 	)
@@ -89,7 +89,7 @@ func TestTaskIndexes(t *testing.T) {
 		t.Error("AddressUsed does not agree with Addresses")
 	}
 	// Free again once its task has ended.
-	s = storetest.Apply(t, s, state.AssignTask("t5", "n2", []string{"10.0.0.3"}))
+	s = storetest.Apply(t, s, state.AssignTask("t5", "n2", storetest.Attached("10.0.0.3")))
 	check("addresses", []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"}, slices.Collect(s.Addresses()))
 }
 

@@ -6,7 +6,6 @@ package executor
 
 import (
 	"context"
-	"net/netip"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
@@ -81,8 +80,8 @@ type Prober interface {
 
 // Network gives tasks their network namespaces; ingress implements it.
 type Network interface {
-	// Attach makes the namespace with addrs and returns its path.
-	Attach(ctx context.Context, taskID string, addrs []netip.Addr) (netns string, err error)
+	// Attach makes the namespace with these attachments and returns its path.
+	Attach(ctx context.Context, taskID string, attachments []*clusterpb.Attachment) (netns string, err error)
 	// Detach removes it.
 	Detach(ctx context.Context, taskID string) error
 	// Attached lists the tasks that have one.

@@ -128,7 +128,7 @@ func (c *Controller) Snapshot() Snapshot {
 		Task: c.task, Status: c.status,
 		Serving: state == lifecycle.Running && c.task.GetDesired() <= lifecycle.Running && !c.leaving && !c.discarded() &&
 			c.status.GetHealth().GetState() != clusterpb.HealthStatus_STATE_UNHEALTHY,
-		Attached: state >= lifecycle.Ready && !c.released && len(c.task.GetAddresses()) > 0,
+		Attached: state >= lifecycle.Ready && !c.released && len(c.task.GetAttachments()) > 0,
 	}
 }
 

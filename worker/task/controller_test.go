@@ -134,7 +134,7 @@ func (n *node) last() *clusterpb.TaskStatus {
 
 func web(desired clusterpb.TaskState) *clusterpb.Task {
 	return &clusterpb.Task{
-		Id: "t1", Desired: desired, DesiredIndex: 10, Addresses: []string{"10.0.0.2"},
+		Id: "t1", Desired: desired, DesiredIndex: 10, Attachments: []*clusterpb.Attachment{{NetworkId: "ingress", Addresses: []string{"10.0.0.2"}}},
 		Ports: []*clusterpb.Port{{Published: 80, Target: 80}},
 		Spec:  &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web"}}},
 	}

@@ -67,7 +67,7 @@ func persist(ctx context.Context, timeout time.Duration, f func(ctx context.Cont
 func (c *Controller) prepare(ctx context.Context, t *clusterpb.Task) error {
 	ctx, cancel := while(ctx, c.unwanted)
 	defer cancel()
-	if len(t.GetAddresses()) > 0 {
+	if len(t.GetAttachments()) > 0 {
 		if err := c.cfg.Mesh.Up(ctx); err != nil {
 			return err
 		}

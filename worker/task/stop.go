@@ -8,6 +8,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/proto/pod"
 )
 
@@ -98,7 +99,7 @@ func (c *Controller) idle(ctx context.Context, t *clusterpb.Task, limit time.Dur
 // connections counts what leads to the task; what cannot be counted counts as
 // one, so that it is waited for.
 func (c *Controller) connections(ctx context.Context, t *clusterpb.Task) (n int) {
-	for _, a := range t.GetAddresses() {
+	for _, a := range network.Addresses(t.GetAttachments()) {
 		addr, err := netip.ParseAddr(a)
 		if err != nil {
 			continue

@@ -8,6 +8,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/health"
@@ -116,7 +117,7 @@ func (c *Controller) check(ctx context.Context, t *clusterpb.Task, check *cluste
 	if running {
 		tracker.Resume()
 	}
-	checker := &health.Checker{TaskID: c.id, Check: check, Addresses: t.GetAddresses(), Exec: c.exec}
+	checker := &health.Checker{TaskID: c.id, Check: check, Addresses: network.Addresses(t.GetAttachments()), Exec: c.exec}
 	checker.Run(ctx, tracker, func(tr *health.Tracker) {
 		select {
 		case news <- tr.Status():

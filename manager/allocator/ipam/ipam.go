@@ -87,10 +87,7 @@ func (p *Pool) Walk(a netip.Addr) {
 // Next takes the lowest free address after the last one given, in each prefix,
 // and starts over at the end. ok is false when none is left.
 func (p *Pool) Next() (addrs []netip.Addr, ok bool) {
-	n, ok := p.free(p.last+1, p.end)
-	if !ok {
-		n, ok = p.free(firstHost, p.last)
-	}
+	n, ok := p.next()
 	if !ok {
 		return nil, false
 	}
@@ -100,6 +97,19 @@ func (p *Pool) Next() (addrs []netip.Addr, ok bool) {
 		addrs = append(addrs, offset(prefix.Addr(), n))
 	}
 	return addrs, true
+}
+
+// IsExhausted reports whether Next has none to give.
+func (p *Pool) IsExhausted() bool {
+	_, ok := p.next()
+	return !ok
+}
+
+func (p *Pool) next() (n uint32, ok bool) {
+	if n, ok = p.free(p.last+1, p.end); ok {
+		return n, true
+	}
+	return p.free(firstHost, p.last)
 }
 
 // String names the prefixes.

@@ -23,7 +23,11 @@ func pool(t *testing.T, prefixes ...string) *Pool {
 func take(p *Pool, n int) string {
 	var out []string
 	for range n {
+		exhausted := p.IsExhausted()
 		addrs, ok := p.Next()
+		if exhausted == ok {
+			out = append(out, "?")
+		}
 		if !ok {
 			out = append(out, "-")
 			continue

@@ -109,6 +109,61 @@ func (x *Network) GetSubnets() []string {
 	return nil
 }
 
+// Attachment is what a task, or the tasks of a node, have in one network.
+type Attachment struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	NetworkId string                 `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	// addresses are without prefix length; those of one task are at most one IPv4
+	// and one IPv6 address, in this order.
+	Addresses     []string `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attachment) Reset() {
+	*x = Attachment{}
+	mi := &file_cluster_v1_network_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attachment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attachment) ProtoMessage() {}
+
+func (x *Attachment) ProtoReflect() protoreflect.Message {
+	mi := &file_cluster_v1_network_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
+func (*Attachment) Descriptor() ([]byte, []int) {
+	return file_cluster_v1_network_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Attachment) GetNetworkId() string {
+	if x != nil {
+		return x.NetworkId
+	}
+	return ""
+}
+
+func (x *Attachment) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
 // NetworkSpec is written by users.
 type NetworkSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -120,7 +175,7 @@ type NetworkSpec struct {
 
 func (x *NetworkSpec) Reset() {
 	*x = NetworkSpec{}
-	mi := &file_cluster_v1_network_proto_msgTypes[1]
+	mi := &file_cluster_v1_network_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -132,7 +187,7 @@ func (x *NetworkSpec) String() string {
 func (*NetworkSpec) ProtoMessage() {}
 
 func (x *NetworkSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_cluster_v1_network_proto_msgTypes[1]
+	mi := &file_cluster_v1_network_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -145,7 +200,7 @@ func (x *NetworkSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkSpec.ProtoReflect.Descriptor instead.
 func (*NetworkSpec) Descriptor() ([]byte, []int) {
-	return file_cluster_v1_network_proto_rawDescGZIP(), []int{1}
+	return file_cluster_v1_network_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *NetworkSpec) GetName() string {
@@ -169,7 +224,12 @@ const file_cluster_v1_network_proto_rawDesc = "" +
 	"\n" +
 	"updated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12+\n" +
 	"\x04spec\x18\x05 \x01(\v2\x17.cluster.v1.NetworkSpecR\x04spec\x12\x18\n" +
-	"\asubnets\x18\x06 \x03(\tR\asubnets\"!\n" +
+	"\asubnets\x18\x06 \x03(\tR\asubnets\"I\n" +
+	"\n" +
+	"Attachment\x12\x1d\n" +
+	"\n" +
+	"network_id\x18\x01 \x01(\tR\tnetworkId\x12\x1c\n" +
+	"\taddresses\x18\x02 \x03(\tR\taddresses\"!\n" +
 	"\vNetworkSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04nameB\x9c\x01\n" +
 	"\x0ecom.cluster.v1B\fNetworkProtoP\x01Z3github.com/muster/muster/proto/cluster/v1;clusterv1\xa2\x02\x03CXX\xaa\x02\n" +
@@ -188,16 +248,17 @@ func file_cluster_v1_network_proto_rawDescGZIP() []byte {
 	return file_cluster_v1_network_proto_rawDescData
 }
 
-var file_cluster_v1_network_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_cluster_v1_network_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_cluster_v1_network_proto_goTypes = []any{
 	(*Network)(nil),               // 0: cluster.v1.Network
-	(*NetworkSpec)(nil),           // 1: cluster.v1.NetworkSpec
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*Attachment)(nil),            // 1: cluster.v1.Attachment
+	(*NetworkSpec)(nil),           // 2: cluster.v1.NetworkSpec
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_cluster_v1_network_proto_depIdxs = []int32{
-	2, // 0: cluster.v1.Network.created_at:type_name -> google.protobuf.Timestamp
-	2, // 1: cluster.v1.Network.updated_at:type_name -> google.protobuf.Timestamp
-	1, // 2: cluster.v1.Network.spec:type_name -> cluster.v1.NetworkSpec
+	3, // 0: cluster.v1.Network.created_at:type_name -> google.protobuf.Timestamp
+	3, // 1: cluster.v1.Network.updated_at:type_name -> google.protobuf.Timestamp
+	2, // 2: cluster.v1.Network.spec:type_name -> cluster.v1.NetworkSpec
 	3, // [3:3] is the sub-list for method output_type
 	3, // [3:3] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name
@@ -216,7 +277,7 @@ func file_cluster_v1_network_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_v1_network_proto_rawDesc), len(file_cluster_v1_network_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -199,9 +199,9 @@ type Task struct {
 	Images []*ResolvedImage `protobuf:"bytes,23,rep,name=images,proto3" json:"images,omitempty"`
 	// ports are the service's published ports at creation.
 	Ports []*Port `protobuf:"bytes,10,rep,name=ports,proto3" json:"ports,omitempty"`
-	// addresses are the task's overlay addresses, IPv4 then IPv6, without prefix
-	// length; set by assignment and free again once the task has stopped.
-	Addresses []string `protobuf:"bytes,11,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// attachments are the task's networks, with its addresses there; set by
+	// assignment. The addresses are free again once the task has stopped.
+	Attachments []*Attachment `protobuf:"bytes,11,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	// desired is written by managers only and only grows.
 	Desired TaskState `protobuf:"varint,12,opt,name=desired,proto3,enum=cluster.v1.TaskState" json:"desired,omitempty"`
 	// desired_index is the log index at which desired last changed. Once every
@@ -341,9 +341,9 @@ func (x *Task) GetPorts() []*Port {
 	return nil
 }
 
-func (x *Task) GetAddresses() []string {
+func (x *Task) GetAttachments() []*Attachment {
 	if x != nil {
-		return x.Addresses
+		return x.Attachments
 	}
 	return nil
 }
@@ -745,7 +745,7 @@ var File_cluster_v1_task_proto protoreflect.FileDescriptor
 const file_cluster_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15cluster/v1/task.proto\x12\n" +
-	"cluster.v1\x1a\x18cluster/v1/service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe8\x06\n" +
+	"cluster.v1\x1a\x18cluster/v1/network.proto\x1a\x18cluster/v1/service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\a\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x129\n" +
@@ -760,8 +760,8 @@ const file_cluster_v1_task_proto_rawDesc = "" +
 	"\fspec_version\x18\t \x01(\x04R\vspecVersion\x121\n" +
 	"\x06images\x18\x17 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12&\n" +
 	"\x05ports\x18\n" +
-	" \x03(\v2\x10.cluster.v1.PortR\x05ports\x12\x1c\n" +
-	"\taddresses\x18\v \x03(\tR\taddresses\x12/\n" +
+	" \x03(\v2\x10.cluster.v1.PortR\x05ports\x128\n" +
+	"\vattachments\x18\v \x03(\v2\x16.cluster.v1.AttachmentR\vattachments\x12/\n" +
 	"\adesired\x18\f \x01(\x0e2\x15.cluster.v1.TaskStateR\adesired\x12#\n" +
 	"\rdesired_index\x18\r \x01(\x04R\fdesiredIndex\x129\n" +
 	"\n" +
@@ -857,32 +857,34 @@ var file_cluster_v1_task_proto_goTypes = []any{
 	(*TaskSpec)(nil),              // 8: cluster.v1.TaskSpec
 	(*ResolvedImage)(nil),         // 9: cluster.v1.ResolvedImage
 	(*Port)(nil),                  // 10: cluster.v1.Port
+	(*Attachment)(nil),            // 11: cluster.v1.Attachment
 }
 var file_cluster_v1_task_proto_depIdxs = []int32{
 	7,  // 0: cluster.v1.Task.created_at:type_name -> google.protobuf.Timestamp
 	8,  // 1: cluster.v1.Task.spec:type_name -> cluster.v1.TaskSpec
 	9,  // 2: cluster.v1.Task.images:type_name -> cluster.v1.ResolvedImage
 	10, // 3: cluster.v1.Task.ports:type_name -> cluster.v1.Port
-	0,  // 4: cluster.v1.Task.desired:type_name -> cluster.v1.TaskState
-	7,  // 5: cluster.v1.Task.desired_at:type_name -> google.protobuf.Timestamp
-	7,  // 6: cluster.v1.Task.start_after:type_name -> google.protobuf.Timestamp
-	3,  // 7: cluster.v1.Task.status:type_name -> cluster.v1.TaskStatus
-	7,  // 8: cluster.v1.Task.running_at:type_name -> google.protobuf.Timestamp
-	0,  // 9: cluster.v1.TaskStatus.state:type_name -> cluster.v1.TaskState
-	7,  // 10: cluster.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
-	7,  // 11: cluster.v1.TaskStatus.applied_at:type_name -> google.protobuf.Timestamp
-	4,  // 12: cluster.v1.TaskStatus.containers:type_name -> cluster.v1.ContainerStatus
-	10, // 13: cluster.v1.TaskStatus.host_ports:type_name -> cluster.v1.Port
-	5,  // 14: cluster.v1.TaskStatus.health:type_name -> cluster.v1.HealthStatus
-	1,  // 15: cluster.v1.HealthStatus.state:type_name -> cluster.v1.HealthStatus.State
-	6,  // 16: cluster.v1.HealthStatus.log:type_name -> cluster.v1.HealthResult
-	7,  // 17: cluster.v1.HealthResult.start:type_name -> google.protobuf.Timestamp
-	7,  // 18: cluster.v1.HealthResult.end:type_name -> google.protobuf.Timestamp
-	19, // [19:19] is the sub-list for method output_type
-	19, // [19:19] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	11, // 4: cluster.v1.Task.attachments:type_name -> cluster.v1.Attachment
+	0,  // 5: cluster.v1.Task.desired:type_name -> cluster.v1.TaskState
+	7,  // 6: cluster.v1.Task.desired_at:type_name -> google.protobuf.Timestamp
+	7,  // 7: cluster.v1.Task.start_after:type_name -> google.protobuf.Timestamp
+	3,  // 8: cluster.v1.Task.status:type_name -> cluster.v1.TaskStatus
+	7,  // 9: cluster.v1.Task.running_at:type_name -> google.protobuf.Timestamp
+	0,  // 10: cluster.v1.TaskStatus.state:type_name -> cluster.v1.TaskState
+	7,  // 11: cluster.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
+	7,  // 12: cluster.v1.TaskStatus.applied_at:type_name -> google.protobuf.Timestamp
+	4,  // 13: cluster.v1.TaskStatus.containers:type_name -> cluster.v1.ContainerStatus
+	10, // 14: cluster.v1.TaskStatus.host_ports:type_name -> cluster.v1.Port
+	5,  // 15: cluster.v1.TaskStatus.health:type_name -> cluster.v1.HealthStatus
+	1,  // 16: cluster.v1.HealthStatus.state:type_name -> cluster.v1.HealthStatus.State
+	6,  // 17: cluster.v1.HealthStatus.log:type_name -> cluster.v1.HealthResult
+	7,  // 18: cluster.v1.HealthResult.start:type_name -> google.protobuf.Timestamp
+	7,  // 19: cluster.v1.HealthResult.end:type_name -> google.protobuf.Timestamp
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_cluster_v1_task_proto_init() }
@@ -890,6 +892,7 @@ func file_cluster_v1_task_proto_init() {
 	if File_cluster_v1_task_proto != nil {
 		return
 	}
+	file_cluster_v1_network_proto_init()
 	file_cluster_v1_service_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -988,8 +988,8 @@ type Peer struct {
 	ControlAddr string `protobuf:"bytes,4,opt,name=control_addr,json=controlAddr,proto3" json:"control_addr,omitempty"`
 	GossipAddr  string `protobuf:"bytes,5,opt,name=gossip_addr,json=gossipAddr,proto3" json:"gossip_addr,omitempty"`
 	Hostname    string `protobuf:"bytes,6,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	// addresses of the tasks on it.
-	Addresses     []string `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// attachments of the tasks on it, one for each network that they are in.
+	Attachments   []*v1.Attachment `protobuf:"bytes,7,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1066,9 +1066,9 @@ func (x *Peer) GetHostname() string {
 	return ""
 }
 
-func (x *Peer) GetAddresses() []string {
+func (x *Peer) GetAttachments() []*v1.Attachment {
 	if x != nil {
-		return x.Addresses
+		return x.Attachments
 	}
 	return nil
 }
@@ -1146,7 +1146,7 @@ func (x *MeshPort) GetServiceId() string {
 type MeshEndpoint struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	TaskId string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	// addresses are IPv4 then IPv6.
+	// addresses are those on which it answers published ports, IPv4 then IPv6.
 	Addresses     []string `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	Target        uint32   `protobuf:"varint,3,opt,name=target,proto3" json:"target,omitempty"`
 	NodeId        string   `protobuf:"bytes,4,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
@@ -1500,7 +1500,7 @@ var File_dispatch_v1_dispatch_proto protoreflect.FileDescriptor
 
 const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\n" +
-	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"\xe5\x02\n" +
+	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"\xe5\x02\n" +
 	"\x0eSessionRequest\x123\n" +
 	"\bregister\x18\x01 \x01(\v2\x15.dispatch.v1.RegisterH\x00R\bregister\x126\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x16.dispatch.v1.HeartbeatH\x00R\theartbeat\x12<\n" +
@@ -1563,7 +1563,7 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\x0elow_water_mark\x18\v \x01(\x04R\flowWaterMark\"j\n" +
 	"\x0eTaskAssignment\x12$\n" +
 	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task\x122\n" +
-	"\asources\x18\x02 \x03(\v2\x18.dispatch.v1.ImageSourceR\asources\"\xc7\x01\n" +
+	"\asources\x18\x02 \x03(\v2\x18.dispatch.v1.ImageSourceR\asources\"\xe3\x01\n" +
 	"\x04Peer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x1b\n" +
@@ -1571,8 +1571,8 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\fcontrol_addr\x18\x04 \x01(\tR\vcontrolAddr\x12\x1f\n" +
 	"\vgossip_addr\x18\x05 \x01(\tR\n" +
 	"gossipAddr\x12\x1a\n" +
-	"\bhostname\x18\x06 \x01(\tR\bhostname\x12\x1c\n" +
-	"\taddresses\x18\a \x03(\tR\taddresses\"\xb7\x01\n" +
+	"\bhostname\x18\x06 \x01(\tR\bhostname\x128\n" +
+	"\vattachments\x18\a \x03(\v2\x16.cluster.v1.AttachmentR\vattachments\"\xb7\x01\n" +
 	"\bMeshPort\x125\n" +
 	"\bprotocol\x18\x01 \x01(\x0e2\x19.cluster.v1.Port.ProtocolR\bprotocol\x12\x1c\n" +
 	"\tpublished\x18\x02 \x01(\rR\tpublished\x127\n" +
@@ -1651,8 +1651,9 @@ var file_dispatch_v1_dispatch_proto_goTypes = []any{
 	(*durationpb.Duration)(nil), // 23: google.protobuf.Duration
 	(*v1.TaskStatus)(nil),       // 24: cluster.v1.TaskStatus
 	(*v1.Task)(nil),             // 25: cluster.v1.Task
-	(v1.Port_Protocol)(0),       // 26: cluster.v1.Port.Protocol
-	(*v11.LogOptions)(nil),      // 27: logs.v1.LogOptions
+	(*v1.Attachment)(nil),       // 26: cluster.v1.Attachment
+	(v1.Port_Protocol)(0),       // 27: cluster.v1.Port.Protocol
+	(*v11.LogOptions)(nil),      // 28: logs.v1.LogOptions
 }
 var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	2,  // 0: dispatch.v1.SessionRequest.register:type_name -> dispatch.v1.Register
@@ -1680,18 +1681,19 @@ var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	18, // 22: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
 	25, // 23: dispatch.v1.TaskAssignment.task:type_name -> cluster.v1.Task
 	19, // 24: dispatch.v1.TaskAssignment.sources:type_name -> dispatch.v1.ImageSource
-	26, // 25: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
-	16, // 26: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
-	17, // 27: dispatch.v1.Settings.networks:type_name -> dispatch.v1.Network
-	23, // 28: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
-	27, // 29: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
-	0,  // 30: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
-	1,  // 31: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
-	31, // [31:32] is the sub-list for method output_type
-	30, // [30:31] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	26, // 25: dispatch.v1.Peer.attachments:type_name -> cluster.v1.Attachment
+	27, // 26: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
+	16, // 27: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
+	17, // 28: dispatch.v1.Settings.networks:type_name -> dispatch.v1.Network
+	23, // 29: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
+	28, // 30: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
+	0,  // 31: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
+	1,  // 32: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
+	32, // [32:33] is the sub-list for method output_type
+	31, // [31:32] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_dispatch_v1_dispatch_proto_init() }

@@ -1250,13 +1250,13 @@ func (x *CreateTask) GetTask() *v1.Task {
 }
 
 // AssignTask places a task that has no node. Skipped when it has one, is
-// gone, or is no longer wanted, or when the node is gone. A conflict when
-// another task that has not ended has one of the addresses.
+// gone, or is no longer wanted, or when the node is gone. A conflict when a
+// network is gone, or another task that has not ended has one of the addresses.
 type AssignTask struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	NodeId        string                 `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	Addresses     []string               `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Attachments   []*v1.Attachment       `protobuf:"bytes,3,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1305,9 +1305,9 @@ func (x *AssignTask) GetNodeId() string {
 	return ""
 }
 
-func (x *AssignTask) GetAddresses() []string {
+func (x *AssignTask) GetAttachments() []*v1.Attachment {
 	if x != nil {
-		return x.Addresses
+		return x.Attachments
 	}
 	return nil
 }
@@ -1572,12 +1572,12 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"\x06images\x18\x05 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\"2\n" +
 	"\n" +
 	"CreateTask\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task\"S\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task\"o\n" +
 	"\n" +
 	"AssignTask\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
-	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x1c\n" +
-	"\taddresses\x18\x03 \x03(\tR\taddresses\"e\n" +
+	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x128\n" +
+	"\vattachments\x18\x03 \x03(\v2\x16.cluster.v1.AttachmentR\vattachments\"e\n" +
 	"\n" +
 	"SetDesired\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
@@ -1637,8 +1637,9 @@ var file_raft_v1_command_proto_goTypes = []any{
 	(*v1.ResolvedImage)(nil),      // 29: cluster.v1.ResolvedImage
 	(*v1.UpdateStatus)(nil),       // 30: cluster.v1.UpdateStatus
 	(*v1.Task)(nil),               // 31: cluster.v1.Task
-	(v1.TaskState)(0),             // 32: cluster.v1.TaskState
-	(*v1.TaskStatus)(nil),         // 33: cluster.v1.TaskStatus
+	(*v1.Attachment)(nil),         // 32: cluster.v1.Attachment
+	(v1.TaskState)(0),             // 33: cluster.v1.TaskState
+	(*v1.TaskStatus)(nil),         // 34: cluster.v1.TaskStatus
 }
 var file_raft_v1_command_proto_depIdxs = []int32{
 	19, // 0: raft.v1.Command.proposed_at:type_name -> google.protobuf.Timestamp
@@ -1677,13 +1678,14 @@ var file_raft_v1_command_proto_depIdxs = []int32{
 	27, // 33: raft.v1.SetUpdateStatus.spec:type_name -> cluster.v1.ServiceSpec
 	29, // 34: raft.v1.SetUpdateStatus.images:type_name -> cluster.v1.ResolvedImage
 	31, // 35: raft.v1.CreateTask.task:type_name -> cluster.v1.Task
-	32, // 36: raft.v1.SetDesired.desired:type_name -> cluster.v1.TaskState
-	33, // 37: raft.v1.ObserveTask.status:type_name -> cluster.v1.TaskStatus
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	32, // 36: raft.v1.AssignTask.attachments:type_name -> cluster.v1.Attachment
+	33, // 37: raft.v1.SetDesired.desired:type_name -> cluster.v1.TaskState
+	34, // 38: raft.v1.ObserveTask.status:type_name -> cluster.v1.TaskStatus
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_raft_v1_command_proto_init() }

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/network"
 )
 
 // hostResolv are the places of the machine's own resolv.conf. The second one
@@ -54,7 +55,7 @@ func hosts(t *clusterpb.Task) string {
 	for _, line := range t.GetSpec().GetHosts() {
 		b.WriteString(line + "\n")
 	}
-	for _, addr := range t.GetAddresses() {
+	for _, addr := range network.Addresses(t.GetAttachments()) {
 		fmt.Fprintf(&b, "%s\t%s\n", addr, hostname(t))
 	}
 	return b.String()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/netip"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -96,11 +95,7 @@ func describe(p images.Progress) string {
 // create makes network namespace, snapshot, files and container. Each step may
 // have been done before.
 func (x *Executor) create(ctx context.Context, t *clusterpb.Task, img *images.Image) error {
-	addrs, err := addresses(t)
-	if err != nil {
-		return err
-	}
-	netns, err := x.cfg.Network.Attach(ctx, t.GetId(), addrs)
+	netns, err := x.cfg.Network.Attach(ctx, t.GetId(), t.GetAttachments())
 	if err != nil {
 		return fmt.Errorf("attach network: %w", err)
 	}
@@ -190,17 +185,4 @@ func (x *Executor) labels(t *clusterpb.Task, img *images.Image) map[string]strin
 		stopSignalLabel: stop,
 	})
 	return all
-}
-
-// addresses parses what the allocator gave the task.
-func addresses(t *clusterpb.Task) ([]netip.Addr, error) {
-	addrs := make([]netip.Addr, 0, len(t.GetAddresses()))
-	for _, s := range t.GetAddresses() {
-		addr, err := netip.ParseAddr(s)
-		if err != nil {
-			return nil, fmt.Errorf("address of the task: %w: %w", err, errdefs.ErrInvalidArgument)
-		}
-		addrs = append(addrs, addr)
-	}
-	return addrs, nil
 }

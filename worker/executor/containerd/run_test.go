@@ -116,7 +116,7 @@ func TestInside(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			one := task(box, tt.script)
-			one.Addresses = []string{"10.9.8.7"}
+			one.Attachments = []*clusterpb.Attachment{{NetworkId: "ingress", Addresses: []string{"10.9.8.7"}}}
 			if tt.change != nil {
 				tt.change(one.GetSpec())
 			}

@@ -2,10 +2,10 @@ package executortest
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"sync"
 
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/worker/executor"
 )
 
@@ -17,19 +17,19 @@ type Network struct {
 	Path func(taskID string) string
 
 	mu       sync.Mutex
-	attached map[string][]netip.Addr
+	attached map[string]bool
 }
 
 var _ executor.Network = (*Network)(nil)
 
 // Attach implements executor.Network.
-func (n *Network) Attach(_ context.Context, taskID string, addrs []netip.Addr) (string, error) {
+func (n *Network) Attach(_ context.Context, taskID string, _ []*clusterpb.Attachment) (string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.attached == nil {
-		n.attached = make(map[string][]netip.Addr)
+		n.attached = make(map[string]bool)
 	}
-	n.attached[taskID] = slices.Clone(addrs)
+	n.attached[taskID] = true
 	if n.Path == nil {
 		return "", nil
 	}
@@ -54,11 +54,4 @@ func (n *Network) Attached() ([]string, error) {
 	}
 	slices.Sort(ids)
 	return ids, nil
-}
-
-// Addrs returns the addresses a task was attached with.
-func (n *Network) Addrs(taskID string) []netip.Addr {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.Clone(n.attached[taskID])
 }

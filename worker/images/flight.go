@@ -26,21 +26,24 @@ type flight struct {
 	image  *Image
 	err    error
 
-	mu        sync.Mutex
-	waiters   int
-	listeners []func(Progress)
+	mu      sync.Mutex
+	waiters map[*waiter]struct{}
 }
+
+// waiter is a caller who waits for a run and hears how far it is.
+type waiter struct{ progress func(Progress) }
 
 // do runs work for key, or waits for the run that is under way.
 func (f *flights) do(ctx context.Context, key string, progress func(Progress),
 	work func(context.Context, func(Progress)) (*Image, error),
 ) (*Image, error) {
-	fl := f.join(ctx, key, progress, work)
+	w := &waiter{progress}
+	fl := f.join(ctx, key, w, work)
 	select {
 	case <-fl.done:
 		return fl.image, fl.err
 	case <-ctx.Done():
-		if f.leave(key, fl) {
+		if f.leave(key, fl, w) {
 			<-fl.done
 		}
 		return nil, context.Cause(ctx)
@@ -48,7 +51,7 @@ func (f *flights) do(ctx context.Context, key string, progress func(Progress),
 }
 
 // join finds the run for key or begins it.
-func (f *flights) join(ctx context.Context, key string, progress func(Progress),
+func (f *flights) join(ctx context.Context, key string, w *waiter,
 	work func(context.Context, func(Progress)) (*Image, error),
 ) *flight {
 	f.mu.Lock()
@@ -59,7 +62,7 @@ func (f *flights) join(ctx context.Context, key string, progress func(Progress),
 	fl, ok := f.running[key]
 	if !ok {
 		runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		fl = &flight{cancel: cancel, done: make(chan struct{})}
+		fl = &flight{cancel: cancel, done: make(chan struct{}), waiters: make(map[*waiter]struct{})}
 		f.running[key] = fl
 		go func() {
 			defer cancel()
@@ -70,20 +73,20 @@ func (f *flights) join(ctx context.Context, key string, progress func(Progress),
 	}
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.waiters++
-	fl.listeners = append(fl.listeners, progress)
+	fl.waiters[w] = struct{}{}
 	return fl
 }
 
-// leave gives up on a run. It reports whether the caller was the last one, who
-// has cancelled the run and must wait for its end.
-func (f *flights) leave(key string, fl *flight) (last bool) {
+// leave gives up on a run, of which the caller hears no more. It reports
+// whether the caller was the last one, who has cancelled the run and must wait
+// for its end.
+func (f *flights) leave(key string, fl *flight, w *waiter) (last bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	fl.waiters--
-	if fl.waiters > 0 {
+	delete(fl.waiters, w)
+	if len(fl.waiters) > 0 {
 		return false
 	}
 	// Whoever comes now must not join a run that is cancelled.
@@ -106,7 +109,7 @@ func (f *flights) end(key string, fl *flight) {
 func (fl *flight) tell(p Progress) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
-	for _, listen := range fl.listeners {
-		listen(p)
+	for w := range fl.waiters {
+		w.progress(p)
 	}
 }

@@ -129,8 +129,11 @@ func (b *peerBody) Read(p []byte) (int, error) {
 		}
 		n, err := b.body.Read(p)
 		b.offset += int64(n)
-		if err == nil || (errors.Is(err, io.EOF) && b.offset >= b.size) {
-			return n, err
+		switch {
+		case err == nil:
+			return n, nil
+		case b.offset >= b.size: // all of it is here, however the node ended
+			return n, io.EOF
 		}
 		// Cut short: remember why, and let the next node go on.
 		b.failed = errors.Join(b.failed, fmt.Errorf("node %s: %w", b.peers.addrs[b.next-1], noEOF(err)))

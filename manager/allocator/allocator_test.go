@@ -44,23 +44,33 @@ func TestTake(t *testing.T) {
 		want           []string
 	}{
 		"both families in one, one in the other": {
-			[]string{"10.0.0.0/29", "fd00::/64"}, []string{"10.1.0.0/29"}, nil,
+			[]string{"10.0.0.0/29", "fd00::/64"},
+			[]string{"10.1.0.0/29"},
+			nil,
 			[]string{"ingress[10.0.0.2 fd00::2] x1[10.1.0.2]", "ingress[10.0.0.3 fd00::3] x1[10.1.0.3]"},
 		},
 		"each network walks on by itself": {
-			[]string{"10.0.0.0/29"}, []string{"10.1.0.0/29"}, append(task("a", "10.0.0.4", "10.1.0.2"), task("b", "10.0.0.5")...),
+			[]string{"10.0.0.0/29"},
+			[]string{"10.1.0.0/29"},
+			append(task("a", "10.0.0.4", "10.1.0.2"), task("b", "10.0.0.5")...),
 			[]string{"ingress[10.0.0.6] x1[10.1.0.3]", "ingress[10.0.0.2] x1[10.1.0.4]"},
 		},
 		"IPv6 alone": {
-			[]string{"fd00::/64"}, []string{"fd01::/64"}, nil,
+			[]string{"fd00::/64"},
+			[]string{"fd01::/64"},
+			nil,
 			[]string{"ingress[fd00::2] x1[fd01::2]"},
 		},
 		"one network exhausted takes nothing of the other": {
-			[]string{"10.0.0.0/29"}, []string{"10.1.0.0/30"}, task("a", "10.0.0.2", "10.1.0.2"),
+			[]string{"10.0.0.0/29"},
+			[]string{"10.1.0.0/30"},
+			task("a", "10.0.0.2", "10.1.0.2"),
 			[]string{"no address left in network front (10.1.0.0/30)"},
 		},
 		"a network too small": {
-			[]string{"10.0.0.0/29"}, []string{"10.1.0.0/31"}, nil,
+			[]string{"10.0.0.0/29"},
+			[]string{"10.1.0.0/31"},
+			nil,
 			[]string{"network front: prefix 10.1.0.0/31 leaves no address for tasks: invalid argument"},
 		},
 	}

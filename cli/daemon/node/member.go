@@ -165,8 +165,10 @@ func (m *member) run(ctx context.Context) error {
 	defer stop()
 	base, _ := errgroup.WithContext(inner)
 	g, gctx := errgroup.WithContext(ctx)
+	// Before the listener runs, which reads whom to serve.
+	calls, server := m.listener.For(listen.ProtocolGRPC), m.server() //nolint:contextcheck // each call has its own
 	base.Go(func() error { return m.listener.Run(inner) })
-	base.Go(func() error { return serve(inner, m.server(), m.listener.For(listen.ProtocolGRPC)) }) //nolint:contextcheck // each call has its own
+	base.Go(func() error { return serve(inner, server, calls) })
 	g.Go(func() error { return m.machine.Run(gctx) })
 	g.Go(func() error { return m.machine.Plane.Run(gctx) })
 	g.Go(func() error { return m.worker.Run(gctx) })

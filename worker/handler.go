@@ -65,20 +65,19 @@ func (h *handler) acknowledged() (index uint64, news bool) {
 
 // Assignments implements agent.Handler.
 func (h *handler) Assignments(a *dispatchpb.Assignments) error {
-	h.mu.Lock()
-	next, gone, err := h.held.apply(a)
-	if err == nil {
-		h.held = next
-	}
-	h.mu.Unlock()
+	next, gone, err := (*Worker)(h).told().apply(a)
 	if err != nil {
 		return err
 	}
 	// On disk before anything is done about it: a container never exists
-	// without the node knowing why.
+	// without the node knowing why. Nor is it held before: what was taken away
+	// would not be found gone when it is heard again.
 	if err := h.cfg.State.Apply(a); err != nil {
 		return fmt.Errorf("remember assignments: %w", err)
 	}
+	h.mu.Lock()
+	h.held = next
+	h.mu.Unlock()
 	h.mesh.lowWater.raise(a.GetLowWaterMark())
 	h.tasks.steer(a.GetTasks(), gone)
 	if a.GetFull() {

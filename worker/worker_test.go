@@ -296,6 +296,25 @@ func TestPartitionHeals(t *testing.T) {
 	})
 }
 
+// TestNothingIsForgottenThatWasNotRemembered: assignments that could not be
+// written to disk are heard again, and what they took away still goes.
+func TestNothingIsForgottenThatWasNotRemembered(t *testing.T) {
+	on(t, func(m *machine) {
+		m.assign(web("t1", lifecycle.Running), web("t2", lifecycle.Running))
+		// Nothing is kept under no name: this takes t1 away and cannot be written.
+		m.manager.Assign("n1", &dispatchpb.Assignments{
+			Tasks: []*dispatchpb.TaskAssignment{{Task: web("t2", lifecycle.Running)}}, Peers: []*dispatchpb.Peer{{}},
+			Settings: &dispatchpb.Settings{SelfIndex: 1},
+		})
+		m.settle()
+		m.assign(web("t2", lifecycle.Running))
+		time.Sleep(time.Minute)
+		if got := m.fake.Running(); !slices.Equal(got, []string{"t2"}) {
+			t.Errorf("%v run, want t2 alone", got)
+		}
+	})
+}
+
 // TestDrain: a task that should stop leaves this node's mesh at once, waits
 // for all nodes to say the same, then for its connections.
 func TestDrain(t *testing.T) {

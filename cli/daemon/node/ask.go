@@ -30,13 +30,7 @@ func (m *member) managers() []string { return m.gossip.managers() }
 // are not this node if there are any: what it is for must not depend on this
 // node.
 func (m *member) ask(ctx context.Context, call func(*grpc.ClientConn) error) error {
-	for i := 0; ; i++ {
-		addrs := m.others()
-		err := m.connect.ask(ctx, addrs[i%len(addrs)], call)
-		if again := errdefs.IsUnavailable(err) && pause(ctx); !again {
-			return err
-		}
-	}
+	return m.connect.askAny(ctx, m.others, call)
 }
 
 // others are the managers but this node, unless there is no other.
@@ -49,10 +43,12 @@ func (m *member) others() []string {
 	return others
 }
 
-// untilServed asks one manager until it can answer or ctx is done.
-func (c connector) untilServed(ctx context.Context, addr string, call func(*grpc.ClientConn) error) error {
-	for {
-		err := c.ask(ctx, addr, call)
+// askAny makes a call to the managers known at the time, one after the other and
+// over again while none can answer, until ctx is done. There must be one.
+func (c connector) askAny(ctx context.Context, managers func() []string, call func(*grpc.ClientConn) error) error {
+	for i := 0; ; i++ {
+		addrs := managers()
+		err := c.ask(ctx, addrs[i%len(addrs)], call)
 		if again := errdefs.IsUnavailable(err) && pause(ctx); !again {
 			return err
 		}
@@ -76,21 +72,21 @@ func (c connector) ask(ctx context.Context, addr string, call func(*grpc.ClientC
 	if err != nil {
 		return err
 	}
-	if err = connected(ctx, conn); err == nil {
+	if err = connected(ctx, conn, addr); err == nil {
 		err = call(conn)
 	}
 	return errors.Join(err, conn.Close())
 }
 
-// connected waits until a connection is made or has failed; the first call
-// tells why it failed.
-func connected(ctx context.Context, conn *grpc.ClientConn) error {
+// connected waits until the connection to addr is made or has failed; the first
+// call tells why it failed.
+func connected(ctx context.Context, conn *grpc.ClientConn, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn.Connect()
 	for s := conn.GetState(); s == connectivity.Idle || s == connectivity.Connecting; s = conn.GetState() {
 		if !conn.WaitForStateChange(ctx, s) {
-			return fmt.Errorf("manager at %s: no answer within %s: %w", conn.Target(), connectTimeout, errdefs.ErrUnavailable)
+			return fmt.Errorf("manager at %s: no answer within %s: %w", addr, connectTimeout, errdefs.ErrUnavailable)
 		}
 	}
 	return nil

@@ -88,7 +88,7 @@ func (n *Node) takeBack(ctx context.Context, manager string, credentials *mtls.C
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTimeout)
 	defer cancel()
 	connect := connector{n.cfg.Network, func() *mtls.Credentials { return credentials }}
-	err := connect.untilServed(ctx, manager, func(conn *grpc.ClientConn) error {
+	err := connect.askAny(ctx, func() []string { return []string{manager} }, func(conn *grpc.ClientConn) error {
 		_, err := memberpb.NewMemberServiceClient(conn).Leave(ctx, &memberpb.LeaveRequest{})
 		return err
 	})

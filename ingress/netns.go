@@ -19,7 +19,7 @@ import (
 const timeWait = "/proc/sys/net/ipv4/tcp_max_tw_buckets"
 
 // CreateNetns makes a network namespace for a task and keeps it at path, whose
-// folder is made if need be. It does nothing if path is one already.
+// directory is made if need be. It does nothing if path is one already.
 func CreateNetns(path string) error {
 	if isNetns(path) {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/muster/muster/raftstore/state"
 )
 
-// BenchmarkPropose commits to the disk of the test's folder.
+// BenchmarkPropose commits to the disk of the test's directory.
 func BenchmarkPropose(b *testing.B) {
 	for _, writers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("%d-writers", writers), func(b *testing.B) {

@@ -14,7 +14,7 @@ import (
 type Config struct {
 	// ID of this member: the node's id. It must never change.
 	ID string
-	// Dir is the folder of log and snapshots; empty keeps them in memory.
+	// Dir is the directory of log and snapshots; empty keeps them in memory.
 	Dir string
 	// Memory is used when Dir is empty, and made when it is nil. What it holds
 	// outlives the store: for tests of restarts.

@@ -32,7 +32,7 @@ type disk struct {
 	close     func() error
 }
 
-// Memory is what a member without a folder has instead of a disk.
+// Memory is what a member without a directory has instead of a disk.
 type Memory struct {
 	Log       *raft.InmemStore // and the vote
 	Snapshots raft.SnapshotStore
@@ -64,7 +64,7 @@ func openDisk(ctx context.Context, c Config, log hclog.Logger) (*disk, error) {
 		return c.wrap(&disk{log: mem.Log, stable: mem.Log, snapshots: mem.Snapshots, close: func() error { return nil }}), nil
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make raft folder: %w", err)
+		return nil, fmt.Errorf("make raft directory: %w", err)
 	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(c.Dir, keepSnapshots, log)
 	if err != nil {
@@ -114,7 +114,7 @@ func (d *disk) openBolt(ctx context.Context) (*raftboltdb.BoltStore, error) {
 func (d *disk) openError(err error) error {
 	switch {
 	case errdefs.IsFailedPrecondition(err):
-		return fmt.Errorf("another daemon uses the raft folder %s: %w", d.dir, errdefs.ErrFailedPrecondition)
+		return fmt.Errorf("another daemon uses the raft directory %s: %w", d.dir, errdefs.ErrFailedPrecondition)
 	case errdefs.IsDataLoss(err):
 		return d.damaged(err)
 	}
@@ -126,7 +126,7 @@ func (d *disk) damaged(err error) error {
 	if !errdefs.IsDataLoss(err) {
 		err = fmt.Errorf("%w: %w", err, errdefs.ErrDataLoss)
 	}
-	return fmt.Errorf("the raft state in %s cannot be used (restore the folder, or remove it and join the cluster anew): %w", d.dir, err)
+	return fmt.Errorf("the raft state in %s cannot be used (restore the directory, or remove it and join the cluster anew): %w", d.dir, err)
 }
 
 // checkSnapshots says what is wrong with those that cannot be restored, for
@@ -147,7 +147,7 @@ func (d *disk) checkSnapshots() error {
 	return errors.Join(errs...)
 }
 
-// checkUnlisted refuses a folder all of whose snapshots lack a description:
+// checkUnlisted refuses a directory all of whose snapshots lack a description:
 // raft passes over those, and would begin with an empty state.
 func (d *disk) checkUnlisted() error {
 	metas, err := d.snapshots.List()

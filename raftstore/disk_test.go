@@ -21,7 +21,7 @@ import (
 	"github.com/muster/muster/raftstore/storetest"
 )
 
-// restart stops a member and starts it on the folder it has.
+// restart stops a member and starts it on the directory it has.
 func restart(t testing.TB, m *member) {
 	t.Helper()
 	m.stop()
@@ -125,7 +125,7 @@ func TestKilledBetweenAppendAndApply(t *testing.T) {
 	})
 }
 
-// open opens a folder and expects that it is refused with all of texts.
+// open opens a directory and expects that it is refused with all of texts.
 func refused(t *testing.T, m *member, texts ...string) {
 	t.Helper()
 	_, link := raft.NewInmemTransport("m1")
@@ -260,7 +260,7 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 		t, ms := b.T, b.members
 		_, link := raft.NewInmemTransport("m1")
 		_, err := raftstore.Open(t.Context(), raftstore.Config{ID: "m1", Dir: ms[0].config.Dir, Transport: link})
-		if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "another daemon uses the raft folder "+ms[0].config.Dir) {
+		if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "another daemon uses the raft directory "+ms[0].config.Dir) {
 			t.Errorf("got %v", err)
 		}
 	})

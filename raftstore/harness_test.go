@@ -28,7 +28,7 @@ type bubble struct {
 	members []*member
 }
 
-// run runs f in a bubble with n members, each with a folder, of which the
+// run runs f in a bubble with n members, each with a directory, of which the
 // first was bootstrapped and added the others.
 func run(t *testing.T, n int, f func(b *bubble)) {
 	t.Helper()
@@ -57,7 +57,7 @@ func run(t *testing.T, n int, f func(b *bubble)) {
 	})
 }
 
-// start opens and runs the store, with whatever its folder holds.
+// start opens and runs the store, with whatever its directory holds.
 func (m *member) start() {
 	m.t.Helper()
 	_, m.link = raft.NewInmemTransport(raft.ServerAddress(m.config.ID))

@@ -25,7 +25,7 @@ import (
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
-// shortDir returns a folder whose path a socket's name still fits into.
+// shortDir returns a directory whose path a socket's name still fits into.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "muster-cli-") //nolint:usetesting // a socket's path must be short

@@ -43,7 +43,7 @@ type Env struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Host is where the daemon listens, unix://PATH or tcp://HOST[:PORT];
-	// empty is DefaultHost. Identity is the folder of the node certificate
+	// empty is DefaultHost. Identity is the directory of the node certificate
 	// shown to a tcp host; empty is DefaultIdentity.
 	Host     string
 	Identity string

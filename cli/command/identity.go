@@ -24,9 +24,9 @@ func (l *link) identity() (credentials.TransportCredentials, error) {
 	creds, err := mtls.Load(dir)
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("cannot read the node certificate in %s: run this as root (sudo), or name a copy of the folder with --identity", dir)
+		return nil, fmt.Errorf("cannot read the node certificate in %s: run this as root (sudo), or name a copy of the directory with --identity", dir)
 	case errdefs.IsNotFound(err):
-		return nil, fmt.Errorf("a tcp host asks for a node certificate, and %s holds none: run this on a node of the cluster, or name a copy of a manager's folder with --identity", dir)
+		return nil, fmt.Errorf("a tcp host asks for a node certificate, and %s holds none: run this on a node of the cluster, or name a copy of a manager's identity directory with --identity", dir)
 	case err != nil:
 		return nil, fmt.Errorf("read the node certificate in %s: %w", dir, err)
 	}

@@ -69,12 +69,12 @@ func world(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, folder) {
+		if strings.Contains(line, directory) {
 			w["mounts"] += line
 		}
 	}
-	if _, err := os.Stat(folder); err == nil {
-		w["folder"] = folder + " exists"
+	if _, err := os.Stat(directory); err == nil {
+		w["directory"] = directory + " exists"
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func world(t *testing.T) map[string]string {
 	return w
 }
 
-// processes lists those whose command line names the demo's folder.
+// processes lists those whose command line names the demo's directory.
 func processes(t *testing.T) (found string) {
 	t.Helper()
 	dirs, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -91,7 +91,7 @@ func processes(t *testing.T) (found string) {
 	}
 	for _, d := range dirs {
 		line, err := os.ReadFile(d)
-		if err == nil && strings.Contains(string(line), folder) {
+		if err == nil && strings.Contains(string(line), directory) {
 			found += strings.ReplaceAll(string(line), "\x00", " ") + "\n"
 		}
 	}

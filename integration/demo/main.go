@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	folder = "/var/lib/muster-demo"
+	directory = "/var/lib/muster-demo"
 	// replicasBack bounds the wait for the replica of the lost node.
 	replicasBack = 30 * time.Second
 )
@@ -32,7 +32,7 @@ func main() {
 	}
 }
 
-func config() nodes.Config { return nodes.Config{Nodes: 3, Number: 0, Dir: folder, Keep: true} }
+func config() nodes.Config { return nodes.Config{Nodes: 3, Number: 0, Dir: directory, Keep: true} }
 
 // play runs what the arguments say.
 func (t *stage) play(args []string) (err error) {
@@ -58,7 +58,7 @@ func (t *stage) down() error {
 	if err := rack.Close(); err != nil {
 		return err
 	}
-	fmt.Println("The demo is gone: namespaces, processes, mounts, rules and folders.")
+	fmt.Println("The demo is gone: namespaces, processes, mounts, rules and directories.")
 	return nil
 }
 

@@ -26,7 +26,7 @@ func cgroupRoots() ([]string, error) {
 	return filepath.Glob(root + "/*")
 }
 
-// cgroupsBelow lists the folders of a cgroup and all below it, deepest first.
+// cgroupsBelow lists the directories of a cgroup and all below it, deepest first.
 func cgroupsBelow(cgroup string) ([]string, error) {
 	roots, err := cgroupRoots()
 	if err != nil {

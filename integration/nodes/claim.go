@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// claims is where racks are claimed, a folder for each number.
+// claims is where racks are claimed, a directory for each number.
 const claims = "/run/muster-racks"
 
 // maxNumber bounds the numbers claimed by tests: a number is an octet of an address.
@@ -45,7 +45,7 @@ func claimAny() (*claim, error) {
 // claimNumber claims n; it returns EWOULDBLOCK when another process has it.
 func claimNumber(n int) (*claim, error) {
 	c := &claim{number: n}
-	if err := os.MkdirAll(c.folder(), 0o755); err != nil {
+	if err := os.MkdirAll(c.directory(), 0o755); err != nil {
 		return nil, fmt.Errorf("claim rack %d: %w", n, err)
 	}
 	f, err := os.OpenFile(c.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
@@ -79,8 +79,8 @@ func (c *claim) holds(f *os.File) bool {
 	return err == nil && os.SameFile(opened, now)
 }
 
-func (c *claim) folder() string          { return filepath.Join(claims, strconv.Itoa(c.number)) }
-func (c *claim) path(name string) string { return filepath.Join(c.folder(), name) }
+func (c *claim) directory() string       { return filepath.Join(claims, strconv.Itoa(c.number)) }
+func (c *claim) path(name string) string { return filepath.Join(c.directory(), name) }
 
 // keep makes the number stay taken after this process.
 func (c *claim) keep() error { return os.WriteFile(c.path("keep"), nil, 0o600) }
@@ -91,10 +91,10 @@ func (c *claim) kept() bool {
 	return err == nil
 }
 
-// setDir notes where the rack's nodes have their folders, for whoever sweeps or attaches.
+// setDir notes where the rack's nodes have their directories, for whoever sweeps or attaches.
 func (c *claim) setDir(dir string) error { return os.WriteFile(c.path("dir"), []byte(dir), 0o600) }
 
-// dir is the noted folder, empty when there is none.
+// dir is the noted directory, empty when there is none.
 func (c *claim) dir() string {
 	b, err := os.ReadFile(c.path("dir"))
 	if err != nil {
@@ -103,12 +103,12 @@ func (c *claim) dir() string {
 	return string(b)
 }
 
-// release lets go of the number; a rack that stands keeps its folder.
+// release lets go of the number; a rack that stands keeps its directory.
 func (c *claim) release() { c.lock.Close() }
 
 // end gives the number back and forgets what was noted.
 func (c *claim) end() error {
-	err := os.RemoveAll(c.folder())
+	err := os.RemoveAll(c.directory())
 	os.Remove(claims) // goes with the last claim
 	c.lock.Close()
 	return err

@@ -112,10 +112,10 @@ func TestSweep(t *testing.T) {
 	p := &program{name: t.Name()}
 	r := Build(p, quiet(number, false))
 	if dead.Nodes[0].Dir == r.Nodes[0].Dir {
-		t.Error("the new rack uses the folder of the dead one")
+		t.Error("the new rack uses the directory of the dead one")
 	}
 	if _, err := os.Stat(dead.Dir); !os.IsNotExist(err) {
-		t.Errorf("the folder of the dead rack: %v", err)
+		t.Errorf("the directory of the dead rack: %v", err)
 	}
 	if left := r.Nodes[0].Leftovers(); strings.Contains(left.String(), "process") {
 		t.Errorf("of the dead rack: %s", left)

@@ -17,7 +17,7 @@ import (
 
 // Kill powers the node off: its cable goes silent, every process of it ends at
 // once without a goodbye, and its kernel forgets everything. What is left is
-// the state folder. Start boots it.
+// the state directory. Start boots it.
 func (n *Node) Kill() {
 	n.rack.t.Helper()
 	if err := n.kill(); err != nil {
@@ -35,7 +35,7 @@ func (n *Node) kill() error {
 	return n.destroyRunning()
 }
 
-// destroy leaves nothing of the node but what is in its folder.
+// destroy leaves nothing of the node but what is in its directory.
 func (n *Node) destroy() error { return n.destroyRunning() }
 
 // destroyRunning ends the node's processes and forgets what a reboot forgets.
@@ -90,10 +90,10 @@ func (r *Rack) Split(nodes ...*Node) {
 }
 
 // shimSockets finds the sockets of the node's shims, which are not below its
-// folder when that is too deep for them.
+// directory when that is too deep for them.
 func (n *Node) shimSockets() []string {
 	var sockets []string
-	//nolint:errcheck // a folder that vanishes holds no shim any more
+	//nolint:errcheck // a directory that vanishes holds no shim any more
 	filepath.WalkDir(n.RunDir(), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.Name() == "rootfs" {
 			return fs.SkipDir

@@ -30,7 +30,7 @@ func (p Process) runs(name string, args ...string) bool {
 }
 
 // processesOf lists the processes that are in the namespace, or below one that
-// is, or in a cgroup below the folder cgroup: a container has a namespace of
+// is, or in a cgroup below the directory cgroup: a container has a namespace of
 // its own, and once its shim is dead only its cgroup tells whose it was.
 // This process is never among them, whatever namespace its threads visit.
 func processesOf(ns Namespace, cgroup string) ([]Process, error) {

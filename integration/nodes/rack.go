@@ -23,8 +23,8 @@ type Config struct {
 	// the first free one from 1 on. 0 and 251 to 255 are never taken by default,
 	// so a rack that is kept may use them: set Keep too to mean 0.
 	Number int
-	// Dir is where the nodes' folders are; by default a new temporary one. Keep
-	// it below 25 characters: containerd takes no socket folder beyond 42.
+	// Dir is where the nodes' directories are; by default a new temporary one. Keep
+	// it below 25 characters: containerd takes no socket directory beyond 42.
 	Dir string
 	// Bin is where muster, containerd, its shim and runc are; default the repository's bin.
 	Bin string
@@ -44,7 +44,7 @@ type Rack struct {
 	// Nodes and Clients are numbered from 1 in names and addresses, from 0 here.
 	Nodes   []*Node
 	Clients []*Client
-	// Dir holds a folder for each node.
+	// Dir holds a directory for each node.
 	Dir string
 
 	t      T

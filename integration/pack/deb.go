@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unpack fills the folder root with the files of packages and all they depend
+// unpack fills the directory root with the files of packages and all they depend
 // on. What is downloaded is kept in debs.
 func unpack(ctx context.Context, debs, root string, packages []string) error {
 	if err := merged(root); err != nil {
@@ -83,7 +83,7 @@ func download(ctx context.Context, dir string, packages []string) ([]string, err
 			"--yes", "--quiet", "--no-install-recommends", action, "install",
 		}, packages...)...)
 	}
-	// It lists only what is not there yet, so it is shown a folder where nothing is.
+	// It lists only what is not there yet, so it is shown a directory where nothing is.
 	list, err := apt(none, "--print-uris")
 	if err != nil {
 		// The lists of packages may never have been fetched here.

@@ -16,7 +16,7 @@ import (
 const binPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // accounts are what the packages' installation scripts, or the machine's
-// start, would have made: accounts, and folders to work in.
+// start, would have made: accounts, and directories to work in.
 func accounts(extra ...string) []File {
 	passwd := []string{"root:x:0:0:root:/root:/bin/sh", "www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin"}
 	group := []string{"root:x:0:", "adm:x:4:", "www-data:x:33:"}
@@ -80,7 +80,7 @@ http {
 }
 
 // Redis defines a redis image of any tag. It serves on port 6379, as a user of
-// its own, from the folder /data.
+// its own, from the directory /data.
 func Redis(ref string) Image {
 	return Image{
 		Name:     ref,

@@ -40,9 +40,9 @@ type Image struct {
 	Config v1.Config
 }
 
-// File is one file, folder or link of an image.
+// File is one file, directory or link of an image.
 type File struct {
-	// Path is absolute. Folders above it are made when missing.
+	// Path is absolute. Directories above it are made when missing.
 	Path string
 	// Mode holds the type and permissions; a mode of 0 means a file of 0644.
 	Mode fs.FileMode
@@ -52,7 +52,7 @@ type File struct {
 	UID, GID int
 }
 
-// DefaultCache is a folder of the repository that git ignores and `make clean` removes.
+// DefaultCache is a directory of the repository that git ignores and `make clean` removes.
 func DefaultCache() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..", ".cache", "images")
@@ -87,7 +87,7 @@ func Debian(ctx context.Context, cacheDir string, image Image) (string, error) {
 }
 
 // cached returns the archive that the cache holds for key, or has its layers
-// made in a temporary folder and writes it.
+// made in a temporary directory and writes it.
 func cached(cacheDir string, image Image, key any, layers func(work string) ([]v1.Layer, error)) (string, error) {
 	path, err := archivePath(cacheDir, image.Name, key)
 	if err != nil {
@@ -155,7 +155,7 @@ func write(path string, image Image, layers []v1.Layer) error {
 // epoch is when everything in an image was made.
 func epoch() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
 
-// layer writes members as a layer's tar in the folder work.
+// layer writes members as a layer's tar in the directory work.
 func layer(work, what string, members []entry) (v1.Layer, error) {
 	path := filepath.Join(work, what+".tar")
 	if err := writeTar(path, members); err != nil {

@@ -39,7 +39,7 @@ func load(t *testing.T, path, ref string) v1.Image {
 	return img
 }
 
-// root makes a folder with the files of an image.
+// root makes a directory with the files of an image.
 func root(t *testing.T, img v1.Image) string {
 	t.Helper()
 	dir := t.TempDir()

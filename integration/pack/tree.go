@@ -21,7 +21,7 @@ type entry struct {
 	open func() (io.ReadCloser, error)
 }
 
-// entries are the members that files make. Folders above them are no members:
+// entries are the members that files make. Directories above them are no members:
 // a layer that names one replaces what an earlier layer has there, be it a link.
 func entries(files []File) []entry {
 	var out []entry
@@ -43,7 +43,7 @@ func entries(files []File) []entry {
 	return out
 }
 
-// tree is the members that make the folder root: files, folders and links.
+// tree is the members that make the directory root: files, directories and links.
 func tree(root string) ([]entry, error) {
 	var out []entry
 	first := map[uint64]string{} // of the names of one file, by inode
@@ -80,7 +80,7 @@ func member(path, name string, info fs.FileInfo, first map[uint64]string) (entry
 		e.header.Typeflag, e.header.Linkname, e.header.Mode = tar.TypeSymlink, target, 0o777
 		return e, err
 	case !mode.IsRegular():
-		return entry{}, &fs.PathError{Op: "pack", Path: path, Err: errors.New("neither file, folder nor link")}
+		return entry{}, &fs.PathError{Op: "pack", Path: path, Err: errors.New("neither file, directory nor link")}
 	case st.Nlink > 1 && first[st.Ino] != "":
 		e.header.Typeflag, e.header.Linkname = tar.TypeLink, first[st.Ino]
 	default:
@@ -114,7 +114,7 @@ func writeTar(path string, members []entry) error {
 	buffered := bufio.NewWriterSize(f, 1<<20)
 	w := tar.NewWriter(buffered)
 	slices.SortStableFunc(members, func(a, b entry) int {
-		// A folder sorts as its path and not as its name in the tar, to come before what it holds.
+		// A directory sorts as its path and not as its name in the tar, to come before what it holds.
 		return strings.Compare(strings.ReplaceAll(strings.TrimSuffix(a.header.Name, "/"), "/", "\x00"),
 			strings.ReplaceAll(strings.TrimSuffix(b.header.Name, "/"), "/", "\x00"))
 	})

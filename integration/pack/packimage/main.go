@@ -29,7 +29,7 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("packimage", flag.ContinueOnError)
 	out := flags.String("o", "", "copy the archive to this `file`")
-	cache := flags.String("cache", pack.DefaultCache(), "`folder` of what was packed before")
+	cache := flags.String("cache", pack.DefaultCache(), "`directory` of what was packed before")
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		return fmt.Errorf("name an image: nginx, redis or busybox, with a :TAG if you like")
 	}

@@ -209,7 +209,7 @@ func (k *kernel) setUpTask(t Task) error {
 		r := route{dst: everything(a), via: gw, table: unix.RT_TABLE_MAIN}.netlink(dev.Attrs().Index)
 		r.Protocol = unix.RTPROT_BOOT
 		if err := k.nl.RouteReplace(r); err != nil {
-			return fmt.Errorf("add the task's default route by %s: %w", gw, err)
+			return fmt.Errorf("add the task's default route via %s: %w", gw, err)
 		}
 	}
 	return nil

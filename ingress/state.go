@@ -73,7 +73,7 @@ type policy struct {
 	priority int
 	mark     uint32
 	mask     uint32
-	table    uint32 // route by this table,
+	table    uint32 // look routes up in this table
 	goTo     int    // or go on with the rule of this priority, or neither
 }
 

@@ -33,6 +33,10 @@ func (s *State) Apply(index uint64, cmd *raftpb.Command) (*State, Outcome) {
 
 	tx := s.begin(index, now)
 	err := tx.applyAll(cmd.GetChanges())
+	if err == nil && cmd.GetRequestId() != "" && len(tx.touched) == 0 {
+		// The cluster looks again at what it sees undone; a user waits for an answer.
+		err = refuse(conflict, "another change came first, and left nothing of this one to be made")
+	}
 	if err != nil {
 		tx = s.begin(index, now) // forget what the first changes did
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
@@ -38,6 +39,21 @@ func TestRepeatedRequestIsAnsweredAlike(t *testing.T) {
 		if _, out := request(s, id, now, service("s1", "web")); !errdefs.IsAlreadyExists(out.Err) {
 			t.Errorf("request %q: %v", id, out.Err)
 		}
+	}
+}
+
+// TestSkippedRequestIsTold: a batch of the cluster's own needs no answer to what
+// was overtaken, a user does.
+func TestSkippedRequestIsTold(t *testing.T) {
+	s := storetest.State(t, service("s1", "web"))
+	late := state.SetUpdateStatus("s1", 99, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED})
+	if _, out := request(s, "", storetest.Start(), late); out.Err != nil || len(out.Touched) != 0 {
+		t.Errorf("of the cluster: %+v", out)
+	}
+	s, first := request(s, "r1", storetest.Start(), late)
+	_, again := request(s, "r1", storetest.Start(), late)
+	if !errdefs.IsConflict(first.Err) || !errdefs.IsConflict(again.Err) {
+		t.Errorf("of a user: %v, then %v; want a conflict", first.Err, again.Err)
 	}
 }
 

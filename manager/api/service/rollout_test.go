@@ -150,6 +150,26 @@ func TestControlRollout(t *testing.T) {
 	}
 }
 
+// TestOvertakenByAnUpdate: the rollout that was to be paused is no more, the
+// next one is.
+func TestOvertakenByAnUpdate(t *testing.T) {
+	s := newStore(t, web())
+	s.rollout(&clusterpb.UpdateStatus{State: updating})
+	s.Races = append(s.Races, func(st *state.State) *raftpb.Change {
+		svc, _ := st.Service("s1")
+		svc = proto.CloneOf(svc)
+		pod.Main(svc.GetSpec().GetTask()).Image = "nginx:3"
+		return storetest.PutService(svc)
+	})
+	ctx := apitest.Request(t, "r1")
+	for range 2 { // repeated, it is answered alike
+		r, err := serve(s).ControlRollout(ctx, &controlpb.ControlRolloutRequest{Service: "web", Action: pauseRollout})
+		if err != nil || r.GetService().GetUpdate().GetState() != paused || s.service().GetUpdate().GetState() != paused {
+			t.Errorf("the rollout is %s, answered %v, %v", s.service().GetUpdate().GetState(), r.GetService().GetUpdate(), err)
+		}
+	}
+}
+
 // TestRaceWithoutEnd is given up, and said.
 func TestRaceWithoutEnd(t *testing.T) {
 	s := newStore(t, web())

@@ -42,8 +42,8 @@ func (r *roster) admit(s *session, addr string) {
 	old := r.byNode[s.nodeID]
 	r.byNode[s.nodeID] = s
 	if r.leases.Connect(s.nodeID, now) {
-		// Its good-bye may still be on its way to the state, behind which it
-		// was found ready.
+		// Its good-bye may still be on its way to the state, which said at
+		// registration that the node is ready: the state has to say so again.
 		r.statuses.putNode(ready(s.nodeID, addr, now))
 	}
 	r.mu.Unlock()

@@ -106,7 +106,7 @@ func (m *Manager) Handler() grpc.StreamHandler { return forward.Handler(m.direct
 // Suspect is the hint of gossip that a node does not answer.
 func (m *Manager) Suspect(nodeID string) { m.dispatcher.Suspect(nodeID) }
 
-// Removed reports whether a node was put out of the cluster.
+// Removed reports whether a node was removed from the cluster.
 func (m *Manager) Removed(nodeID string) bool { return caState{m.cfg.Store}.Removed(nodeID) }
 
 // Run runs the manager until ctx is done. It then hands leadership over and
@@ -135,7 +135,7 @@ func (m *Manager) direct(ctx context.Context) (*grpc.ClientConn, error) {
 		return m.inside.conn, nil
 	}
 	if call.IsForwarded(ctx) {
-		return nil, fmt.Errorf("this manager was taken for the one that leads, which it is not: ask again: %w", errdefs.ErrUnavailable)
+		return nil, fmt.Errorf("another manager takes this one for the leader, which it is not: ask again: %w", errdefs.ErrUnavailable)
 	}
 	addr := m.leaderAddr()
 	if addr == "" {
@@ -197,9 +197,9 @@ type leaderConn struct {
 func (l *leaderConn) to(addr string) (*grpc.ClientConn, error) {
 	conn, old, err := l.swap(addr)
 	if old != nil {
-		// Calls under way go to a manager that leads no more; they fail, and
+		// Calls under way go to a manager that no longer leads; they fail, and
 		// their callers ask again. Closing may take seconds when that manager is
-		// gone, so nobody else waits for it.
+		// gone, so no other call waits for it.
 		_ = old.Close()
 	}
 	return conn, err

@@ -118,7 +118,7 @@ func (p *logPublisher) publish(ctx context.Context, conn grpc.ClientConnInterfac
 	}
 	lines := p.readAll(ctx, sub)
 	defer func() {
-		// The readers end with ctx, and lines is closed behind the last of them.
+		// The readers end with ctx, and lines is closed after the last of them.
 		cancel()
 		for range lines {
 			continue

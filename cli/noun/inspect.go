@@ -14,8 +14,8 @@ import (
 	"github.com/muster/muster/cli/render"
 )
 
-// Inspect is how all about objects of type T is shown, which are read with a
-// client C.
+// Inspect is how objects of type T, which are read with a client C, are shown in
+// detail.
 type Inspect[C, T any] struct {
 	// Connect returns the client.
 	Connect func() (C, error)

@@ -21,7 +21,7 @@ type List[C, T any] struct {
 	// Filters are the keys of --filter; the flag is there when there are any.
 	Filters []Filter[T]
 	// Find returns the objects that the arguments name. A list that it returns
-	// beside an error, though it be empty, is shown before the error is told.
+	// together with an error is shown before the error, even an empty one.
 	Find func(ctx context.Context, client C, args []string, filters render.Filters) ([]T, error)
 	// Compare orders the objects; nil leaves them as they were found.
 	Compare func(a, b T) int

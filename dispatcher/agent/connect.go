@@ -72,7 +72,7 @@ func (c *connection) run(ctx context.Context) error {
 }
 
 // open opens the stream and registers. started is the timer that ends ctx: it
-// runs for connecting, is set anew for the answer, and stopped behind that.
+// runs while connecting, is reset for the answer, and stopped after that.
 func (c *connection) open(ctx context.Context, conn *grpc.ClientConn, started *time.Timer) (client, *dispatchpb.Registered, error) {
 	stream, err := dispatchpb.NewDispatcherServiceClient(conn).Session(ctx, grpc.MaxCallRecvMsgSize(call.MaxMessage))
 	if err != nil {

@@ -34,7 +34,7 @@ func (s *sender) put(msgs ...*dispatchpb.SessionRequest) {
 	s.wake()
 }
 
-// closeSend ends this side of the stream behind the queue.
+// closeSend ends this side of the stream once the queue is sent.
 func (s *sender) closeSend() {
 	s.mu.Lock()
 	s.last = true

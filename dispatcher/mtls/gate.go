@@ -11,14 +11,14 @@ import (
 	"github.com/muster/muster/proto/call"
 )
 
-// Gate finds out who makes a call, and lets in who may by the method's own
-// rule (package call). A method without a rule is for nobody. Handlers learn
-// who it is from [call.From].
+// Gate finds out who makes a call, and lets it through if the method's own rule
+// allows that caller (package call). Nobody may call a method without a rule.
+// Handlers learn who calls from [call.From].
 type Gate struct {
 	// Peer returns who is at the other end of the connection; [PeerPrincipal]
 	// when nil.
 	Peer func(ctx context.Context) (call.Principal, error)
-	// Removed reports whether a node was put out of the cluster; its open
+	// Removed reports whether a node was removed from the cluster; its open
 	// connections may then call nothing. May be nil.
 	Removed func(nodeID string) bool
 }
@@ -54,8 +54,8 @@ func (g Gate) enter(ctx context.Context, method string, now time.Time) (context.
 	}
 	rule, _ := call.Lookup(method)
 	// A manager hands on only what it does not answer itself, which is what the
-	// leader answers. Nobody else's word counts, and no manager's about itself
-	// when it asks a node: there, it is who its certificate says.
+	// leader answers. Only there, and only a manager, is believed about who
+	// calls: for all other calls the certificate says it.
 	if peer.Kind == call.Manager && rule.Leader && call.IsForwarded(ctx) {
 		return g.enterForwarded(ctx, peer, method, rule, now)
 	}
@@ -102,7 +102,7 @@ func (g Gate) standing(p call.Principal, now time.Time) error {
 	return nil
 }
 
-// permit refuses who may not call a method.
+// permit refuses a caller that may not call a method.
 func permit(rule call.Rule, method string, p call.Principal) error {
 	if rule.Callers&p.Kind == 0 {
 		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("%s is for %s, not for %s", method, rule.Callers, p))

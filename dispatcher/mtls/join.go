@@ -102,7 +102,7 @@ func requestCertificate(ctx context.Context, addr string, rootPEM []byte, secret
 	var refused atomic.Pointer[error]
 	pinned, err := pinnedTLS(rootPEM, func(err error) { refused.Store(&err) })
 	if err != nil {
-		return nil, fmt.Errorf("join by %s: %w", addr, err)
+		return nil, fmt.Errorf("join via %s: %w", addr, err)
 	}
 	cc, err := dialJoin(addr, pinned, opts)
 	if err != nil {
@@ -117,7 +117,7 @@ func requestCertificate(ctx context.Context, addr string, rootPEM []byte, secret
 			return Accept(key, resp)
 		}
 		if cause := refused.Load(); cause != nil {
-			return nil, fmt.Errorf("join by %s: %w", addr, *cause)
+			return nil, fmt.Errorf("join via %s: %w", addr, *cause)
 		}
 		switch {
 		case errdefs.IsUnavailable(err):
@@ -125,13 +125,13 @@ func requestCertificate(ctx context.Context, addr string, rootPEM []byte, secret
 		case errdefs.IsDeadlineExceeded(err) && last == nil:
 			return nil, explainUnreachable(addr, err)
 		case errdefs.IsDeadlineExceeded(err):
-			return nil, fmt.Errorf("join by %s: %w", addr, last)
+			return nil, fmt.Errorf("join via %s: %w", addr, last)
 		default:
-			return nil, fmt.Errorf("join by %s: %w", addr, err)
+			return nil, fmt.Errorf("join via %s: %w", addr, err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("join by %s: %w", addr, last)
+			return nil, fmt.Errorf("join via %s: %w", addr, last)
 		case <-time.After(joinRetry):
 		}
 	}
@@ -185,9 +185,9 @@ func explainUnreachable(addr string, err error) error {
 	case errdefs.IsDeadlineExceeded(err):
 		cause = fmt.Sprintf("no answer within %s", joinTimeout)
 	case errdefs.IsNotImplemented(err):
-		cause = "who answers there is no manager"
+		cause = "what answers there is not a manager"
 	case errdefs.IsCanceled(err):
-		return fmt.Errorf("join by %s: %w", addr, err)
+		return fmt.Errorf("join via %s: %w", addr, err)
 	default:
 		cause = err.Error()
 	}

@@ -21,7 +21,7 @@ type Server struct {
 	Credentials func() *Credentials
 	// Protocols maps each ALPN protocol that is served to who may open it.
 	Protocols map[string]call.Callers
-	// Removed reports whether a node was put out of the cluster; its
+	// Removed reports whether a node was removed from the cluster; its
 	// certificate is then refused though it is valid. May be nil.
 	Removed func(nodeID string) bool
 }

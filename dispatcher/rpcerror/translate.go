@@ -83,7 +83,7 @@ func plain(message string) string {
 	case strings.Contains(message, "missing selected ALPN property"),
 		strings.HasSuffix(message, "remote error: tls: no application protocol"),
 		strings.HasSuffix(message, "first record does not look like a TLS handshake"):
-		return "who answers there is no muster node"
+		return "what answers there is not a muster node"
 	case strings.HasSuffix(message, "remote error: tls: bad certificate"):
 		return refused
 	}

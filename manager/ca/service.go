@@ -36,7 +36,7 @@ type State interface {
 	// NodeRole returns the role a node shall have, false for a node that
 	// the state does not know.
 	NodeRole(nodeID string) (clusterpb.NodeRole, bool)
-	// Removed reports whether a node was put out of the cluster.
+	// Removed reports whether a node was removed from the cluster.
 	Removed(nodeID string) bool
 	// RegisterNode records a new node, and returns once that is committed.
 	// Registering the same node again changes nothing.

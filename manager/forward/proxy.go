@@ -20,7 +20,7 @@ type Director func(ctx context.Context) (*grpc.ClientConn, error)
 // Handler hands every call on to where direct says. Use it with
 // grpc.UnknownServiceHandler. It returns the error of the server that
 // answered, unchanged, unless that is a cancellation that the caller did not
-// ask for: then the other manager leads no more, and the caller may ask again.
+// ask for: then the other manager no longer leads, and the caller may ask again.
 //
 // A method that the leader does not answer is not handed on: NotImplemented.
 func Handler(direct Director) grpc.StreamHandler {

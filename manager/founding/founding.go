@@ -27,12 +27,12 @@ type Request struct {
 	// [spec.DefaultDataPathPort].
 	DataPathPort uint32
 
-	// ControlAddr is HOST:PORT, by which others reach the first manager.
+	// ControlAddr is HOST:PORT, at which others reach the first manager.
 	ControlAddr string
 	// Availability of the first manager.
 	Availability clusterpb.NodeSpec_Availability
-	// InUse are the networks that its host is in: task addresses must be
-	// nobody else's.
+	// InUse are the networks that its host is in: task addresses must not be
+	// taken from them.
 	InUse []netip.Prefix
 }
 

@@ -2,13 +2,13 @@ package founding
 
 import "github.com/muster/muster/proto/jointoken"
 
-// Secrets are what nodes join by: those of a cluster that is or is to be.
+// Secrets are what nodes join with, in a cluster or in one about to be founded.
 type Secrets interface {
 	GetWorkerSecret() string
 	GetManagerSecret() string
 }
 
-// Tokens returns what workers and managers join the cluster by.
+// Tokens returns the join tokens for workers and for managers.
 func Tokens(rootCA []byte, secrets Secrets) (worker, manager string, err error) {
 	if worker, err = jointoken.Make(rootCA, secrets.GetWorkerSecret()); err != nil {
 		return "", "", err

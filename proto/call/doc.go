@@ -1,6 +1,6 @@
 // Package call owns what is common to all calls between the programs of a
 // cluster: what each method does, who may call it and who answers, as its
-// proto file says; who calls; and how a write that is repeated is known.
+// proto file says; who calls; and how a repeated write is recognised.
 package call
 
 // MaxMessage is the largest message in bytes that clients and servers take: a

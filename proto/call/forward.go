@@ -14,8 +14,8 @@ import (
 const principalKey = "muster-principal-bin"
 
 // Forward returns the context of the call that goes out when the one that ctx
-// serves is handed on: its metadata, and who makes it in the place of whatever
-// the metadata says of that.
+// serves is handed on: its metadata, and who makes it, instead of whatever the
+// metadata says of that.
 func Forward(ctx context.Context) (context.Context, error) {
 	encoded, err := From(ctx).encode()
 	if err != nil {

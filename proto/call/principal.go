@@ -43,7 +43,7 @@ func (p Principal) String() string {
 	}
 }
 
-// ErrRemoved is the refusal of a node that was put out of the cluster.
+// ErrRemoved is the refusal of a node that was removed from the cluster.
 func ErrRemoved(nodeID string) error {
 	return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
 		"node %s was removed from the cluster; rejoin with a new token", nodeID))

@@ -77,9 +77,9 @@ func (f *flights) join(ctx context.Context, key string, w *waiter,
 	return fl
 }
 
-// leave gives up on a run, of which the caller hears no more. It reports
-// whether the caller was the last one, who has cancelled the run and must wait
-// for its end.
+// leave gives up on a run: the caller hears nothing more of it. It reports
+// whether the caller was the last one; then the run is cancelled, and the caller
+// must wait for its end.
 func (f *flights) leave(key string, fl *flight, w *waiter) (last bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -44,7 +44,7 @@ type DB struct{ bolt *bbolt.DB }
 func Open(path string) (*DB, error) {
 	b, err := boltfile.Open(path)
 	if errdefs.IsDataLoss(err) {
-		return nil, fmt.Errorf("the worker's memory cannot be used (remove it, the managers tell this node again what it is to run): %w", err)
+		return nil, fmt.Errorf("the worker's memory cannot be used (remove it: the managers tell this node again what to run): %w", err)
 	} else if err != nil {
 		return nil, fmt.Errorf("open the worker's memory: %w", err)
 	}

@@ -159,7 +159,7 @@ func addresses(h Host, advertise, listen, dataPath string) (s settings, err erro
 		return s, fmt.Errorf("--advertise-addr: %w", err)
 	}
 	if listen == "" {
-		// Who advertises another port and says nothing of listening means it.
+		// Another port that is advertised is the one to listen on as well.
 		s.Listen = netip.AddrPortFrom(s.Listen.Addr(), s.Advertise.Port())
 	}
 	s.DataPath, err = h.tunnelEnd(s.Advertise.Addr(), dataPath)
@@ -172,7 +172,7 @@ func (h Host) tunnelEnd(advertised netip.Addr, dataPath string) (netip.Addr, err
 	if dataPath == "" {
 		if !h.has(advertised) {
 			return netip.Addr{}, fmt.Errorf(
-				"--advertise-addr %s is on no interface of this host: correct it, or if others reach this host by it, name its own address with --data-path-addr: %w",
+				"--advertise-addr %s is on no interface of this host: correct it, or, if others reach this host at it, name an address of this host with --data-path-addr: %w",
 				advertised, errdefs.ErrInvalidArgument)
 		}
 		return advertised, nil

@@ -25,8 +25,8 @@ type Config struct {
 	Labels        map[string]string
 	// StateDir keeps what must survive a reboot.
 	StateDir string
-	// Memory is where raft keeps its log in the place of StateDir; nil except
-	// in tests.
+	// Memory is where raft keeps its log instead of StateDir; nil except in
+	// tests.
 	Memory *raftstore.Memory
 	// Raft tunes the replicated store: its snapshots and time-outs. What it says
 	// of identity, place and transport is overwritten. May be left zero.
@@ -42,7 +42,7 @@ type Config struct {
 	// plane must call applied with the index of each [ingress.Want] that the
 	// kernel holds.
 	Machine func(applied func(index uint64)) (*Machine, error)
-	// Content is what the node answers to others that ask for content.
+	// Content answers other nodes that ask for content.
 	Content nodepb.PeerServiceServer
 	// Images finds out what image references stand for; used by managers.
 	Images service.Images

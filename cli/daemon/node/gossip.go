@@ -13,7 +13,7 @@ import (
 )
 
 // gossiper runs the membership gossip with the keys and the nodes that the
-// managers tell, and hints the leader at nodes that do not answer.
+// managers sent, and tells this node's manager of nodes that do not answer.
 type gossiper struct {
 	member *member
 	news   chan struct{} // holds one token if what was heard changed

@@ -39,7 +39,7 @@ func (n *Node) leave(ctx context.Context, force bool) error {
 		return err
 	}
 	n.member.Store(nil)
-	ctx = context.WithoutCancel(ctx) // half a leave would be no state to be in
+	ctx = context.WithoutCancel(ctx) // a node that has left by half is of no use
 	return errors.Join(m.stop(), empty(ctx, m.machine), m.machine.Plane.Remove(ctx), n.wipe())
 }
 
@@ -73,7 +73,7 @@ func (n *Node) askToLeave(ctx context.Context, m *member, force bool) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, forgetTimeout, fmt.Errorf("no manager took the leave within %s: %w", forgetTimeout, errdefs.ErrUnavailable))
+	ctx, cancel := context.WithTimeoutCause(ctx, forgetTimeout, fmt.Errorf("no manager took note of the leave within %s: %w", forgetTimeout, errdefs.ErrUnavailable))
 	defer cancel()
 	return m.ask(ctx, func(conn *grpc.ClientConn) error {
 		_, err := memberpb.NewMemberServiceClient(conn).Leave(ctx, &memberpb.LeaveRequest{})

@@ -25,11 +25,11 @@ type Answers interface {
 }
 
 // ServeLocal answers the clients of this machine on a listener that only root
-// can reach, until ctx is done: s to what concerns the node, this node's
-// manager to the rest. Who can open the socket is trusted with everything.
+// can reach, until ctx is done: s answers what concerns the node, this node's
+// manager the rest. Whoever can open the socket is trusted with everything.
 func (n *Node) ServeLocal(ctx context.Context, l net.Listener, s Answers) error {
 	select {
-	case <-n.resumed: // who connected meanwhile was kept waiting
+	case <-n.resumed: // clients that connected meanwhile were kept waiting
 	case <-ctx.Done():
 		return l.Close()
 	}
@@ -60,7 +60,7 @@ func (n *Node) toManager(srv any, stream grpc.ServerStream) error {
 	m := n.member.Load()
 	switch {
 	case m == nil:
-		return fmt.Errorf("this node is in no cluster: found one with \"muster swarm init\" or enter one with \"muster swarm join\": %w", errdefs.ErrFailedPrecondition)
+		return fmt.Errorf("this node is in no cluster: create one with \"muster swarm init\" or join one with \"muster swarm join\": %w", errdefs.ErrFailedPrecondition)
 	case m.manager == nil:
 		return fmt.Errorf("this node is a worker, which knows only its own tasks: run the command on a manager (%s), or name one with --host: %w",
 			list(m.managers()), errdefs.ErrFailedPrecondition)
@@ -75,8 +75,7 @@ func list(addrs []string) string {
 	return strings.Join(addrs, ", ")
 }
 
-// Local answers what LocalService asks of a node, but for its images. Embed it
-// to add them.
+// Local implements LocalService.
 type Local struct {
 	nodepb.UnimplementedLocalServiceServer
 	Node *Node

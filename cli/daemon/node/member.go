@@ -51,8 +51,8 @@ type member struct {
 }
 
 // startMember makes this node run as a member, in a new cluster if f is
-// given. It returns once the node takes part: a manager that founds leads, one
-// that joins has been asked to vote. ctx bounds only the start: the member
+// given. It returns once the node takes part: a manager that founds the cluster
+// leads it, one that joins has a vote. ctx bounds only the start: the member
 // runs until stop is called.
 func (n *Node) startMember(ctx context.Context, s settings, credentials *mtls.Credentials, f *founding.Founding) (*member, error) {
 	m := &member{node: n, log: n.log, settings: s, holder: &mtls.Holder{}, ended: make(chan error, 1)}
@@ -196,7 +196,7 @@ func (m *member) enter(ctx context.Context, f *founding.Founding) error {
 	case f != nil:
 		return m.found(ctx, f)
 	case len(m.store.Members()) == 0:
-		return m.askToVote(ctx)
+		return m.askForVote(ctx)
 	}
 	return nil
 }
@@ -218,8 +218,8 @@ func (m *member) found(ctx context.Context, f *founding.Founding) error {
 // others send it the whole log first.
 const voteTimeout = 45 * time.Second
 
-// askToVote asks the managers to make this one a voter.
-func (m *member) askToVote(ctx context.Context) error {
+// askForVote asks the managers to make this one a voter.
+func (m *member) askForVote(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, voteTimeout)
 	defer cancel()
 	err := m.ask(ctx, func(conn *grpc.ClientConn) error {
@@ -235,8 +235,8 @@ func (m *member) askToVote(ctx context.Context) error {
 // sessionTimeout bounds how long a new member is waited for.
 const sessionTimeout = 5 * time.Second
 
-// awaitSession waits until a manager knows this node as more than a name, so
-// that a script's next command finds it ready and the images it holds. A node
+// awaitSession waits until this node has registered with a manager, so that a
+// script's next command finds the node ready, and the images it holds. A node
 // that cannot get there is a member all the same.
 func (m *member) awaitSession(ctx context.Context) {
 	select {

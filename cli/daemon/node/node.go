@@ -67,8 +67,8 @@ func (n *Node) Peer(addr string) (nodepb.PeerServiceClient, error) { return n.pe
 // Resumed is closed once the node is the member that it was, if it was one.
 func (n *Node) Resumed() <-chan struct{} { return n.resumed }
 
-// Store is this node's member of the replicated store, for who looks at the
-// cluster from inside; nil while the node is no manager.
+// Store is this node's member of the replicated store, for tests that look at
+// the cluster from inside; nil while the node is no manager.
 func (n *Node) Store() *raftstore.Store {
 	if m := n.member.Load(); m != nil {
 		return m.store

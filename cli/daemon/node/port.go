@@ -15,8 +15,9 @@ import (
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
-// removed reports whether a node was put out of the cluster. Workers do not
-// know; they are called by managers, and for content that is no secret.
+// removed reports whether a node was removed from the cluster. Workers do not
+// know; what they answer are managers, and requests for content that is no
+// secret.
 func (m *member) removed(nodeID string) bool { return m.manager != nil && m.manager.Removed(nodeID) }
 
 // tls is how the control port proves who this node is and finds out who calls.

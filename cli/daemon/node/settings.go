@@ -16,7 +16,7 @@ import (
 type settings struct {
 	// Listen is the address of the control port.
 	Listen netip.AddrPort `json:"listen"`
-	// Advertise is the address that others reach the control port by.
+	// Advertise is the address at which others reach the control port.
 	Advertise netip.AddrPort `json:"advertise"`
 	// DataPath is the address of the tunnel end.
 	DataPath netip.Addr `json:"data_path"`

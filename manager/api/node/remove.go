@@ -64,7 +64,7 @@ func (s *Server) Forget(ctx context.Context, requestID string, n *clusterpb.Node
 }
 
 // forget takes a node's vote from it and returns the change that takes the
-// rest. Who is no voter any more can be asked about again.
+// rest. It may be repeated: a node that is no longer a voter stays none.
 func (s *Server) forget(ctx context.Context, st *state.State, n *clusterpb.Node) (*raftpb.Change, error) {
 	if n.GetRole() == clusterpb.NodeRole_NODE_ROLE_MANAGER {
 		if err := s.Members.RemoveMember(ctx, n.GetId()); err != nil && !errdefs.IsNotFound(err) {

@@ -20,15 +20,15 @@ type Store interface {
 	ProposeRequest(ctx context.Context, requestID string, changes ...*raftpb.Change) (objectID string, err error)
 }
 
-// overtaken bounds how often a write is decided again.
-const overtaken = 10
+// maxConflicts bounds how often a write is decided again.
+const maxConflicts = 10
 
 // Write is one call that writes, as its handler decides it. T is what it is
 // answered with.
 type Write[T any] struct {
-	// Pinned: the user named the version he has seen. When another write was
-	// faster, that is the answer; else the write is decided again on what is
-	// there now.
+	// Pinned says that the user named the version to change. When another write
+	// was faster, the conflict is the answer then; otherwise the write is decided
+	// again on what is there now.
 	Pinned bool
 	// Decide returns the change to make of a state. Its error is the answer; it
 	// is not kept, so a repetition is decided anew.
@@ -38,21 +38,21 @@ type Write[T any] struct {
 	Answer func(s *state.State, objectID string) (T, error)
 }
 
-// Do makes the write of the request that ctx serves, or answers a repetition
-// as the first one was: with the object, or with the very refusal of the state
-// machine. Errors of kind Unavailable tell nothing about what happened.
+// Do makes the write of the request that ctx serves, or gives a repetition the
+// answer of the first one: the object, or the very refusal of the state machine.
+// After an error of kind Unavailable it is not known what happened.
 //
-// Each attempt has an id that follows from the request's: who repeats the
-// request, because its answer was lost, goes on behind the attempts that were
-// overtaken.
+// Each attempt has an id that follows from the request's, so that a request
+// that is repeated because its answer was lost goes on after the attempts that
+// were overtaken.
 func (w Write[T]) Do(ctx context.Context, store Store) (answer T, err error) {
 	request := call.RequestID(ctx)
 	for n := 0; ; n++ {
-		objectID, late, err := w.attempt(ctx, store, attemptID(request, n))
+		objectID, conflict, err := w.attempt(ctx, store, attemptID(request, n))
 		switch {
 		case err == nil:
 			return w.Answer(store.State(), objectID)
-		case !late || w.Pinned || n == overtaken:
+		case !conflict || w.Pinned || n == maxConflicts:
 			return answer, err
 		}
 	}
@@ -65,9 +65,9 @@ func attemptID(request string, n int) string {
 	return fmt.Sprintf("%s/%d", request, n)
 }
 
-// attempt makes the write, unless one of that id was made; late tells that it
-// was refused because another one was faster.
-func (w Write[T]) attempt(ctx context.Context, store Store, id string) (objectID string, late bool, err error) {
+// attempt makes the write, unless one of that id was made; conflict tells that
+// it was refused because another one was faster.
+func (w Write[T]) attempt(ctx context.Context, store Store, id string) (objectID string, conflict bool, err error) {
 	s := store.State()
 	if done, ok := s.Applied(id); ok {
 		err := state.AppliedError(done)

@@ -37,7 +37,7 @@ func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRe
 	return resp, nil
 }
 
-// plan foretells an update.
+// plan tells what an update would do.
 func (s *Server) plan(ctx context.Context, r *controlpb.UpdateServiceRequest) (*clusterpb.Service, []*controlpb.PlannedSlot, error) {
 	st := s.Store.State()
 	svc, put, err := s.next(ctx, st, r)

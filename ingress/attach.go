@@ -49,7 +49,7 @@ func (p *Plane) Attach(ctx context.Context, t Task) error {
 	p.attached[t.ID] = true
 	delete(p.detached, t.ID)
 	p.mu.Unlock()
-	err = p.in(func(k *kernel) error { return k.attach(ctx, t, mtu) })
+	err = p.in(func(k *kernel) error { return k.attach(ctx, t, p.netns(t.ID), mtu) })
 	if err != nil {
 		return fmt.Errorf("attach task %s: %w", t.ID, err)
 	}
@@ -90,11 +90,11 @@ func (k *kernel) deleteLink(name string) error {
 
 // attach makes both ends of a task's veth as they should be, from whatever is
 // there: nothing, the whole, or what an interrupted attach left.
-func (k *kernel) attach(ctx context.Context, t Task, mtu int) error {
+func (k *kernel) attach(ctx context.Context, t Task, netns string, mtu int) error {
 	if len(t.addrs()) == 0 {
 		return fmt.Errorf("the task has no address: %w", errdefs.ErrInvalidArgument)
 	}
-	ns, err := os.Open(t.Netns)
+	ns, err := os.Open(netns)
 	if err != nil {
 		return fmt.Errorf("open network namespace: %w", err)
 	}
@@ -114,7 +114,7 @@ func (k *kernel) attach(ctx context.Context, t Task, mtu int) error {
 		defer inner.close()
 		return inner.setUpTask(t)
 	}
-	if err := inNetns(t.Netns, inside); err != nil {
+	if err := inNetns(netns, inside); err != nil {
 		return err
 	}
 	if err := k.leadToTask(link, t); err != nil {
@@ -128,7 +128,7 @@ func (k *kernel) attach(ctx context.Context, t Task, mtu int) error {
 func (k *kernel) veth(t Task, ns *os.File, mtu int) (int, error) {
 	name := taskLink(t.ID)
 	if link, err := k.nl.LinkByName(name); err == nil {
-		if leadsTo(link, t.Netns) {
+		if leadsTo(link, ns.Name()) {
 			return link.Attrs().Index, nil
 		}
 		if err := k.deleteLink(name); err != nil {

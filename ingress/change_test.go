@@ -91,7 +91,7 @@ func TestOutside(t *testing.T) {
 		{"[fd77::1]:80", "cli saw fd77::101"},
 	} {
 		for _, network := range []string{"tcp", "udp"} {
-			if got := l.get(a.Netns, network, tt.addr); got != tt.want {
+			if got := l.get(l.of(a), network, tt.addr); got != tt.want {
 				t.Errorf("task to %s by %s: %q, want %q", tt.addr, network, got, tt.want)
 			}
 		}
@@ -116,12 +116,12 @@ func TestLoopbackGuard(t *testing.T) {
 	a := l.task(0, "a")
 	l.apply()
 	l.serve(l.nodes[0].netns, "host")
-	l.in(a.Netns, "sh", "-c", `echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet
+	l.in(l.of(a), "sh", "-c", `echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet
 		ip route del local 127.0.0.0/8 dev lo table local
 		ip route del local 127.0.0.1 dev lo table local
 		ip addr del 127.0.0.1/8 dev lo`)
 	l.patience = time.Second / 2
-	if got := l.get(a.Netns, "udp", "127.0.0.1:80"); strings.Contains(got, "saw") {
+	if got := l.get(l.of(a), "udp", "127.0.0.1:80"); strings.Contains(got, "saw") {
 		t.Errorf("a task reached the node's loopback address: %q", got)
 	}
 	if out := l.in(l.nodes[0].netns, "nft", "list", "chain", "ip", "muster", "guard"); !strings.Contains(out, "packets 1") {
@@ -215,7 +215,7 @@ func TestLeave(t *testing.T) {
 	if err := node.plane.Detach(t.Context(), a.ID); err != nil {
 		t.Fatal(err)
 	}
-	if err := DeleteNetns(a.Netns); err != nil {
+	if err := l.nodes[0].plane.DeleteNetns(a.ID); err != nil {
 		t.Fatal(err)
 	}
 	node.tasks = node.tasks[1:]

@@ -91,7 +91,7 @@ func TestIdempotent(t *testing.T) {
 		t.Errorf("%d repairs of what was right", n)
 	}
 	// A new process finds all as it should be.
-	again := New(Config{Netns: l.nodes[0].netns})
+	again := New(Config{Netns: l.nodes[0].netns, TaskDir: l.dir})
 	again.Set(l.want(0))
 	if lines, err := again.Diff(t.Context()); err != nil || len(lines) > 0 {
 		t.Errorf("a new process finds drift %q, %v", lines, err)

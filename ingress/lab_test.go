@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ import (
 type lab struct {
 	t      testing.TB
 	prefix string
+	dir    string // of tasks' network namespaces
 	client string // network namespace of the client
 	nodes  []*labNode
 	ports  []Port
@@ -49,7 +51,7 @@ func newLab(t testing.TB, nodes int, v6 bool) *lab {
 	t.Helper()
 	needs.Root(t, "network namespaces")
 	needs.Programs(t, "ip", "nft")
-	l := &lab{t: t, prefix: fmt.Sprintf("ig-%d-%d", os.Getpid(), labs.Add(1)), v6: v6, patience: 3 * time.Second}
+	l := &lab{t: t, prefix: fmt.Sprintf("ig-%d-%d", os.Getpid(), labs.Add(1)), dir: t.TempDir(), v6: v6, patience: 3 * time.Second}
 	sw := l.netns("sw")
 	l.ip(sw, "link add br0 type bridge")
 	l.ip(sw, "link set br0 up")
@@ -63,7 +65,7 @@ func newLab(t testing.TB, nodes int, v6 bool) *lab {
 			n.Underlay, n.Addrs = n.Addrs[0], []netip.Addr{n.Underlay}
 		}
 		n.plane = New(Config{
-			Netns: n.netns, Resync: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Netns: n.netns, TaskDir: l.dir, Resync: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 			Applied: func(index uint64) {
 				select {
 				case n.applied <- index:
@@ -79,11 +81,11 @@ func newLab(t testing.TB, nodes int, v6 bool) *lab {
 // netns makes a network namespace that ends with the test.
 func (l *lab) netns(name string) string {
 	path := "/run/netns/" + l.prefix + "-" + name
-	if err := CreateNetns(path); err != nil {
+	if err := createNetns(path); err != nil {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() {
-		if err := DeleteNetns(path); err != nil {
+		if err := deleteNetns(path); err != nil {
 			l.t.Error(err)
 		}
 	})
@@ -165,20 +167,36 @@ func (l *lab) task(i int, name string) Task {
 		k += len(n.tasks)
 	}
 	t := Task{
-		ID: name, Netns: "/run/netns/" + l.prefix + "-" + name,
+		ID:          name,
 		Attachments: attached(netip.AddrFrom4([4]byte{10, 88, 0, byte(10 + k)}), netip.MustParseAddr(fmt.Sprintf("fd88::%d", 10+k))),
 	}
-	if err := CreateNetns(t.Netns); err != nil {
-		l.t.Fatal(err)
-	}
-	l.t.Cleanup(func() { DeleteNetns(t.Netns) }) //nolint:errcheck // the test may have done so
+	netns := l.taskNetns(n, name)
 	if err := n.plane.Attach(l.t.Context(), t); err != nil {
 		l.t.Fatal(err)
 	}
 	n.tasks = append(n.tasks, t)
-	l.serve(t.Netns, name)
+	l.serve(netns, name)
 	return t
 }
+
+// taskNetns makes the network namespace of a task on n, which ends with the
+// test, and returns its path.
+func (l *lab) taskNetns(n *labNode, taskID string) string {
+	l.t.Helper()
+	path, err := n.plane.CreateNetns(taskID)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		if err := n.plane.DeleteNetns(taskID); err != nil {
+			l.t.Error(err)
+		}
+	})
+	return path
+}
+
+// of is the path of a task's network namespace.
+func (l *lab) of(t Task) string { return filepath.Join(l.dir, t.ID) }
 
 func (l *lab) serve(netns, name string) {
 	l.t.Helper()

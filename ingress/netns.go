@@ -18,13 +18,39 @@ import (
 // packets that come late, the nodes' connection tracking keeps away.
 const timeWait = "/proc/sys/net/ipv4/tcp_max_tw_buckets"
 
-// CreateNetns makes a network namespace for a task and keeps it at path, whose
-// directory is made if need be. It does nothing if path is one already.
-func CreateNetns(path string) error {
+// CreateNetns makes the network namespace of a task and returns its path. It
+// does nothing more if there is one already.
+func (p *Plane) CreateNetns(taskID string) (path string, err error) {
+	path = p.netns(taskID)
+	return path, createNetns(path)
+}
+
+// DeleteNetns lets go of a task's network namespace, which ends with its last
+// process. It does nothing if there is none.
+func (p *Plane) DeleteNetns(taskID string) error { return deleteNetns(p.netns(taskID)) }
+
+// Netns lists the tasks that have a network namespace, in order of their ids.
+func (p *Plane) Netns() (taskIDs []string, err error) {
+	entries, err := os.ReadDir(p.cfg.TaskDir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("list network namespaces: %w", err)
+	}
+	for _, e := range entries {
+		taskIDs = append(taskIDs, e.Name())
+	}
+	return taskIDs, nil
+}
+
+// netns is the path of a task's network namespace.
+func (p *Plane) netns(taskID string) string { return filepath.Join(p.cfg.TaskDir, taskID) }
+
+// createNetns makes a network namespace and keeps it at path, whose directory
+// is made if need be. It does nothing if path is one already.
+func createNetns(path string) error {
 	if isNetns(path) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
 		return fmt.Errorf("create network namespace: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o444)
@@ -51,9 +77,8 @@ func CreateNetns(path string) error {
 	return nil
 }
 
-// DeleteNetns lets go of the network namespace at path, which ends with its
-// last process. It does nothing if there is none.
-func DeleteNetns(path string) error {
+// deleteNetns lets go of the network namespace at path, if there is one.
+func deleteNetns(path string) error {
 	err := unix.Unmount(path, unix.MNT_DETACH)
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("delete network namespace %s: unmount: %w", path, err)
@@ -113,9 +138,3 @@ func onThread(f func() error) error {
 }
 
 func threadNetns() string { return fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()) }
-
-// CreateNetns is the function of that name, for interfaces that cover all of a data plane.
-func (*Plane) CreateNetns(path string) error { return CreateNetns(path) }
-
-// DeleteNetns is the function of that name, for interfaces that cover all of a data plane.
-func (*Plane) DeleteNetns(path string) error { return DeleteNetns(path) }

@@ -18,11 +18,11 @@ func TestNoTimeWait(t *testing.T) {
 		t.Skip("this kernel has no ", timeWait)
 	}
 	path := filepath.Join(t.TempDir(), "task")
-	if err := CreateNetns(path); err != nil {
+	if err := createNetns(path); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := DeleteNetns(path); err != nil {
+		if err := deleteNetns(path); err != nil {
 			t.Error(err)
 		}
 	}()

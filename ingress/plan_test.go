@@ -99,7 +99,7 @@ func example() *Want {
 			{ID: "n2", Index: 2, Underlay: addr("10.77.0.102"), Attachments: attached(addr("10.88.0.11"), addr("fd88::11"))},
 			{ID: "n300", Index: 300, Underlay: addr("10.77.0.103"), Addrs: []netip.Addr{addr("fd77::103")}},
 		},
-		Tasks: []Task{{ID: "a", Netns: "/run/netns/a", Attachments: attached(addr("10.88.0.10"), addr("fd88::10"))}},
+		Tasks: []Task{{ID: "a", Attachments: attached(addr("10.88.0.10"), addr("fd88::10"))}},
 		Ports: []Port{
 			{Protocol: unix.IPPROTO_TCP, Published: 8111, Endpoints: []Endpoint{b, a}},
 			{Protocol: unix.IPPROTO_UDP, Published: 53, Endpoints: []Endpoint{a}},

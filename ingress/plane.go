@@ -14,10 +14,13 @@ import (
 // DefaultResync is how often the kernel is compared with what it should hold.
 const DefaultResync = 30 * time.Second
 
-// Config configures a Plane. The zero value of each field is usable.
+// Config configures a Plane. The zero value of each field but TaskDir is usable.
 type Config struct {
 	// Netns is the path of the network namespace to work in; empty for that of the process.
 	Netns string
+	// TaskDir is where tasks have their network namespaces, each by its id. It is
+	// made if need be. Required when there are tasks.
+	TaskDir string
 	// VNI is the VXLAN network identifier, 1 to 2^24-1; DefaultVNI if zero.
 	VNI int
 	// Port is the UDP port of VXLAN; DefaultPort if zero.

@@ -149,7 +149,7 @@ func (p *Plane) attachMissing(ctx context.Context, k *kernel, w *Want, look bool
 		skip := p.detached[t.ID] || attached[t.ID] || !look && p.attached[t.ID]
 		again := p.attached[t.ID]
 		p.mu.Unlock()
-		if skip || !isNetns(t.Netns) {
+		if skip || !isNetns(p.netns(t.ID)) {
 			continue // a task without a namespace is on its way out
 		}
 		if err := p.Attach(ctx, t); err != nil {

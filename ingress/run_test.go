@@ -74,7 +74,7 @@ func TestAttachMany(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range tasks {
 			task := Task{
-				ID: fmt.Sprintf("task-%d", i), Netns: fmt.Sprintf("/run/netns/%s-t%d", l.prefix, i),
+				ID:          fmt.Sprintf("task-%d", i),
 				Attachments: attached(netip.AddrFrom4([4]byte{10, 88, 1, byte(i)}), netip.MustParseAddr(fmt.Sprintf("fd88::1:%d", i))),
 			}
 			wg.Go(func() {
@@ -87,9 +87,15 @@ func TestAttachMany(t *testing.T) {
 		return time.Since(start)
 	}
 	attach := func(task Task) error { return n.plane.Attach(t.Context(), task) }
-	made := each(func(task Task) error { return CreateNetns(task.Netns) })
-	t.Cleanup(func() { each(func(task Task) error { return DeleteNetns(task.Netns) }) })
+	made := each(func(task Task) error {
+		_, err := n.plane.CreateNetns(task.ID)
+		return err
+	})
+	t.Cleanup(func() { each(func(task Task) error { return n.plane.DeleteNetns(task.ID) }) })
 	d := each(attach)
+	if has, err := n.plane.Netns(); err != nil || len(has) != tasks {
+		t.Errorf("%d tasks have a namespace, %v; want %d", len(has), err, tasks)
+	}
 	t.Logf("%d namespaces in %s, attached in %s: %.0f/s", tasks, made, d, tasks/d.Seconds())
 	each(attach)
 	if out := l.ip(n.netns, "-br link"); strings.Count(out, TaskLinkPrefix) < tasks {
@@ -107,17 +113,18 @@ func TestAttachMany(t *testing.T) {
 func TestAttachWaits(t *testing.T) {
 	l := newLab(t, 1, false)
 	n := l.nodes[0]
-	task := Task{ID: "a", Netns: l.netns("a"), Attachments: attached(netip.MustParseAddr("10.88.0.10"))}
+	l.taskNetns(n, "a")
+	task := Task{ID: "a", Attachments: attached(netip.MustParseAddr("10.88.0.10"))}
 	done := make(chan error, 1)
 	go func() { done <- n.plane.Attach(t.Context(), task) }()
 	l.apply()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if err := n.plane.Attach(t.Context(), Task{ID: "b", Netns: task.Netns}); !errdefs.IsInvalidArgument(err) {
+	if err := n.plane.Attach(t.Context(), Task{ID: "b"}); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("attach without an address: %v, want an invalid argument", err)
 	}
-	idle := New(Config{Netns: n.netns})
+	idle := New(Config{Netns: n.netns, TaskDir: l.dir})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := idle.Attach(ctx, task); err == nil {
@@ -129,7 +136,7 @@ func TestNetns(t *testing.T) {
 	needs.Root(t, "network namespaces")
 	path := fmt.Sprintf("/run/netns/ig-%d-ns", os.Getpid())
 	for range 2 {
-		if err := CreateNetns(path); err != nil {
+		if err := createNetns(path); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,7 +144,7 @@ func TestNetns(t *testing.T) {
 		t.Errorf("%s is not a network namespace", path)
 	}
 	for range 2 {
-		if err := DeleteNetns(path); err != nil {
+		if err := deleteNetns(path); err != nil {
 			t.Fatal(err)
 		}
 	}

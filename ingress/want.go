@@ -63,8 +63,6 @@ type Attachment struct {
 // Task is a task on this node.
 type Task struct {
 	ID string
-	// Netns is the path of its network namespace.
-	Netns string
 	// Attachments are its networks: at most one IPv4 and one IPv6 address in
 	// each. All are on its one device.
 	Attachments []Attachment

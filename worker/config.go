@@ -44,8 +44,6 @@ type Config struct {
 	// State is the node's memory; the caller closes it after Run.
 	State *state.DB
 	Plane Plane
-	// Netns returns the path of a task's network namespace.
-	Netns func(taskID string) string
 	// Images may be nil: then the node offers none to others.
 	Images Images
 	// Logs are the logs of the node's tasks; nil when it keeps none.

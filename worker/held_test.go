@@ -106,15 +106,15 @@ func TestWantPorts(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := format(wantOf(h, tt.tasks, "n1", "192.0.2.1", func(string) string { return "" }).Ports); got != tt.want {
+			if got := format(wantOf(h, tt.tasks, "n1", "192.0.2.1").Ports); got != tt.want {
 				t.Errorf("ports %q, want %q", got, tt.want)
 			}
 		})
 	}
-	if w := wantOf(&held{}, nil, "n1", "192.0.2.1", nil); w != nil {
+	if w := wantOf(&held{}, nil, "n1", "192.0.2.1"); w != nil {
 		t.Errorf("a node nobody has talked to wants %v", w)
 	}
-	if w := wantOf(&held{settings: &dispatchpb.Settings{}}, nil, "n1", "192.0.2.1", nil); w != nil {
+	if w := wantOf(&held{settings: &dispatchpb.Settings{}}, nil, "n1", "192.0.2.1"); w != nil {
 		t.Errorf("a node that was removed wants %v", w)
 	}
 }
@@ -134,7 +134,7 @@ func TestWantNetworks(t *testing.T) {
 		Task: &clusterpb.Task{Id: "t1", Attachments: both}, Attached: true, Serving: true,
 		Status: &clusterpb.TaskStatus{HostPorts: []*clusterpb.Port{host}},
 	}
-	w := wantOf(h, map[string]task.Snapshot{"t1": own}, "n1", "192.0.2.1", func(string) string { return "" })
+	w := wantOf(h, map[string]task.Snapshot{"t1": own}, "n1", "192.0.2.1")
 	networks := []ingress.Network{
 		{ID: "ingress", Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16"), netip.MustParsePrefix("fd00::/64")}},
 		{ID: "x1", Subnets: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},

@@ -82,7 +82,6 @@ func (m *machine) start() {
 		defer func() { _ = db.Close() }()
 		cfg := Config{
 			NodeID: "n1", Executor: m.fake, State: db, Plane: m.plane, Log: slog.New(slog.DiscardHandler),
-			Netns:    func(id string) string { return "/run/netns/" + id },
 			Managers: []string{"m1"}, Dial: m.network.Dialer("n1"), Logs: m.logs,
 			Describe: func(context.Context) (*clusterpb.NodeDescription, error) {
 				return &clusterpb.NodeDescription{Hostname: "n1", DataAddr: "192.0.2.1"}, nil

@@ -16,7 +16,7 @@ import (
 // what the node itself knows better, namely its own tasks. It is nil for a
 // node without an index: before a manager has ever told it who it is, and once
 // it is removed from the cluster.
-func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, netns func(taskID string) string) *ingress.Want {
+func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string) *ingress.Want {
 	if h.settings.GetSelfIndex() == 0 {
 		return nil
 	}
@@ -36,7 +36,7 @@ func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, ne
 	}
 	for _, id := range slices.Sorted(maps.Keys(tasks)) {
 		if t := tasks[id]; t.Attached {
-			w.Tasks = append(w.Tasks, ingress.Task{ID: id, Netns: netns(id), Attachments: Attachments(t.Task.GetAttachments())})
+			w.Tasks = append(w.Tasks, ingress.Task{ID: id, Attachments: Attachments(t.Task.GetAttachments())})
 		}
 	}
 	w.Ports = append(meshPorts(h, tasks, nodeID), hostPorts(tasks)...)

@@ -31,7 +31,7 @@ func TestTasksRunAndAreAcknowledged(t *testing.T) {
 			t.Errorf("acknowledged %d, want %d", got, index)
 		}
 		w := m.plane.Want()
-		if len(w.Tasks) != 2 || w.Tasks[0].Netns != "/run/netns/t1" || len(w.Nodes) != 1 || w.Nodes[0].Attachments[0].Addrs[0] != netip.MustParseAddr("10.0.9.1") ||
+		if len(w.Tasks) != 2 || w.Tasks[0].ID != "t1" || len(w.Nodes) != 1 || w.Nodes[0].Attachments[0].Addrs[0] != netip.MustParseAddr("10.0.9.1") ||
 			w.Self.Index != 1 || w.Self.Underlay != netip.MustParseAddr("192.0.2.1") {
 			t.Errorf("want %+v", w)
 		}

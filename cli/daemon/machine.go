@@ -15,15 +15,16 @@ import (
 
 // machine takes this machine into a member's service.
 func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
-	plane := ingress.New(ingress.Config{Applied: applied, Log: r.log.With("part", "ingress")})
-	n := &network{plane: plane, dir: filepath.Join(r.cfg.RunDir, "netns")}
+	plane := ingress.New(ingress.Config{
+		TaskDir: filepath.Join(r.cfg.RunDir, "netns"), Applied: applied, Log: r.log.With("part", "ingress"),
+	})
 	x, err := containerd.New(containerd.Config{
 		Client:       r.client,
 		StateDir:     r.cfg.StateDir,
 		RunDir:       r.cfg.RunDir,
 		CgroupParent: r.cfg.CgroupParent,
 		NodeName:     r.cfg.Name,
-		Network:      n,
+		Network:      network{plane},
 		Images:       r.images,
 		Log:          r.log.With("part", "executor"),
 	})
@@ -33,7 +34,6 @@ func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
 	return &node.Machine{
 		Plane:    plane,
 		Executor: x,
-		Netns:    n.path,
 		Images:   r.images,
 		Logs:     &tasklog.Reader{StateDir: r.cfg.StateDir},
 		Describe: r.describe,

@@ -59,8 +59,8 @@ func (p *Plane) Attach(_ context.Context, t ingress.Task) error {
 	if p.fail != nil {
 		return p.fail
 	}
-	if !p.netns[t.Netns] {
-		return fmt.Errorf("attach task %s: network namespace %s: %w", t.ID, t.Netns, errdefs.ErrNotFound)
+	if !p.netns[t.ID] {
+		return fmt.Errorf("attach task %s: its network namespace: %w", t.ID, errdefs.ErrNotFound)
 	}
 	p.attached[t.ID] = t
 	return nil
@@ -74,19 +74,19 @@ func (p *Plane) Detach(_ context.Context, taskID string) error {
 	return nil
 }
 
-// CreateNetns records the path.
-func (p *Plane) CreateNetns(path string) error {
+// CreateNetns records that the task has a network namespace and makes up a path.
+func (p *Plane) CreateNetns(taskID string) (path string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.netns[path] = true
-	return nil
+	p.netns[taskID] = true
+	return "/run/netns/" + taskID, nil
 }
 
-// DeleteNetns forgets the path.
-func (p *Plane) DeleteNetns(path string) error {
+// DeleteNetns forgets that the task has one.
+func (p *Plane) DeleteNetns(taskID string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.netns, path)
+	delete(p.netns, taskID)
 	return nil
 }
 
@@ -135,11 +135,11 @@ func (p *Plane) Attached() map[string]ingress.Task {
 	return maps.Clone(p.attached)
 }
 
-// Netns returns the paths of the network namespaces, sorted.
-func (p *Plane) Netns() []string {
+// Netns lists the tasks that have a network namespace, in order of their ids.
+func (p *Plane) Netns() (taskIDs []string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Sorted(maps.Keys(p.netns))
+	return slices.Sorted(maps.Keys(p.netns)), nil
 }
 
 // SetConnections says how many connections lead to an address.

@@ -17,8 +17,9 @@ type plane interface {
 	Set(w *ingress.Want)
 	Attach(ctx context.Context, t ingress.Task) error
 	Detach(ctx context.Context, taskID string) error
-	CreateNetns(path string) error
-	DeleteNetns(path string) error
+	CreateNetns(taskID string) (path string, err error)
+	DeleteNetns(taskID string) error
+	Netns() (taskIDs []string, err error)
 	Connections(ctx context.Context, a netip.Addr) (int, error)
 	Diff(ctx context.Context) ([]string, error)
 	Repairs() uint64
@@ -38,11 +39,11 @@ func TestRecords(t *testing.T) {
 	if applied != 7 || p.Want().Index != 7 {
 		t.Errorf("applied %d and holds %d, want 7", applied, p.Want().Index)
 	}
-	task := ingress.Task{ID: "a", Netns: "/ns/a"}
+	task := ingress.Task{ID: "a"}
 	if err := p.Attach(t.Context(), task); !errdefs.IsNotFound(err) {
 		t.Errorf("attach without a namespace: %v, want not found", err)
 	}
-	if err := p.CreateNetns(task.Netns); err != nil {
+	if _, err := p.CreateNetns(task.ID); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Attach(t.Context(), task); err != nil {

@@ -23,7 +23,6 @@ func (l *life) machine(applied func(index uint64)) (*node.Machine, error) {
 		Executor: &runtime{
 			fake: n.Runtime, dead: l.host.dead, signal: func(t *clusterpb.Task) { n.cluster.signalled(n, t) },
 		},
-		Netns:    func(taskID string) string { return "/run/netns/" + taskID },
 		Logs:     journal{n},
 		Describe: describeMachine,
 		Run:      untilDone,

@@ -95,8 +95,6 @@ type Machine struct {
 	// Plane is the data plane, Executor runs tasks that are attached to it.
 	Plane    Plane
 	Executor executor.Executor
-	// Netns returns the path of a task's network namespace.
-	Netns func(taskID string) string
 	// Images is the image store; nil when the node offers none to others.
 	Images worker.Images
 	// Logs are the logs of the node's tasks; nil when it keeps none.

@@ -22,7 +22,6 @@ func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 		Executor: m.machine.Executor,
 		State:    db,
 		Plane:    m.machine.Plane,
-		Netns:    m.machine.Netns,
 		Images:   m.machine.Images,
 		Logs:     m.machine.Logs,
 		Managers: m.settings.Managers,

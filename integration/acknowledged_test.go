@@ -81,7 +81,7 @@ func (w *writers) create(ctx context.Context, prefix string, r *rand.Rand) {
 	for i := range 8 {
 		time.Sleep(time.Duration(r.Int64N(int64(2 * time.Second))))
 		name := fmt.Sprintf("%s-%d", prefix, i)
-		_, err := w.c.Control().CreateService(ctx, &controlpb.CreateServiceRequest{Spec: cluster.Spec(name, 0)})
+		_, err := services(w.c.Control()).CreateService(ctx, &controlpb.CreateServiceRequest{Spec: cluster.Spec(name, 0)})
 		if err != nil {
 			w.t.Errorf("create %s, though repeated with one request id: %v", name, err)
 			continue
@@ -124,7 +124,7 @@ func (w *writers) scale(ctx context.Context, client int, seed uint64) {
 }
 
 func (w *writers) write(ctx context.Context, value uint32) bool {
-	_, err := w.c.Control().ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "shared", Replicas: value})
+	_, err := services(w.c.Control()).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "shared", Replicas: value})
 	if err != nil && !errdefs.IsUnavailable(err) && !errdefs.IsConflict(err) {
 		w.t.Errorf("scale: %v", err)
 	}
@@ -132,14 +132,14 @@ func (w *writers) write(ctx context.Context, value uint32) bool {
 }
 
 func (w *writers) read(ctx context.Context) (uint32, bool) {
-	resp, err := w.c.Control().GetService(ctx, &controlpb.GetServiceRequest{Service: "shared"})
+	resp, err := services(w.c.Control()).GetService(ctx, &controlpb.GetServiceRequest{Service: "shared"})
 	return resp.GetService().GetSpec().GetReplicated().GetReplicas(), err == nil
 }
 
 // check compares what was told with what is.
 func (w *writers) check(ctx context.Context) {
 	w.t.Helper()
-	list, err := w.c.Control().ListServices(ctx, &controlpb.ListServicesRequest{})
+	list, err := services(w.c.Control()).ListServices(ctx, &controlpb.ListServicesRequest{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestRepeatedWriteIsAppliedOnce(t *testing.T) {
 		restart := &controlpb.ControlRolloutRequest{Service: "web", Action: controlpb.ControlRolloutRequest_ACTION_RESTART}
 		for range 3 {
 			for _, n := range c.Managers() {
-				if _, err := c.On(n).ControlRollout(ctx, restart); err != nil {
+				if _, err := services(c.On(n)).ControlRollout(ctx, restart); err != nil {
 					t.Errorf("on %s: %v", n.Name, err)
 				}
 			}
@@ -213,7 +213,7 @@ func TestEveryRestartCounts(t *testing.T) {
 						for range 10 {
 							time.Sleep(time.Duration(r.Int64N(int64(time.Second))))
 							restart := &controlpb.ControlRolloutRequest{Service: "web", Action: controlpb.ControlRolloutRequest_ACTION_RESTART}
-							if _, err := c.Control().ControlRollout(ctx, restart); err != nil {
+							if _, err := services(c.Control()).ControlRollout(ctx, restart); err != nil {
 								t.Errorf("restart: %v", err)
 							}
 						}

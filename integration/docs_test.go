@@ -99,6 +99,38 @@ func TestRooms(t *testing.T) {
 	}
 }
 
+// maxShared is how many files that others share an object may have to touch.
+const maxShared = 6
+
+var (
+	recipe = regexp.MustCompile(`(?s)\*\*To add\*\* an \*object\*.*?\n\n(1\. .*?)\n\n`)
+	step   = regexp.MustCompile(`(?m)^\d+\. `)
+	shared = regexp.MustCompile("`([^`]+/[^`]+)`")
+)
+
+// TestRecipe: what README says an object must touch is little, and is there.
+func TestRecipe(t *testing.T) {
+	list := recipe.FindStringSubmatch(pages(t)["README.md"])
+	if list == nil {
+		t.Fatal("README.md does not say what to touch to add an object")
+	}
+	steps := step.Split(list[1], -1)[1:]
+	if len(steps) > maxShared {
+		t.Errorf("adding an object touches %d shared files, more than %d", len(steps), maxShared)
+	}
+	for i, text := range steps {
+		files := shared.FindAllStringSubmatch(text, -1)
+		if len(files) != 1 {
+			t.Errorf("step %d names %d files, want 1: %s", i+1, len(files), text)
+		}
+		for _, m := range files {
+			if _, err := os.Stat(filepath.Join("..", m[1])); err != nil {
+				t.Errorf("step %d names %s, which is not there", i+1, m[1])
+			}
+		}
+	}
+}
+
 // pages returns the text of each page of the repository by its name.
 func pages(t *testing.T) map[string]string {
 	t.Helper()

@@ -208,7 +208,7 @@ func TestConnectionsDrain(t *testing.T) {
 // availability sets what a node may be used for.
 func availability(ctx context.Context, t *testing.T, c *cluster.Cluster, node string, a clusterpb.NodeSpec_Availability) {
 	t.Helper()
-	_, err := c.Control().UpdateNode(ctx, &controlpb.UpdateNodeRequest{Node: node, Spec: &clusterpb.NodeSpec{Availability: a}})
+	_, err := controlpb.NewNodeServiceClient(c.Control()).UpdateNode(ctx, &controlpb.UpdateNodeRequest{Node: node, Spec: &clusterpb.NodeSpec{Availability: a}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func TestServiceSurvivesLosingTheLeader(t *testing.T) {
 
 		old := c.Leader()
 		c.Isolate(old)
-		_, err := c.On(old).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 1})
+		_, err := services(c.On(old)).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 1})
 		if !errdefs.IsUnavailable(err) {
 			t.Errorf("write to the isolated manager: %v, want unavailable", err)
 		}
@@ -53,7 +53,7 @@ func TestEveryManagerTakesCommands(t *testing.T) {
 		c.CreateService("web", 1)
 		for i, n := range append(c.Others(c.Leader()), c.Leader()) {
 			want := uint32(i + 2)
-			if _, err := c.On(n).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: want}); err != nil {
+			if _, err := services(c.On(n)).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: want}); err != nil {
 				t.Errorf("scale on %s: %v", n.Name, err)
 			}
 			if got := c.Service("web").GetSpec().GetReplicated().GetReplicas(); got != want {
@@ -76,7 +76,7 @@ func TestMajorityLost(t *testing.T) {
 		}
 		// What was refused as unavailable may still be applied later, so it is the
 		// same as what is asked for below.
-		_, err := c.On(leader).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 5})
+		_, err := services(c.On(leader)).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 5})
 		if !errdefs.IsUnavailable(err) {
 			t.Errorf("write without a majority: %v, want unavailable", err)
 		}

@@ -40,7 +40,7 @@ func byManager(c *cluster.Cluster) *nodepb.JoinClusterRequest {
 // voters are how many managers vote, as one of them knows.
 func voters(ctx context.Context, t *testing.T, c *cluster.Cluster) (n int) {
 	t.Helper()
-	list, err := c.Control().ListNodes(ctx, &controlpb.ListNodesRequest{})
+	list, err := controlpb.NewNodeServiceClient(c.Control()).ListNodes(ctx, &controlpb.ListNodesRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestJoinAsManager(t *testing.T) {
 		if leader == c.Nodes["m1"] {
 			t.Fatal("the isolated manager leads")
 		}
-		if _, err := c.On(leader).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 2}); err != nil {
+		if _, err := services(c.On(leader)).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 2}); err != nil {
 			t.Errorf("write without the first manager: %v", err)
 		}
 		c.Eventually("two tasks", func() bool { return len(c.Serving("web")) == 2 })
@@ -246,7 +246,7 @@ func TestRemovedNodeIsRefused(t *testing.T) {
 				t.Fatalf("before its removal: %v", err)
 			}
 		}
-		if _, err := c.Control().RemoveNode(ctx, &controlpb.RemoveNodeRequest{Node: "w1", Force: true}); err != nil {
+		if _, err := controlpb.NewNodeServiceClient(c.Control()).RemoveNode(ctx, &controlpb.RemoveNodeRequest{Node: "w1", Force: true}); err != nil {
 			t.Fatal(err)
 		}
 		c.Eventually("both tasks on the other node", func() bool { return len(running(c, "web", c.Nodes["w2"])) == 2 })
@@ -407,7 +407,7 @@ func TestForcedNewCluster(t *testing.T) {
 			c.Destroy(c.Nodes[name])
 		}
 		m1 := c.Nodes["m1"]
-		if _, err := c.On(m1).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 2}); !errdefs.IsUnavailable(err) {
+		if _, err := services(c.On(m1)).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 2}); !errdefs.IsUnavailable(err) {
 			t.Errorf("write without a majority: %v", err)
 		}
 		if err := m1.ForceNewCluster(ctx); err != nil {

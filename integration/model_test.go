@@ -102,7 +102,7 @@ func (m *model) create() string {
 	if m.r.IntN(2) == 0 {
 		w.port = uint32(8000 + m.r.IntN(4))
 	}
-	resp, err := m.Control().CreateService(m.ctx, &controlpb.CreateServiceRequest{Spec: cluster.Spec(name, w.replicas, func(s *clusterpb.ServiceSpec) {
+	resp, err := services(m.Control()).CreateService(m.ctx, &controlpb.CreateServiceRequest{Spec: cluster.Spec(name, w.replicas, func(s *clusterpb.ServiceSpec) {
 		s.Update = &clusterpb.UpdateConfig{Order: order, Monitor: seconds(float64(m.r.IntN(2))), FailureAction: clusterpb.UpdateConfig_FAILURE_ACTION_CONTINUE}
 		if w.port != 0 {
 			published(w.port)(s)
@@ -124,7 +124,7 @@ func (m *model) create() string {
 func (m *model) scale() string {
 	name, n := m.name(), uint32(m.r.IntN(7))
 	what := fmt.Sprintf("scale %s to %d", name, n)
-	_, err := m.Control().ScaleService(m.ctx, &controlpb.ScaleServiceRequest{Service: name, Replicas: n})
+	_, err := services(m.Control()).ScaleService(m.ctx, &controlpb.ScaleServiceRequest{Service: name, Replicas: n})
 	m.changed(what, name, err, func(w *want) { w.replicas = n })
 	return what
 }
@@ -132,11 +132,11 @@ func (m *model) scale() string {
 func (m *model) update() string {
 	name, image := m.name(), fmt.Sprintf("v%d", 1+m.r.IntN(3))
 	what := fmt.Sprintf("update %s to %s", name, image)
-	get, err := m.Control().GetService(m.ctx, &controlpb.GetServiceRequest{Service: name})
+	get, err := services(m.Control()).GetService(m.ctx, &controlpb.GetServiceRequest{Service: name})
 	if err == nil {
 		next := get.GetService().GetSpec()
 		pod.Main(next.Task).Image = image
-		_, err = m.Control().UpdateService(m.ctx, &controlpb.UpdateServiceRequest{Service: name, Spec: next, Version: get.GetService().GetVersion()})
+		_, err = services(m.Control()).UpdateService(m.ctx, &controlpb.UpdateServiceRequest{Service: name, Spec: next, Version: get.GetService().GetVersion()})
 	}
 	m.changed(what, name, err, func(w *want) { w.image = image })
 	return what
@@ -145,7 +145,7 @@ func (m *model) update() string {
 func (m *model) remove() string {
 	name := m.name()
 	what := "remove " + name
-	_, err := m.Control().RemoveService(m.ctx, &controlpb.RemoveServiceRequest{Service: name})
+	_, err := services(m.Control()).RemoveService(m.ctx, &controlpb.RemoveServiceRequest{Service: name})
 	m.changed(what, name, err, func(*want) {})
 	delete(m.services, name)
 	return what
@@ -154,7 +154,7 @@ func (m *model) remove() string {
 func (m *model) restart() string {
 	name := m.name()
 	what := "restart " + name
-	_, err := m.Control().ControlRollout(m.ctx, &controlpb.ControlRolloutRequest{Service: name, Action: controlpb.ControlRolloutRequest_ACTION_RESTART})
+	_, err := services(m.Control()).ControlRollout(m.ctx, &controlpb.ControlRolloutRequest{Service: name, Action: controlpb.ControlRolloutRequest_ACTION_RESTART})
 	m.changed(what, name, err, func(*want) {})
 	return what
 }

@@ -87,7 +87,7 @@ func (r *rollout) reach(want clusterpb.UpdateStatus_State) {
 // control pauses, resumes or promotes.
 func (r *rollout) control(action controlpb.ControlRolloutRequest_Action) {
 	r.t.Helper()
-	if _, err := r.Control().ControlRollout(r.ctx, &controlpb.ControlRolloutRequest{Service: "web", Action: action}); err != nil {
+	if _, err := services(r.Control()).ControlRollout(r.ctx, &controlpb.ControlRolloutRequest{Service: "web", Action: action}); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -273,7 +273,7 @@ func TestRollbackByTheUser(t *testing.T) {
 		r.Script("v3", slow())
 		back := func(to uint64) {
 			t.Helper()
-			if _, err := r.Control().RollbackService(r.ctx, &controlpb.RollbackServiceRequest{Service: "web", To: to}); err != nil {
+			if _, err := services(r.Control()).RollbackService(r.ctx, &controlpb.RollbackServiceRequest{Service: "web", To: to}); err != nil {
 				t.Fatal(err)
 			}
 			r.reach(rollbackCompleted)

@@ -18,7 +18,7 @@ import (
 // what the cluster made of it.
 func declare(ctx context.Context, t *testing.T, c *cluster.Cluster, s *clusterpb.ServiceSpec, which controlpb.ResolveImages) {
 	t.Helper()
-	_, err := c.Control().UpdateService(ctx, &controlpb.UpdateServiceRequest{Service: s.GetName(), Spec: s, Resolve: which})
+	_, err := services(c.Control()).UpdateService(ctx, &controlpb.UpdateServiceRequest{Service: s.GetName(), Spec: s, Resolve: which})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestSpecIsReadAsItWasWritten(t *testing.T) {
 			t.Helper()
 			want := proto.CloneOf(written)
 			pod.Main(want.Task).RegistryAuth = "" // shown to nobody
-			r, err := c.Control().GetService(ctx, &controlpb.GetServiceRequest{Service: "web"})
+			r, err := services(c.Control()).GetService(ctx, &controlpb.GetServiceRequest{Service: "web"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -46,7 +46,7 @@ func TestSpecIsReadAsItWasWritten(t *testing.T) {
 				t.Errorf("after %s the spec differs (-written +read):\n%s", after, diff)
 			}
 		}
-		if _, err := c.Control().CreateService(ctx, &controlpb.CreateServiceRequest{Spec: written}); err != nil {
+		if _, err := services(c.Control()).CreateService(ctx, &controlpb.CreateServiceRequest{Spec: written}); err != nil {
 			t.Fatal(err)
 		}
 		same("create")
@@ -62,14 +62,14 @@ func TestSpecIsReadAsItWasWritten(t *testing.T) {
 		})
 		same("rollout")
 
-		if _, err := c.Control().RollbackService(ctx, &controlpb.RollbackServiceRequest{Service: "web"}); err != nil {
+		if _, err := services(c.Control()).RollbackService(ctx, &controlpb.RollbackServiceRequest{Service: "web"}); err != nil {
 			t.Fatal(err)
 		}
 		written = first
 		same("rollback")
 
 		written.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 3}}
-		if _, err := c.Control().ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 3}); err != nil {
+		if _, err := services(c.Control()).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 3}); err != nil {
 			t.Fatal(err)
 		}
 		same("scale")
@@ -101,7 +101,7 @@ func TestMovedTag(t *testing.T) {
 		written.Labels = map[string]string{"a": "b"}
 		declare(ctx, t, c, written, controlpb.ResolveImages_RESOLVE_IMAGES_CHANGED)
 		declare(ctx, t, c, written, controlpb.ResolveImages_RESOLVE_IMAGES_NEVER)
-		if _, err := c.Control().ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 3}); err != nil {
+		if _, err := services(c.Control()).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 3}); err != nil {
 			t.Fatal(err)
 		}
 		run("v1@old", 3) // the third starts as the others did
@@ -113,7 +113,7 @@ func TestMovedTag(t *testing.T) {
 		declare(ctx, t, c, written, controlpb.ResolveImages_RESOLVE_IMAGES_ALWAYS)
 		run("v1@new", 3)
 
-		if _, err := c.Control().RollbackService(ctx, &controlpb.RollbackServiceRequest{Service: "web"}); err != nil {
+		if _, err := services(c.Control()).RollbackService(ctx, &controlpb.RollbackServiceRequest{Service: "web"}); err != nil {
 			t.Fatal(err)
 		}
 		run("v1@old", 3)

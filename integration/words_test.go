@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"testing"
 
+	"google.golang.org/grpc"
+
 	"github.com/muster/muster/integration/cluster"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -41,10 +43,15 @@ func started(c *cluster.Cluster) (n int) {
 	return n
 }
 
+// services asks about services over conn.
+func services(conn grpc.ClientConnInterface) controlpb.ServiceServiceClient {
+	return controlpb.NewServiceServiceClient(conn)
+}
+
 // scale sets the replicas of a service.
 func scale(ctx context.Context, t *testing.T, c *cluster.Cluster, service string, replicas uint32) {
 	t.Helper()
-	if _, err := c.Control().ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: service, Replicas: replicas}); err != nil {
+	if _, err := services(c.Control()).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: service, Replicas: replicas}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -75,7 +82,7 @@ func exit(code int32) executor.Exit { return executor.Exit{Code: code} }
 
 func remove(ctx context.Context, t *testing.T, c *cluster.Cluster, service string) {
 	t.Helper()
-	if _, err := c.Control().RemoveService(ctx, &controlpb.RemoveServiceRequest{Service: service}); err != nil {
+	if _, err := services(c.Control()).RemoveService(ctx, &controlpb.RemoveServiceRequest{Service: service}); err != nil {
 		t.Fatal(err)
 	}
 }

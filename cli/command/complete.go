@@ -52,11 +52,12 @@ func Words(words ...string) func(context.Context, *Env) ([]string, error) {
 
 // NodeNames lists the host names of the nodes.
 func NodeNames(ctx context.Context, env *Env) ([]string, error) {
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return nil, err
 	}
-	r, err := control.ListNodes(ctx, &controlpb.ListNodesRequest{})
+	nodes := controlpb.NewNodeServiceClient(conn)
+	r, err := nodes.ListNodes(ctx, &controlpb.ListNodesRequest{})
 	if err != nil {
 		return nil, err
 	}

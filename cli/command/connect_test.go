@@ -95,11 +95,11 @@ func listen(t *testing.T, network, addr string) net.Listener {
 func TestErrorsOfTheWireHaveKinds(t *testing.T) {
 	path := filepath.Join(shortDir(t), "s")
 	serve(t, listen(t, "unix", path))
-	control, err := testEnv(t, "unix://"+path).Control()
+	conn, err := testEnv(t, "unix://"+path).Control()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = control.GetService(t.Context(), &controlpb.GetServiceRequest{})
+	_, err = controlpb.NewServiceServiceClient(conn).GetService(t.Context(), &controlpb.GetServiceRequest{})
 	if !errdefs.IsNotFound(err) || strings.Contains(err.Error(), "rpc error") {
 		t.Errorf("error = %v, want not found in plain words", err)
 	}
@@ -188,7 +188,7 @@ func TestTCPHost(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			control, err := env.Control()
+			conn, err := env.Control()
 			if tt.want != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.want) || strings.ContainsAny(err.Error(), "\n") {
 					t.Errorf("error = %v, want one line with %q", err, tt.want)
@@ -198,7 +198,7 @@ func TestTCPHost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := control.GetService(t.Context(), &controlpb.GetServiceRequest{}); !errdefs.IsNotFound(err) {
+			if _, err := controlpb.NewServiceServiceClient(conn).GetService(t.Context(), &controlpb.GetServiceRequest{}); !errdefs.IsNotFound(err) {
 				t.Errorf("error = %v, want an answer", err)
 			}
 			if _, err := env.Local(); ExitStatus(err) != ExitMisuse {
@@ -213,11 +213,11 @@ func TestTCPHost(t *testing.T) {
 func TestLongAnswer(t *testing.T) {
 	path := filepath.Join(shortDir(t), "s")
 	serve(t, listen(t, "unix", path), grpc.Creds(insecure.NewCredentials()))
-	control, err := testEnv(t, "unix://"+path).Control()
+	conn, err := testEnv(t, "unix://"+path).Control()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := control.ListTasks(t.Context(), &controlpb.ListTasksRequest{})
+	r, err := controlpb.NewTaskServiceClient(conn).ListTasks(t.Context(), &controlpb.ListTasksRequest{})
 	if err != nil || len(r.GetTasks()) != 1 {
 		t.Errorf("%d tasks, %v", len(r.GetTasks()), err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/term"
+	"google.golang.org/grpc"
 
 	controlpb "github.com/muster/muster/proto/control/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
@@ -33,9 +34,11 @@ type Env struct {
 	// 5 s when 0.
 	Patience time.Duration
 
-	// Control, Images and Local dial on first use. Images and Local are of the
-	// daemon of this machine, and are not there when Host is another one.
-	Control func() (controlpb.Client, error)
+	// Control, Images and Local dial on first use. Control is the connection
+	// that the managers answer on; see Client for a noun of theirs. Images and
+	// Local are of the daemon of this machine, and are not there when Host is
+	// another one.
+	Control func() (grpc.ClientConnInterface, error)
 	Images  func() (controlpb.ImageServiceClient, error)
 	Local   func() (nodepb.LocalServiceClient, error)
 
@@ -58,10 +61,7 @@ func NewEnv(in io.Reader, out, err *os.File, version string) (env *Env, closeCon
 		env.Width, _, _ = term.GetSize(fd)
 	}
 	link := &link{env: env}
-	env.Control = func() (controlpb.Client, error) {
-		conn, err := link.dial()
-		return controlpb.NewClient(conn), err
-	}
+	env.Control = func() (grpc.ClientConnInterface, error) { return link.dial() }
 	env.Images = func() (controlpb.ImageServiceClient, error) {
 		conn, err := link.dialLocal()
 		return controlpb.NewImageServiceClient(conn), err
@@ -71,6 +71,18 @@ func NewEnv(in io.Reader, out, err *os.File, version string) (env *Env, closeCon
 		return nodepb.NewLocalServiceClient(conn), err
 	}
 	return env, link.close
+}
+
+// Client returns a function that connects to the managers' service of a noun,
+// whose client newClient makes.
+func Client[C any](env *Env, newClient func(grpc.ClientConnInterface) C) (connect func() (C, error)) {
+	return func() (client C, err error) {
+		conn, err := env.Control()
+		if err != nil {
+			return client, err
+		}
+		return newClient(conn), nil
+	}
 }
 
 // Getenv returns a variable of the environment, or "".

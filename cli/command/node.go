@@ -19,11 +19,12 @@ func NodeID(ctx context.Context, env *Env, name string) (string, error) {
 	if name == Self {
 		return selfID(ctx, env)
 	}
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return "", err
 	}
-	r, err := control.GetNode(ctx, &controlpb.GetNodeRequest{Node: name})
+	nodes := controlpb.NewNodeServiceClient(conn)
+	r, err := nodes.GetNode(ctx, &controlpb.GetNodeRequest{Node: name})
 	if err != nil {
 		return "", err // it names the node
 	}

@@ -16,12 +16,12 @@ import (
 const drainPoll = 500 * time.Millisecond
 
 // waitEmpty waits until no task is left on a node, and tells how it goes.
-func waitEmpty(ctx context.Context, env *command.Env, control controlpb.Client, node string, limit time.Duration) error {
+func waitEmpty(ctx context.Context, env *command.Env, tasks controlpb.TaskServiceClient, node string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errDrainTimeout)
 	defer cancel()
 	left := -1
 	for {
-		r, err := control.ListTasks(ctx, &controlpb.ListTasksRequest{NodeIds: []string{node}})
+		r, err := tasks.ListTasks(ctx, &controlpb.ListTasksRequest{NodeIds: []string{node}})
 		if err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) { // the manager's clock may be ahead
 			return fmt.Errorf("list the tasks left: %w", err)
 		}

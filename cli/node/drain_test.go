@@ -17,14 +17,14 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 )
 
-// fakeControl has a node with that many tasks, one fewer after each look.
-type fakeControl struct {
-	controlpb.Client // a call the test did not expect panics
-	left             int
-	stuck            bool
+// fakeTasks has a node with that many tasks, one fewer after each look.
+type fakeTasks struct {
+	controlpb.TaskServiceClient // a call the test did not expect panics
+	left                        int
+	stuck                       bool
 }
 
-func (f *fakeControl) ListTasks(context.Context, *controlpb.ListTasksRequest, ...grpc.CallOption) (*controlpb.ListTasksResponse, error) {
+func (f *fakeTasks) ListTasks(context.Context, *controlpb.ListTasksRequest, ...grpc.CallOption) (*controlpb.ListTasksResponse, error) {
 	r := &controlpb.ListTasksResponse{Tasks: []*clusterpb.Task{{Status: &clusterpb.TaskStatus{State: lifecycle.Shutdown}}}}
 	for range f.left {
 		r.Tasks = append(r.Tasks, &clusterpb.Task{Status: &clusterpb.TaskStatus{State: lifecycle.Running}})
@@ -55,7 +55,7 @@ func TestWaitEmpty(t *testing.T) {
 					time.AfterFunc(tt.interrupt, func() { cancel(errors.New("signal")) })
 				}
 				var out bytes.Buffer
-				err := waitEmpty(ctx, &command.Env{Out: &out}, &fakeControl{left: 2, stuck: tt.stuck}, "node", time.Minute)
+				err := waitEmpty(ctx, &command.Env{Out: &out}, &fakeTasks{left: 2, stuck: tt.stuck}, "node", time.Minute)
 				if command.ExitStatus(err) != tt.status || out.String() != tt.out {
 					t.Errorf("%v, output %q, want status %d and %q", err, out.String(), tt.status, tt.out)
 				}

@@ -12,10 +12,10 @@ import (
 )
 
 func newInspectCommand(env *command.Env) *cobra.Command {
-	return noun.Inspect[controlpb.Client, *controlpb.NodeView]{
-		Connect: env.Control,
-		Get: func(ctx context.Context, control controlpb.Client, name string) (*controlpb.NodeView, error) {
-			return get(ctx, env, control, name)
+	return noun.Inspect[controlpb.NodeServiceClient, *controlpb.NodeView]{
+		Connect: command.Client(env, controlpb.NewNodeServiceClient),
+		Get: func(ctx context.Context, nodes controlpb.NodeServiceClient, name string) (*controlpb.NodeView, error) {
+			return get(ctx, env, nodes, name)
 		},
 		Shape:  func(v *controlpb.NodeView) any { return docker.NodeOf(v) },
 		Pretty: pretty,
@@ -28,7 +28,7 @@ func newInspectCommand(env *command.Env) *cobra.Command {
 }
 
 // get reads a node by id, unique prefix, host name or "self".
-func get(ctx context.Context, env *command.Env, control controlpb.Client, name string) (*controlpb.NodeView, error) {
+func get(ctx context.Context, env *command.Env, nodes controlpb.NodeServiceClient, name string) (*controlpb.NodeView, error) {
 	if name == command.Self {
 		id, err := command.NodeID(ctx, env, name)
 		if err != nil {
@@ -36,7 +36,7 @@ func get(ctx context.Context, env *command.Env, control controlpb.Client, name s
 		}
 		name = id
 	}
-	r, err := control.GetNode(ctx, &controlpb.GetNodeRequest{Node: name})
+	r, err := nodes.GetNode(ctx, &controlpb.GetNodeRequest{Node: name})
 	if err != nil {
 		return nil, err
 	}

@@ -18,12 +18,12 @@ import (
 
 func newListCommand(env *command.Env) *cobra.Command {
 	self := ""
-	return noun.List[controlpb.Client, *controlpb.NodeView]{
-		Connect: env.Control,
+	return noun.List[controlpb.NodeServiceClient, *controlpb.NodeView]{
+		Connect: command.Client(env, controlpb.NewNodeServiceClient),
 		Table:   listTable,
 		Filters: listFilters(),
-		Find: func(ctx context.Context, control controlpb.Client, _ []string, _ render.Filters) ([]*controlpb.NodeView, error) {
-			r, err := control.ListNodes(ctx, &controlpb.ListNodesRequest{})
+		Find: func(ctx context.Context, nodes controlpb.NodeServiceClient, _ []string, _ render.Filters) ([]*controlpb.NodeView, error) {
+			r, err := nodes.ListNodes(ctx, &controlpb.ListNodesRequest{})
 			if err != nil {
 				return nil, fmt.Errorf("list nodes: %w", err)
 			}

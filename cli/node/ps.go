@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/noun"
@@ -17,7 +18,7 @@ func newTasksCommand(env *command.Env) *cobra.Command {
 		Short:             "List the tasks on nodes, by default on this one",
 		ValidArgsFunction: command.Complete(env, 0, command.NodeNamesAndSelf),
 	}
-	return task.Command(env, cmd, func(ctx context.Context, _ controlpb.Client, nodes []string) (*controlpb.ListTasksRequest, error) {
+	return task.Command(env, cmd, func(ctx context.Context, _ grpc.ClientConnInterface, nodes []string) (*controlpb.ListTasksRequest, error) {
 		if len(nodes) == 0 {
 			nodes = []string{command.Self}
 		}

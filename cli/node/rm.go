@@ -21,10 +21,10 @@ func newRemoveCommand(env *command.Env) *cobra.Command {
 	}
 	var force bool
 	flags.On(cmd.Flags(), &force, "force", "f", "remove a node even if it is not down; its tasks are replaced")
-	return noun.Remove[controlpb.Client]{
-		Connect: env.Control,
-		Remove: func(ctx context.Context, control controlpb.Client, name string) ([]string, error) {
-			_, err := control.RemoveNode(ctx, &controlpb.RemoveNodeRequest{Node: name, Force: force})
+	return noun.Remove[controlpb.NodeServiceClient]{
+		Connect: command.Client(env, controlpb.NewNodeServiceClient),
+		Remove: func(ctx context.Context, nodes controlpb.NodeServiceClient, name string) ([]string, error) {
+			_, err := nodes.RemoveNode(ctx, &controlpb.RemoveNodeRequest{Node: name, Force: force})
 			return []string{name}, err
 		},
 	}.Command(env, cmd)

@@ -52,17 +52,18 @@ func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error 
 	if opts.wait && opts.availability != clusterpb.NodeSpec_AVAILABILITY_DRAIN {
 		return command.Misusef("--wait goes with --availability drain")
 	}
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
+	nodes := controlpb.NewNodeServiceClient(conn)
 	id := ""
 	err = noun.Update(
-		func() (*controlpb.NodeView, error) { return get(ctx, env, control, opts.node) },
+		func() (*controlpb.NodeView, error) { return get(ctx, env, nodes, opts.node) },
 		func(v *controlpb.NodeView) error {
 			n := v.GetNode()
 			id = n.GetId()
-			_, err := control.UpdateNode(ctx, &controlpb.UpdateNodeRequest{Node: id, Version: n.GetVersion(), Spec: opts.apply(n.GetSpec())})
+			_, err := nodes.UpdateNode(ctx, &controlpb.UpdateNodeRequest{Node: id, Version: n.GetVersion(), Spec: opts.apply(n.GetSpec())})
 			return err
 		})
 	if err != nil {
@@ -72,7 +73,7 @@ func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error 
 	if !opts.wait {
 		return nil
 	}
-	return waitEmpty(ctx, env, control, id, opts.timeout)
+	return waitEmpty(ctx, env, controlpb.NewTaskServiceClient(conn), id, opts.timeout)
 }
 
 // apply returns the spec with the changes.

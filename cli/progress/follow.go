@@ -35,12 +35,25 @@ type Options struct {
 // Follow waits until svc, as the command's call returned it, has converged.
 // An error has the exit status that tells how the rollout ended.
 func Follow(ctx context.Context, env *command.Env, svc *clusterpb.Service, opts Options) error {
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
+	return newFollower(env, clients{
+		services: controlpb.NewServiceServiceClient(conn), nodes: controlpb.NewNodeServiceClient(conn), logs: controlpb.NewLogServiceClient(conn),
+	}, svc, opts).run(ctx)
+}
+
+// clients ask the managers for what a wait shows.
+type clients struct {
+	services controlpb.ServiceServiceClient
+	nodes    controlpb.NodeServiceClient
+	logs     controlpb.LogServiceClient
+}
+
+func newFollower(env *command.Env, ask clients, svc *clusterpb.Service, opts Options) *follower {
 	f := &follower{
-		env: env, control: control, opts: opts, id: svc.GetId(), name: svc.GetSpec().GetName(),
+		env: env, ask: ask, opts: opts, id: svc.GetId(), name: svc.GetSpec().GetName(),
 		tracker: NewTracker(opts.Goal), nodes: make(map[string]string),
 	}
 	v := view{f.name, f.nodeName}
@@ -52,13 +65,13 @@ func Follow(ctx context.Context, env *command.Env, svc *clusterpb.Service, opts 
 	default:
 		f.drawer = &plain{view: v, w: env.Out, slots: make(map[string]string)}
 	}
-	return f.run(ctx)
+	return f
 }
 
 // follower is one wait.
 type follower struct {
 	env      *command.Env
-	control  controlpb.Client
+	ask      clients
 	opts     Options
 	id, name string
 	tracker  *Tracker
@@ -124,7 +137,7 @@ func (f *follower) attach(ctx context.Context) (seen bool, err error) {
 	// The stream has no deadline of its own: gRPC would tell it to the server,
 	// which then might end the stream a moment before ctx says why.
 	streaming, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	updates := receive(streaming, f.control, f.id)
+	updates := receive(streaming, f.ask.services, f.id)
 	defer func() {
 		cancel()
 		for range updates { // until the receiver has ended
@@ -194,7 +207,7 @@ type update struct {
 // receive opens a stream and passes on what comes until ctx ends or the
 // stream does; the last update has an error then. The channel is closed when
 // its goroutine has ended.
-func receive(ctx context.Context, control controlpb.Client, service string) <-chan update {
+func receive(ctx context.Context, services controlpb.ServiceServiceClient, service string) <-chan update {
 	updates := make(chan update)
 	send := func(u update) bool {
 		select {
@@ -206,7 +219,7 @@ func receive(ctx context.Context, control controlpb.Client, service string) <-ch
 	}
 	go func() {
 		defer close(updates)
-		stream, err := control.FollowService(ctx, &controlpb.FollowServiceRequest{Service: service})
+		stream, err := services.FollowService(ctx, &controlpb.FollowServiceRequest{Service: service})
 		if err != nil {
 			send(update{err: err})
 			return

@@ -30,10 +30,12 @@ type step struct {
 // fakeControl gives each call of FollowService the next of its streams. One
 // without steps left says nothing more.
 type fakeControl struct {
-	controlpb.Client // a call the test did not expect panics
-	streams          [][]step
-	calls            int
-	logs             *controlpb.SubscribeLogsRequest // the last one
+	controlpb.ServiceServiceClient // a call the test did not expect panics
+	controlpb.NodeServiceClient
+	controlpb.LogServiceClient
+	streams [][]step
+	calls   int
+	logs    *controlpb.SubscribeLogsRequest // the last one
 }
 
 func (f *fakeControl) FollowService(ctx context.Context, _ *controlpb.FollowServiceRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[controlpb.FollowServiceResponse], error) {
@@ -101,13 +103,10 @@ type scene struct {
 
 func (s *scene) follow(ctx context.Context, opts Options, streams ...[]step) error {
 	s.control = &fakeControl{streams: streams}
-	env := &command.Env{
-		Out: &s.out, Err: &s.err,
-		Control: func() (controlpb.Client, error) { return s.control, nil },
-	}
+	env := &command.Env{Out: &s.out, Err: &s.err}
 	began := time.Now()
 	defer func() { s.took = time.Since(began) }()
-	return Follow(ctx, env, service(1, 1, none), opts)
+	return newFollower(env, clients{s.control, s.control, s.control}, service(1, 1, none), opts).run(ctx)
 }
 
 func TestFollowUntilConverged(t *testing.T) {
@@ -284,22 +283,22 @@ func TestScreenRedrawsInPlace(t *testing.T) {
 func TestTheStreamHasNoDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	control := &deadlineControl{}
-	f := &follower{control: control, tracker: NewTracker(Goal{}), drawer: silent{}}
+	services := &deadlineServices{}
+	f := &follower{ask: clients{services: services}, tracker: NewTracker(Goal{}), drawer: silent{}}
 	if _, err := f.attach(ctx); !errdefs.IsNotFound(err) {
 		t.Fatalf("error = %v, want what the call returned", err)
 	}
-	if control.hasDeadline {
+	if services.hasDeadline {
 		t.Error("the call carries the deadline of the wait")
 	}
 }
 
-type deadlineControl struct {
-	controlpb.Client
+type deadlineServices struct {
+	controlpb.ServiceServiceClient
 	hasDeadline bool
 }
 
-func (c *deadlineControl) FollowService(ctx context.Context, _ *controlpb.FollowServiceRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[controlpb.FollowServiceResponse], error) {
+func (c *deadlineServices) FollowService(ctx context.Context, _ *controlpb.FollowServiceRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[controlpb.FollowServiceResponse], error) {
 	_, c.hasDeadline = ctx.Deadline()
 	return nil, errdefs.ErrNotFound
 }

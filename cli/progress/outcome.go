@@ -132,7 +132,7 @@ func (f *follower) explain(ctx context.Context) {
 
 // tail fetches the last log lines of a task.
 func (f *follower) tail(ctx context.Context, task string) (lines []string, err error) {
-	stream, err := f.control.SubscribeLogs(ctx, &controlpb.SubscribeLogsRequest{TaskIds: []string{task}, Options: &logspb.LogOptions{Tail: tailLines}})
+	stream, err := f.ask.logs.SubscribeLogs(ctx, &controlpb.SubscribeLogsRequest{TaskIds: []string{task}, Options: &logspb.LogOptions{Tail: tailLines}})
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (f *follower) learnNodes(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
-	response, err := f.control.ListNodes(ctx, &controlpb.ListNodesRequest{})
+	response, err := f.ask.nodes.ListNodes(ctx, &controlpb.ListNodesRequest{})
 	if err != nil {
 		return
 	}

@@ -55,15 +55,16 @@ func runCreate(ctx context.Context, env *command.Env, opts createOptions) error 
 	if err != nil {
 		return err
 	}
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
+	services := controlpb.NewServiceServiceClient(conn)
 	request := &controlpb.CreateServiceRequest{Spec: s, Resolve: resolveImages(true, opts.noResolve)}
-	response, err := control.CreateService(ctx, request)
+	response, err := services.CreateService(ctx, request)
 	for tries := 0; opts.name == "" && errdefs.IsAlreadyExists(err) && tries < 10; tries++ {
 		s.Name = randomName() // the last one was taken
-		response, err = control.CreateService(ctx, request)
+		response, err = services.CreateService(ctx, request)
 	}
 	if err != nil {
 		return err

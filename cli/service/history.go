@@ -27,11 +27,11 @@ func newHistoryCommand(env *command.Env) *cobra.Command {
 	}
 	var noTrunc bool
 	flags.On(cmd.Flags(), &noTrunc, "no-trunc", "", "do not shorten output")
-	return noun.List[controlpb.Client, *clusterpb.SpecRecord]{
-		Connect: env.Control,
+	return noun.List[controlpb.ServiceServiceClient, *clusterpb.SpecRecord]{
+		Connect: command.Client(env, controlpb.NewServiceServiceClient),
 		Table:   historyTable,
-		Find: func(ctx context.Context, control controlpb.Client, args []string, _ render.Filters) ([]*clusterpb.SpecRecord, error) {
-			svc, err := getService(ctx, control, args[0], 0)
+		Find: func(ctx context.Context, services controlpb.ServiceServiceClient, args []string, _ render.Filters) ([]*clusterpb.SpecRecord, error) {
+			svc, err := getService(ctx, services, args[0], 0)
 			if err != nil {
 				return nil, err
 			}

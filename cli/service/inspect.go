@@ -14,10 +14,10 @@ import (
 )
 
 func newInspectCommand(env *command.Env) *cobra.Command {
-	return noun.Inspect[controlpb.Client, *clusterpb.Service]{
-		Connect: env.Control,
-		Get: func(ctx context.Context, control controlpb.Client, name string) (*clusterpb.Service, error) {
-			return getService(ctx, control, name, 0)
+	return noun.Inspect[controlpb.ServiceServiceClient, *clusterpb.Service]{
+		Connect: command.Client(env, controlpb.NewServiceServiceClient),
+		Get: func(ctx context.Context, services controlpb.ServiceServiceClient, name string) (*clusterpb.Service, error) {
+			return getService(ctx, services, name, 0)
 		},
 		Shape:  func(s *clusterpb.Service) any { return docker.ServiceOf(s) },
 		Pretty: text.Pretty,

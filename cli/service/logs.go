@@ -69,28 +69,29 @@ func tailKind() flags.Kind[int64] {
 }
 
 func runLogs(ctx context.Context, env *command.Env, opts logsOptions) error {
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
+	tasks := controlpb.NewTaskServiceClient(conn)
 	request := &controlpb.SubscribeLogsRequest{Options: opts.part}
-	tasks, err := selectTasks(ctx, control, opts.target, request)
+	known, err := selectTasks(ctx, controlpb.NewServiceServiceClient(conn), tasks, opts.target, request)
 	if err != nil {
 		return err
 	}
 	printer := &logprint.Printer{
-		Out: env.Out, Err: env.Err, Options: opts.Options, Tasks: tasks,
+		Out: env.Out, Err: env.Err, Options: opts.Options, Tasks: known,
 		Lookup: func(ctx context.Context, id string) (*clusterpb.Task, error) {
-			r, err := control.GetTask(ctx, &controlpb.GetTaskRequest{Task: id})
+			r, err := tasks.GetTask(ctx, &controlpb.GetTaskRequest{Task: id})
 			return r.GetTask(), err
 		},
 	}
 	if !opts.noResolve {
-		if printer.Names, err = task.Resolve(ctx, control); err != nil {
+		if printer.Names, err = task.Resolve(ctx, controlpb.NewNodeServiceClient(conn)); err != nil {
 			return err
 		}
 	}
-	err = copyLogs(ctx, control, printer, request)
+	err = copyLogs(ctx, controlpb.NewLogServiceClient(conn), printer, request)
 	if ctx.Err() != nil {
 		return &command.StatusError{Status: command.ExitInterrupted, Err: context.Canceled}
 	}
@@ -132,10 +133,13 @@ func copyLogs(ctx context.Context, client controlpb.LogServiceClient, printer *l
 
 // selectTasks names in request the service or else the task called name, and
 // returns the tasks that are known of it.
-func selectTasks(ctx context.Context, control controlpb.Client, name string, request *controlpb.SubscribeLogsRequest) (map[string]*clusterpb.Task, error) {
-	svc, err := getService(ctx, control, name, 0)
+func selectTasks(
+	ctx context.Context, services controlpb.ServiceServiceClient, tasks controlpb.TaskServiceClient,
+	name string, request *controlpb.SubscribeLogsRequest,
+) (map[string]*clusterpb.Task, error) {
+	svc, err := getService(ctx, services, name, 0)
 	if errdefs.IsNotFound(err) {
-		r, taskErr := control.GetTask(ctx, &controlpb.GetTaskRequest{Task: name})
+		r, taskErr := tasks.GetTask(ctx, &controlpb.GetTaskRequest{Task: name})
 		if errdefs.IsNotFound(taskErr) {
 			return nil, fmt.Errorf("no service or task is called %s: %w", name, errdefs.ErrNotFound)
 		}
@@ -149,13 +153,13 @@ func selectTasks(ctx context.Context, control controlpb.Client, name string, req
 		return nil, err
 	}
 	request.ServiceIds = []string{svc.GetId()}
-	r, err := control.ListTasks(ctx, &controlpb.ListTasksRequest{ServiceIds: request.GetServiceIds()})
+	r, err := tasks.ListTasks(ctx, &controlpb.ListTasksRequest{ServiceIds: request.GetServiceIds()})
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
 	}
-	tasks := make(map[string]*clusterpb.Task)
+	known := make(map[string]*clusterpb.Task)
 	for _, t := range r.GetTasks() {
-		tasks[t.GetId()] = t
+		known[t.GetId()] = t
 	}
-	return tasks, nil
+	return known, nil
 }

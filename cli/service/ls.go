@@ -17,8 +17,8 @@ import (
 )
 
 func newListCommand(env *command.Env) *cobra.Command {
-	return noun.List[controlpb.Client, *controlpb.ServiceView]{
-		Connect: env.Control,
+	return noun.List[controlpb.ServiceServiceClient, *controlpb.ServiceView]{
+		Connect: command.Client(env, controlpb.NewServiceServiceClient),
 		Table:   listTable,
 		Filters: []noun.Filter[*controlpb.ServiceView]{
 			noun.Prefix("id", func(v *controlpb.ServiceView) string { return v.GetService().GetId() }),
@@ -37,8 +37,8 @@ func newListCommand(env *command.Env) *cobra.Command {
 	})
 }
 
-func list(ctx context.Context, control controlpb.Client, _ []string, _ render.Filters) ([]*controlpb.ServiceView, error) {
-	r, err := control.ListServices(ctx, &controlpb.ListServicesRequest{})
+func list(ctx context.Context, services controlpb.ServiceServiceClient, _ []string, _ render.Filters) ([]*controlpb.ServiceView, error) {
+	r, err := services.ListServices(ctx, &controlpb.ListServicesRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}

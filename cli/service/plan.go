@@ -31,11 +31,11 @@ func showPlan(ctx context.Context, env *command.Env, before *clusterpb.Service, 
 		fmt.Fprintln(env.Out, "No slot would change.")
 		return nil
 	}
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
-	names, err := task.Resolve(ctx, control)
+	names, err := task.Resolve(ctx, controlpb.NewNodeServiceClient(conn))
 	if err != nil {
 		return err
 	}

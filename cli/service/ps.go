@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/noun"
@@ -21,10 +22,11 @@ func newTasksCommand(env *command.Env) *cobra.Command {
 }
 
 // selectTasksOf selects the tasks of services.
-func selectTasksOf(ctx context.Context, control controlpb.Client, services []string) (*controlpb.ListTasksRequest, error) {
+func selectTasksOf(ctx context.Context, conn grpc.ClientConnInterface, names []string) (*controlpb.ListTasksRequest, error) {
+	services := controlpb.NewServiceServiceClient(conn)
 	var ids []string
-	err := noun.ForEach(services, func(name string) error {
-		svc, err := getService(ctx, control, name, 0)
+	err := noun.ForEach(names, func(name string) error {
+		svc, err := getService(ctx, services, name, 0)
 		if err == nil {
 			ids = append(ids, svc.GetId())
 		}

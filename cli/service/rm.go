@@ -11,10 +11,10 @@ import (
 )
 
 func newRemoveCommand(env *command.Env) *cobra.Command {
-	return noun.Remove[controlpb.Client]{
-		Connect: env.Control,
-		Remove: func(ctx context.Context, control controlpb.Client, name string) ([]string, error) {
-			_, err := control.RemoveService(ctx, &controlpb.RemoveServiceRequest{Service: name})
+	return noun.Remove[controlpb.ServiceServiceClient]{
+		Connect: command.Client(env, controlpb.NewServiceServiceClient),
+		Remove: func(ctx context.Context, services controlpb.ServiceServiceClient, name string) ([]string, error) {
+			_, err := services.RemoveService(ctx, &controlpb.RemoveServiceRequest{Service: name})
 			return []string{name}, err
 		},
 	}.Command(env, &cobra.Command{

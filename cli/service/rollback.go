@@ -38,15 +38,16 @@ func newRollbackCommand(env *command.Env) *cobra.Command {
 }
 
 func runRollback(ctx context.Context, env *command.Env, opts rollbackOptions) error {
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
-	before, err := getService(ctx, control, opts.service, opts.ifVersion)
+	services := controlpb.NewServiceServiceClient(conn)
+	before, err := getService(ctx, services, opts.service, opts.ifVersion)
 	if err != nil {
 		return err
 	}
-	response, err := control.RollbackService(ctx, &controlpb.RollbackServiceRequest{
+	response, err := services.RollbackService(ctx, &controlpb.RollbackServiceRequest{
 		Service: before.GetId(), To: opts.to, Version: before.GetVersion(),
 	})
 	if err != nil {

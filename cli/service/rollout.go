@@ -58,19 +58,20 @@ func newRolloutCommand(env *command.Env, opts *rolloutOptions, verb, short strin
 }
 
 func runRollout(ctx context.Context, env *command.Env, opts rolloutOptions) error {
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
+	services := controlpb.NewServiceServiceClient(conn)
 	var goal progress.Goal
 	if opts.action == controlpb.ControlRolloutRequest_ACTION_RESTART {
 		// A restart begins a rollout of its own; the others are about the one
 		// that is there.
-		if goal.Before, err = getService(ctx, control, opts.service, 0); err != nil {
+		if goal.Before, err = getService(ctx, services, opts.service, 0); err != nil {
 			return err
 		}
 	}
-	response, err := control.ControlRollout(ctx, &controlpb.ControlRolloutRequest{Service: opts.service, Action: opts.action})
+	response, err := services.ControlRollout(ctx, &controlpb.ControlRolloutRequest{Service: opts.service, Action: opts.action})
 	if err != nil {
 		return err
 	}

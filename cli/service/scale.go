@@ -45,13 +45,14 @@ func newScaleCommand(env *command.Env) *cobra.Command {
 }
 
 func runScale(ctx context.Context, env *command.Env, opts scaleOptions) error {
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
+	services := controlpb.NewServiceServiceClient(conn)
 	var scaled []*clusterpb.Service
 	err = noun.ForEach(opts.targets, func(t scaleTarget) error {
-		response, err := control.ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: t.service, Replicas: t.replicas})
+		response, err := services.ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: t.service, Replicas: t.replicas})
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.service, err)
 		}

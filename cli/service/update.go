@@ -79,20 +79,21 @@ func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error 
 	if opts.rollback {
 		return runRollback(ctx, env, rollbackOptions{waitOptions: opts.waitOptions, service: opts.service, ifVersion: opts.ifVersion})
 	}
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
+	services := controlpb.NewServiceServiceClient(conn)
 	var (
 		before   *clusterpb.Service
 		request  *controlpb.UpdateServiceRequest
 		response *controlpb.UpdateServiceResponse
 	)
-	read := func() (*clusterpb.Service, error) { return getService(ctx, control, opts.service, opts.ifVersion) }
+	read := func() (*clusterpb.Service, error) { return getService(ctx, services, opts.service, opts.ifVersion) }
 	write := func(svc *clusterpb.Service) (err error) {
 		before = svc
 		if request, err = updateRequest(ctx, env, svc, opts); err == nil {
-			response, err = control.UpdateService(ctx, request)
+			response, err = services.UpdateService(ctx, request)
 		}
 		return err
 	}
@@ -139,8 +140,8 @@ func updateRequest(ctx context.Context, env *command.Env, before *clusterpb.Serv
 }
 
 // getService reads a service; wantVersion is the version it must have, or 0.
-func getService(ctx context.Context, control controlpb.Client, name string, wantVersion uint64) (*clusterpb.Service, error) {
-	response, err := control.GetService(ctx, &controlpb.GetServiceRequest{Service: name})
+func getService(ctx context.Context, services controlpb.ServiceServiceClient, name string, wantVersion uint64) (*clusterpb.Service, error) {
+	response, err := services.GetService(ctx, &controlpb.GetServiceRequest{Service: name})
 	if err != nil {
 		return nil, err
 	}

@@ -44,11 +44,12 @@ func runJoinToken(ctx context.Context, env *command.Env, opts joinTokenOptions) 
 	default:
 		return command.Misusef("%q: must be worker or manager", opts.role)
 	}
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
-	token, addr, err := joinToken(ctx, control, role, opts.rotate)
+	cluster := controlpb.NewClusterServiceClient(conn)
+	token, addr, err := joinToken(ctx, cluster, role, opts.rotate)
 	if err != nil {
 		return err
 	}
@@ -65,11 +66,11 @@ func runJoinToken(ctx context.Context, env *command.Env, opts joinTokenOptions) 
 
 // joinToken returns the token of a role, a new one if rotate, and the address
 // of a manager to join.
-func joinToken(ctx context.Context, control controlpb.ClusterServiceClient, role clusterpb.NodeRole, rotate bool) (token, addr string, err error) {
+func joinToken(ctx context.Context, cluster controlpb.ClusterServiceClient, role clusterpb.NodeRole, rotate bool) (token, addr string, err error) {
 	if rotate {
-		r, err := control.RotateJoinToken(ctx, &controlpb.RotateJoinTokenRequest{Role: role})
+		r, err := cluster.RotateJoinToken(ctx, &controlpb.RotateJoinTokenRequest{Role: role})
 		return r.GetToken(), r.GetAddr(), err
 	}
-	r, err := control.GetJoinToken(ctx, &controlpb.GetJoinTokenRequest{Role: role})
+	r, err := cluster.GetJoinToken(ctx, &controlpb.GetJoinTokenRequest{Role: role})
 	return r.GetToken(), r.GetAddr(), err
 }

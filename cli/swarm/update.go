@@ -32,13 +32,14 @@ func runUpdate(ctx context.Context, env *command.Env, changes settings) error {
 	if len(changes) == 0 {
 		return command.Misusef("nothing to change: see \"muster swarm update --help\" for the settings")
 	}
-	control, err := env.Control()
+	conn, err := env.Control()
 	if err != nil {
 		return err
 	}
+	cluster := controlpb.NewClusterServiceClient(conn)
 	err = noun.Update(
 		func() (*clusterpb.Cluster, error) {
-			r, err := control.GetCluster(ctx, &controlpb.GetClusterRequest{})
+			r, err := cluster.GetCluster(ctx, &controlpb.GetClusterRequest{})
 			return r.GetCluster(), err
 		},
 		func(c *clusterpb.Cluster) error {
@@ -48,7 +49,7 @@ func runUpdate(ctx context.Context, env *command.Env, changes settings) error {
 			if err := spec.ValidateCluster(s); err != nil {
 				return err
 			}
-			_, err := control.UpdateCluster(ctx, &controlpb.UpdateClusterRequest{Version: c.GetVersion(), Spec: s})
+			_, err := cluster.UpdateCluster(ctx, &controlpb.UpdateClusterRequest{Version: c.GetVersion(), Spec: s})
 			return err
 		})
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
@@ -19,7 +20,7 @@ import (
 
 // Select says which tasks the arguments of a command mean. A request beside an
 // error means those that were found; nil means none.
-type Select func(ctx context.Context, control controlpb.Client, args []string) (*controlpb.ListTasksRequest, error)
+type Select func(ctx context.Context, conn grpc.ClientConnInterface, args []string) (*controlpb.ListTasksRequest, error)
 
 // Command completes cmd, which has its names, texts and arguments, to one that
 // lists the tasks that its arguments mean.
@@ -30,18 +31,18 @@ func Command(env *command.Env, cmd *cobra.Command, which Select) *cobra.Command 
 	)
 	flags.On(cmd.Flags(), &noResolve, "no-resolve", "", "show IDs instead of names")
 	flags.On(cmd.Flags(), &opts.noTrunc, "no-trunc", "", "do not shorten output")
-	return noun.List[controlpb.Client, *clusterpb.Task]{
+	return noun.List[grpc.ClientConnInterface, *clusterpb.Task]{
 		Connect: env.Control,
 		Table:   table,
 		Filters: filters(),
-		Find: func(ctx context.Context, control controlpb.Client, args []string, f render.Filters) ([]*clusterpb.Task, error) {
-			request, errSelect := which(ctx, control, args)
+		Find: func(ctx context.Context, conn grpc.ClientConnInterface, args []string, f render.Filters) ([]*clusterpb.Task, error) {
+			request, errSelect := which(ctx, conn, args)
 			if request == nil {
 				return nil, errSelect
 			}
-			tasks, err := find(ctx, env, control, request, f)
+			tasks, err := find(ctx, env, controlpb.NewTaskServiceClient(conn), request, f)
 			if err == nil && !noResolve {
-				opts.names, err = Resolve(ctx, control)
+				opts.names, err = Resolve(ctx, controlpb.NewNodeServiceClient(conn))
 			}
 			if err != nil {
 				return nil, errors.Join(errSelect, err)
@@ -60,7 +61,7 @@ type options struct {
 }
 
 // find asks for the tasks of request, on the nodes that the filter names.
-func find(ctx context.Context, env *command.Env, control controlpb.Client, request *controlpb.ListTasksRequest, f render.Filters) ([]*clusterpb.Task, error) {
+func find(ctx context.Context, env *command.Env, client controlpb.TaskServiceClient, request *controlpb.ListTasksRequest, f render.Filters) ([]*clusterpb.Task, error) {
 	for _, name := range f["node"] {
 		node, err := command.NodeID(ctx, env, name)
 		if err != nil {
@@ -68,7 +69,7 @@ func find(ctx context.Context, env *command.Env, control controlpb.Client, reque
 		}
 		request.NodeIds = append(request.NodeIds, node)
 	}
-	r, err := control.ListTasks(ctx, request)
+	r, err := client.ListTasks(ctx, request)
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
 	}

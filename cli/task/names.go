@@ -17,8 +17,8 @@ type Names struct {
 }
 
 // Resolve asks the cluster for the names of nodes.
-func Resolve(ctx context.Context, control controlpb.Client) (Names, error) {
-	response, err := control.ListNodes(ctx, &controlpb.ListNodesRequest{})
+func Resolve(ctx context.Context, client controlpb.NodeServiceClient) (Names, error) {
+	response, err := client.ListNodes(ctx, &controlpb.ListNodesRequest{})
 	if err != nil {
 		return Names{}, fmt.Errorf("list nodes: %w", err)
 	}

@@ -16,7 +16,6 @@ import (
 
 	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/proto/call"
-	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/id"
 )
 
@@ -31,16 +30,16 @@ const (
 	changeTimeout = 5 * time.Minute
 )
 
-// On returns a client that asks one node's own socket, and only once.
-func (c *Cluster) On(n *Node) controlpb.Client {
-	return controlpb.NewClient(user{c, n, attemptTimeout})
+// On returns a connection that asks one node's own socket, and only once.
+func (c *Cluster) On(n *Node) grpc.ClientConnInterface {
+	return user{c, n, attemptTimeout}
 }
 
-// Control returns a client as the command line is one: it asks any manager
+// Control returns a connection as the command line has one: it asks any manager
 // that can be reached, again while none can answer, and gives each write an
 // id so that it is applied once.
-func (c *Cluster) Control() controlpb.Client {
-	return controlpb.NewClient(patient{c})
+func (c *Cluster) Control() grpc.ClientConnInterface {
+	return patient{c}
 }
 
 // user is a connection to one node.

@@ -153,7 +153,7 @@ func Line(t *clusterpb.Task) string {
 // image; edit changes the spec before.
 func (c *Cluster) CreateService(name string, replicas uint32, edit ...func(*clusterpb.ServiceSpec)) *clusterpb.Service {
 	c.t.Helper()
-	resp, err := c.Control().CreateService(c.t.Context(), &controlpb.CreateServiceRequest{Spec: Spec(name, replicas, edit...)})
+	resp, err := controlpb.NewServiceServiceClient(c.Control()).CreateService(c.t.Context(), &controlpb.CreateServiceRequest{Spec: Spec(name, replicas, edit...)})
 	c.must(err)
 	return resp.GetService()
 }
@@ -174,11 +174,12 @@ func Spec(name string, replicas uint32, edit ...func(*clusterpb.ServiceSpec)) *c
 // UpdateService changes the spec of a service.
 func (c *Cluster) UpdateService(name string, edit func(*clusterpb.ServiceSpec)) {
 	c.t.Helper()
-	get, err := c.Control().GetService(c.t.Context(), &controlpb.GetServiceRequest{Service: name})
+	services := controlpb.NewServiceServiceClient(c.Control())
+	get, err := services.GetService(c.t.Context(), &controlpb.GetServiceRequest{Service: name})
 	c.must(err)
 	next := get.GetService().GetSpec()
 	edit(next)
-	_, err = c.Control().UpdateService(c.t.Context(), &controlpb.UpdateServiceRequest{
+	_, err = services.UpdateService(c.t.Context(), &controlpb.UpdateServiceRequest{
 		Service: name, Version: get.GetService().GetVersion(), Spec: next,
 	})
 	c.must(err)

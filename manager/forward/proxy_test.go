@@ -99,9 +99,9 @@ func inside(t *testing.T, l *leader) *grpc.ClientConn {
 
 // through returns a client whose calls pass two forwarding servers: that of a
 // node, whose user it is, and that of the manager which leads.
-func through(t *testing.T, l *leader, who call.Principal) controlpb.Client {
+func through(t *testing.T, l *leader, who call.Principal) controlpb.ServiceServiceClient {
 	t.Helper()
-	return controlpb.NewClient(front(t, who, to(front(t, manages, to(inside(t, l))))))
+	return controlpb.NewServiceServiceClient(front(t, who, to(front(t, manages, to(inside(t, l))))))
 }
 
 func TestForwardsAnswersErrorsAndCaller(t *testing.T) {
@@ -169,7 +169,7 @@ func TestNoLeaderIsAnError(t *testing.T) {
 	conn := front(t, root, func(context.Context) (*grpc.ClientConn, error) {
 		return nil, status.Error(codes.Unavailable, errdefs.ErrUnavailable.Error())
 	})
-	_, err := controlpb.NewClient(conn).ListNodes(t.Context(), &controlpb.ListNodesRequest{})
+	_, err := controlpb.NewNodeServiceClient(conn).ListNodes(t.Context(), &controlpb.ListNodesRequest{})
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("error %v, want unavailable", err)
 	}
@@ -180,7 +180,7 @@ func TestNoLeaderIsAnError(t *testing.T) {
 func TestCutOffIsUnavailable(t *testing.T) {
 	next := inside(t, &leader{})
 	conn := front(t, root, to(next))
-	client := controlpb.NewClient(conn)
+	client := controlpb.NewServiceServiceClient(conn)
 	stream, err := client.FollowService(t.Context(), &controlpb.FollowServiceRequest{Service: "endless"})
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestCutOffIsUnavailable(t *testing.T) {
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("a call under way ended with %v, want unavailable", err)
 	}
-	if _, err := client.ListNodes(t.Context(), &controlpb.ListNodesRequest{}); status.Code(err) != codes.Unavailable {
+	if _, err := controlpb.NewNodeServiceClient(conn).ListNodes(t.Context(), &controlpb.ListNodesRequest{}); status.Code(err) != codes.Unavailable {
 		t.Errorf("a new call ended with %v, want unavailable", err)
 	}
 }

@@ -36,10 +36,10 @@ func flatten(err error) []error {
 	return all
 }
 
-// Text is what err says on one line, without the names of kinds that only
+// Text is what err says on one line that can be printed, without the names of kinds that only
 // repeat what the sentence before them said.
 func Text(err error) string {
-	s := strings.Join(strings.Fields(err.Error()), " ")
+	s := Printable(strings.Join(strings.Fields(err.Error()), " "))
 	for _, kind := range []error{
 		errdefs.ErrInvalidArgument, errdefs.ErrFailedPrecondition, errdefs.ErrUnavailable, errdefs.ErrOutOfRange, errdefs.ErrAlreadyExists,
 	} {

@@ -153,7 +153,7 @@ func (p *Printer) from(ctx context.Context, m *logspb.LogMessage) string {
 	if id := render.ID(m.GetTaskId(), p.NoTrunc); !p.NoTaskIDs || name == "" {
 		name = strings.TrimPrefix(name+"."+id, ".")
 	}
-	return name + "@" + p.Names.Node(m.GetNodeId())
+	return command.Printable(name + "@" + p.Names.Node(m.GetNodeId()))
 }
 
 // ParseTime reads --since and --until: a time as RFC 3339 or seconds since

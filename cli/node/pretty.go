@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/render"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/docker"
@@ -17,7 +18,7 @@ func pretty(w io.Writer, v *controlpb.NodeView, now time.Time) {
 	n := docker.NodeOf(v)
 	line := func(key string, value any) {
 		if text := fmt.Sprint(value); text != "" {
-			fmt.Fprintf(w, "%-20s%s\n", key+":", text)
+			fmt.Fprintf(w, "%-20s%s\n", key+":", command.Printable(text))
 		}
 	}
 	labels := func(name string, m map[string]string) {
@@ -26,7 +27,7 @@ func pretty(w io.Writer, v *controlpb.NodeView, now time.Time) {
 		}
 		fmt.Fprintf(w, "%s:\n", name)
 		for _, k := range slices.Sorted(maps.Keys(m)) {
-			fmt.Fprintf(w, " - %s=%s\n", k, m[k])
+			fmt.Fprintf(w, " - %s\n", command.Printable(k+"="+m[k]))
 		}
 	}
 	line("ID", n.ID)
@@ -66,6 +67,6 @@ func pretty(w io.Writer, v *controlpb.NodeView, now time.Time) {
 		fmt.Fprintln(w, "Images:")
 	}
 	for _, i := range n.Images {
-		fmt.Fprintf(w, " - %s (%s)\n", i.Name, render.Size(i.Size))
+		fmt.Fprintf(w, " - %s (%s)\n", command.Printable(i.Name), render.Size(i.Size))
 	}
 }

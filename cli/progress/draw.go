@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/render"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/rollout"
@@ -43,7 +44,7 @@ func (v view) slot(s Slot) string {
 	if s.Reason != "" {
 		line += "  " + s.Reason
 	}
-	return strings.TrimRight(strings.Join(strings.Split(line, "\n"), " "), " ")
+	return command.Printable(strings.TrimRight(strings.Join(strings.Split(line, "\n"), " "), " "))
 }
 
 // lines are the headline and the slots that are shown.

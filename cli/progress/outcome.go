@@ -117,7 +117,7 @@ func (f *follower) explain(ctx context.Context) {
 	if failure.NodeID != "" {
 		where = " on " + f.nodeName(failure.NodeID)
 	}
-	fmt.Fprintf(f.env.Err, "task %s.%d (%s)%s: %s\n", f.name, failure.Slot, id.Short(failure.TaskID), where, failure.Err)
+	fmt.Fprintf(f.env.Err, "task %s.%d (%s)%s: %s\n", f.name, failure.Slot, id.Short(failure.TaskID), command.Printable(where), command.Printable(failure.Err))
 	lines, err := f.tail(ctx, failure.TaskID)
 	if len(lines) > 0 {
 		fmt.Fprintln(f.env.Err, "its last log lines:")

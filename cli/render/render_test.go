@@ -56,6 +56,22 @@ func TestTable(t *testing.T) {
 }
 
 // trimLines drops the blanks that pad the last column.
+// TestTableHoldsNoControlCharacters: a node says what it is called.
+func TestTableHoldsNoControlCharacters(t *testing.T) {
+	rows := []Row{{"ID": "1", "Name": "a\x1b[2J\tb\n2  c", "Ripe": "true"}}
+	for format, want := range map[string]string{
+		"":          "ID        NAME\n1 *       a\\x1b[2J\\tb\\n2  c\n",
+		"table":     "ID        NAME\n1 *       a\\x1b[2J\\tb\\n2  c\n",
+		"{{.Name}}": "a\x1b[2J     b\n2  c\n",
+		"json":      `{"ID":"1","Name":"a\u001b[2J\tb\n2  c","Ripe":"true"}` + "\n",
+	} {
+		var b strings.Builder
+		if err := fruit.Write(&b, format, rows); err != nil || trimLines(b.String()) != want {
+			t.Errorf("%q: %q, %v, want %q", format, trimLines(b.String()), err, want)
+		}
+	}
+}
+
 func trimLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {

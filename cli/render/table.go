@@ -57,6 +57,9 @@ func (t Table) Write(w io.Writer, format string, rows []Row) error {
 		rows = slices.Insert(slices.Clone(rows), 0, t.header())
 	}
 	for _, row := range rows {
+		if header {
+			row = printable(row)
+		}
 		var line strings.Builder
 		if err := tmpl.Execute(&line, row); err != nil {
 			return command.Misusef("--format %q: %w", format, err)
@@ -144,4 +147,14 @@ func (t Table) check(format string, root parse.Node) error {
 		names = append(names, "."+c.Field)
 	}
 	return command.Misusef("--format %q: no field .%s; fields are %s", format, unknown, strings.Join(names, ", "))
+}
+
+// printable is the row as a table shows it, where a value has a line of its own.
+// Programs that read JSON or a template of theirs get it as it is.
+func printable(row Row) Row {
+	shown := make(Row, len(row))
+	for field, value := range row {
+		shown[field] = command.Printable(value)
+	}
+	return shown
 }

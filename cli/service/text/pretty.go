@@ -11,6 +11,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/render"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/docker"
@@ -49,7 +50,7 @@ func (p layout) line(depth int, key string, value any) {
 		return
 	}
 	indent := strings.Repeat(" ", depth)
-	fmt.Fprintf(p.w, "%-20s%s\n", indent+key+":", text)
+	fmt.Fprintf(p.w, "%-20s%s\n", indent+key+":", command.Printable(text))
 }
 
 // when writes a time unless it is unset.
@@ -91,7 +92,7 @@ func (p layout) pairs(depth int, name string, m map[string]string) {
 	indent := strings.Repeat(" ", depth)
 	fmt.Fprintf(p.w, "%s%s:\n", indent, name)
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		fmt.Fprintf(p.w, "%s %s=%s\n", indent, k, m[k])
+		fmt.Fprintf(p.w, "%s %s\n", indent, command.Printable(k+"="+m[k]))
 	}
 }
 

@@ -32,6 +32,10 @@ func TestTable(t *testing.T) {
 		"condition":          {`{{if eq .Ripe "true"}}{{.Name}}{{else}}-{{end}}`, "apple\n-\n", ""},
 		"no such field":      {"{{.Colour}}", "", `--format "{{.Colour}}": no field .Colour; fields are .ID, .Name, .Ripe`},
 		"nor in a condition": {"{{if .Colour}}x{{end}}", "", "no field .Colour"},
+		"nor with it":        {"{{with .Colour}}x{{end}}", "", "no field .Colour"},
+		"nor without it":     {"{{with .Name}}{{.}}{{else}}{{.Colour}}{{end}}", "", "no field .Colour"},
+		"nor over it":        {"{{range .Colour}}x{{end}}", "", "no field .Colour"},
+		"with":               {"{{with .Name}}{{.}}{{end}}", "apple\na <b>\n", ""},
 		"syntax":             {"{{.ID", "", `--format "{{.ID"`},
 	}
 	for name, tt := range tests {

@@ -126,6 +126,12 @@ func (t Table) check(format string, root parse.Node) error {
 			visit(n.Pipe)
 			visit(n.List)
 			visit(n.ElseList)
+		case *parse.WithNode: // in its list, the dot is no row
+			visit(n.Pipe)
+			visit(n.ElseList)
+		case *parse.RangeNode:
+			visit(n.Pipe)
+			visit(n.ElseList)
 		case *parse.PipeNode:
 			for _, c := range n.Cmds {
 				for _, arg := range c.Args {

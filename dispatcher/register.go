@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
@@ -21,7 +21,7 @@ func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Regi
 	if !ok {
 		return fmt.Errorf("node %s is not part of the cluster: %w", nodeID, errdefs.ErrPermissionDenied)
 	}
-	news := registered(n, reg, callerAddr(ctx), time.Now())
+	news := registered(n, reg, call.From(ctx).Addr, time.Now())
 	if news == nil {
 		return nil // a reconnect that brings no news costs no log entry
 	}
@@ -52,11 +52,4 @@ func registered(n *clusterpb.Node, reg *dispatchpb.Register, addr string, now ti
 
 func sameImages(a, b []*clusterpb.NodeImage) bool {
 	return slices.EqualFunc(a, b, func(a, b *clusterpb.NodeImage) bool { return proto.Equal(a, b) })
-}
-
-func callerAddr(ctx context.Context) string {
-	if p, ok := peer.FromContext(ctx); ok {
-		return p.Addr.String()
-	}
-	return ""
 }

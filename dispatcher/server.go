@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/muster/muster/proto/call"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
@@ -21,8 +22,6 @@ const registerTimeout = 5 * time.Second
 // Config is what a Server needs. All fields are required.
 type Config struct {
 	Store Store
-	// Identify returns the id of the node that calls, from its certificate.
-	Identify func(ctx context.Context) (nodeID string, err error)
 	// Leader returns the control address, HOST:PORT, of the manager that leads
 	// now, or "" when that is not known.
 	Leader func() string
@@ -99,7 +98,7 @@ func (s *Server) Connected(nodeID string) bool {
 
 // Session implements the wire; see dispatch.proto.
 func (s *Server) Session(stream grpc.BidiStreamingServer[dispatchpb.SessionRequest, dispatchpb.SessionResponse]) error {
-	nodeID, err := s.cfg.Identify(stream.Context())
+	nodeID, err := call.Node(stream.Context())
 	if err != nil {
 		return fmt.Errorf("identify node: %w", err)
 	}

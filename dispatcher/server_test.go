@@ -53,7 +53,7 @@ func run(t *testing.T, f func(*cluster)) {
 		c.propose(state.CreateCluster(&raftpb.CreateCluster{Id: "c", Spec: &clusterpb.ClusterSpec{}}), storetest.Ingress())
 		for _, addr := range []string{"m1", "m2"} {
 			srv := dispatcher.New(dispatcher.Config{
-				Store: c.store, Identify: dispatchertest.Identify, Log: slog.New(slog.DiscardHandler),
+				Store: c.store, Log: slog.New(slog.DiscardHandler),
 				Leader: func() string { c.mu.Lock(); defer c.mu.Unlock(); return c.leader },
 			})
 			c.servers[addr] = srv

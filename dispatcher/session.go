@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 
+	"github.com/muster/muster/proto/call"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
@@ -81,7 +82,7 @@ func (t *term) serve(str stream, nodeID string) error {
 	}
 
 	s := newSession(nodeID)
-	t.nodes.admit(s, callerAddr(ctx))
+	t.nodes.admit(s, call.From(ctx).Addr)
 	defer t.nodes.dismiss(s)
 	t.log.DebugContext(ctx, "node connected", "node", nodeID)
 	// The reader must not wait for the sender: heartbeats go on arriving while

@@ -66,10 +66,9 @@ type Manager struct {
 func New(cfg Config) (*Manager, error) {
 	m := &Manager{cfg: cfg, leader: leaderConn{dial: cfg.Dial}}
 	m.dispatcher = dispatcher.New(dispatcher.Config{
-		Store:    cfg.Store,
-		Identify: call.Node,
-		Leader:   m.leaderAddr,
-		Log:      cfg.Log.With("part", "dispatcher"),
+		Store:  cfg.Store,
+		Leader: m.leaderAddr,
+		Log:    cfg.Log.With("part", "dispatcher"),
 	})
 	m.broker = logbroker.New(logbroker.Config{Store: cfg.Store, Nodes: m.dispatcher, Log: cfg.Log.With("part", "logs")})
 	var err error
@@ -92,7 +91,7 @@ func (m *Manager) register(s grpc.ServiceRegistrar) {
 	controlpb.RegisterLogServiceServer(s, m.broker)
 	logspb.RegisterLogsServiceServer(s, m.broker)
 	capb.RegisterCAServiceServer(s, ca.NewService(caState{m.cfg.Store}, m.cfg.Log.With("part", "ca")))
-	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Identify: call.Node, Dial: m.cfg.Connect, Forget: users.Forget})
+	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Dial: m.cfg.Connect, Nodes: users})
 }
 
 // preview asks the orchestrators, which the API does not know.

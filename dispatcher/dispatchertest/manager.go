@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
@@ -57,7 +58,7 @@ func (m *Manager) Register(s *grpc.Server) {
 
 // Session implements the wire.
 func (m *Manager) Session(stream grpc.BidiStreamingServer[dispatchpb.SessionRequest, dispatchpb.SessionResponse]) error {
-	nodeID, err := Identify(stream.Context())
+	nodeID, err := call.Node(stream.Context())
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/muster/muster/dispatcher/rpcerror"
+	"github.com/muster/muster/proto/call"
 )
 
 // buffer is how many bytes a link holds before a writer waits.
@@ -44,7 +45,7 @@ func (n *Network) Serve(ctx context.Context, addr string, register func(*grpc.Se
 	n.mu.Lock()
 	n.listeners[addr] = lis
 	n.mu.Unlock()
-	srv := grpc.NewServer(rpcerror.ServerOptions()...)
+	srv := grpc.NewServer(append(rpcerror.ServerOptions(), grpc.ChainStreamInterceptor(identify))...)
 	register(srv)
 	stop := context.AfterFunc(ctx, func() {
 		n.mu.Lock()
@@ -59,14 +60,24 @@ func (n *Network) Serve(ctx context.Context, addr string, register func(*grpc.Se
 	return nil
 }
 
-// Identify returns the node that calls, as the dispatcher's Config wants it.
-func Identify(ctx context.Context) (string, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
+// identify makes the node that a stream names its caller, as a gate would by
+// its certificate.
+func identify(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	md, _ := metadata.FromIncomingContext(s.Context())
 	if id := md.Get(nodeKey); len(id) == 1 {
-		return id[0], nil
+		s = stream{s, call.NewContext(s.Context(), call.Principal{Kind: call.Worker, NodeID: id[0], Addr: id[0]})}
 	}
-	return "", fmt.Errorf("the call names no node: %w", errdefs.ErrUnauthenticated)
+	return handler(srv, s)
 }
+
+// stream is a stream whose caller is known.
+type stream struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // grpc's way to hand one on
+}
+
+// Context implements grpc.ServerStream.
+func (s stream) Context() context.Context { return s.ctx }
 
 // Dialer returns how a node dials managers.
 func (n *Network) Dialer(nodeID string) func(ctx context.Context, addr string) (*grpc.ClientConn, error) {

@@ -38,10 +38,7 @@ type Nodes interface {
 type Config struct {
 	Store Store
 	Nodes Nodes
-	// Identify returns the id of the node that calls; when nil, it comes from
-	// the node's certificate.
-	Identify func(ctx context.Context) (nodeID string, err error)
-	Log      *slog.Logger
+	Log   *slog.Logger
 }
 
 // Broker serves LogService for clients and LogsService for workers on the
@@ -58,9 +55,6 @@ type Broker struct {
 
 // New returns a broker without subscriptions.
 func New(cfg Config) *Broker {
-	if cfg.Identify == nil {
-		cfg.Identify = call.Node
-	}
 	return &Broker{cfg: cfg, subs: make(map[string]*subscription)}
 }
 
@@ -106,7 +100,7 @@ func check(st *state.State, req *controlpb.SubscribeLogsRequest) error {
 // PublishLogs implements LogsService.
 func (b *Broker) PublishLogs(stream grpc.ClientStreamingServer[logspb.PublishLogsRequest, logspb.PublishLogsResponse]) error {
 	ctx := stream.Context()
-	nodeID, err := b.cfg.Identify(ctx)
+	nodeID, err := call.Node(ctx)
 	if err != nil {
 		return fmt.Errorf("identify node: %w", err)
 	}

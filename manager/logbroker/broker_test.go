@@ -86,7 +86,7 @@ func play(t *testing.T, f func(*scene)) {
 		s.task("a", "n1")
 		s.task("b", "n2")
 
-		broker := New(Config{Store: s.store, Nodes: s, Identify: dispatchertest.Identify, Log: slog.New(slog.DiscardHandler)})
+		broker := New(Config{Store: s.store, Nodes: s, Log: slog.New(slog.DiscardHandler)})
 		ctx, cancel := context.WithCancel(context.Background())
 		s.wg.Go(func() {
 			if err := s.network.Serve(ctx, "m1", func(srv *grpc.Server) {

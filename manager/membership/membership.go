@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/proto/lifecycle"
@@ -26,18 +27,21 @@ type Store interface {
 	AddVoter(ctx context.Context, nodeID, addr string) error
 }
 
+// Nodes removes nodes from the cluster; api.API does.
+type Nodes interface {
+	// Forget takes a node's vote, entry and certificate from it.
+	Forget(ctx context.Context, requestID string, n *clusterpb.Node) error
+}
+
 // Server implements MemberService.
 type Server struct {
 	memberpb.UnimplementedMemberServiceServer
 
 	Store Store
-	// Identify returns the node that calls, as its certificate says.
-	Identify func(ctx context.Context) (nodeID string, err error)
+	Nodes Nodes
 	// Dial connects to a port of a node, HOST:PORT, to find out whether this
 	// manager reaches it.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
-	// Forget takes a node's vote, entry and certificate from it.
-	Forget func(ctx context.Context, requestID string, n *clusterpb.Node) error
 }
 
 var _ memberpb.MemberServiceServer = (*Server)(nil)
@@ -141,14 +145,14 @@ func (s *Server) Leave(ctx context.Context, _ *memberpb.LeaveRequest) (*memberpb
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Forget(ctx, id.New(), n); err != nil {
+	if err := s.Nodes.Forget(ctx, id.New(), n); err != nil {
 		return nil, err
 	}
 	return &memberpb.LeaveResponse{}, nil
 }
 
 func (s *Server) caller(ctx context.Context) (*clusterpb.Node, error) {
-	nodeID, err := s.Identify(ctx)
+	nodeID, err := call.Node(ctx)
 	if err != nil {
 		return nil, err
 	}

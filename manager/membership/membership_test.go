@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	memberpb "github.com/muster/muster/proto/member/v1"
@@ -68,6 +69,22 @@ type member struct {
 	open   int // connections to new managers
 	forgot []string
 	asked  []string // request ids of what was forgotten
+	stays  error    // why no node can be forgotten, or nil
+}
+
+// Forget implements Nodes.
+func (m *member) Forget(ctx context.Context, requestID string, n *clusterpb.Node) error {
+	if m.stays != nil {
+		return m.stays
+	}
+	m.forgot, m.asked = append(m.forgot, n.GetId()), append(m.asked, requestID)
+	return m.store.Propose(ctx, state.DeleteNode(n.GetId(), nil))
+}
+
+// by is a call of a node.
+func by(t *testing.T, nodeID string) context.Context {
+	t.Helper()
+	return call.NewContext(t.Context(), call.Principal{Kind: call.Worker, NodeID: nodeID})
 }
 
 type conn struct {
@@ -89,17 +106,13 @@ func serverFor(t *testing.T, role clusterpb.NodeRole) *member {
 		state.PutNode(&raftpb.PutNode{Id: "n2", Role: clusterpb.NodeRole_NODE_ROLE_WORKER}))}
 	m := &member{store: store}
 	m.Server = &Server{
-		Store:    store,
-		Identify: func(context.Context) (string, error) { return "n1", nil },
+		Store: store,
 		Dial: func(_ context.Context, addr string) (net.Conn, error) {
 			m.dialed = append(m.dialed, addr)
 			m.open++
 			return conn{closed: func() { m.open-- }}, nil
 		},
-		Forget: func(ctx context.Context, requestID string, n *clusterpb.Node) error {
-			m.forgot, m.asked = append(m.forgot, n.GetId()), append(m.asked, requestID)
-			return store.Propose(ctx, state.DeleteNode(n.GetId(), nil))
-		},
+		Nodes: m,
 	}
 	return m
 }
@@ -134,7 +147,7 @@ func (m *member) calls() map[string]func(context.Context) error {
 func TestReachableManagerGetsItsVoteAndIsKnownByItsAddress(t *testing.T) {
 	m := serverFor(t, manager)
 	for range 2 { // one whose answer was lost is asked again
-		if _, err := m.AddManager(t.Context(), &memberpb.AddManagerRequest{Addr: "192.0.2.9:2377"}); err != nil {
+		if _, err := m.AddManager(by(t, "n1"), &memberpb.AddManagerRequest{Addr: "192.0.2.9:2377"}); err != nil {
 			t.Fatal(err)
 		}
 		if want := map[string]string{"n1": "192.0.2.9:2377"}; !maps.Equal(m.store.voters, want) {
@@ -173,7 +186,7 @@ func TestNoVoteFor(t *testing.T) {
 			if tt.dial != nil {
 				m.Dial = tt.dial
 			}
-			if _, err := m.AddManager(t.Context(), &memberpb.AddManagerRequest{Addr: tt.addr}); !tt.is(err) {
+			if _, err := m.AddManager(by(t, "n1"), &memberpb.AddManagerRequest{Addr: tt.addr}); !tt.is(err) {
 				t.Errorf("error %v", err)
 			}
 			if len(m.store.voters) > 0 || m.store.proposals > 0 {
@@ -192,7 +205,7 @@ func TestNewManagerThatDoesNotAnswerIsGivenUpSoon(t *testing.T) {
 			return nil, context.Cause(ctx)
 		}
 		start := time.Now()
-		_, err := m.AddManager(t.Context(), &memberpb.AddManagerRequest{Addr: "192.0.2.9:2377"})
+		_, err := m.AddManager(by(t, "n1"), &memberpb.AddManagerRequest{Addr: "192.0.2.9:2377"})
 		if !errdefs.IsFailedPrecondition(err) || time.Since(start) != reachTimeout {
 			t.Errorf("after %s: %v", time.Since(start), err)
 		}
@@ -210,7 +223,7 @@ func TestManagerThatGotNoVoteKeepsItsAddress(t *testing.T) {
 			return context.Cause(ctx)
 		}
 		start := time.Now()
-		_, err := m.AddManager(t.Context(), &memberpb.AddManagerRequest{Addr: "192.0.2.9:2377"})
+		_, err := m.AddManager(by(t, "n1"), &memberpb.AddManagerRequest{Addr: "192.0.2.9:2377"})
 		if !errdefs.IsUnavailable(err) || time.Since(start) != joinTimeout {
 			t.Errorf("after %s: %v", time.Since(start), err)
 		}
@@ -230,7 +243,7 @@ func TestAvailabilityIsAllThatANodeSetsOfItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := serverFor(t, role)
 			for _, to := range []clusterpb.NodeSpec_Availability{pause, drain, active} {
-				if _, err := m.Introduce(t.Context(), &memberpb.IntroduceRequest{Availability: to}); err != nil {
+				if _, err := m.Introduce(by(t, "n1"), &memberpb.IntroduceRequest{Availability: to}); err != nil {
 					t.Fatal(err)
 				}
 				n := m.store.node()
@@ -238,7 +251,7 @@ func TestAvailabilityIsAllThatANodeSetsOfItself(t *testing.T) {
 					t.Errorf("introduced as %s, it is %v", to, n)
 				}
 				before := m.store.proposals
-				if _, err := m.Introduce(t.Context(), &memberpb.IntroduceRequest{Availability: to}); err != nil || m.store.proposals != before {
+				if _, err := m.Introduce(by(t, "n1"), &memberpb.IntroduceRequest{Availability: to}); err != nil || m.store.proposals != before {
 					t.Errorf("introduced as the same again: %d commands, %v", m.store.proposals-before, err)
 				}
 			}
@@ -249,8 +262,7 @@ func TestAvailabilityIsAllThatANodeSetsOfItself(t *testing.T) {
 // The CA registers a node without a spec.
 func TestNodeThatWasOnlyRegisteredIsIntroduced(t *testing.T) {
 	m := serverFor(t, worker)
-	m.Identify = func(context.Context) (string, error) { return "n2", nil }
-	if _, err := m.Introduce(t.Context(), &memberpb.IntroduceRequest{Availability: clusterpb.NodeSpec_AVAILABILITY_DRAIN}); err != nil {
+	if _, err := m.Introduce(by(t, "n2"), &memberpb.IntroduceRequest{Availability: clusterpb.NodeSpec_AVAILABILITY_DRAIN}); err != nil {
 		t.Fatal(err)
 	}
 	if n, _ := m.store.state.Node("n2"); n.GetSpec().GetAvailability() != clusterpb.NodeSpec_AVAILABILITY_DRAIN {
@@ -272,7 +284,7 @@ func TestDrainCountsTheCallersTasksThatHaveNotEnded(t *testing.T) {
 		}))
 	}
 	for _, want := range []uint32{2, 1, 0} {
-		resp, err := m.Drain(t.Context(), &memberpb.DrainRequest{})
+		resp, err := m.Drain(by(t, "n1"), &memberpb.DrainRequest{})
 		if err != nil || resp.GetTasks() != want || m.store.node().GetSpec().GetAvailability() != clusterpb.NodeSpec_AVAILABILITY_DRAIN {
 			t.Errorf("%d tasks run on a node that is %s, %v; want %d", resp.GetTasks(), m.store.node().GetSpec().GetAvailability(), err, want)
 		}
@@ -290,7 +302,7 @@ func TestDrainCountsTheCallersTasksThatHaveNotEnded(t *testing.T) {
 func TestLeaveForgetsTheCallerOnce(t *testing.T) {
 	m := serverFor(t, worker)
 	for range 2 {
-		if _, err := m.Leave(t.Context(), &memberpb.LeaveRequest{}); err != nil {
+		if _, err := m.Leave(by(t, "n1"), &memberpb.LeaveRequest{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -304,10 +316,8 @@ func TestLeaveForgetsTheCallerOnce(t *testing.T) {
 
 func TestLeaveSaysWhyANodeHasToStay(t *testing.T) {
 	m := serverFor(t, manager)
-	m.Forget = func(context.Context, string, *clusterpb.Node) error {
-		return fmt.Errorf("the quorum would be lost: %w", errdefs.ErrFailedPrecondition)
-	}
-	if _, err := m.Leave(t.Context(), &memberpb.LeaveRequest{}); !errdefs.IsFailedPrecondition(err) {
+	m.stays = fmt.Errorf("the quorum would be lost: %w", errdefs.ErrFailedPrecondition)
+	if _, err := m.Leave(by(t, "n1"), &memberpb.LeaveRequest{}); !errdefs.IsFailedPrecondition(err) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -315,21 +325,19 @@ func TestLeaveSaysWhyANodeHasToStay(t *testing.T) {
 // Without a certificate of this cluster nothing is done, and nothing is said of
 // whether the node is known: only Leave of a node that is gone succeeds.
 func TestEveryCallIsTheCallersOwn(t *testing.T) {
-	denied := fmt.Errorf("no certificate: %w", errdefs.ErrPermissionDenied)
 	tests := map[string]struct {
-		identify func(context.Context) (string, error)
-		is       func(error) bool
-		leaves   bool
+		ctx    context.Context //nolint:containedctx // who calls
+		is     func(error) bool
+		leaves bool
 	}{
-		"without a certificate": {func(context.Context) (string, error) { return "", denied }, errdefs.IsPermissionDenied, false},
-		"by a node that left":   {func(context.Context) (string, error) { return "n9", nil }, errdefs.IsNotFound, true},
+		"without a certificate": {t.Context(), errdefs.IsPermissionDenied, false},
+		"by a node that left":   {by(t, "n9"), errdefs.IsNotFound, true},
 	}
 	for name, tt := range tests {
 		m := serverFor(t, manager)
-		m.Identify = tt.identify
-		for call, do := range m.calls() {
-			t.Run(call+" "+name, func(t *testing.T) {
-				if err := do(t.Context()); call == "leave" && tt.leaves {
+		for method, do := range m.calls() {
+			t.Run(method+" "+name, func(t *testing.T) {
+				if err := do(tt.ctx); method == "leave" && tt.leaves {
 					if err != nil {
 						t.Error(err)
 					}
@@ -345,11 +353,11 @@ func TestEveryCallIsTheCallersOwn(t *testing.T) {
 }
 
 func TestEveryCallSaysThatItIsNotCommitted(t *testing.T) {
-	for call := range (&member{}).calls() {
-		t.Run(call, func(t *testing.T) {
+	for method := range (&member{}).calls() {
+		t.Run(method, func(t *testing.T) {
 			m := serverFor(t, manager)
 			m.store.propose = fmt.Errorf("not the leader: %w", errdefs.ErrUnavailable)
-			if err := m.calls()[call](t.Context()); !errdefs.IsUnavailable(err) {
+			if err := m.calls()[method](by(t, "n1")); !errdefs.IsUnavailable(err) {
 				t.Errorf("error %v", err)
 			}
 		})

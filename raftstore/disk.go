@@ -126,7 +126,7 @@ func (d *disk) damaged(err error) error {
 	if !errdefs.IsDataLoss(err) {
 		err = fmt.Errorf("%w: %w", err, errdefs.ErrDataLoss)
 	}
-	return fmt.Errorf("the raft state in %s cannot be used (restore the directory, or remove it and join the cluster anew): %w", d.dir, err)
+	return fmt.Errorf("the raft state in %s cannot be used (restore the directory, or remove it and join the cluster again): %w", d.dir, err)
 }
 
 // checkSnapshots says what is wrong with those that cannot be restored, for

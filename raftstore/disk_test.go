@@ -166,7 +166,7 @@ func TestTornLogIsRefused(t *testing.T) {
 		}
 		for _, size := range []int{1, 100, 4096, 8192, 3 * 4096, 5000} {
 			write(whole[:size])
-			refused(t, m, "raft.db", "remove it and join the cluster anew")
+			refused(t, m, "raft.db", "remove it and join the cluster again")
 		}
 		for _, page := range []int{0, 1} { // meta pages: one may be torn, the other is taken
 			torn := append([]byte(nil), whole...)

@@ -53,7 +53,7 @@ var errDrainTimeout = errors.New("drain not over in time")
 
 func drainEnded(cause error, limit time.Duration) error {
 	if errors.Is(cause, errDrainTimeout) {
-		return &command.StatusError{Status: command.ExitTimeout, Err: fmt.Errorf("not drained in %s; the node goes on draining in the background", limit)}
+		return &command.StatusError{Status: command.ExitTimeout, Err: fmt.Errorf("not drained in %s; the node keeps draining in the background", limit)}
 	}
-	return &command.StatusError{Status: command.ExitInterrupted, Err: errors.New("interrupted: the node goes on draining in the background")}
+	return &command.StatusError{Status: command.ExitInterrupted, Err: errors.New("interrupted: the node keeps draining in the background")}
 }

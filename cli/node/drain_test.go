@@ -44,7 +44,7 @@ func TestWaitEmpty(t *testing.T) {
 	}{
 		"drains":      {status: command.ExitOK, out: "draining: 2 tasks left\ndraining: 1 tasks left\ndrained: no task is left\n"},
 		"stuck":       {stuck: true, status: command.ExitTimeout, out: "draining: 2 tasks left\n", err: "not drained in 1m0s"},
-		"interrupted": {stuck: true, interrupt: time.Second, status: command.ExitInterrupted, out: "draining: 2 tasks left\n", err: "goes on draining"},
+		"interrupted": {stuck: true, interrupt: time.Second, status: command.ExitInterrupted, out: "draining: 2 tasks left\n", err: "keeps draining"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -119,7 +119,7 @@ func (f *follower) run(ctx context.Context) error {
 			delays.Reset()
 		}
 		if time.Since(lost) > reconnectLimit {
-			return fmt.Errorf("no manager answered for %s; the service goes on converging in the background: %w", reconnectLimit, err)
+			return fmt.Errorf("no manager answered for %s; the service keeps converging in the background: %w", reconnectLimit, err)
 		}
 		select {
 		case <-ctx.Done():

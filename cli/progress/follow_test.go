@@ -220,7 +220,7 @@ func TestFollowIsInterrupted(t *testing.T) {
 		if got := command.ExitStatus(err); got != command.ExitInterrupted || s.took != 3*time.Second {
 			t.Errorf("exit status %d after %s, want %d after 3s", got, s.took, command.ExitInterrupted)
 		}
-		if err == nil || !strings.Contains(err.Error(), "goes on converging in the background") {
+		if err == nil || !strings.Contains(err.Error(), "keeps converging in the background") {
 			t.Errorf("error = %v", err)
 		}
 	})

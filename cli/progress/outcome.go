@@ -83,7 +83,7 @@ func (f *follower) back() string {
 // interrupted answers Ctrl-C: what was asked for goes on.
 func (f *follower) interrupted() error {
 	return &command.StatusError{Status: command.ExitInterrupted, Err: fmt.Errorf(
-		"interrupted: service %s goes on converging in the background; see \"muster service ps %s\"", f.name, f.name)}
+		"interrupted: service %s keeps converging in the background; see \"muster service ps %s\"", f.name, f.name)}
 }
 
 // timedOut reports a wait that took too long.
@@ -95,7 +95,7 @@ func (f *follower) timedOut(ctx context.Context, err error) error {
 		why = strings.TrimSuffix(err.Error(), ": "+errTimeout.Error())
 	}
 	return &command.StatusError{Status: command.ExitTimeout, Err: fmt.Errorf(
-		"service %s: %s (%d of %d running); it goes on converging in the background, see \"muster service ps %s\"",
+		"service %s: %s (%d of %d running); it keeps converging in the background, see \"muster service ps %s\"",
 		f.name, why, f.report.Running, f.report.Desired, f.name)}
 }
 

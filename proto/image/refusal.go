@@ -53,13 +53,13 @@ func (r *Refusal) judge() (what, remedy string, kind error) {
 	case r.Unauthorized || errdefs.IsUnauthorized(r.Err) || errdefs.IsPermissionDenied(r.Err):
 		// Registries do not tell strangers what they have.
 		return "does not have it or wants a login",
-			"check the name, hand on the login of this shell by --with-registry-auth", errdefs.ErrPermissionDenied
+			"check the name, pass on the login of this client with --with-registry-auth", errdefs.ErrPermissionDenied
 	case r.StatusCode == http.StatusUnauthorized || r.StatusCode == http.StatusForbidden:
-		return fmt.Sprintf("refuses the login given by --with-registry-auth (%d %s)", r.StatusCode, http.StatusText(r.StatusCode)),
+		return fmt.Sprintf("refuses the login given with --with-registry-auth (%d %s)", r.StatusCode, http.StatusText(r.StatusCode)),
 			"log in again", errdefs.ErrPermissionDenied
 	case strings.Contains(r.Err.Error(), plainHTTP):
 		return "speaks HTTP, not HTTPS",
-			`to allow that name it as server = "http://…" in its hosts.toml, see --registry-dir of the daemon`, errdefs.ErrUnavailable
+			`to allow that, name it as server = "http://…" in its hosts.toml, see --registry-dir of the daemon`, errdefs.ErrUnavailable
 	case unreached:
 		return "cannot be reached: " + request.Err.Error(), "check the name", errdefs.ErrUnavailable
 	}

@@ -24,15 +24,15 @@ func TestRefusal(t *testing.T) {
 		},
 		"no login": {
 			image.Refusal{Err: errors.New("pull access denied: authorization failed"), Unauthorized: true},
-			"does not have it or wants a login; check the name, hand on the login of this shell by --with-registry-auth", errdefs.IsPermissionDenied,
+			"does not have it or wants a login; check the name, pass on the login of this client with --with-registry-auth", errdefs.IsPermissionDenied,
 		},
 		"no login, by kind": {
 			image.Refusal{Err: errdefs.ErrUnauthenticated},
-			"does not have it or wants a login; check the name, hand on the login of this shell by --with-registry-auth", errdefs.IsPermissionDenied,
+			"does not have it or wants a login; check the name, pass on the login of this client with --with-registry-auth", errdefs.IsPermissionDenied,
 		},
 		"another login": {
 			image.Refusal{Err: status, StatusCode: 403},
-			"refuses the login given by --with-registry-auth (403 Forbidden); log in again", errdefs.IsPermissionDenied,
+			"refuses the login given with --with-registry-auth (403 Forbidden); log in again", errdefs.IsPermissionDenied,
 		},
 		"a fault of its own": {
 			image.Refusal{Err: errors.New("unexpected status: 502 Bad Gateway"), StatusCode: 502},
@@ -40,7 +40,7 @@ func TestRefusal(t *testing.T) {
 		},
 		"no TLS": {
 			image.Refusal{Err: &url.Error{Op: "Head", URL: "https://r.example.com", Err: errors.New("http: server gave HTTP response to HTTPS client")}},
-			`speaks HTTP, not HTTPS; to allow that name it as server = "http://…" in its hosts.toml, see --registry-dir of the daemon`, errdefs.IsUnavailable,
+			`speaks HTTP, not HTTPS; to allow that, name it as server = "http://…" in its hosts.toml, see --registry-dir of the daemon`, errdefs.IsUnavailable,
 		},
 		"nobody there": {
 			image.Refusal{Err: fmt.Errorf("resolve: %w", &url.Error{Op: "Head", URL: "https://r.example.com", Err: errors.New("dial tcp: no such host")})},

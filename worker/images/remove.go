@@ -30,7 +30,7 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, 
 	var errs []error
 	for _, record := range records {
 		if n := len(used[record.Name]); n > 0 && !force {
-			errs = append(errs, fmt.Errorf("image %q: containers of this node use it (%d); --force removes it all the same: %w",
+			errs = append(errs, fmt.Errorf("image %q: containers of this node use it (%d); --force removes it anyway: %w",
 				image.Familiar(record.Name), n, errdefs.ErrFailedPrecondition))
 			continue
 		}

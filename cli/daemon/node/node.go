@@ -126,7 +126,7 @@ func (n *Node) mustHaveLostNothing() error {
 			return nil //nolint:nilerr // no manager was here
 		}
 	}
-	return fmt.Errorf("%s is missing, but %s holds the state of a manager: restore it, or remove %s to begin anew without that state: %w",
+	return fmt.Errorf("%s is missing, but %s holds the state of a manager: restore it, or remove %s to start again without that state: %w",
 		n.cfg.identityDir(), n.cfg.raftDir(), settings, errdefs.ErrDataLoss)
 }
 

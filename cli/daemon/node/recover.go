@@ -18,7 +18,7 @@ import (
 func (n *Node) forceNewCluster(ctx context.Context) (*nodepb.InitClusterResponse, error) {
 	m := n.member.Load()
 	if m == nil || m.store == nil {
-		return nil, fmt.Errorf("--force-new-cluster goes on from the state of a manager, which this node is not: %w", errdefs.ErrFailedPrecondition)
+		return nil, fmt.Errorf("--force-new-cluster continues from the state of a manager, which this node is not: %w", errdefs.ErrFailedPrecondition)
 	}
 	s, credentials := m.settings, m.holder.Current()
 	n.member.Store(nil)

@@ -91,5 +91,5 @@ func CheckVersion(what string, current, seen uint64) error {
 	if seen == 0 || seen == current {
 		return nil
 	}
-	return fmt.Errorf("%s is at version %d, not %d: it changed meanwhile; look at it again: %w", what, current, seen, errdefs.ErrConflict)
+	return fmt.Errorf("%s is at version %d, not %d: it has changed since; look at it again: %w", what, current, seen, errdefs.ErrConflict)
 }

@@ -197,7 +197,7 @@ func TestCheckVersion(t *testing.T) {
 	for seen, ok := range map[uint64]bool{0: true, 5: true, 4: false, 6: false} {
 		err := once.CheckVersion("service web", 5, seen)
 		if ok != (err == nil) || !ok && (!errdefs.IsConflict(err) ||
-			err.Error() != fmt.Sprintf("service web is at version 5, not %d: it changed meanwhile; look at it again: conflict", seen)) {
+			err.Error() != fmt.Sprintf("service web is at version 5, not %d: it has changed since; look at it again: conflict", seen)) {
 			t.Errorf("version %d: %v", seen, err)
 		}
 	}

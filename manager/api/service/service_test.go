@@ -116,7 +116,7 @@ func TestUpdateService(t *testing.T) {
 		"several":                {ref: "s", spec: changed, kind: errdefs.IsInvalidArgument, want: "ambiguous"},
 		"renamed":                {ref: "web", spec: called("db"), kind: errdefs.IsInvalidArgument, want: `service web cannot be renamed to "db"`},
 		"what may not be":        {ref: "web", spec: invalid, kind: errdefs.IsInvalidArgument},
-		"from an old version":    {ref: "web", spec: changed, pinned: true, old: true, kind: errdefs.IsConflict, want: "it changed meanwhile; look at it again"},
+		"from an old version":    {ref: "web", spec: changed, pinned: true, old: true, kind: errdefs.IsConflict, want: "it has changed since; look at it again"},
 		"from any version, late": {ref: "web", spec: changed, races: 2},
 		"overtaken, pinned":      {ref: "web", spec: changed, pinned: true, races: 1, kind: errdefs.IsConflict, want: "was changed meanwhile"},
 	}

@@ -137,6 +137,7 @@ func TestRequestID(t *testing.T) {
 		"longest":  {given(strings.Repeat("x", 128)), strings.Repeat("x", 128)},
 		"too long": {given(strings.Repeat("x", 129)), ""},
 		"empty":    {given(""), ""},
+		"no text":  {given("r1\xff"), ""},
 		"none":     {t.Context(), ""},
 		"two":      {given("r1", "r2"), "r1"},
 		"sent":     {arrived(WithRequestID(t.Context(), "r3")), "r3"},

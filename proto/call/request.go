@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/metadata"
 
@@ -23,10 +24,10 @@ func WithRequestID(ctx context.Context, requestID string) context.Context {
 }
 
 // RequestID returns the request id of the call that a handler serves, or a
-// new one when the caller gave none that can be kept: 1 to 128 bytes.
+// new one when the caller gave none that can be kept: 1 to 128 bytes of UTF-8.
 func RequestID(ctx context.Context) string {
 	md, _ := metadata.FromIncomingContext(ctx)
-	if ids := md.Get(RequestIDKey); len(ids) > 0 && ids[0] != "" && len(ids[0]) <= maxRequestID {
+	if ids := md.Get(RequestIDKey); len(ids) > 0 && ids[0] != "" && len(ids[0]) <= maxRequestID && utf8.ValidString(ids[0]) {
 		return ids[0]
 	}
 	return id.New()

@@ -25,13 +25,20 @@ type Rule struct {
 // "/control.v1.NodeService/GetNode". False when this program knows no such
 // method, or its proto file does not say all of it; nobody may call it then.
 func Lookup(fullMethod string) (Rule, bool) {
-	name := strings.ReplaceAll(strings.TrimPrefix(fullMethod, "/"), "/", ".")
-	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+	service, name, ok := strings.Cut(strings.TrimPrefix(fullMethod, "/"), "/")
+	if !ok {
+		return Rule{}, false
+	}
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service))
 	if err != nil {
 		return Rule{}, false
 	}
-	method, ok := d.(protoreflect.MethodDescriptor)
+	described, ok := d.(protoreflect.ServiceDescriptor)
 	if !ok {
+		return Rule{}, false
+	}
+	method := described.Methods().ByName(protoreflect.Name(name))
+	if method == nil {
 		return Rule{}, false
 	}
 	return ruleOf(method)

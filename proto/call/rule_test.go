@@ -86,6 +86,7 @@ func TestLookup(t *testing.T) {
 	for _, none := range []string{
 		"", "/", "x", "/x/y", "/control.v1.NodeService", "/control.v1.NodeService/", "/control.v1.NodeService/Other",
 		"/control.v1/NodeView", "/google.protobuf/Timestamp", "//control.v1.NodeService/ListNodes",
+		"/control.v1/NodeService/ListNodes", "/control/v1.NodeService/ListNodes", "/control.v1.NodeService.ListNodes",
 	} {
 		if got, ok := call.Lookup(none); ok || got != (call.Rule{}) {
 			t.Errorf("%q: %+v, %v; want nothing", none, got, ok)

@@ -193,7 +193,7 @@ func TestRepeatedWriteIsAppliedOnce(t *testing.T) {
 			c.TransferLeadership(ctx)
 			c.Leader()
 		}
-		if got := c.Service("web").GetSpec().GetTask().GetForceUpdate(); got != 1 {
+		if got := c.Service("web").GetRestarts(); got != 1 {
 			t.Errorf("restarted %d times, want once", got)
 		}
 	})
@@ -222,7 +222,7 @@ func TestEveryRestartCounts(t *testing.T) {
 				done := make(chan struct{})
 				go func() { all.Wait(); close(done) }()
 				trouble(c, random(seed, 99), done)
-				if got := c.Service("web").GetSpec().GetTask().GetForceUpdate(); got != 60 {
+				if got := c.Service("web").GetRestarts(); got != 60 {
 					t.Errorf("restarted %d times, want 60", got)
 				}
 			})

@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -52,6 +53,31 @@ func TestSpecIsReadAsItWasWritten(t *testing.T) {
 		same("create")
 		c.Eventually("the service to run", func() bool { return len(c.Serving("web")) == 2 })
 		same("start")
+
+		restarts := map[string]func() error{
+			"restart": func() error {
+				_, err := services(c.Control()).ControlRollout(ctx, &controlpb.ControlRolloutRequest{
+					Service: "web", Action: controlpb.ControlRolloutRequest_ACTION_RESTART,
+				})
+				return err
+			},
+			"forced update": func() error {
+				_, err := services(c.Control()).UpdateService(ctx, &controlpb.UpdateServiceRequest{Service: "web", Spec: written, Force: true})
+				return err
+			},
+		}
+		for how, restart := range restarts {
+			old := c.Serving("web")
+			if err := restart(); err != nil {
+				t.Fatal(err)
+			}
+			c.Eventually("others to run after the "+how, func() bool {
+				return len(c.Serving("web")) == 2 && !slices.ContainsFunc(c.Serving("web"), func(task *clusterpb.Task) bool {
+					return slices.ContainsFunc(old, func(o *clusterpb.Task) bool { return o.GetId() == task.GetId() })
+				})
+			})
+			same(how)
+		}
 
 		first := proto.CloneOf(written)
 		pod.Main(written.Task).Image, written.Labels = "v2", map[string]string{"a": "b"}

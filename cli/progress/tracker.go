@@ -134,7 +134,8 @@ func (t *Tracker) current(svc *clusterpb.Service) func(*clusterpb.Task) bool {
 	want := unplaced(svc.GetSpec().GetTask())
 	return func(task *clusterpb.Task) bool {
 		// What differs in placement only is left alone where it fits.
-		return task.GetSpecVersion() == svc.GetSpecVersion() || samePorts(task, svc) && proto.Equal(unplaced(task.GetSpec()), want)
+		return task.GetSpecVersion() == svc.GetSpecVersion() ||
+			task.GetRestarts() == svc.GetRestarts() && samePorts(task, svc) && proto.Equal(unplaced(task.GetSpec()), want)
 	}
 }
 

@@ -44,7 +44,7 @@ func parseTasks(t *testing.T, s string) (tasks []*clusterpb.Task) {
 		if task.SpecVersion, err = strconv.ParseUint(version, 10, 64); err != nil {
 			t.Fatal(err)
 		}
-		task.Spec.ForceUpdate = task.SpecVersion // another version, another content
+		task.Restarts = task.SpecVersion // another version, another content
 		var ok bool
 		if task.Status.State, ok = lifecycle.Parse(state); !ok {
 			t.Fatalf("no state %q", state)
@@ -59,11 +59,11 @@ func parseTasks(t *testing.T, s string) (tasks []*clusterpb.Task) {
 
 func service(replicas uint32, specVersion uint64, state clusterpb.UpdateStatus_State) *clusterpb.Service {
 	svc := &clusterpb.Service{
-		Id: "svc", Version: specVersion, SpecVersion: specVersion,
+		Id: "svc", Version: specVersion, SpecVersion: specVersion, Restarts: specVersion,
 		Spec: &clusterpb.ServiceSpec{
 			Name:   "web",
 			Mode:   &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: replicas}},
-			Task:   &clusterpb.TaskSpec{ForceUpdate: specVersion},
+			Task:   new(clusterpb.TaskSpec),
 			Update: &clusterpb.UpdateConfig{Monitor: durationpb.New(0)},
 		},
 	}
@@ -213,7 +213,7 @@ func TestPlacementAloneKeepsTasksCurrent(t *testing.T) {
 	svc := service(1, 2, completed)
 	svc.Spec.Task = &clusterpb.TaskSpec{Placement: &clusterpb.Placement{MaxPerNode: 1}}
 	tasks := parseTasks(t, "1:running@1")
-	tasks[0].Spec = &clusterpb.TaskSpec{}
+	tasks[0].Spec, tasks[0].Restarts = &clusterpb.TaskSpec{}, svc.GetRestarts()
 	if got := NewTracker(Goal{}).Look(svc, tasks, start); got.Verdict != Converged {
 		t.Errorf("verdict = %d, want converged", got.Verdict)
 	}

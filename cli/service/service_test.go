@@ -103,6 +103,20 @@ func TestUpdateLooksUpNewImagesOnly(t *testing.T) {
 	}
 }
 
+// TestForcedUpdateLeavesTheSpec: a restart is no edit.
+func TestForcedUpdateLeavesTheSpec(t *testing.T) {
+	m := new(manager)
+	d := serve(t, m)
+	d.Run(t, "service", "update", "-d", "--force", "web")
+	d.Run(t, "service", "update", "-d", "web")
+	if len(m.updates) != 2 || !m.updates[0].GetForce() || m.updates[1].GetForce() {
+		t.Fatalf("requests %v, want the first forced and the second not", m.updates)
+	}
+	if !proto.Equal(m.updates[0].GetSpec(), m.service.GetSpec()) {
+		t.Errorf("wrote %v, want the spec as it was", m.updates[0].GetSpec())
+	}
+}
+
 func TestUpdateThatAnotherChangeComesBetween(t *testing.T) {
 	m := &manager{refuse: []error{errdefs.ErrConflict}}
 	d := serve(t, m)

@@ -117,9 +117,6 @@ func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error 
 func updateRequest(ctx context.Context, env *command.Env, before *clusterpb.Service, opts updateOptions) (*controlpb.UpdateServiceRequest, error) {
 	s := proto.CloneOf(before.GetSpec())
 	opts.edits.Apply(s)
-	if opts.force {
-		s.GetTask().ForceUpdate++
-	}
 	if err := spec.ValidateService(s); err != nil {
 		return nil, err
 	}
@@ -136,6 +133,7 @@ func updateRequest(ctx context.Context, env *command.Env, before *clusterpb.Serv
 		Spec:    s,
 		Resolve: resolveImages(opts.newImage, opts.noResolve),
 		Plan:    opts.plan,
+		Force:   opts.force,
 	}, nil
 }
 

@@ -31,25 +31,25 @@ func ServiceOf(s *clusterpb.Service) Service {
 	out := Service{
 		ID:           s.GetId(),
 		Meta:         meta(s),
-		Spec:         ServiceSpecOf(s.GetSpec(), s.GetImages()),
+		Spec:         ServiceSpecOf(s.GetSpec(), s.GetImages(), s.GetRestarts()),
 		Endpoint:     swarm.Endpoint{Spec: endpointSpec(s.GetSpec()), Ports: PortsOf(s.GetPorts())},
 		UpdateStatus: updateStatus(s.GetUpdate()),
 	}
 	if h := s.GetHistory(); len(h) > 0 {
 		last := h[len(h)-1]
-		previous := ServiceSpecOf(last.GetSpec(), last.GetImages())
+		previous := ServiceSpecOf(last.GetSpec(), last.GetImages(), last.GetRestarts())
 		out.PreviousSpec = &previous
 	}
 	return out
 }
 
 // ServiceSpecOf returns s in Docker's shape, in which an image has the digest and
-// platforms it was resolved to. What is unset and has a default that Docker shows
-// is shown with it.
-func ServiceSpecOf(s *clusterpb.ServiceSpec, images []*clusterpb.ResolvedImage) ServiceSpec {
+// platforms it was resolved to, and ForceUpdate is the number of the last
+// restart. What is unset and has a default that Docker shows is shown with it.
+func ServiceSpecOf(s *clusterpb.ServiceSpec, images []*clusterpb.ResolvedImage, restarts uint64) ServiceSpec {
 	out := ServiceSpec{
 		Annotations:    swarm.Annotations{Name: s.GetName(), Labels: labels(s.GetLabels())},
-		TaskTemplate:   taskSpec(s.GetTask(), images),
+		TaskTemplate:   taskSpec(s.GetTask(), images, restarts),
 		UpdateConfig:   updateConfig(s.GetUpdate()),
 		RollbackConfig: updateConfig(s.GetRollback()),
 		EndpointSpec:   endpointSpec(s),

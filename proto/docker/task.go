@@ -26,13 +26,13 @@ type RestartPolicy struct {
 	MaxDelay *time.Duration `json:",omitempty"`
 }
 
-func taskSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage) TaskSpec {
+func taskSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage, restarts uint64) TaskSpec {
 	return TaskSpec{
 		ContainerSpec: containerSpec(t, images),
 		Resources:     requirements(t.GetLimits(), t.GetReservations()),
 		RestartPolicy: restartPolicy(t.GetRestart()),
 		Placement:     placement(t.GetPlacement(), pod.Resolved(images, pod.Main(t).GetImage()).GetPlatforms()),
-		ForceUpdate:   t.GetForceUpdate(),
+		ForceUpdate:   restarts,
 	}
 }
 

@@ -20,6 +20,7 @@ func Present(svc *clusterpb.Service) *clusterpb.SpecRecord {
 		Number:      1,
 		Spec:        svc.GetSpec(),
 		Images:      svc.GetImages(),
+		Restarts:    svc.GetRestarts(),
 		SpecVersion: svc.GetSpecVersion(),
 		CreatedAt:   svc.GetUpdatedAt(),
 		Outcome:     svc.GetUpdate().GetState(),
@@ -109,4 +110,15 @@ func Retreat(svc *clusterpb.Service) *clusterpb.SpecRecord {
 		back.Spec.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: now.GetReplicated()}
 	}
 	return back
+}
+
+// NextRestart numbers the restart that comes next: after all that the service
+// has had, also one that a rollback took back. Tasks of that one may still run,
+// and must not pass for tasks of the next.
+func NextRestart(svc *clusterpb.Service) uint64 {
+	last := svc.GetRestarts()
+	for _, r := range svc.GetHistory() {
+		last = max(last, r.GetRestarts())
+	}
+	return last + 1
 }

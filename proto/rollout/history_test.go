@@ -48,6 +48,29 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+func TestNextRestart(t *testing.T) {
+	tests := map[string]struct {
+		now     uint64
+		earlier []uint64
+		want    uint64
+	}{
+		"the first":                     {0, nil, 1},
+		"another":                       {3, []uint64{1, 2}, 4},
+		"after one that was taken back": {1, []uint64{0, 1, 2}, 3},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			svc := &clusterpb.Service{Restarts: tt.now}
+			for _, n := range tt.earlier {
+				svc.History = append(svc.History, &clusterpb.SpecRecord{Restarts: n})
+			}
+			if got := rollout.NextRestart(svc); got != tt.want {
+				t.Errorf("%d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestRecordKeepsAWayBack: a service that is scaled many times while an update
 // runs keeps the spec from before the update.
 func TestRecordKeepsAWayBack(t *testing.T) {

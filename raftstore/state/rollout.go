@@ -19,11 +19,13 @@ func SetUpdateStatus(serviceID string, specVersion uint64, status *clusterpb.Upd
 }
 
 // RollBack is SetUpdateStatus that also puts a spec back, with what its images
-// were resolved to then; spec_version moves. When a port of that spec was given away meanwhile, the
-// rollout is paused instead and its message says so.
+// were resolved to and its restarts then; spec_version moves. When a port of that
+// spec was given away meanwhile, the rollout is paused instead and its message
+// says so.
 func RollBack(serviceID string, specVersion uint64, status *clusterpb.UpdateStatus, earlier *clusterpb.SpecRecord) *raftpb.Change {
 	return setUpdateStatus(&raftpb.SetUpdateStatus{
-		ServiceId: serviceID, SpecVersion: specVersion, Status: status, Spec: earlier.GetSpec(), Images: earlier.GetImages(),
+		ServiceId: serviceID, SpecVersion: specVersion, Status: status,
+		Spec: earlier.GetSpec(), Images: earlier.GetImages(), Restarts: earlier.GetRestarts(),
 	})
 }
 
@@ -80,7 +82,7 @@ func (tx *tx) promoteCanaries(svc *clusterpb.Service) {
 // When that cannot be, since a port it needs was given away, the rollout
 // stops where it is and says so: trying again would not help.
 func (tx *tx) rollBack(svc *clusterpb.Service, u *raftpb.SetUpdateStatus) *clusterpb.Service {
-	back, err := tx.respec(svc, u.GetSpec(), u.GetImages(), nil)
+	back, err := tx.respec(svc, &raftpb.PutService{Spec: u.GetSpec(), Images: u.GetImages(), Restarts: u.GetRestarts()})
 	if err == nil {
 		return back
 	}

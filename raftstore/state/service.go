@@ -81,7 +81,7 @@ func (tx *tx) putService(p *raftpb.PutService) error {
 	if !exists {
 		old = &clusterpb.Service{Id: p.GetId(), CreatedAt: timestamppb.New(tx.now)}
 	}
-	svc, err := tx.respec(old, p.GetSpec(), p.GetImages(), p.GetPorts())
+	svc, err := tx.respec(old, p)
 	if err != nil {
 		return err
 	}
@@ -93,37 +93,35 @@ func (tx *tx) putService(p *raftpb.PutService) error {
 	return nil
 }
 
-// respec returns what old becomes with another spec: the old one goes into
-// history, and spec_version moves when tasks must be replaced. images are what
-// the images of next were resolved to, given are published ports that the
-// writer chose.
-func (tx *tx) respec(
-	old *clusterpb.Service, next *clusterpb.ServiceSpec, images []*clusterpb.ResolvedImage, given []*clusterpb.Port,
-) (*clusterpb.Service, error) {
-	ports, err := tx.publishPorts(old, next, given)
+// respec returns what old becomes with another spec and what stands beside it:
+// the old one goes into history, and spec_version moves when tasks must be
+// replaced.
+func (tx *tx) respec(old *clusterpb.Service, next *raftpb.PutService) (*clusterpb.Service, error) {
+	ports, err := tx.publishPorts(old, next.GetSpec(), next.GetPorts())
 	if err != nil {
 		return nil, err
 	}
 	svc := shallow(old)
-	svc.Spec, svc.Images, svc.Ports = next, images, ports
+	svc.Spec, svc.Images, svc.Restarts, svc.Ports = next.GetSpec(), next.GetImages(), next.GetRestarts(), ports
 	svc.Version = tx.index
 	svc.UpdatedAt = timestamppb.New(tx.now)
 	if old.GetSpec() == nil || replacesTasks(old, svc) {
 		svc.SpecVersion = tx.index
 	}
-	if old.GetSpec() != nil && (svc.GetSpecVersion() != old.GetSpecVersion() || !proto.Equal(old.GetSpec(), next)) {
+	if old.GetSpec() != nil && (svc.GetSpecVersion() != old.GetSpecVersion() || !proto.Equal(old.GetSpec(), svc.GetSpec())) {
 		svc.History = rollout.Record(old, svc.GetSpecVersion())
 	}
 	return svc, nil
 }
 
-// replacesTasks reports whether tasks made from the old spec and images are out
-// of date under the next.
+// replacesTasks reports whether tasks made from the old spec, images and
+// restarts are out of date under the next.
 func replacesTasks(old, next *clusterpb.Service) bool {
 	a, b := old.GetSpec(), next.GetSpec()
 	return !proto.Equal(a.GetTask(), b.GetTask()) ||
 		!proto.Equal(&clusterpb.ServiceSpec{Ports: a.GetPorts()}, &clusterpb.ServiceSpec{Ports: b.GetPorts()}) ||
-		!pod.SameContent(old.GetImages(), next.GetImages())
+		!pod.SameContent(old.GetImages(), next.GetImages()) ||
+		old.GetRestarts() != next.GetRestarts()
 }
 
 // deleteService removes the service. Its tasks stay until they have stopped.

@@ -71,7 +71,7 @@ func TestSpecVersionMovesWhenTasksMustBeReplaced(t *testing.T) {
 		moves bool
 	}{
 		"image":         {setImage("nginx:2"), true},
-		"force":         {func(s *clusterpb.Service) { s.Spec.Task.ForceUpdate++ }, true},
+		"restart":       {func(s *clusterpb.Service) { s.Restarts++ }, true},
 		"port added":    {func(s *clusterpb.Service) { s.Spec.Ports = append(s.Spec.Ports, target(81, ingress(81))) }, true},
 		"port removed":  {func(s *clusterpb.Service) { s.Spec.Ports = nil }, true},
 		"replicas":      {setReplicas(5), false},
@@ -206,6 +206,20 @@ func TestRollBackRestoresWhatImagesWere(t *testing.T) {
 	svc := get(t, s)
 	if got := svc.GetImages(); svc.GetSpecVersion() != 3 || len(got) != 1 || got[0].GetPinned() != "nginx:latest@sha256:1" {
 		t.Errorf("spec version %d with %v", svc.GetSpecVersion(), got)
+	}
+}
+
+func TestRollBackTakesARestartBack(t *testing.T) {
+	s := storetest.State(t, service("s1", "web"))
+	s = edit(t, s, func(svc *clusterpb.Service) { svc.Restarts = 1 })
+	history := get(t, s).GetHistory()
+	if len(history) != 1 || history[0].GetRestarts() != 0 {
+		t.Fatalf("restarted, and history says %v", history)
+	}
+	s = storetest.Apply(t, s, state.RollBack("s1", 2, status(clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED, 2), history[0]))
+	svc := get(t, s)
+	if svc.GetRestarts() != 0 || svc.GetSpecVersion() != 3 || svc.GetHistory()[1].GetRestarts() != 1 {
+		t.Errorf("got %v", svc)
 	}
 }
 

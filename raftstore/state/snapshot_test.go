@@ -45,8 +45,9 @@ func story() []*raftpb.Command {
 		{state.DeleteTask("t3"), state.DeleteService("s2"), state.DeleteNode("n2", expiry)},
 		{state.RollBack("s1", 7, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED},
 			&clusterpb.SpecRecord{
-				Spec:   &clusterpb.ServiceSpec{Name: "web", Labels: map[string]string{"z": "1", "y": "2", "x": "3"}},
-				Images: []*clusterpb.ResolvedImage{{Image: "nginx", Pinned: "nginx:latest@sha256:1"}},
+				Spec:     &clusterpb.ServiceSpec{Name: "web", Labels: map[string]string{"z": "1", "y": "2", "x": "3"}},
+				Images:   []*clusterpb.ResolvedImage{{Image: "nginx", Pinned: "nginx:latest@sha256:1"}},
+				Restarts: 2,
 			})},
 	}
 	return commands(log)

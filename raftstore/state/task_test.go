@@ -98,13 +98,13 @@ func TestTasksShareTheSpecOfTheirService(t *testing.T) {
 	spec := &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "nginx"}}}
 	s = storetest.Apply(t, s,
 		state.CreateTask(&clusterpb.Task{Id: "t1", ServiceId: "s1", Spec: spec}),
-		state.CreateTask(&clusterpb.Task{Id: "t2", ServiceId: "s1", Spec: &clusterpb.TaskSpec{ForceUpdate: 1}}))
+		state.CreateTask(&clusterpb.Task{Id: "t2", ServiceId: "s1", Spec: &clusterpb.TaskSpec{Hostname: "own"}}))
 	s = storetest.Apply(t, s, observe("t1", lifecycle.Pending))
 	t1, _ := s.Task("t1")
 	if t1.GetSpec() != get(t, s).GetSpec().GetTask() {
 		t.Error("an equal spec was kept twice")
 	}
-	if t2, _ := s.Task("t2"); t2.GetSpec().GetForceUpdate() != 1 {
+	if t2, _ := s.Task("t2"); t2.GetSpec().GetHostname() != "own" {
 		t.Error("a task lost its own spec")
 	}
 }

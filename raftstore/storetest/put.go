@@ -6,10 +6,11 @@ import (
 	"github.com/muster/muster/raftstore/state"
 )
 
-// PutService writes a service back whose spec, images or ports were edited since
-// it was read, or creates it.
+// PutService writes a service back whose spec, or what stands beside it, was
+// edited since it was read, or creates it.
 func PutService(svc *clusterpb.Service) *raftpb.Change {
 	return state.PutService(&raftpb.PutService{
-		Id: svc.GetId(), Version: svc.GetVersion(), Spec: svc.GetSpec(), Images: svc.GetImages(), Ports: svc.GetPorts(),
+		Id: svc.GetId(), Version: svc.GetVersion(), Spec: svc.GetSpec(), Ports: svc.GetPorts(),
+		Images: svc.GetImages(), Restarts: svc.GetRestarts(),
 	})
 }

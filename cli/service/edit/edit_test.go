@@ -47,7 +47,7 @@ func base() *clusterpb.ServiceSpec {
 // changes lists what the arguments change, one "Field: from -> to" a line.
 func changes(from, to *clusterpb.ServiceSpec) []string {
 	var list []string
-	for _, c := range text.Diff(docker.ServiceSpecOf(from, nil), docker.ServiceSpecOf(to, nil)) {
+	for _, c := range text.Diff(docker.ServiceSpecOf(from, nil, 0), docker.ServiceSpecOf(to, nil, 0)) {
 		list = append(list, fmt.Sprintf("%s: %s -> %s", strings.TrimPrefix(c.Field, "TaskTemplate."), c.From, c.To))
 	}
 	return list

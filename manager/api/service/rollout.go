@@ -31,8 +31,8 @@ func (s *Server) ControlRollout(ctx context.Context, r *controlpb.ControlRollout
 
 // restart replaces all tasks by others of the same spec.
 func (s *Server) restart(ctx context.Context, ref string) (*clusterpb.Service, error) {
-	return s.edit(ctx, ref, 0, func(_ *clusterpb.Service, next *raftpb.PutService) error {
-		next.Spec.Task.ForceUpdate++
+	return s.edit(ctx, ref, 0, func(svc *clusterpb.Service, next *raftpb.PutService) error {
+		next.Restarts = rollout.NextRestart(svc)
 		return nil
 	})
 }

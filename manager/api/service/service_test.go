@@ -152,6 +152,35 @@ func TestUpdateService(t *testing.T) {
 	}
 }
 
+// TestForcedUpdate: whoever writes the spec does not undo a restart, and who
+// forces an update restarts though nothing else changed.
+func TestForcedUpdate(t *testing.T) {
+	s := newStore(t, web())
+	before := s.service()
+	update := func(plan, force bool) *clusterpb.Service {
+		t.Helper()
+		resp, err := serve(s).UpdateService(t.Context(), &controlpb.UpdateServiceRequest{
+			Service: "web", Spec: web(), Plan: plan, Force: force, Resolve: controlpb.ResolveImages_RESOLVE_IMAGES_NEVER,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.GetService()
+	}
+	if got := update(true, true).GetRestarts(); got != 1 || s.Proposals != 0 {
+		t.Errorf("planned restart %d, want 1, after %d writes", got, s.Proposals)
+	}
+	for n := range uint64(2) {
+		forced := update(false, true)
+		if forced.GetRestarts() != n+1 || forced.GetSpecVersion() == before.GetSpecVersion() || !proto.Equal(forced.GetSpec(), before.GetSpec()) {
+			t.Errorf("got %v, want restart %d of the same spec", forced, n+1)
+		}
+		if again := update(false, false); again.GetRestarts() != n+1 || again.GetSpecVersion() != forced.GetSpecVersion() {
+			t.Errorf("declared again: %v, want no other restart", again)
+		}
+	}
+}
+
 // TestPlanChangesNothing, and tells what the orchestrators would do.
 func TestPlanChangesNothing(t *testing.T) {
 	s := newStore(t, private())

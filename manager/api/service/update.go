@@ -45,7 +45,7 @@ func (s *Server) plan(ctx context.Context, r *controlpb.UpdateServiceRequest) (*
 		return nil, nil, err
 	}
 	next := proto.CloneOf(svc)
-	next.Spec, next.Images = put.GetSpec(), put.GetImages()
+	next.Spec, next.Images, next.Restarts = put.GetSpec(), put.GetImages(), put.GetRestarts()
 	return credential.Redact(next), s.Preview(st, svc, next), nil
 }
 
@@ -66,7 +66,11 @@ func (s *Server) next(ctx context.Context, st *state.State, r *controlpb.UpdateS
 	if err != nil {
 		return nil, nil, err
 	}
-	return svc, &raftpb.PutService{Id: svc.GetId(), Version: svc.GetVersion(), Spec: want, Images: images}, nil
+	put = &raftpb.PutService{Id: svc.GetId(), Version: svc.GetVersion(), Spec: want, Images: images, Restarts: svc.GetRestarts()}
+	if r.GetForce() {
+		put.Restarts = rollout.NextRestart(svc)
+	}
+	return svc, put, nil
 }
 
 // find returns a service at the version that the user has seen; 0 is any.
@@ -97,7 +101,7 @@ func (s *Server) RollbackService(ctx context.Context, r *controlpb.RollbackServi
 		if err != nil {
 			return err
 		}
-		next.Spec, next.Images = earlier.GetSpec(), earlier.GetImages()
+		next.Spec, next.Images, next.Restarts = earlier.GetSpec(), earlier.GetImages(), earlier.GetRestarts()
 		next.Rollback, next.Message = true, "rollback asked for by the user"
 		return nil
 	})
@@ -118,7 +122,8 @@ func (s *Server) edit(
 			return nil, err
 		}
 		next := &raftpb.PutService{
-			Id: svc.GetId(), Version: svc.GetVersion(), Spec: proto.CloneOf(svc.GetSpec()), Images: svc.GetImages(),
+			Id: svc.GetId(), Version: svc.GetVersion(), Spec: proto.CloneOf(svc.GetSpec()),
+			Images: svc.GetImages(), Restarts: svc.GetRestarts(),
 		}
 		if err := change(svc, next); err != nil {
 			return nil, err

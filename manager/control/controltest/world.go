@@ -14,6 +14,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -162,14 +163,26 @@ func (w *World) putNode(n *clusterpb.Node) {
 // Put creates or replaces a service as the control API does: by its present version.
 func (w *World) Put(id string, change func(*clusterpb.ServiceSpec)) {
 	w.t.Helper()
+	w.put(id, func(p *raftpb.PutService) { change(p.Spec) })
+}
+
+// Restart replaces all tasks of a service as the control API does.
+func (w *World) Restart(id string) {
+	w.t.Helper()
+	next := rollout.NextRestart(w.Service(id))
+	w.put(id, func(p *raftpb.PutService) { p.Restarts = next })
+}
+
+func (w *World) put(id string, change func(*raftpb.PutService)) {
+	w.t.Helper()
 	put := &raftpb.PutService{Id: id, Spec: &clusterpb.ServiceSpec{
 		Name: id, Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "v1"}}},
 		Mode: &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: 1}},
 	}}
 	if old, ok := w.State.Service(id); ok {
-		put.Version, put.Spec = old.GetVersion(), proto.CloneOf(old.GetSpec())
+		put.Version, put.Spec, put.Restarts = old.GetVersion(), proto.CloneOf(old.GetSpec()), old.GetRestarts()
 	}
-	change(put.Spec)
+	change(put)
 	w.Apply(state.PutService(put))
 }
 

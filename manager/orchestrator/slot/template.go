@@ -19,6 +19,7 @@ type Template struct {
 	Spec        *clusterpb.TaskSpec
 	SpecVersion uint64
 	Images      []*clusterpb.ResolvedImage
+	Restarts    uint64
 	Ports       []*clusterpb.Port
 }
 
@@ -26,7 +27,8 @@ type Template struct {
 func Current(svc *clusterpb.Service) Template {
 	return Template{
 		ServiceID: svc.GetId(), ServiceName: svc.GetSpec().GetName(),
-		Spec: svc.GetSpec().GetTask(), SpecVersion: svc.GetSpecVersion(), Images: svc.GetImages(), Ports: svc.GetPorts(),
+		Spec: svc.GetSpec().GetTask(), SpecVersion: svc.GetSpecVersion(),
+		Images: svc.GetImages(), Restarts: svc.GetRestarts(), Ports: svc.GetPorts(),
 	}
 }
 
@@ -43,7 +45,8 @@ func TemplateFor(svc *clusterpb.Service, s Slot) Template {
 	}
 	for _, old := range s.Tasks {
 		if old.GetSpecVersion() != svc.GetSpecVersion() {
-			t.Spec, t.SpecVersion, t.Images, t.Ports = old.GetSpec(), old.GetSpecVersion(), old.GetImages(), old.GetPorts()
+			t.Spec, t.SpecVersion = old.GetSpec(), old.GetSpecVersion()
+			t.Images, t.Restarts, t.Ports = old.GetImages(), old.GetRestarts(), old.GetPorts()
 			break
 		}
 	}
@@ -62,7 +65,7 @@ func (t Template) Task(id string, number uint32, tasks []*clusterpb.Task, now ti
 	return &clusterpb.Task{
 		Id: id, CreatedAt: timestamppb.New(created),
 		ServiceId: t.ServiceID, ServiceName: t.ServiceName, Slot: number,
-		Spec: t.Spec, SpecVersion: t.SpecVersion, Images: t.Images, Ports: t.Ports,
+		Spec: t.Spec, SpecVersion: t.SpecVersion, Images: t.Images, Restarts: t.Restarts, Ports: t.Ports,
 		Desired: lifecycle.Running,
 		Status:  &clusterpb.TaskStatus{State: lifecycle.New, At: timestamppb.New(now), AppliedAt: timestamppb.New(now)},
 	}

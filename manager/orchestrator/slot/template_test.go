@@ -24,15 +24,15 @@ func content(pinned string) []*clusterpb.ResolvedImage {
 // web is at version 2, image v2 and port 80; its tasks of version 1 have image v1 and port 81.
 func web(update *clusterpb.UpdateStatus, canary uint32) *clusterpb.Service {
 	return &clusterpb.Service{
-		Id: "s1", SpecVersion: 2, Images: content("new"), Ports: []*clusterpb.Port{{Target: 80}}, Update: update,
+		Id: "s1", SpecVersion: 2, Images: content("new"), Ports: []*clusterpb.Port{{Target: 80}}, Update: update, Restarts: 3,
 		Spec: &clusterpb.ServiceSpec{Name: "web", Task: image("v2"), Update: &clusterpb.UpdateConfig{Canary: canary}},
 	}
 }
 
 func ofVersion(v uint64) *clusterpb.Task {
-	t := &clusterpb.Task{Slot: 1, SpecVersion: v, Spec: image("v2"), Images: content("new"), Ports: []*clusterpb.Port{{Target: 80}}}
+	t := &clusterpb.Task{Slot: 1, SpecVersion: v, Restarts: 3, Spec: image("v2"), Images: content("new"), Ports: []*clusterpb.Port{{Target: 80}}}
 	if v == 1 {
-		t.Spec, t.Images, t.Ports = image("v1"), nil, []*clusterpb.Port{{Target: 81}}
+		t.Spec, t.Images, t.Restarts, t.Ports = image("v1"), nil, 2, []*clusterpb.Port{{Target: 81}}
 	}
 	return t
 }
@@ -80,7 +80,7 @@ func TestReplacementDuringARollout(t *testing.T) {
 			got := TemplateFor(web(tt.update, tt.canary), s)
 			want := ofVersion(tt.want)
 			if got.SpecVersion != tt.want || pod.Main(got.Spec).GetImage() != pod.Main(want.GetSpec()).GetImage() ||
-				!pod.SameContent(got.Images, want.GetImages()) || !samePorts(got.Ports, want.GetPorts()) {
+				!pod.SameContent(got.Images, want.GetImages()) || !samePorts(got.Ports, want.GetPorts()) || got.Restarts != want.GetRestarts() {
 				t.Errorf("version %d, %s, ports %v; want version %d, %v, whole", got.SpecVersion, pod.Main(got.Spec).GetImage(), got.Ports, tt.want, want)
 			}
 			if got.ServiceID != "s1" || got.ServiceName != "web" {

@@ -63,7 +63,8 @@ func (d *Dates) OutOfDate(t *clusterpb.Task) bool {
 func compare(t *clusterpb.Task, svc *clusterpb.Service) difference {
 	have, want := t.GetSpec(), svc.GetSpec().GetTask()
 	switch {
-	case !samePorts(t.GetPorts(), svc.GetPorts()), !pod.SameContent(t.GetImages(), svc.GetImages()):
+	case t.GetRestarts() != svc.GetRestarts(),
+		!samePorts(t.GetPorts(), svc.GetPorts()), !pod.SameContent(t.GetImages(), svc.GetImages()):
 		return different
 	case proto.Equal(have, want):
 		return same

@@ -39,6 +39,7 @@ func TestOutOfDate(t *testing.T) {
 		"another placement, and its node gone":   {zone("x"), changed(in("y"), func(t *clusterpb.Task) { t.NodeId = "gone" }), true},
 		"another placement and another image":    {zone("x"), changed(in("y"), func(t *clusterpb.Task) { t.Spec.Containers[0].Image = "v1" }), true},
 		"the tag moved":                          {nil, changed(ofVersion(2), func(t *clusterpb.Task) { t.SpecVersion, t.Images = 1, content("old") }), true},
+		"of an earlier restart":                  {nil, changed(ofVersion(2), func(t *clusterpb.Task) { t.SpecVersion, t.Restarts = 1, 2 }), true},
 		"a canary of an earlier rollout":         {nil, changed(ofVersion(2), func(t *clusterpb.Task) { t.SpecVersion, t.Canary = 1, true }), true},
 		"a canary of this rollout":               {nil, changed(ofVersion(2), func(t *clusterpb.Task) { t.Canary = true }), false},
 	}

@@ -11,34 +11,35 @@ import (
 	"github.com/muster/muster/manager/orchestrator/update"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 // TestPreview: what is foretold is what happens.
 func TestPreview(t *testing.T) {
-	replicas := func(n uint32) func(*clusterpb.ServiceSpec) {
-		return func(s *clusterpb.ServiceSpec) {
-			s.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: n}}
+	replicas := func(n uint32) func(*clusterpb.Service) {
+		return func(s *clusterpb.Service) {
+			s.Spec.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: n}}
 		}
 	}
 	tests := map[string]struct {
-		change func(*clusterpb.ServiceSpec)
+		change func(*clusterpb.Service)
 		want   string
 	}{
-		"nothing":    {func(*clusterpb.ServiceSpec) {}, "1 keep, 2 keep, 3 keep"},
-		"labels":     {func(s *clusterpb.ServiceSpec) { s.Labels = map[string]string{"a": "b"} }, "1 keep, 2 keep, 3 keep"},
-		"image":      {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "v2" }, "1 replace, 2 replace, 3 replace"},
-		"force":      {func(s *clusterpb.ServiceSpec) { s.Task.ForceUpdate++ }, "1 replace, 2 replace, 3 replace"},
+		"nothing":    {func(*clusterpb.Service) {}, "1 keep, 2 keep, 3 keep"},
+		"labels":     {func(s *clusterpb.Service) { s.Spec.Labels = map[string]string{"a": "b"} }, "1 keep, 2 keep, 3 keep"},
+		"image":      {func(s *clusterpb.Service) { pod.Main(s.Spec.Task).Image = "v2" }, "1 replace, 2 replace, 3 replace"},
+		"restart":    {func(s *clusterpb.Service) { s.Restarts++ }, "1 replace, 2 replace, 3 replace"},
 		"scale up":   {replicas(5), "1 keep, 2 keep, 3 keep, 4 create, 5 create"},
 		"scale down": {replicas(1), "1 keep, 2 remove, 3 remove"},
-		"both": {func(s *clusterpb.ServiceSpec) {
-			pod.Main(s.Task).Image = "v2"
+		"both": {func(s *clusterpb.Service) {
+			pod.Main(s.Spec.Task).Image = "v2"
 			replicas(4)(s)
 		}, "1 replace, 2 replace, 3 replace, 4 create"},
-		"placement": {func(s *clusterpb.ServiceSpec) {
-			s.Task.Placement = &clusterpb.Placement{Constraints: []string{"node.id!=b"}}
+		"placement": {func(s *clusterpb.Service) {
+			s.Spec.Task.Placement = &clusterpb.Placement{Constraints: []string{"node.id!=b"}}
 		}, "1 keep, 2 replace, 3 keep"},
-		"ports": {func(s *clusterpb.ServiceSpec) {
-			s.Ports = []*clusterpb.Port{{Target: 80, Published: 8080, Mode: clusterpb.Port_MODE_INGRESS}}
+		"ports": {func(s *clusterpb.Service) {
+			s.Spec.Ports = []*clusterpb.Port{{Target: 80, Published: 8080, Mode: clusterpb.Port_MODE_INGRESS}}
 		}, "1 replace, 2 replace, 3 replace"},
 	}
 	for name, tt := range tests {
@@ -46,7 +47,7 @@ func TestPreview(t *testing.T) {
 			s := start(t, 3, nil)
 			svc := s.Service("web")
 			next := proto.CloneOf(svc)
-			tt.change(next.Spec)
+			tt.change(next)
 			next.Ports = next.GetSpec().GetPorts()
 			before := s.slots()
 
@@ -61,7 +62,7 @@ func TestPreview(t *testing.T) {
 				t.Errorf("foretold %s, want %s", got, tt.want)
 			}
 
-			s.Put("web", tt.change)
+			s.Apply(storetest.PutService(next))
 			s.run()
 			if got := s.compare(before); got != tt.want {
 				t.Errorf("what happened is %s, want %s", got, tt.want)

@@ -401,8 +401,8 @@ type Service struct {
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	Spec      *ServiceSpec           `protobuf:"bytes,5,opt,name=spec,proto3" json:"spec,omitempty"`
 	// spec_version is the log index at which what tasks are made from last
-	// changed: task or ports of spec, or the content that images stand for. Tasks
-	// must match it to be up to date. Set by the state machine.
+	// changed: task or ports of spec, the content that images stand for, or
+	// restarts. Tasks must match it to be up to date. Set by the state machine.
 	SpecVersion uint64 `protobuf:"varint,6,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
 	// ports are spec.ports with the published ports filled in.
 	Ports []*Port `protobuf:"bytes,7,rep,name=ports,proto3" json:"ports,omitempty"`
@@ -412,7 +412,12 @@ type Service struct {
 	History []*SpecRecord `protobuf:"bytes,9,rep,name=history,proto3" json:"history,omitempty"`
 	// images are what the images of spec were resolved to, in the order of the
 	// containers. One that is not listed is used as spec names it.
-	Images        []*ResolvedImage `protobuf:"bytes,10,rep,name=images,proto3" json:"images,omitempty"`
+	Images []*ResolvedImage `protobuf:"bytes,10,rep,name=images,proto3" json:"images,omitempty"`
+	// restarts numbers the last restart, which replaces all tasks though nothing
+	// else changed; 0 when there was none. A rollback takes restarts back too, so
+	// that it leaves alone the tasks that were not replaced yet; a number that was
+	// taken back is not given again.
+	Restarts      uint64 `protobuf:"varint,11,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -517,6 +522,13 @@ func (x *Service) GetImages() []*ResolvedImage {
 	return nil
 }
 
+func (x *Service) GetRestarts() uint64 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
 // ResolvedImage is what an image of a spec stood for when the cluster asked.
 type ResolvedImage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -593,6 +605,7 @@ type SpecRecord struct {
 	Outcome UpdateStatus_State `protobuf:"varint,5,opt,name=outcome,proto3,enum=cluster.v1.UpdateStatus_State" json:"outcome,omitempty"`
 	// images are what its images were resolved to.
 	Images        []*ResolvedImage `protobuf:"bytes,6,rep,name=images,proto3" json:"images,omitempty"`
+	Restarts      uint64           `protobuf:"varint,7,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -667,6 +680,13 @@ func (x *SpecRecord) GetImages() []*ResolvedImage {
 		return x.Images
 	}
 	return nil
+}
+
+func (x *SpecRecord) GetRestarts() uint64 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
 }
 
 // ServiceSpec is written by users only; the cluster never edits it. What the
@@ -844,15 +864,13 @@ type TaskSpec struct {
 	Reservations *Resources       `protobuf:"bytes,3,opt,name=reservations,proto3" json:"reservations,omitempty"`
 	Restart      *RestartPolicy   `protobuf:"bytes,4,opt,name=restart,proto3" json:"restart,omitempty"`
 	Placement    *Placement       `protobuf:"bytes,5,opt,name=placement,proto3" json:"placement,omitempty"`
-	// force_update is raised to roll tasks though nothing else changed.
-	ForceUpdate uint64 `protobuf:"varint,6,opt,name=force_update,json=forceUpdate,proto3" json:"force_update,omitempty"`
 	// hostname of the pod; the short id of the task when empty.
-	Hostname string `protobuf:"bytes,7,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Hostname string `protobuf:"bytes,6,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	// hosts are "IP NAME" lines for /etc/hosts.
-	Hosts []string   `protobuf:"bytes,8,rep,name=hosts,proto3" json:"hosts,omitempty"`
-	Dns   *DNSConfig `protobuf:"bytes,9,opt,name=dns,proto3" json:"dns,omitempty"`
+	Hosts []string   `protobuf:"bytes,7,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	Dns   *DNSConfig `protobuf:"bytes,8,opt,name=dns,proto3" json:"dns,omitempty"`
 	// sysctls are set in the pod's namespaces.
-	Sysctls       map[string]string `protobuf:"bytes,10,rep,name=sysctls,proto3" json:"sysctls,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Sysctls       map[string]string `protobuf:"bytes,9,rep,name=sysctls,proto3" json:"sysctls,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -920,13 +938,6 @@ func (x *TaskSpec) GetPlacement() *Placement {
 		return x.Placement
 	}
 	return nil
-}
-
-func (x *TaskSpec) GetForceUpdate() uint64 {
-	if x != nil {
-		return x.ForceUpdate
-	}
-	return 0
 }
 
 func (x *TaskSpec) GetHostname() string {
@@ -2053,7 +2064,7 @@ var File_cluster_v1_service_proto protoreflect.FileDescriptor
 const file_cluster_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"\x18cluster/v1/service.proto\x12\n" +
-	"cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x03\n" +
+	"cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x03\n" +
 	"\aService\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x129\n" +
@@ -2067,11 +2078,12 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\x06update\x18\b \x01(\v2\x18.cluster.v1.UpdateStatusR\x06update\x120\n" +
 	"\ahistory\x18\t \x03(\v2\x16.cluster.v1.SpecRecordR\ahistory\x121\n" +
 	"\x06images\x18\n" +
-	" \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\"q\n" +
+	" \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12\x1a\n" +
+	"\brestarts\x18\v \x01(\x04R\brestarts\"q\n" +
 	"\rResolvedImage\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
 	"\x06pinned\x18\x02 \x01(\tR\x06pinned\x122\n" +
-	"\tplatforms\x18\x03 \x03(\v2\x14.cluster.v1.PlatformR\tplatforms\"\x9c\x02\n" +
+	"\tplatforms\x18\x03 \x03(\v2\x14.cluster.v1.PlatformR\tplatforms\"\xb8\x02\n" +
 	"\n" +
 	"SpecRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12+\n" +
@@ -2080,7 +2092,8 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x128\n" +
 	"\aoutcome\x18\x05 \x01(\x0e2\x1e.cluster.v1.UpdateStatus.StateR\aoutcome\x121\n" +
-	"\x06images\x18\x06 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\"\x99\x03\n" +
+	"\x06images\x18\x06 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12\x1a\n" +
+	"\brestarts\x18\a \x01(\x04R\brestarts\"\x99\x03\n" +
 	"\vServiceSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
 	"\x06labels\x18\x02 \x03(\v2#.cluster.v1.ServiceSpec.LabelsEntryR\x06labels\x12(\n" +
@@ -2096,7 +2109,7 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x06\n" +
 	"\x04mode\",\n" +
 	"\x0eReplicatedMode\x12\x1a\n" +
-	"\breplicas\x18\x01 \x01(\rR\breplicas\"\x90\x04\n" +
+	"\breplicas\x18\x01 \x01(\rR\breplicas\"\xed\x03\n" +
 	"\bTaskSpec\x129\n" +
 	"\n" +
 	"containers\x18\x01 \x03(\v2\x19.cluster.v1.ContainerSpecR\n" +
@@ -2104,13 +2117,11 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\x06limits\x18\x02 \x01(\v2\x15.cluster.v1.ResourcesR\x06limits\x129\n" +
 	"\freservations\x18\x03 \x01(\v2\x15.cluster.v1.ResourcesR\freservations\x123\n" +
 	"\arestart\x18\x04 \x01(\v2\x19.cluster.v1.RestartPolicyR\arestart\x123\n" +
-	"\tplacement\x18\x05 \x01(\v2\x15.cluster.v1.PlacementR\tplacement\x12!\n" +
-	"\fforce_update\x18\x06 \x01(\x04R\vforceUpdate\x12\x1a\n" +
-	"\bhostname\x18\a \x01(\tR\bhostname\x12\x14\n" +
-	"\x05hosts\x18\b \x03(\tR\x05hosts\x12'\n" +
-	"\x03dns\x18\t \x01(\v2\x15.cluster.v1.DNSConfigR\x03dns\x12;\n" +
-	"\asysctls\x18\n" +
-	" \x03(\v2!.cluster.v1.TaskSpec.SysctlsEntryR\asysctls\x1a:\n" +
+	"\tplacement\x18\x05 \x01(\v2\x15.cluster.v1.PlacementR\tplacement\x12\x1a\n" +
+	"\bhostname\x18\x06 \x01(\tR\bhostname\x12\x14\n" +
+	"\x05hosts\x18\a \x03(\tR\x05hosts\x12'\n" +
+	"\x03dns\x18\b \x01(\v2\x15.cluster.v1.DNSConfigR\x03dns\x12;\n" +
+	"\asysctls\x18\t \x03(\v2!.cluster.v1.TaskSpec.SysctlsEntryR\asysctls\x1a:\n" +
 	"\fSysctlsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x05\n" +

@@ -197,6 +197,8 @@ type Task struct {
 	SpecVersion uint64 `protobuf:"varint,9,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
 	// images are what the images of spec were resolved to at creation.
 	Images []*ResolvedImage `protobuf:"bytes,23,rep,name=images,proto3" json:"images,omitempty"`
+	// restarts is Service.restarts at creation.
+	Restarts uint64 `protobuf:"varint,24,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	// ports are the service's published ports at creation.
 	Ports []*Port `protobuf:"bytes,10,rep,name=ports,proto3" json:"ports,omitempty"`
 	// attachments are the task's networks, with its addresses there; set by
@@ -332,6 +334,13 @@ func (x *Task) GetImages() []*ResolvedImage {
 		return x.Images
 	}
 	return nil
+}
+
+func (x *Task) GetRestarts() uint64 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
 }
 
 func (x *Task) GetPorts() []*Port {
@@ -745,7 +754,7 @@ var File_cluster_v1_task_proto protoreflect.FileDescriptor
 const file_cluster_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15cluster/v1/task.proto\x12\n" +
-	"cluster.v1\x1a\x18cluster/v1/network.proto\x1a\x18cluster/v1/service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\a\n" +
+	"cluster.v1\x1a\x18cluster/v1/network.proto\x1a\x18cluster/v1/service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\a\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x129\n" +
@@ -758,7 +767,8 @@ const file_cluster_v1_task_proto_rawDesc = "" +
 	"\anode_id\x18\a \x01(\tR\x06nodeId\x12(\n" +
 	"\x04spec\x18\b \x01(\v2\x14.cluster.v1.TaskSpecR\x04spec\x12!\n" +
 	"\fspec_version\x18\t \x01(\x04R\vspecVersion\x121\n" +
-	"\x06images\x18\x17 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12&\n" +
+	"\x06images\x18\x17 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12\x1a\n" +
+	"\brestarts\x18\x18 \x01(\x04R\brestarts\x12&\n" +
 	"\x05ports\x18\n" +
 	" \x03(\v2\x10.cluster.v1.PortR\x05ports\x128\n" +
 	"\vattachments\x18\v \x03(\v2\x16.cluster.v1.AttachmentR\vattachments\x12/\n" +

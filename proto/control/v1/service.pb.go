@@ -479,7 +479,9 @@ type UpdateServiceRequest struct {
 	Spec    *v1.ServiceSpec `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
 	Resolve ResolveImages   `protobuf:"varint,4,opt,name=resolve,proto3,enum=control.v1.ResolveImages" json:"resolve,omitempty"`
 	// plan answers with what would change and changes nothing.
-	Plan          bool `protobuf:"varint,5,opt,name=plan,proto3" json:"plan,omitempty"`
+	Plan bool `protobuf:"varint,5,opt,name=plan,proto3" json:"plan,omitempty"`
+	// force replaces all tasks even if nothing changes.
+	Force         bool `protobuf:"varint,6,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -545,6 +547,13 @@ func (x *UpdateServiceRequest) GetResolve() ResolveImages {
 func (x *UpdateServiceRequest) GetPlan() bool {
 	if x != nil {
 		return x.Plan
+	}
+	return false
+}
+
+func (x *UpdateServiceRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
 	}
 	return false
 }
@@ -1184,13 +1193,14 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\aresolve\x18\x02 \x01(\x0e2\x19.control.v1.ResolveImagesR\aresolve\"b\n" +
 	"\x15CreateServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12\x1a\n" +
-	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"\xc0\x01\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"\xd6\x01\n" +
 	"\x14UpdateServiceRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12+\n" +
 	"\x04spec\x18\x03 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x123\n" +
 	"\aresolve\x18\x04 \x01(\x0e2\x19.control.v1.ResolveImagesR\aresolve\x12\x12\n" +
-	"\x04plan\x18\x05 \x01(\bR\x04plan\"\x8f\x01\n" +
+	"\x04plan\x18\x05 \x01(\bR\x04plan\x12\x14\n" +
+	"\x05force\x18\x06 \x01(\bR\x05force\"\x8f\x01\n" +
 	"\x15UpdateServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12\x1a\n" +
 	"\bwarnings\x18\x02 \x03(\tR\bwarnings\x12+\n" +

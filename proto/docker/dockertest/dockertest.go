@@ -51,11 +51,10 @@ func Everything() *clusterpb.Service {
 			Placement: &clusterpb.Placement{
 				Constraints: []string{"node.role==worker"}, Spread: []string{"node.labels.zone"}, MaxPerNode: 2,
 			},
-			ForceUpdate: 1,
-			Hostname:    "h",
-			Hosts:       []string{"192.0.2.1 db"},
-			Dns:         &clusterpb.DNSConfig{Servers: []string{"192.0.2.2"}, Search: []string{"example.com"}, Options: []string{"ndots:2"}},
-			Sysctls:     map[string]string{"net.core.somaxconn": "1"},
+			Hostname: "h",
+			Hosts:    []string{"192.0.2.1 db"},
+			Dns:      &clusterpb.DNSConfig{Servers: []string{"192.0.2.2"}, Search: []string{"example.com"}, Options: []string{"ndots:2"}},
+			Sysctls:  map[string]string{"net.core.somaxconn": "1"},
 		},
 		Update: &clusterpb.UpdateConfig{
 			Parallelism: &parallelism, Delay: second, Monitor: second, MaxFailureRatio: 0.5, Canary: 1, ProgressDeadline: second,
@@ -67,6 +66,7 @@ func Everything() *clusterpb.Service {
 			{Protocol: clusterpb.Port_PROTOCOL_UDP, Target: 53, Published: 53, Mode: clusterpb.Port_MODE_HOST},
 		},
 	}
+	s.Restarts = 1
 	s.Images = []*clusterpb.ResolvedImage{{
 		Image: "nginx:1.29", Pinned: "nginx:1.29@sha256:" + strings.Repeat("c", 64),
 		Platforms: []*clusterpb.Platform{{Os: "linux", Architecture: "amd64"}},

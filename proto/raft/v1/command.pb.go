@@ -994,7 +994,9 @@ type PutService struct {
 	Rollback bool   `protobuf:"varint,5,opt,name=rollback,proto3" json:"rollback,omitempty"`
 	Message  string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
 	// images are what the images of spec were resolved to.
-	Images        []*v1.ResolvedImage `protobuf:"bytes,7,rep,name=images,proto3" json:"images,omitempty"`
+	Images []*v1.ResolvedImage `protobuf:"bytes,7,rep,name=images,proto3" json:"images,omitempty"`
+	// restarts is the service's, another one to replace all tasks.
+	Restarts      uint64 `protobuf:"varint,8,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1078,6 +1080,13 @@ func (x *PutService) GetImages() []*v1.ResolvedImage {
 	return nil
 }
 
+func (x *PutService) GetRestarts() uint64 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
 // DeleteService removes the service; its tasks stay until they have stopped.
 type DeleteService struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1134,7 +1143,9 @@ type SetUpdateStatus struct {
 	// spec, when set, replaces the service's: the step of an automatic rollback.
 	Spec *v1.ServiceSpec `protobuf:"bytes,4,opt,name=spec,proto3" json:"spec,omitempty"`
 	// images are what the images of spec were resolved to.
-	Images        []*v1.ResolvedImage `protobuf:"bytes,5,rep,name=images,proto3" json:"images,omitempty"`
+	Images []*v1.ResolvedImage `protobuf:"bytes,5,rep,name=images,proto3" json:"images,omitempty"`
+	// restarts is what it was with spec.
+	Restarts      uint64 `protobuf:"varint,6,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1202,6 +1213,13 @@ func (x *SetUpdateStatus) GetImages() []*v1.ResolvedImage {
 		return x.Images
 	}
 	return nil
+}
+
+func (x *SetUpdateStatus) GetRestarts() uint64 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
 }
 
 // CreateTask adds a task. Skipped when the id exists.
@@ -1551,7 +1569,7 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"DeleteNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xf4\x01\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x90\x02\n" +
 	"\n" +
 	"PutService\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -1560,16 +1578,18 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"\x05ports\x18\x04 \x03(\v2\x10.cluster.v1.PortR\x05ports\x12\x1a\n" +
 	"\brollback\x18\x05 \x01(\bR\brollback\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessage\x121\n" +
-	"\x06images\x18\a \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\"\x1f\n" +
+	"\x06images\x18\a \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12\x1a\n" +
+	"\brestarts\x18\b \x01(\x04R\brestarts\"\x1f\n" +
 	"\rDeleteService\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xe5\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x81\x02\n" +
 	"\x0fSetUpdateStatus\x12\x1d\n" +
 	"\n" +
 	"service_id\x18\x01 \x01(\tR\tserviceId\x12!\n" +
 	"\fspec_version\x18\x02 \x01(\x04R\vspecVersion\x120\n" +
 	"\x06status\x18\x03 \x01(\v2\x18.cluster.v1.UpdateStatusR\x06status\x12+\n" +
 	"\x04spec\x18\x04 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x121\n" +
-	"\x06images\x18\x05 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\"2\n" +
+	"\x06images\x18\x05 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12\x1a\n" +
+	"\brestarts\x18\x06 \x01(\x04R\brestarts\"2\n" +
 	"\n" +
 	"CreateTask\x12$\n" +
 	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task\"o\n" +

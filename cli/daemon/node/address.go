@@ -119,31 +119,33 @@ func (h Host) has(a netip.Addr) bool {
 	return false
 }
 
+// only is the one address of the host that others could reach, of IPv4 if there
+// is any.
 func (h Host) only() (netip.Addr, error) {
-	var found []netip.Addr
+	var v4, all []netip.Addr
 	for _, addrs := range h.Interfaces {
 		for _, a := range addrs {
-			if reachable(a) {
-				found = append(found, a)
+			if !reachable(a) {
+				continue
+			}
+			all = append(all, a)
+			if a.Is4() {
+				v4 = append(v4, a)
 			}
 		}
 	}
-	var v4 []netip.Addr
-	for _, a := range found {
-		if a.Is4() {
-			v4 = append(v4, a)
-		}
-	}
+	candidates := all
 	if len(v4) > 0 {
-		found = v4
+		candidates = v4
 	}
-	switch len(found) {
+	switch len(candidates) {
 	case 0:
 		return netip.Addr{}, fmt.Errorf("this host has no address that others can reach: name one with --advertise-addr: %w", errdefs.ErrFailedPrecondition)
 	case 1:
-		return found[0], nil
+		return candidates[0], nil
 	}
-	return netip.Addr{}, fmt.Errorf("this host has several addresses (%v): name the one that others reach with --advertise-addr: %w", found, errdefs.ErrFailedPrecondition)
+	slices.SortFunc(candidates, netip.Addr.Compare)
+	return netip.Addr{}, fmt.Errorf("this host has several addresses (%v): name the one that others reach with --advertise-addr: %w", candidates, errdefs.ErrFailedPrecondition)
 }
 
 func reachable(a netip.Addr) bool {

@@ -31,7 +31,7 @@ func TestAddresses(t *testing.T) {
 		"address and port":     {advertised(one), "203.0.113.1:5", "203.0.113.1:5", ""},
 		"ipv6":                 {advertised(one), "2001:db8::1", "[2001:db8::1]:2377", ""},
 		"ipv6 and port":        {advertised(one), "[2001:db8::1]:5", "[2001:db8::1]:5", ""},
-		"several addresses":    {advertised(two), "", "", "several addresses"},
+		"several addresses":    {advertised(two), "", "", "several addresses ([192.0.2.7 198.51.100.7])"},
 		"no such interface":    {advertised(one), "eth9", "", `"eth9" is neither`},
 		"loopback only":        {advertised(one), "lo", "", "no address that others can reach"},
 		"bad port":             {advertised(one), "eth0:x", "", `port "x"`},

@@ -109,16 +109,16 @@ func (m *member) drain(ctx context.Context) error {
 func empty(ctx context.Context, on *Machine) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, emptyTimeout, fmt.Errorf("containers are not removed after %s: %w", emptyTimeout, errdefs.ErrUnavailable))
 	defer cancel()
-	found, err := on.Executor.List(ctx)
+	traces, err := on.Executor.List(ctx)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, f := range found {
-		if f.Running {
-			errs = append(errs, on.Executor.Kill(ctx, f.TaskID))
+	for _, t := range traces {
+		if t.Running {
+			errs = append(errs, on.Executor.Kill(ctx, t.TaskID))
 		}
-		errs = append(errs, on.Executor.Remove(ctx, f.TaskID))
+		errs = append(errs, on.Executor.Remove(ctx, t.TaskID))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err

@@ -47,6 +47,17 @@ func (s *State) ServiceByName(name string) (*clusterpb.Service, bool) {
 	return nil, false
 }
 
+// CheckServiceName refuses, as AlreadyExists, a name that another service than
+// the one with that id has.
+func (o *objects) CheckServiceName(name, id string) error {
+	for other := range o.services.with(serviceByName, name) {
+		if other.GetId() != id {
+			return refuse(alreadyExists, "a service named %q exists already", name)
+		}
+	}
+	return nil
+}
+
 // Services yields every service, ordered by id.
 func (s *State) Services() iter.Seq[*clusterpb.Service] { return s.services.all() }
 
@@ -69,10 +80,8 @@ func (tx *tx) putService(p *raftpb.PutService) error {
 	if p.GetId() == "" || name == "" {
 		return refuse(invalid, "a service needs an id and a name")
 	}
-	for other := range tx.services.with(serviceByName, name) {
-		if other.GetId() != p.GetId() {
-			return refuse(alreadyExists, "a service named %q exists already", name)
-		}
+	if err := tx.CheckServiceName(name, p.GetId()); err != nil {
+		return err
 	}
 	old, exists := tx.services.get(p.GetId())
 	if err := checkVersion("service "+name, old.GetVersion(), p.GetVersion()); err != nil {

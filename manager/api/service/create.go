@@ -2,9 +2,7 @@ package service
 
 import (
 	"context"
-	"fmt"
 
-	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
 
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -20,15 +18,17 @@ func (s *Server) CreateService(ctx context.Context, r *controlpb.CreateServiceRe
 		if err := spec.ValidateService(r.GetSpec()); err != nil {
 			return nil, err
 		}
-		want := proto.CloneOf(r.GetSpec())
-		if other, ok := st.ServiceByName(want.GetName()); ok {
-			return nil, fmt.Errorf("a service named %q exists already (%s): %w", want.GetName(), id.Short(other.GetId()), errdefs.ErrAlreadyExists)
+		// Before registries are asked about a service that is refused anyhow.
+		next := id.New()
+		if err := st.CheckServiceName(r.GetSpec().GetName(), next); err != nil {
+			return nil, err
 		}
+		want := proto.CloneOf(r.GetSpec())
 		images, err := s.resolve(ctx, st, nil, want, r.GetResolve())
 		if err != nil {
 			return nil, err
 		}
-		return state.PutService(&raftpb.PutService{Id: id.New(), Spec: want, Images: images}), nil
+		return state.PutService(&raftpb.PutService{Id: next, Spec: want, Images: images}), nil
 	})
 	if err != nil {
 		return nil, err

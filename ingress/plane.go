@@ -41,6 +41,7 @@ type Plane struct {
 	changed chan struct{} // holds one token if want changed
 	want    atomic.Pointer[Want]
 	repairs atomic.Uint64
+	index   atomic.Uint64 // of the Want that was applied last
 
 	ready chan struct{} // closed when the overlay is there for the first time
 	made  sync.Once     // closes ready
@@ -94,6 +95,9 @@ func (p *Plane) Set(w *Want) {
 	default:
 	}
 }
+
+// Index is that of the last Want which the kernel held all of, 0 before.
+func (p *Plane) Index() uint64 { return p.index.Load() }
 
 // Repairs is how many things had drifted in the kernel and were put right.
 func (p *Plane) Repairs() uint64 { return p.repairs.Load() }

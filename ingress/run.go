@@ -74,6 +74,7 @@ func (p *Plane) apply(ctx context.Context, full bool) error {
 	if err != nil {
 		return err
 	}
+	p.index.Store(w.Index)
 	if p.cfg.Applied != nil {
 		p.cfg.Applied(w.Index)
 	}

@@ -79,7 +79,7 @@ func (h *handler) Assignments(a *dispatchpb.Assignments) error {
 	h.held = next
 	h.mu.Unlock()
 	h.mesh.lowWater.raise(a.GetLowWaterMark())
-	h.tasks.steer(a.GetTasks(), gone)
+	h.tasks.steer(a.GetTasks(), gone, next.ports)
 	if a.GetFull() {
 		h.restate(a.GetTasks())
 		wake(h.sweeper.due)

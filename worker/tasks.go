@@ -18,8 +18,6 @@ import (
 type tasks struct {
 	// cfg is what the controllers share; its HostPorts is set for each of them.
 	cfg task.Config
-	// meshPorts returns the ports that every node answers on now.
-	meshPorts func() map[port.Key]*dispatchpb.MeshPort
 	// forgotten is called with each task of which nothing is left.
 	forgotten func(id string)
 
@@ -28,6 +26,8 @@ type tasks struct {
 	start func(*task.Controller) // runs a controller; nil before run
 	// chosen are the host ports of tasks about to start.
 	chosen map[string][]*clusterpb.Port
+	// mesh are the ports that every node answers on.
+	mesh map[port.Key]*dispatchpb.MeshPort
 }
 
 // initialStatus returns what a task was last observed in: by this node, or as
@@ -88,10 +88,12 @@ func (t *tasks) forget(id string) {
 	t.forgotten(id)
 }
 
-// steer tells controllers what managers want of their tasks.
-func (t *tasks) steer(assigned []*dispatchpb.TaskAssignment, gone []string) {
+// steer tells controllers what managers want of their tasks, and which ports
+// are not for them to choose from now on.
+func (t *tasks) steer(assigned []*dispatchpb.TaskAssignment, gone []string, mesh map[port.Key]*dispatchpb.MeshPort) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.mesh = mesh
 	for _, a := range assigned {
 		a = order(a)
 		if c := t.byID[a.GetTask().GetId()]; c != nil {
@@ -128,7 +130,6 @@ func (t *tasks) has(id string) bool {
 // may choose, and its choice is seen by the next once it is reported; so the
 // choice is noted here until then.
 func (t *tasks) hostPorts(of *clusterpb.Task) ([]*clusterpb.Port, error) {
-	mesh := t.meshPorts()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	others := make(map[string]task.Snapshot, len(t.byID))
@@ -140,7 +141,7 @@ func (t *tasks) hostPorts(of *clusterpb.Task) ([]*clusterpb.Port, error) {
 		}
 		others[id] = s
 	}
-	ports, err := chooseHostPorts(of, others, mesh)
+	ports, err := chooseHostPorts(of, others, t.mesh)
 	if err == nil {
 		t.chosen[of.GetId()] = ports
 	}

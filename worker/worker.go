@@ -12,7 +12,6 @@ import (
 	"github.com/muster/muster/ingress"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
-	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker/report"
 	"github.com/muster/muster/worker/state"
 	"github.com/muster/muster/worker/task"
@@ -72,10 +71,10 @@ func (w *Worker) newTasks(saved *state.Saved) *tasks {
 			Save: w.cfg.State.SaveStatus, Report: w.reports.Put,
 			Changed: func() { wake(w.mesh.due) },
 		},
-		meshPorts: func() map[port.Key]*dispatchpb.MeshPort { return w.told().ports },
 		forgotten: w.forget,
 		byID:      make(map[string]*task.Controller),
 		chosen:    make(map[string][]*clusterpb.Port),
+		mesh:      w.held.ports,
 	}
 	for id, a := range saved.Tasks {
 		t.add(a, saved.Statuses[id])

@@ -100,6 +100,14 @@ func (p *Plane) Connections(_ context.Context, a netip.Addr) (int, error) {
 // Diff finds no drift.
 func (p *Plane) Diff(context.Context) ([]string, error) { return nil, nil }
 
+// Index is that of the last Want, 0 before.
+func (p *Plane) Index() uint64 {
+	if w := p.Want(); w != nil {
+		return w.Index
+	}
+	return 0
+}
+
 // Repairs is zero: nothing drifts.
 func (p *Plane) Repairs() uint64 { return 0 }
 

@@ -22,6 +22,7 @@ type plane interface {
 	Netns() (taskIDs []string, err error)
 	Connections(ctx context.Context, a netip.Addr) (int, error)
 	Diff(ctx context.Context) ([]string, error)
+	Index() uint64
 	Repairs() uint64
 	Remove(ctx context.Context) error
 }
@@ -36,7 +37,7 @@ func TestRecords(t *testing.T) {
 	p := ingresstest.New()
 	p.Applied = func(index uint64) { applied = index }
 	p.Set(&ingress.Want{Index: 7})
-	if applied != 7 || p.Want().Index != 7 {
+	if applied != 7 || p.Index() != 7 || p.Want().Index != 7 {
 		t.Errorf("applied %d and holds %d, want 7", applied, p.Want().Index)
 	}
 	task := ingress.Task{ID: "a"}

@@ -89,6 +89,16 @@ func (k *Kernel) Diff(context.Context) ([]string, error) {
 	return nil, nil
 }
 
+// Index implements node.Plane.
+func (k *Kernel) Index() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.holds == nil {
+		return 0
+	}
+	return k.holds.Index
+}
+
 // Repairs implements node.Plane: nothing drifts by itself.
 func (*Kernel) Repairs() uint64 { return 0 }
 

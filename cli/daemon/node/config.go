@@ -79,6 +79,9 @@ type Plane interface {
 	Run(ctx context.Context) error
 	// Diff lists what the kernel holds and should not, and the reverse.
 	Diff(ctx context.Context) ([]string, error)
+	// Index is that of the last [ingress.Want] which the kernel held all of, 0
+	// before.
+	Index() uint64
 	// Repairs is how many things had drifted and were put right.
 	Repairs() uint64
 	// Remove takes everything of ours out of the kernel. Run has ended then.

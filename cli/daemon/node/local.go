@@ -123,11 +123,10 @@ func (l *Local) Diagnose(ctx context.Context, _ *nodepb.DiagnoseRequest) (*nodep
 	if m == nil {
 		return nil, fmt.Errorf("this node is in no cluster: there is nothing to compare: %w", errdefs.ErrFailedPrecondition)
 	}
-	differences, err := m.machine.Plane.Diff(ctx)
+	plane := m.machine.Plane
+	differences, err := plane.Diff(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &nodepb.DiagnoseResponse{
-		Differences: differences, AppliedIndex: m.index.Load(), Repairs: m.machine.Plane.Repairs(),
-	}, nil
+	return &nodepb.DiagnoseResponse{Differences: differences, AppliedIndex: plane.Index(), Repairs: plane.Repairs()}, nil
 }

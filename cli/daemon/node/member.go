@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -45,7 +44,6 @@ type member struct {
 
 	listener *listen.Listener
 
-	index  atomic.Uint64 // what the kernel holds
 	cancel context.CancelFunc
 	ended  chan error
 }
@@ -89,7 +87,7 @@ func (n *Node) startMember(ctx context.Context, s settings, credentials *mtls.Cr
 // assemble makes the parts and returns what runs them all.
 func (m *member) assemble(ctx context.Context) (run func(context.Context) error, err error) {
 	m.gossip = newGossiper(m)
-	if m.machine, err = m.node.cfg.Machine(m.kernelHolds); err != nil {
+	if m.machine, err = m.node.cfg.Machine(func(index uint64) { m.worker.Applied(index) }); err != nil {
 		return nil, err
 	}
 	if m.isManager() {
@@ -105,12 +103,6 @@ func (m *member) assemble(ctx context.Context) (run func(context.Context) error,
 		err := m.run(ctx)
 		return errors.Join(err, db.Close())
 	}, nil
-}
-
-// kernelHolds takes note of the index of what the kernel holds.
-func (m *member) kernelHolds(index uint64) {
-	m.index.Store(index)
-	m.worker.Applied(index)
 }
 
 // assembleManager makes the control plane of a node that votes.

@@ -53,6 +53,10 @@ var _ remotes.Resolver = (*peers)(nil)
 
 // Resolve implements remotes.Resolver: it finds out what the digest is.
 func (p *peers) Resolve(ctx context.Context, _ string) (string, ocispec.Descriptor, error) {
+	// Managers pass on what a node says that it holds.
+	if err := p.digest.Validate(); err != nil {
+		return "", ocispec.Descriptor{}, fmt.Errorf("the nodes hold it as %q: %w: %w", p.digest, err, errdefs.ErrInvalidArgument)
+	}
 	body := &peerBody{ctx: ctx, peers: p, digest: p.digest}
 	defer func() { _ = body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(body, maxManifest+1))

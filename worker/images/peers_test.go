@@ -188,3 +188,14 @@ func TestResolveFromNodes(t *testing.T) {
 		})
 	}
 }
+
+// TestNodeThatNamesNoDigest must not end the daemon of those who ask it.
+func TestNodeThatNamesNoDigest(t *testing.T) {
+	for _, named := range []digest.Digest{"", "web", "sha256:", "sha256:00", "md5:d41d8cd98f00b204e9800998ecf8427e"} {
+		c, p := holding(`{"config":{}}`, "ok")
+		p.digest = named
+		if _, _, err := p.Resolve(t.Context(), ""); !errdefs.IsInvalidArgument(err) || len(c.asked) > 0 {
+			t.Errorf("%q: %v, asked %v", named, err, c.asked)
+		}
+	}
+}

@@ -76,7 +76,7 @@ func (p *peers) Resolve(ctx context.Context, _ string) (string, ocispec.Descript
 // Fetcher implements remotes.Resolver.
 func (p *peers) Fetcher(context.Context, string) (remotes.Fetcher, error) {
 	return remotes.FetcherFunc(func(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
-		return &peerBody{ctx: ctx, peers: p, digest: desc.Digest}, nil
+		return &peerBody{ctx: ctx, peers: p, digest: desc.Digest, want: desc.Size}, nil
 	}), nil
 }
 
@@ -115,6 +115,7 @@ type peerBody struct {
 	ctx    context.Context //nolint:containedctx // an io.Reader has no other place for it
 	peers  *peers
 	digest digest.Digest
+	want   int64 // its size; 0 when that is not known
 
 	offset int64
 	size   int64
@@ -154,6 +155,10 @@ func (b *peerBody) open() error {
 		addr := b.peers.addrs[b.next]
 		b.next++
 		body, size, err := b.peers.fetcher.FetchBlob(b.ctx, addr, b.digest.String(), b.offset)
+		if err == nil && b.want > 0 && size != b.want {
+			err = fmt.Errorf("it holds %d bytes of %d", size, b.want)
+			_ = body.Close()
+		}
 		if err == nil {
 			b.body, b.size = body, size
 			return nil

@@ -17,7 +17,8 @@ import (
 
 // cluster is nodes that hold one blob, each with what happens when it is read:
 // "ok", "away", "lacks it", "weak" (breaks off in the middle), "short" (ends
-// there as if that were all) or "forged" (another content).
+// there as if that were all), "cut" (says that the half is all) or "forged"
+// (another content).
 type cluster struct {
 	blob  []byte
 	nodes map[string]string
@@ -35,6 +36,8 @@ func (c *cluster) FetchBlob(_ context.Context, addr, _ string, offset int64) (io
 		return nil, 0, errdefs.ErrNotFound
 	case "forged":
 		content = bytes.ToUpper(c.blob)
+	case "cut":
+		content = content[:len(content)/2]
 	}
 	rest := io.Reader(bytes.NewReader(content[offset:]))
 	half := io.LimitReader(rest, int64(len(c.blob))/2)
@@ -45,7 +48,7 @@ func (c *cluster) FetchBlob(_ context.Context, addr, _ string, offset int64) (io
 		rest = half
 	}
 	c.open++
-	return &closer{rest, func() { c.open-- }}, int64(len(c.blob)), nil
+	return &closer{rest, func() { c.open-- }}, int64(len(content)), nil
 }
 
 type closer struct {
@@ -81,6 +84,8 @@ func TestBlobIsReadFromWhicheverNodeAnswers(t *testing.T) {
 		"nobody answers":            {[]string{"away", "lacks it"}, "n0@0 n1@0", "node n1: not found"},
 		"nobody has the rest":       {[]string{"weak", "away"}, "n0@0 n1@4", "node n0: connection reset\nnode n1: unavailable"},
 		"there are none":            {nil, "", "no node holds it"},
+		"the first lost a half":     {[]string{"cut", "ok"}, "n0@0 n1@0", ""},
+		"all lost a half":           {[]string{"cut"}, "n0@0", "node n0: it holds 4 bytes of 8"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -89,7 +94,7 @@ func TestBlobIsReadFromWhicheverNodeAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			body, err := fetcher.Fetch(t.Context(), ocispec.Descriptor{Digest: p.digest})
+			body, err := fetcher.Fetch(t.Context(), ocispec.Descriptor{Digest: p.digest, Size: int64(len(c.blob))})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,7 @@ package worker
 import (
 	"maps"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/muster/muster/ingress"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -68,6 +70,46 @@ func TestApply(t *testing.T) {
 				t.Error("the one before was changed")
 			}
 		})
+	}
+}
+
+// What a daemon remembers after a restart is what it held before.
+func TestDiskTakesAssignmentsInAsMemoryDoes(t *testing.T) {
+	db, err := state.Open(filepath.Join(t.TempDir(), "worker.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	h := remembered(&state.Saved{})
+	for i, a := range []*dispatchpb.Assignments{
+		{
+			Index: 5, Full: true, Tasks: assigned("a", "b"), Peers: []*dispatchpb.Peer{{Id: "n2"}, {Id: "n3"}},
+			Ports:    []*dispatchpb.MeshPort{{Protocol: 1, Published: 80}, {Protocol: 2, Published: 80}},
+			Settings: &dispatchpb.Settings{SelfIndex: 1},
+		},
+		{
+			Index: 6, Base: 5, Tasks: assigned("b", "c"), GoneTasks: []string{"a"}, GonePeers: []string{"n2"},
+			Peers:     []*dispatchpb.Peer{{Id: "n3", Index: 3}},
+			Ports:     []*dispatchpb.MeshPort{{Protocol: 1, Published: 80, ServiceId: "web"}},
+			GonePorts: []*dispatchpb.MeshPort{{Protocol: 2, Published: 80}},
+			Settings:  &dispatchpb.Settings{SelfIndex: 2},
+		},
+		{Index: 6, Base: 6, Tasks: assigned("c"), GoneTasks: []string{"c"}, Settings: &dispatchpb.Settings{SelfIndex: 2}},
+		{Index: 9, Full: true, Tasks: assigned("d"), Settings: &dispatchpb.Settings{SelfIndex: 3}},
+	} {
+		if h, _, err = h.apply(a); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Apply(a); err != nil {
+			t.Fatal(err)
+		}
+		saved, err := db.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(h, remembered(saved), cmp.AllowUnexported(held{}), cmpopts.IgnoreFields(held{}, "index"), protocmp.Transform()); diff != "" {
+			t.Errorf("after message %d, held (-) and remembered (+):\n%s", i, diff)
+		}
 	}
 }
 

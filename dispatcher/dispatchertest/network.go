@@ -73,7 +73,7 @@ func identify(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, handler gr
 // stream is a stream whose caller is known.
 type stream struct {
 	grpc.ServerStream
-	ctx context.Context //nolint:containedctx // grpc's way to hand one on
+	ctx context.Context
 }
 
 // Context implements grpc.ServerStream.

@@ -326,7 +326,7 @@ func TestLeaveSaysWhyANodeHasToStay(t *testing.T) {
 // whether the node is known: only Leave of a node that is gone succeeds.
 func TestEveryCallIsTheCallersOwn(t *testing.T) {
 	tests := map[string]struct {
-		ctx    context.Context //nolint:containedctx // who calls
+		ctx    context.Context
 		is     func(error) bool
 		leaves bool
 	}{

@@ -112,7 +112,7 @@ unit: ## Run the unit tests that need nothing but Go: no root, no package, no co
 # The tests of a single package's work with the kernel or containerd are among these, and skip themselves without root.
 .PHONY: race
 race: $(RUNTIME) ## Run all unit tests with the race detector, in random order.
-	go test -race -shuffle=on -timeout 10m $$(go list ./... | grep -v '$(REAL)')
+	go test -race -shuffle=on -timeout 20m $$(go list ./... | grep -v '$(REAL)')
 
 # One package at a time: real nodes share one machine, and a starved node looks like a dead one.
 .PHONY: root-test

@@ -136,24 +136,24 @@ func TestTaskWaitsForTheNetwork(t *testing.T) {
 func TestLowWaterMarkOnlyRises(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMesh(ingresstest.New())
-		reached := 0
+		var reached atomic.Int64
 		var wg sync.WaitGroup
 		for _, index := range []uint64{0, 3, 5, 5, 9} {
 			wg.Go(func() {
 				if err := m.Left(t.Context(), index); err != nil {
 					t.Error(err)
 				}
-				reached++
+				reached.Add(1)
 			})
 		}
 		for _, step := range []struct {
 			mark uint64
-			want int // of the five
+			want int64 // of the five
 		}{{0, 1}, {3, 2}, {1, 2}, {4, 2}, {5, 4}, {0, 4}, {12, 5}} {
 			m.lowWater.raise(step.mark)
 			synctest.Wait()
-			if reached != step.want {
-				t.Errorf("told %d, %d waits are over, want %d", step.mark, reached, step.want)
+			if got := reached.Load(); got != step.want {
+				t.Errorf("told %d, %d waits are over, want %d", step.mark, got, step.want)
 			}
 		}
 		wg.Wait()

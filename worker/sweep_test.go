@@ -116,11 +116,13 @@ func TestSweepIsTriedAgain(t *testing.T) {
 		s := knowing(l)
 		background(t, s.run)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if tries > 0 {
 			t.Errorf("looked %d times before managers spoke", tries)
 		}
 		wake(s.due)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if tries != 4 || !slices.Equal(l.removed, []string{"x"}) {
 			t.Errorf("after %d tries removed %v", tries, l.removed)
 		}

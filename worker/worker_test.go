@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -174,6 +175,7 @@ func TestSettingsAndPeersArePassedOn(t *testing.T) {
 		m.lead()
 		m.assign()
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if len(heard) == 0 || heard[len(heard)-1] != "1 n2" {
 			t.Errorf("when one spoke: heard %q, want 1 n2", heard)
 		}

@@ -42,7 +42,9 @@ func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int3
 		return -1, "", fmt.Errorf("make process: %w", reason(err))
 	}
 	code, err := wait(ctx, p)
-	// All that the process printed has arrived once it is freed.
+	if err == nil {
+		awaitOutput(ctx, p)
+	}
 	x.deleteExec(ctx, p)
 	return code, out.String(), err
 }
@@ -84,6 +86,25 @@ func wait(ctx context.Context, p client.Process) (int32, error) {
 			return -1, context.Cause(ctx)
 		}
 		return int32(code), err
+	}
+}
+
+// lingering is how long the output of an ended process may take to arrive.
+const lingering = 500 * time.Millisecond
+
+// awaitOutput waits until all that the ended process printed has arrived:
+// freeing it closes its pipes, read or not. The wait has a bound, because the
+// process may have left others that hold them.
+func awaitOutput(ctx context.Context, p client.Process) {
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		p.IO().Wait()
+	}()
+	select {
+	case <-read:
+	case <-ctx.Done():
+	case <-time.After(lingering):
 	}
 }
 

@@ -13,36 +13,36 @@ import (
 
 // apply turns have, which the kernel holds, into want; tables are the
 // differences of their tables. It adds before it takes away, so that nothing
-// that stays is ever missing.
-func (k *kernel) apply(have, want *state, tables tableChanges) error {
+// that stays is ever missing. It returns the index of the overlay device.
+func (k *kernel) apply(have, want *state, tables tableChanges) (link int, err error) {
 	// A connection that began without a zone would be lost to the zone later.
 	if err := applyTables(ruleset.Zones, want, tables); err != nil {
-		return err
+		return 0, err
 	}
-	link, err := k.applyDevice(have, want)
+	link, err = k.applyDevice(have, want)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := k.applySysctls(have, want); err != nil {
-		return err
+		return 0, err
 	}
 	if err := k.applyOverlay(link, have, want); err != nil {
-		return err
+		return 0, err
 	}
 	for _, r := range want.routes.minus(have.routes) {
 		if err := k.nl.RouteReplace(r.netlink(link)); err != nil {
-			return fmt.Errorf("add route %s: %w", r, err)
+			return 0, fmt.Errorf("add route %s: %w", r, err)
 		}
 	}
 	for _, p := range want.rules.minus(have.rules) {
 		if err := k.nl.RuleAdd(p.netlink()); err != nil && !errors.Is(err, unix.EEXIST) {
-			return fmt.Errorf("add routing rule %s: %w", p, err)
+			return 0, fmt.Errorf("add routing rule %s: %w", p, err)
 		}
 	}
 	if err := applyTables(ruleset.Mesh, want, tables); err != nil {
-		return err
+		return 0, err
 	}
-	return k.takeAway(link, have, want)
+	return link, k.takeAway(link, have, want)
 }
 
 // applyTables makes the changes of the tables of one name.

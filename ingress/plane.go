@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// DefaultResync is how often the kernel is compared with what it should hold.
+// DefaultResync is how often the kernel is compared with what it should hold
+// if nothing is noticed.
 const DefaultResync = 30 * time.Second
 
 // Config configures a Plane. The zero value of each field but TaskDir is usable.
@@ -39,6 +40,7 @@ type Plane struct {
 	cfg     Config
 	log     *slog.Logger
 	changed chan struct{} // holds one token if want changed
+	noticed chan struct{} // holds one token if others may have changed the kernel
 	want    atomic.Pointer[Want]
 	repairs atomic.Uint64
 	index   atomic.Uint64 // of the Want that was applied last
@@ -46,6 +48,8 @@ type Plane struct {
 	ready chan struct{} // closed when the overlay is there for the first time
 	made  sync.Once     // closes ready
 	mtu   atomic.Int64  // of tasks' devices, once ready
+
+	overlay atomic.Int64 // the index of the overlay device, once ready
 
 	// applying lets one goroutine at a time change what apply changes, and
 	// guards what follows it.
@@ -80,7 +84,7 @@ func New(cfg Config) *Plane {
 		cfg.Log = slog.Default()
 	}
 	return &Plane{
-		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), ready: make(chan struct{}),
+		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), noticed: make(chan struct{}, 1), ready: make(chan struct{}),
 		applying: semaphore.NewWeighted(1),
 		attached: make(map[string]bool), detached: make(map[string]bool), busy: make(map[string]*taskLock),
 	}

@@ -18,22 +18,39 @@ const (
 	maxRetry = 10 * time.Second
 )
 
-// Run makes the kernel hold what was last set, on every change and, level
-// triggered, on a timer, until ctx is done. What the kernel holds stays.
+// Run makes the kernel hold what was last set until ctx is done: on every
+// change, when it notices that others changed the kernel, and on a timer. What
+// the kernel holds stays.
 func (p *Plane) Run(ctx context.Context) error {
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		p.watch(ctx)
+	}()
+	defer func() { <-watching }()
 	timer := time.NewTimer(p.cfg.Resync)
 	defer timer.Stop()
 	var retry time.Duration
+	var pace pace
 	for {
 		full := false
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-p.changed:
+		case <-p.noticed:
+			if retry == 0 { // else it looks anyway
+				timer.Reset(pace.wait(time.Now()))
+			}
+			continue
 		case <-timer.C:
 			full = true
 		}
+		begin, repairs := time.Now(), p.Repairs()
 		err := p.apply(ctx, full || retry > 0)
+		if full || retry > 0 {
+			pace.looked(begin, time.Now(), p.Repairs() > repairs)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -98,9 +115,11 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *stat
 	}
 	tables := diffTables(have, want)
 	scan := full || known == nil || movesFlows(have, want, tables)
-	if err := k.apply(have, want, tables); err != nil {
+	link, err := k.apply(have, want, tables)
+	if err != nil {
 		return err
 	}
+	p.overlay.Store(int64(link))
 	p.mtu.Store(int64(want.device.mtu))
 	p.made.Do(func() { close(p.ready) })
 	p.known = want

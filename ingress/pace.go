@@ -1,0 +1,34 @@
+package ingress
+
+import "time"
+
+// looksShare is how many times longer than a look at the kernel the rest
+// after it is: looking takes at most a tenth of one processor.
+const looksShare = 9
+
+// settle is how long a look waits for the rest of a change: deleting a device
+// is told address by address before the device is gone.
+const settle = 20 * time.Millisecond
+
+// pace says when the kernel may be looked at again after a notice. A look
+// whose repair is undone at once, by software that wants something else,
+// makes the next ones come later and later.
+type pace struct {
+	rest time.Duration // after the last look
+	last time.Time     // end of the last look
+}
+
+// looked takes in a look at the kernel, and whether it repaired something.
+func (p *pace) looked(begin, end time.Time, repaired bool) {
+	rest := minRetry
+	if repaired && begin.Sub(p.last) < 2*p.rest+settle {
+		rest = max(minRetry, 2*p.rest)
+	}
+	p.rest = min(max(rest, looksShare*end.Sub(begin)), maxRetry)
+	p.last = end
+}
+
+// wait is how long the next look has to wait.
+func (p *pace) wait(now time.Time) time.Duration {
+	return max(settle, p.rest-now.Sub(p.last))
+}

@@ -40,7 +40,7 @@ type Plane struct {
 	cfg     Config
 	log     *slog.Logger
 	changed chan struct{} // holds one token if want changed
-	noticed chan struct{} // holds one token if others may have changed the kernel
+	watcher *watcher
 	want    atomic.Pointer[Want]
 	repairs atomic.Uint64
 	index   atomic.Uint64 // of the Want that was applied last
@@ -48,8 +48,6 @@ type Plane struct {
 	ready chan struct{} // closed when the overlay is there for the first time
 	made  sync.Once     // closes ready
 	mtu   atomic.Int64  // of tasks' devices, once ready
-
-	overlay atomic.Int64 // the index of the overlay device, once ready
 
 	// applying lets one goroutine at a time change what apply changes, and
 	// guards what follows it.
@@ -84,7 +82,8 @@ func New(cfg Config) *Plane {
 		cfg.Log = slog.Default()
 	}
 	return &Plane{
-		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), noticed: make(chan struct{}, 1), ready: make(chan struct{}),
+		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), ready: make(chan struct{}),
+		watcher:  &watcher{netns: cfg.Netns, log: cfg.Log, noticed: make(chan struct{}, 1)},
 		applying: semaphore.NewWeighted(1),
 		attached: make(map[string]bool), detached: make(map[string]bool), busy: make(map[string]*taskLock),
 	}

@@ -25,7 +25,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		p.watch(ctx)
+		p.watcher.run(ctx)
 	}()
 	defer func() { <-watching }()
 	timer := time.NewTimer(p.cfg.Resync)
@@ -38,7 +38,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-p.changed:
-		case <-p.noticed:
+		case <-p.watcher.noticed:
 			if retry == 0 { // else it looks anyway
 				timer.Reset(pace.wait(time.Now()))
 			}
@@ -119,7 +119,7 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *stat
 	if err != nil {
 		return err
 	}
-	p.overlay.Store(int64(link))
+	p.watcher.overlay.Store(int64(link))
 	p.mtu.Store(int64(want.device.mtu))
 	p.made.Do(func() { close(p.ready) })
 	p.known = want

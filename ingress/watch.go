@@ -6,10 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -31,31 +33,39 @@ func routeGroups() []uint32 {
 	}
 }
 
-// watch leaves a token in p.noticed whenever others may have changed what is
+// watcher notices what others change in the kernel.
+type watcher struct {
+	netns   string // empty for that of the process
+	log     *slog.Logger
+	noticed chan struct{} // holds one token if others may have changed the kernel
+	overlay atomic.Int64  // the index of the overlay device, once there is one
+}
+
+// run leaves a token in w.noticed whenever others may have changed what is
 // ours in the kernel, until ctx is done.
-func (p *Plane) watch(ctx context.Context) {
+func (w *watcher) run(ctx context.Context) {
 	comm, _ := os.ReadFile("/proc/self/comm")
 	self := strings.TrimSpace(string(comm))
-	concerns := func(m netlink.Message) bool { return p.routeConcerns(m) }
+	concerns := func(m netlink.Message) bool { return w.routeConcerns(m) }
 	foreign := func(m netlink.Message) bool { return rulesetConcerns(m, self) }
 	var wg sync.WaitGroup
-	wg.Go(func() { p.listen(ctx, unix.NETLINK_ROUTE, routeGroups(), concerns) })
-	wg.Go(func() { p.listen(ctx, unix.NETLINK_NETFILTER, []uint32{unix.NFNLGRP_NFTABLES}, foreign) })
+	wg.Go(func() { w.listen(ctx, unix.NETLINK_ROUTE, routeGroups(), concerns) })
+	wg.Go(func() { w.listen(ctx, unix.NETLINK_NETFILTER, []uint32{unix.NFNLGRP_NFTABLES}, foreign) })
 	wg.Wait()
 }
 
 // listen reads the notices of some groups, and begins anew when it cannot.
-func (p *Plane) listen(ctx context.Context, family int, groups []uint32, concerns func(netlink.Message) bool) {
+func (w *watcher) listen(ctx context.Context, family int, groups []uint32, concerns func(netlink.Message) bool) {
 	for wait := minRetry; ctx.Err() == nil; wait = min(2*wait, maxRetry) {
-		err := p.receive(ctx, family, groups, concerns)
+		err := w.receive(ctx, family, groups, concerns)
 		if ctx.Err() != nil {
 			return
 		}
-		p.notice() // of what was missed
+		w.notice() // of what was missed
 		if errors.Is(err, unix.ENOBUFS) {
 			wait = minRetry // there was more than fits, which is no fault
 		} else {
-			p.log.WarnContext(ctx, "changes of the kernel go unnoticed for now", "in", wait, "err", err)
+			w.log.WarnContext(ctx, "changes of the kernel go unnoticed for now", "in", wait, "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -64,9 +74,9 @@ func (p *Plane) listen(ctx context.Context, family int, groups []uint32, concern
 	}
 }
 
-func (p *Plane) receive(ctx context.Context, family int, groups []uint32, concerns func(netlink.Message) bool) error {
+func (w *watcher) receive(ctx context.Context, family int, groups []uint32, concerns func(netlink.Message) bool) error {
 	var c *netlink.Conn
-	err := inNetns(p.cfg.Netns, func() (err error) {
+	err := inNetns(w.netns, func() (err error) {
 		c, err = netlink.Dial(family, nil)
 		return err
 	})
@@ -82,7 +92,7 @@ func (p *Plane) receive(ctx context.Context, family int, groups []uint32, concer
 			return fmt.Errorf("join netlink group %d: %w", g, err)
 		}
 	}
-	p.notice() // of what came before
+	w.notice() // of what came before
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
 	for {
@@ -91,15 +101,15 @@ func (p *Plane) receive(ctx context.Context, family int, groups []uint32, concer
 			return fmt.Errorf("read notices: %w", err)
 		}
 		if slices.ContainsFunc(messages, concerns) {
-			p.notice()
+			w.notice()
 		}
 	}
 }
 
 // notice says that the kernel should be looked at.
-func (p *Plane) notice() {
+func (w *watcher) notice() {
 	select {
-	case p.noticed <- struct{}{}:
+	case w.noticed <- struct{}{}:
 	default:
 	}
 }
@@ -107,7 +117,7 @@ func (p *Plane) notice() {
 // routeConcerns reports whether a notice may be of something that we hold and
 // that is now gone or different. One of our own making costs a look, which
 // finds nothing and so makes no further one.
-func (p *Plane) routeConcerns(m netlink.Message) bool {
+func (w *watcher) routeConcerns(m netlink.Message) bool {
 	switch uint16(m.Header.Type) {
 	case unix.RTM_DELLINK, unix.RTM_DELADDR, unix.RTM_DELRULE, unix.RTM_NEWNETCONF:
 		return true
@@ -117,7 +127,7 @@ func (p *Plane) routeConcerns(m netlink.Message) bool {
 		return len(m.Data) > 5 && m.Data[5] == routeProtocol // rtm_protocol
 	case unix.RTM_DELNEIGH:
 		// Others' neighbours come and go all the time.
-		return len(m.Data) >= 8 && int64(binary.NativeEndian.Uint32(m.Data[4:])) == p.overlay.Load() // ndm_ifindex
+		return len(m.Data) >= 8 && int64(binary.NativeEndian.Uint32(m.Data[4:])) == w.overlay.Load() // ndm_ifindex
 	}
 	return false
 }

@@ -72,9 +72,9 @@ func TestWatchIgnores(t *testing.T) {
 		return netlink.Message{Header: netlink.Header{Type: typ}, Data: data}
 	}
 	const newGeneration = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN
-	p := New(Config{})
-	p.overlay.Store(7)
-	route := func(m netlink.Message) bool { return p.routeConcerns(m) }
+	var w watcher
+	w.overlay.Store(7)
+	route := func(m netlink.Message) bool { return w.routeConcerns(m) }
 	rules := func(m netlink.Message) bool { return rulesetConcerns(m, "muster") }
 	tests := map[string]struct {
 		concerns func(netlink.Message) bool

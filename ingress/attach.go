@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -287,21 +288,37 @@ func taskRoute(a netip.Addr, link int) *netlink.Route {
 	return r
 }
 
-// taskSysctls sets up the host's end of a veth: replies to a process that
-// called 127.0.0.1 come from it, and it makes no IPv6 addresses of its own.
+// taskSysctls sets up the host's end of a veth.
 func (k *kernel) taskSysctls(name string) error {
-	if err := writeSysctl("net/ipv4/conf/"+name+"/route_localnet", "1"); err != nil {
-		return err
-	}
-	if !k.ipv6 {
-		return nil
-	}
-	for _, s := range []setting{{"disable_ipv6", "0"}, {"addr_gen_mode", "1"}, {"accept_ra", "0"}} {
-		if err := writeSysctl("net/ipv6/conf/"+name+"/"+s.path, s.value); err != nil {
+	for _, s := range taskSettings(name, k.ipv6) {
+		if err := writeSysctl(s.path, s.value); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// taskSettings are those of the host's end of a veth, whatever the node's
+// defaults are: it forwards, replies to a process that called 127.0.0.1 come
+// from it, and it makes no IPv6 addresses of its own. Replies of tasks are
+// routed by mark, so the strict filter would drop them where
+// net.ipv4.conf.all.src_valid_mark is set.
+func taskSettings(name string, ipv6 bool) []setting {
+	v4, v6 := "net/ipv4/conf/"+name+"/", "net/ipv6/conf/"+name+"/"
+	list := []setting{{v4 + "forwarding", "1"}, {v4 + "rp_filter", "2"}, {v4 + "route_localnet", "1"}}
+	if ipv6 {
+		list = append(list, setting{v6 + "disable_ipv6", "0"}, setting{v6 + "addr_gen_mode", "1"},
+			setting{v6 + "accept_ra", "0"}, setting{v6 + "forwarding", "1"})
+	}
+	return list
+}
+
+// holdsSettings reports whether all settings are as they should be.
+func holdsSettings(list []setting) bool {
+	return !slices.ContainsFunc(list, func(s setting) bool {
+		v, err := readSysctl(s.path)
+		return err != nil || v != s.value
+	})
 }
 
 // address is an address that can be used at once: nobody else can have it,

@@ -33,22 +33,22 @@ func openKernel() (*kernel, error) {
 
 func (k *kernel) close() { k.nl.Close() }
 
-// underlayMTU is the MTU of the device that has the address.
-func (k *kernel) underlayMTU(a netip.Addr) (int, error) {
+// underlay returns the device that has the address.
+func (k *kernel) underlay(a netip.Addr) (*netlink.LinkAttrs, error) {
 	addrs, err := k.nl.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
-		return 0, fmt.Errorf("list addresses: %w", err)
+		return nil, fmt.Errorf("list addresses: %w", err)
 	}
 	for _, have := range addrs {
 		if got, ok := netip.AddrFromSlice(have.IP); ok && got.Unmap() == a.Unmap() {
 			link, err := k.nl.LinkByIndex(have.LinkIndex)
 			if err != nil {
-				return 0, fmt.Errorf("look at the device of %s: %w", a, err)
+				return nil, fmt.Errorf("look at the device of %s: %w", a, err)
 			}
-			return link.Attrs().MTU, nil
+			return link.Attrs(), nil
 		}
 	}
-	return 0, fmt.Errorf("data-path address %s is on no device of this node: %w", a, errdefs.ErrFailedPrecondition)
+	return nil, fmt.Errorf("data-path address %s is on no device of this node: %w", a, errdefs.ErrFailedPrecondition)
 }
 
 // read returns what the kernel holds of ours. Of sysctls it returns those in want.

@@ -12,8 +12,9 @@ import (
 
 // facts are what a plan needs to know of the node.
 type facts struct {
-	mtu  int  // of the device that has the underlay address
-	ipv6 bool // the kernel has IPv6
+	underlay string // the device that has the underlay address
+	mtu      int    // of that device
+	ipv6     bool   // the kernel has IPv6
 	// zones says that the kernel has conntrack zones, or may have them.
 	zones bool
 	// strict says that net.ipv4.conf.all.rp_filter is 1: each device's own
@@ -55,6 +56,10 @@ func planOverlay(s *state, w *Want, f facts) {
 	}
 	s.addrs.add(host(tunnel4(w.Self.Index)))
 	s.sysctls.add(setting{"net/ipv4/ip_forward", "1"})
+	// A device may be set apart from that.
+	for _, dev := range []string{Overlay, f.underlay} {
+		s.sysctls.add(setting{"net/ipv4/conf/" + dev + "/forwarding", "1"})
+	}
 	// A client's packets come by the node it called, and not where the route
 	// to it leads; there may be no route to it at all.
 	filter := "0"
@@ -67,6 +72,8 @@ func planOverlay(s *state, w *Want, f facts) {
 	if f.ipv6 {
 		s.addrs.add(host(tunnel6(w.Self.Index)))
 		s.sysctls.add(setting{"net/ipv6/conf/all/forwarding", "1"})
+		s.sysctls.add(setting{"net/ipv6/conf/" + Overlay + "/forwarding", "1"})
+		s.sysctls.add(setting{"net/ipv6/conf/" + Overlay + "/disable_ipv6", "0"})
 	}
 }
 

@@ -113,7 +113,7 @@ func example() *Want {
 }
 
 func exampleFacts() facts {
-	return facts{mtu: 1500, ipv6: true, zones: true, vni: DefaultVNI, port: DefaultPort}
+	return facts{underlay: "eth0", mtu: 1500, ipv6: true, zones: true, vni: DefaultVNI, port: DefaultPort}
 }
 
 func TestPlan(t *testing.T) {
@@ -128,7 +128,7 @@ func TestPlan(t *testing.T) {
 		facts facts
 	}{
 		"whole":         {example(), exampleFacts()},
-		"no-ipv6":       {example(), facts{mtu: 9000, vni: 7, port: 4790}},
+		"no-ipv6":       {example(), facts{underlay: "eth0", mtu: 9000, vni: 7, port: 4790}},
 		"ipv6-underlay": {v6, strict},
 		"alone":         {&Want{Self: example().Self}, exampleFacts()},
 	}

@@ -62,7 +62,7 @@ func (k *kernel) taskLinks() (map[string]netlink.Link, error) {
 	return links, nil
 }
 
-// attachedTasks says which of the tasks have a veth that is up, with routes to all of their addresses.
+// attachedTasks says which of the tasks have a veth set up as it should be, with routes to all of their addresses.
 func (k *kernel) attachedTasks(tasks []Task) (map[string]bool, error) {
 	links, err := k.taskLinks()
 	if err != nil {
@@ -89,7 +89,7 @@ func (k *kernel) attachedTasks(tasks []Task) (map[string]bool, error) {
 		if link == nil {
 			continue
 		}
-		attached[t.ID] = true
+		attached[t.ID] = holdsSettings(taskSettings(taskLink(t.ID), k.ipv6))
 		for _, a := range t.addrs() {
 			if a.Unmap().Is4() || k.ipv6 {
 				attached[t.ID] = attached[t.ID] && routes[leads{host(a.Unmap()).String(), link.Attrs().Index}]

@@ -133,13 +133,13 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *stat
 }
 
 func (p *Plane) facts(k *kernel, w *Want) (facts, error) {
-	mtu, err := k.underlayMTU(w.Self.Underlay)
+	dev, err := k.underlay(w.Self.Underlay)
 	if err != nil {
 		return facts{}, err
 	}
 	filter, err := readSysctl("net/ipv4/conf/all/rp_filter")
 	return facts{
-		mtu: mtu, ipv6: k.ipv6, zones: !p.zoneless, strict: filter == "1",
+		underlay: dev.Name, mtu: dev.MTU, ipv6: k.ipv6, zones: !p.zoneless, strict: filter == "1",
 		vni: p.cfg.VNI, port: cmp.Or(int(w.Port), p.cfg.Port),
 	}, err
 }

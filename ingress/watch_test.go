@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,28 +21,32 @@ func TestWatch(t *testing.T) {
 	n := l.nodes[0]
 	link := taskLink("a")
 	for name, harm := range map[string]string{
-		"everything of nft":   "nft flush ruleset",
-		"table":               "nft delete table ip muster",
-		"zones":               "nft delete table ip6 muster_zones",
-		"element":             "nft delete element ip muster endpoints { tcp . 8001 . 1 }",
-		"rule added":          "nft add rule ip muster forward drop",
-		"routing rules":       "ip rule del priority 4789; ip rule del priority 4790; ip rule del priority 4791",
-		"IPv6 routing rule":   "ip -6 rule del priority 4790",
-		"table of a node":     "ip route flush table 47890002",
-		"routes":              "ip route flush proto 109",
-		"IPv6 routes":         "ip -6 route flush proto 109",
-		"addresses":           "ip addr flush dev mu0",
-		"neighbour":           "ip neigh del 169.254.128.2 dev mu0",
-		"forwarding entry":    "bridge fdb del 02:6d:75:00:00:02 dev mu0 dst 10.77.0.102",
-		"device down":         "ip link set mu0 down",
-		"device down and up":  "ip link set mu0 down; ip link set mu0 up",
-		"device deleted":      "ip link del mu0",
-		"MTU":                 "ip link set mu0 mtu 1400",
-		"veth deleted":        "ip link del " + link,
-		"task's route":        "ip route del 10.88.0.10 dev " + link,
-		"forwarding":          "sysctl -qw net.ipv4.ip_forward=0",
-		"IPv6 forwarding":     "sysctl -qw net.ipv6.conf.all.forwarding=0",
-		"reverse path filter": "sysctl -qw net.ipv4.conf.mu0.rp_filter=1",
+		"everything of nft":          "nft flush ruleset",
+		"table":                      "nft delete table ip muster",
+		"zones":                      "nft delete table ip6 muster_zones",
+		"element":                    "nft delete element ip muster endpoints { tcp . 8001 . 1 }",
+		"rule added":                 "nft add rule ip muster forward drop",
+		"routing rules":              "ip rule del priority 4789; ip rule del priority 4790; ip rule del priority 4791",
+		"IPv6 routing rule":          "ip -6 rule del priority 4790",
+		"table of a node":            "ip route flush table 47890002",
+		"routes":                     "ip route flush proto 109",
+		"IPv6 routes":                "ip -6 route flush proto 109",
+		"addresses":                  "ip addr flush dev mu0",
+		"neighbour":                  "ip neigh del 169.254.128.2 dev mu0",
+		"forwarding entry":           "bridge fdb del 02:6d:75:00:00:02 dev mu0 dst 10.77.0.102",
+		"device down":                "ip link set mu0 down",
+		"device down and up":         "ip link set mu0 down; ip link set mu0 up",
+		"device deleted":             "ip link del mu0",
+		"MTU":                        "ip link set mu0 mtu 1400",
+		"veth deleted":               "ip link del " + link,
+		"task's route":               "ip route del 10.88.0.10 dev " + link,
+		"forwarding":                 "sysctl -qw net.ipv4.ip_forward=0",
+		"IPv6 forwarding":            "sysctl -qw net.ipv6.conf.all.forwarding=0",
+		"forwarding of the underlay": "sysctl -qw net.ipv4.conf.e0.forwarding=0",
+		"forwarding of a veth":       "sysctl -qw net.ipv4.conf." + link + ".forwarding=0",
+		"strict filter of a veth":    "sysctl -qw net.ipv4.conf." + link + ".rp_filter=1",
+		"IPv6 switched off":          "sysctl -qw net.ipv6.conf.all.disable_ipv6=1",
+		"reverse path filter":        "sysctl -qw net.ipv4.conf.mu0.rp_filter=1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			runPlane(t, n.plane)
@@ -115,4 +120,19 @@ func runPlane(t *testing.T, p *Plane) {
 			t.Errorf("Run returned %v", err)
 		}
 	})
+}
+
+// TestAttachWhateverTheDefaults: a task is reached though the node's defaults
+// for new devices would keep it apart.
+func TestAttachWhateverTheDefaults(t *testing.T) {
+	l := newLab(t, 2, false)
+	l.apply()
+	for _, s := range []string{"net.ipv4.conf.default.forwarding=0", "net.ipv4.conf.default.rp_filter=1", "net.ipv4.conf.all.src_valid_mark=1"} {
+		l.in(l.nodes[1].netns, "sysctl", "-qw", s)
+	}
+	l.publish(8001, l.task(1, "b"))
+	l.apply()
+	if got := l.get(l.client, "tcp", "10.77.0.101:8001"); !strings.HasSuffix(got, "saw 10.77.0.1") {
+		t.Errorf("the task of another node: %q", got)
+	}
 }

@@ -150,6 +150,30 @@ func TestForeignFrames(t *testing.T) {
 	}
 }
 
+// TestTaskPretends: a task sends neither frames of the overlay nor from an
+// address that is not its own.
+func TestTaskPretends(t *testing.T) {
+	l := newLab(t, 1, false)
+	l.apply()
+	a := l.task(0, "a")
+	l.apply()
+	l.patience = time.Second / 2
+	counted := func(chain, rule string) {
+		t.Helper()
+		for line := range strings.Lines(l.in(l.nodes[0].netns, "nft", "list", "chain", "ip", "muster", chain)) {
+			if strings.Contains(line, rule) && !strings.Contains(line, "packets 0 ") {
+				return
+			}
+		}
+		t.Errorf("no packet was dropped by %q", rule)
+	}
+	l.get(l.of(a), "udp", "10.77.0.1:4789")
+	counted("forward", "frames do not come from tasks")
+	l.in(l.of(a), "sh", "-c", "ip addr add 192.0.2.7/32 dev eth0; ip route replace default via 169.254.1.1 dev eth0 onlink src 192.0.2.7")
+	l.get(l.of(a), "udp", "10.77.0.1:80")
+	counted("guard", "tasks do not forge addresses")
+}
+
 // TestLeave follows a task out of the mesh: drained, then gone.
 func TestLeave(t *testing.T) {
 	l := newLab(t, 2, false)

@@ -72,12 +72,18 @@ func (t *Table) addSets(f family) {
 // route_localnet on their devices would open to them. It runs before
 // conntrack rewrites replies, so that the answers to a process that called
 // 127.0.0.1 are not yet addressed to it here.
+//
+// It also drops what a task sends from an address that does not lead back to
+// its own device: services trust the address of their client.
 func guard(f family, n Names) []Rule {
+	rules := []Rule{rule(f.nft, "tasks do not forge addresses", iif(n.Tasks), []expr.Any{
+		&expr.Fib{Register: reg(0), FlagSADDR: true, FlagIIF: true, ResultOIF: true},
+		match(expr.CmpOpEq, native(0)),
+	}, counter(), verdict(expr.VerdictDrop))}
 	if f.nft == nftables.TableFamilyIPv6 {
-		return nil // IPv6 has no route_localnet: the kernel drops ::1 from outside
+		return rules // IPv6 has no route_localnet: the kernel drops ::1 from outside
 	}
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
-	var rules []Rule
 	for _, dev := range []string{n.Tasks, n.Overlay} {
 		rules = append(rules,
 			rule(f.nft, "loopback is not for "+dev, iif(dev), f.inPrefix(true, loopback), counter(), verdict(expr.VerdictDrop)),
@@ -152,7 +158,13 @@ func input(f family, n Names) []Rule {
 // forward lets in from outside only what was published.
 func forward(f family, n Names) []Rule {
 	accept, drop := verdict(expr.VerdictAccept), verdict(expr.VerdictDrop)
+	frames := []expr.Any{
+		&expr.Payload{DestRegister: reg(0), Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		match(expr.CmpOpEq, []byte{byte(n.VXLANPort >> 8), byte(n.VXLANPort)}),
+	}
 	return []Rule{
+		// They would leave with the node's address, which other nodes trust.
+		rule(f.nft, "frames do not come from tasks", iif(n.Tasks), l4proto(unix.IPPROTO_UDP), frames, counter(), drop),
 		rule(f.nft, "known connections", ctAny(expr.CtKeySTATE, ctEstablished|ctRelated), accept),
 		rule(f.nft, "from tasks here", iif(n.Tasks), accept),
 		rule(f.nft, "from other nodes", iif(n.Overlay), accept),

@@ -95,6 +95,16 @@ func TestPackets(t *testing.T) {
 		"a stranger's to another port":   {"input", packet{from: client, to: "192.0.2.1:8472", proto: udp, vni: names.VNI}, ""},
 		"a stranger's that is not a udp": {"input", packet{from: client, to: "192.0.2.1:4789", proto: tcp, vni: names.VNI}, ""},
 
+		"a task's own":                  {"forward", packet{in: "mt12", out: "eth0", from: "10.88.0.1:4000", to: "192.0.2.2:4789", proto: udp, state: ctNew}, "drop"},
+		"a task's own, of a known flow": {"forward", packet{in: "mt12", out: "eth0", from: "10.88.0.1:4000", to: "192.0.2.2:4789", proto: udp, state: ctEstablished}, "drop"},
+		"a task's own, IPv6":            {"forward", packet{in: "mt12", out: "eth0", from: "[fd88::1]:4000", to: "[2001:db8::2]:4789", proto: udp, state: ctNew}, "drop"},
+		"a task's tcp":                  {"forward", packet{in: "mt12", out: "eth0", from: "10.88.0.1:4000", to: "192.0.2.2:4789", proto: tcp, state: ctNew}, "accept"},
+
+		// Addresses that a task does not have.
+		"a task as another":       {"guard", packet{in: "mt12", from: "10.88.0.9:4000", to: client, proto: udp, forged: true}, "drop"},
+		"a task as another, IPv6": {"guard", packet{in: "mt12", from: "[fd88::9]:4000", to: client6, proto: udp, forged: true}, "drop"},
+		"a client by another way": {"guard", packet{in: "mu0", from: client, to: "10.88.0.1:80", proto: udp, forged: true}, ""},
+
 		// Loopback addresses, which route_localnet opens on the devices of tasks and peers.
 		"from a task to 127.0.0.1":     {"guard", packet{in: "mt12", from: "10.88.0.1:4000", to: "127.0.0.1:2377", proto: tcp}, "drop"},
 		"from a task to 127.8.8.8":     {"guard", packet{in: "mt12", from: "10.88.0.1:4000", to: "127.8.8.8:2377", proto: tcp}, "drop"},

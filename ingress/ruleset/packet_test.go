@@ -22,6 +22,7 @@ type packet struct {
 	proto    byte
 	vni      uint32 // of the frame within, when the packet carries one
 	local    bool   // the destination is the node itself
+	forged   bool   // the source does not lead back to the device it came by
 
 	// The packet's connection.
 	state, status uint32
@@ -102,6 +103,10 @@ func (m *machine) do(e expr.Any) bool {
 		m.store(e.Register, native(m.turns[e]%e.Modulus))
 		m.turns[e]++
 	case *expr.Fib:
+		if e.ResultOIF {
+			m.store(e.Register, native(map[bool]uint32{true: 0, false: 7}[m.p.forged]))
+			break
+		}
 		m.store(e.Register, native(map[bool]uint32{true: 2, false: 1}[m.p.local]))
 	case *expr.Meta:
 		m.meta(e)

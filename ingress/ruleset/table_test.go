@@ -21,7 +21,7 @@ func TestTagTellsRulesApart(t *testing.T) {
 		"the tasks' devices": {func(n *Names) { n.Tasks = "mv*" }, []string{"forward", "guard", "outbound", "remember"}},
 		"the marks":          {func(n *Names) { n.MarkMask = 0xff00 }, []string{"forget", "remember"}},
 		"the network":        {func(n *Names) { n.VNI = 2 }, []string{"input"}},
-		"the tunnel's port":  {func(n *Names) { n.VXLANPort = 8472 }, []string{"input"}},
+		"the tunnel's port":  {func(n *Names) { n.VXLANPort = 8472 }, []string{"forward", "input"}},
 	}
 	for name, tt := range changes {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,9 @@
 package ingress
 
 import (
+	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -289,4 +291,29 @@ func TestUDPFromBefore(t *testing.T) {
 func inNode(l *lab, i int, command ...string) (string, error) {
 	out, err := nsenter(l.nodes[i].netns, command...).CombinedOutput()
 	return string(out), err
+}
+
+// TestMarksOfOthers: packets that others mark go where they always went, also
+// when a node's index has the same bits.
+func TestMarksOfOthers(t *testing.T) {
+	l := newLab(t, 2, false)
+	others := map[string]string{
+		"Tailscale's own": "0x80000", "Tailscale's subnets": "0x40000", "kube-proxy's masquerade": "0x4000", "kube-proxy's drop": "0x8000",
+		"Weave's": "0x20000", "Cilium's proxy": "0x200", "Cilium's identity": "0x10e00", "Calico's": "0xffff0000", "wg-quick's": "0xca6c", "all bits": "0xffffffff",
+	}
+	for _, index := range []uint32{2, 4, 8, 0x1f, 0x4000} {
+		l.nodes[1].Index = index
+		l.applyNode(0, true)
+		for name, mark := range others {
+			for _, to := range []netip.Addr{l.addr4(1), l.addr6(1)} {
+				if got := l.ip(l.nodes[0].netns, "route get %s mark %s", to, mark); !strings.Contains(got, "dev e0") {
+					t.Errorf("node index %#x: a packet with %s mark %s goes by %s", index, name, mark, got)
+				}
+			}
+		}
+		own := fmt.Sprintf("%#x", nodeMark(index))
+		if got := l.ip(l.nodes[0].netns, "route get %s mark %s", l.addr4(1), own); !strings.Contains(got, "dev mu0") {
+			t.Errorf("node index %#x: a packet with its mark goes by %s", index, got)
+		}
+	}
 }

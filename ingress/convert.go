@@ -67,7 +67,7 @@ func (p policy) netlink() *netlink.Rule {
 		r.Family = unix.AF_INET6
 	}
 	if p.mask != 0 {
-		r.Mark, r.Mask = p.mark, &p.mask
+		r.Mark, r.Mask, r.Invert = p.mark, &p.mask, p.not
 	}
 	switch {
 	case p.table != 0:

@@ -31,7 +31,7 @@ func TestDrift(t *testing.T) {
 		"route added":        {"ip route add 10.88.0.77 via 169.254.128.2 dev mu0 onlink proto 109", "route is left over: 10.88.0.77/32"},
 		"IPv6 route deleted": {"ip -6 route del fd88::11", "route is missing: fd88::11/128"},
 		"refusal deleted":    {"ip route del unreachable 10.88.0.0/16", "route is missing: 10.88.0.0/16 unreachable"},
-		"rule deleted":       {"ip rule del priority 4790", "routing rule is missing: ip priority 4790 mark 0x20000/0x7fff0000 table 47890002"},
+		"rule deleted":       {"ip rule del priority 4790", "routing rule is missing: ip priority 4790 mark 0x80003002/0xffffffff table 47890002"},
 		"neighbour deleted":  {"ip neigh del 169.254.128.2 dev mu0", "neighbour is missing: 169.254.128.2 at 02:6d:75:00:00:02"},
 		"forwarding deleted": {"bridge fdb del 02:6d:75:00:00:02 dev mu0 dst 10.77.0.102", "forwarding entry is missing: 02:6d:75:00:00:02 to 10.77.0.102"},
 		"address deleted":    {"ip addr del 169.254.128.1/32 dev mu0", "address is missing: 169.254.128.1/32"},

@@ -172,7 +172,7 @@ func (k *kernel) readRules(s *state) error {
 			if r.Protocol != routeProtocol {
 				continue
 			}
-			p := policy{v6: family == unix.AF_INET6, priority: r.Priority, mark: r.Mark}
+			p := policy{v6: family == unix.AF_INET6, priority: r.Priority, not: r.Invert, mark: r.Mark}
 			if r.Mask != nil {
 				p.mask = *r.Mask
 			}

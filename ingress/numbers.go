@@ -24,8 +24,9 @@ const (
 	DefaultPort = 4789
 
 	routeProtocol = 109             // marks our routes and rules, see /etc/iproute2/rt_protos
-	markMask      = 0x7fff_0000     // the bits of a mark that hold a node's index
-	markShift     = 16              //
+	markTag       = 0x8000_3000     // marks a packet or connection as ours, see nodeMark
+	markTagMask   = 0x80ff_ff00     // the bits of the tag: all but a node's index
+	markAll       = 0xffff_ffff     //
 	tableBase     = 47_890_000      // + node index: the table that routes by that node
 	rulePriority  = 4789            // of the rules that choose these tables
 	unreachable   = uint32(1) << 30 // metric of the routes that refuse addresses without a task
@@ -73,7 +74,12 @@ func tunnel6(index uint32) netip.Addr {
 func gateway4() netip.Addr { return netip.AddrFrom4([4]byte{169, 254, 1, 1}) }
 func gateway6() netip.Addr { return netip.MustParseAddr("fe80::1") }
 
-func nodeMark(index uint32) uint32  { return index << markShift }
+// nodeMark is the mark of what came in by a node. It is always compared as a
+// whole, so that what others mark is never taken for it. The index leaves out,
+// and the tag has as zeros, the bits that others look at in all packets:
+// 0x00ff0000 (Tailscale), 0x0000c000 (kube-proxy) and 0x00000f00 (Cilium).
+func nodeMark(index uint32) uint32 { return markTag | index&0xff | index>>8<<24 }
+
 func nodeTable(index uint32) uint32 { return tableBase + index }
 
 // taskLink is the name of the host's end of a task's veth. Interface names

@@ -87,7 +87,7 @@ func planNode(s *state, n Node, f facts) {
 		s.routes.add(route{dst: everything(t), via: t, table: nodeTable(n.Index)})
 		s.rules.add(policy{
 			v6: t.Is6(), priority: rulePriority + 1,
-			mark: nodeMark(n.Index), mask: markMask, table: nodeTable(n.Index),
+			mark: nodeMark(n.Index), mask: markAll, table: nodeTable(n.Index),
 		})
 	}
 	for _, a := range n.taskAddrs() {
@@ -100,7 +100,7 @@ func planNode(s *state, n Node, f facts) {
 	}
 }
 
-// planRouting adds what does not depend on other nodes: packets without a
+// planRouting adds what does not depend on other nodes: packets without our
 // mark skip the rules of all nodes, and an address without a task is
 // unreachable rather than sent to the outside.
 func planRouting(s *state, w *Want, f facts) {
@@ -108,7 +108,7 @@ func planRouting(s *state, w *Want, f facts) {
 		if v6 && !f.ipv6 {
 			continue
 		}
-		s.rules.add(policy{v6: v6, priority: rulePriority, mask: markMask, goTo: rulePriority + 2})
+		s.rules.add(policy{v6: v6, priority: rulePriority, not: true, mark: markTag, mask: markTagMask, goTo: rulePriority + 2})
 		s.rules.add(policy{v6: v6, priority: rulePriority + 2})
 		for _, p := range subnets(w, v6) {
 			s.routes.add(route{dst: p, table: unix.RT_TABLE_MAIN})
@@ -146,7 +146,7 @@ func planTable(fam nftables.TableFamily, w *Want, f facts) *ruleset.Table {
 
 func names(f facts) ruleset.Names {
 	return ruleset.Names{
-		Overlay: Overlay, Tasks: TaskLinkPrefix + "*", MarkMask: markMask,
+		Overlay: Overlay, Tasks: TaskLinkPrefix + "*", MarkTag: markTag, MarkTagMask: markTagMask,
 		VNI: uint32(f.vni), VXLANPort: uint16(f.port),
 	}
 }

@@ -231,7 +231,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestNumbers(t *testing.T) {
-	seen := make(map[netip.Addr]uint32)
+	seen, marks := make(map[netip.Addr]uint32), make(map[uint32]uint32)
 	metadata := []netip.Prefix{netip.MustParsePrefix("169.254.169.0/24"), netip.MustParsePrefix("169.254.170.0/24")}
 	for i := uint32(1); i <= MaxNodeIndex; i++ {
 		a := tunnel4(i)
@@ -242,9 +242,11 @@ func TestNumbers(t *testing.T) {
 		if !netip.MustParsePrefix("169.254.128.0/17").Contains(a) || metadata[0].Contains(a) || metadata[1].Contains(a) {
 			t.Fatalf("index %d has %s", i, a)
 		}
-		if nodeMark(i)&^markMask != 0 || nodeMark(i) == 0 {
-			t.Fatalf("index %d has mark %#x", i, nodeMark(i))
+		m := nodeMark(i)
+		if other, ok := marks[m]; ok || m&markTagMask != markTag {
+			t.Fatalf("index %d has mark %#x, as index %d", i, m, other)
 		}
+		marks[m] = i
 	}
 	for _, id := range []string{"a", strings.Repeat("x", 25), strings.Repeat("x", 26)} {
 		if n := len(taskLink(id)); n > 15 {

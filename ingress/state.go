@@ -71,6 +71,7 @@ type route struct {
 type policy struct {
 	v6       bool
 	priority int
+	not      bool // for packets without the mark
 	mark     uint32
 	mask     uint32
 	table    uint32 // look routes up in this table
@@ -171,11 +172,15 @@ func (p policy) String() string {
 	if p.v6 {
 		fam = "ip6"
 	}
+	not := ""
+	if p.not {
+		not = "not "
+	}
 	switch {
 	case p.table != 0:
-		return fmt.Sprintf("%s priority %d mark %#x/%#x table %d", fam, p.priority, p.mark, p.mask, p.table)
+		return fmt.Sprintf("%s priority %d %smark %#x/%#x table %d", fam, p.priority, not, p.mark, p.mask, p.table)
 	case p.goTo != 0:
-		return fmt.Sprintf("%s priority %d mark %#x/%#x goto %d", fam, p.priority, p.mark, p.mask, p.goTo)
+		return fmt.Sprintf("%s priority %d %smark %#x/%#x goto %d", fam, p.priority, not, p.mark, p.mask, p.goTo)
 	}
 	return fmt.Sprintf("%s priority %d nop", fam, p.priority)
 }

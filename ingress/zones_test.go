@@ -98,7 +98,7 @@ func TestOneSourcePort(t *testing.T) {
 				}
 			}
 			for _, f := range l.nodes[1].flowsTo(t, a) {
-				if want := uint16(f.Mark >> markShift); f.TupleOrig.Zone != want || f.TupleReply.Zone != 0 {
+				if want := uint16(f.Mark) & 0xff; f.TupleOrig.Zone != want || f.TupleReply.Zone != 0 {
 					t.Errorf("a flow from node %d is in zone %d, its replies in %d", want, f.TupleOrig.Zone, f.TupleReply.Zone)
 				}
 			}

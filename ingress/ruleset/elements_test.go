@@ -18,7 +18,7 @@ endpoints tcp . 80 . 0x0 : 10.88.0.1 . 8080
 endpoints tcp . 80 . 0x1 : 10.88.0.2 . 8080
 endpoints udp . 53 . 0x0 : 10.88.0.2 . 5353
 hairpin 192.0.2.1 . 10.88.0.1
-origin 02:00:00:00:00:07 : 0x70000
+origin 02:00:00:00:00:07 : 0x71000
 peers 192.0.2.2
 ports tcp . 80 : goto d2_16
 ports udp . 53 : goto d1_53
@@ -31,7 +31,7 @@ endpoints tcp . 80 . 0x0 : fd88::1 . 8080
 endpoints tcp . 80 . 0x1 : fd88::2 . 8080
 endpoints udp . 53 . 0x0 : fd88::2 . 5353
 hairpin 2001:db8::1 . fd88::1
-origin 02:00:00:00:00:07 : 0x70000
+origin 02:00:00:00:00:07 : 0x71000
 peers 2001:db8::2
 ports tcp . 80 : goto d2_16
 ports udp . 53 : goto d1_53

@@ -12,11 +12,12 @@ import (
 
 // Names are what the rules need to know of the node's other kernel state.
 type Names struct {
-	Overlay   string // the VXLAN device
-	Tasks     string // the host ends of tasks' veths, with a trailing *
-	MarkMask  uint32 // the bits of a mark that hold an ingress node's index
-	VNI       uint32 // VXLAN network identifier, 24 bits
-	VXLANPort uint16
+	Overlay     string // the VXLAN device
+	Tasks       string // the host ends of tasks' veths, with a trailing *
+	MarkTag     uint32 // what the marks of ingress nodes have in common
+	MarkTagMask uint32 // the bits of MarkTag; the others tell the nodes apart
+	VNI         uint32 // VXLAN network identifier, 24 bits
+	VXLANPort   uint16
 }
 
 // The sets of a table.
@@ -100,9 +101,11 @@ func remember(f family, n Names) []Rule {
 		rule(f.nft, "note the ingress node", iif(n.Overlay), ctAny(expr.CtKeySTATE, ctNew), []expr.Any{
 			sourceMAC, pick(Origin), &expr.Ct{Key: expr.CtKeyMARK, SourceRegister: true, Register: reg(0)},
 		}),
-		rule(f.nft, "reply by the ingress node", iif(n.Tasks), ctDirection(ctReply), ctAny(expr.CtKeyMARK, n.MarkMask), []expr.Any{
+		rule(f.nft, "reply by the ingress node", iif(n.Tasks), ctDirection(ctReply), []expr.Any{
 			&expr.Ct{Key: expr.CtKeyMARK, Register: reg(0)},
-			and(n.MarkMask),
+			and(n.MarkTagMask),
+			match(expr.CmpOpEq, native(n.MarkTag)),
+			&expr.Ct{Key: expr.CtKeyMARK, Register: reg(0)},
 			&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg(0)},
 		}),
 	}
@@ -113,7 +116,9 @@ func remember(f family, n Names) []Rule {
 func forget(f family, n Names) []Rule {
 	return []Rule{rule(f.nft, "the outer packet has no mark", oif(n.Overlay), []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg(0)},
-		and(^n.MarkMask),
+		and(n.MarkTagMask),
+		match(expr.CmpOpEq, native(n.MarkTag)),
+		and(0),
 		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg(0)},
 	})}
 }

@@ -20,7 +20,10 @@ const (
 	unreachableIPv6 = "reject 0/4" // ICMPv6: port unreachable
 )
 
-var names = Names{Overlay: "mu0", Tasks: "mt*", MarkMask: 0xff0000, VNI: 0x010203, VXLANPort: 4789}
+var names = Names{Overlay: "mu0", Tasks: "mt*", MarkTag: 0x1000, MarkTagMask: 0xff00ffff, VNI: 0x010203, VXLANPort: 4789}
+
+// mark7 is the mark of node 7.
+const mark7 = 7<<16 | 0x1000
 
 var families = []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6}
 
@@ -46,7 +49,7 @@ func node() map[nftables.TableFamily]*Table {
 		t.PutHairpin(addr("192.0.2.1", "2001:db8::1"), a)
 		t.PutSubnet(netip.PrefixFrom(addr("10.88.0.0", "fd88::"), map[nftables.TableFamily]int{2: 16, 10: 64}[fam]))
 		mac, _ := net.ParseMAC("02:00:00:00:00:07")
-		t.PutOrigin(mac, 7<<16)
+		t.PutOrigin(mac, mark7)
 		tables[fam] = t
 	}
 	return tables
@@ -229,16 +232,16 @@ func TestReplyGoesByTheNodeThatTheConnectionCameInBy(t *testing.T) {
 		m := newMachine(t, node()[fam])
 		in := packet{in: "mu0", mac: "02:00:00:00:00:07", from: client, to: task, proto: tcp, state: ctNew}
 		_, noted := m.send("remember", in)
-		if noted.ctMark != 7<<16 || noted.mark != 0 {
+		if noted.ctMark != mark7 || noted.mark != 0 {
 			t.Errorf("a connection by node 7 is marked %#x, its packet %#x", noted.ctMark, noted.mark)
 		}
-		out := packet{in: "mt12", from: task, to: client, proto: tcp, state: ctEstablished, reply: true, ctMark: noted.ctMark | 0x1f}
-		if _, reply := m.send("remember", out); reply.mark != 7<<16 {
+		out := packet{in: "mt12", from: task, to: client, proto: tcp, state: ctEstablished, reply: true, ctMark: noted.ctMark}
+		if _, reply := m.send("remember", out); reply.mark != mark7 {
 			t.Errorf("its reply is marked %#x", reply.mark)
 		}
-		routed := packet{out: "mu0", from: task, to: client, mark: 7<<16 | 0x1f}
-		if _, outer := m.send("forget", routed); outer.mark != 0x1f {
-			t.Errorf("once it is routed its mark is %#x, want only what is another's", outer.mark)
+		routed := packet{out: "mu0", from: task, to: client, mark: mark7}
+		if _, outer := m.send("forget", routed); outer.mark != 0 {
+			t.Errorf("once it is routed its mark is %#x", outer.mark)
 		}
 	}
 }
@@ -249,12 +252,14 @@ func TestUnmarked(t *testing.T) {
 		chain string
 		p     packet
 	}{
-		"by a node that is not known": {"remember", packet{in: "mu0", mac: "02:00:00:00:00:08", from: client, to: task, state: ctNew}},
-		"not by the overlay":          {"remember", packet{in: "eth0", mac: "02:00:00:00:00:07", from: client, to: task, state: ctNew}},
-		"not the first packet":        {"remember", packet{in: "mu0", mac: "02:00:00:00:00:07", from: client, to: task, state: ctEstablished}},
-		"a reply to a local client":   {"remember", packet{in: "mt12", from: task, to: client, state: ctEstablished, reply: true}},
-		"a task's own connection":     {"remember", packet{in: "mt12", from: task, to: client, state: ctEstablished, ctMark: 7 << 16}},
-		"another's mark":              {"remember", packet{in: "mt12", from: task, to: client, state: ctEstablished, reply: true, ctMark: 0x1f}},
+		"by a node that is not known":   {"remember", packet{in: "mu0", mac: "02:00:00:00:00:08", from: client, to: task, state: ctNew}},
+		"not by the overlay":            {"remember", packet{in: "eth0", mac: "02:00:00:00:00:07", from: client, to: task, state: ctNew}},
+		"not the first packet":          {"remember", packet{in: "mu0", mac: "02:00:00:00:00:07", from: client, to: task, state: ctEstablished}},
+		"a reply to a local client":     {"remember", packet{in: "mt12", from: task, to: client, state: ctEstablished, reply: true}},
+		"a task's own connection":       {"remember", packet{in: "mt12", from: task, to: client, state: ctEstablished, ctMark: mark7}},
+		"another's mark":                {"remember", packet{in: "mt12", from: task, to: client, state: ctEstablished, reply: true, ctMark: 0x1f}},
+		"Tailscale's, in node 7's bits": {"remember", packet{in: "mt12", from: task, to: client, state: ctEstablished, reply: true, ctMark: 7 << 16}},
+		"another's, into the overlay":   {"forget", packet{out: "mu0", from: task, to: client, mark: 7 << 16}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -263,7 +268,7 @@ func TestUnmarked(t *testing.T) {
 			}
 		})
 	}
-	p := packet{out: "eth0", from: task, to: client, mark: 7 << 16}
+	p := packet{out: "eth0", from: task, to: client, mark: mark7}
 	if _, got := newMachine(t, node()[nftables.TableFamilyIPv4]).send("forget", p); got.mark != p.mark {
 		t.Error("a packet that does not go into the overlay has lost its mark")
 	}

@@ -11,7 +11,7 @@ import (
 // What is read from the kernel is told apart by tags alone: a rule that does
 // something else must have another.
 func TestTagTellsRulesApart(t *testing.T) {
-	base := Names{Overlay: "mu0", Tasks: "mt*", MarkMask: 0xff0000, VNI: 1, VXLANPort: 4789}
+	base := Names{Overlay: "mu0", Tasks: "mt*", MarkTag: 0x1000, MarkTagMask: 0xff00ffff, VNI: 1, VXLANPort: 4789}
 	changes := map[string]struct {
 		change func(*Names)
 		chains []string // that differ then
@@ -19,7 +19,7 @@ func TestTagTellsRulesApart(t *testing.T) {
 		"nothing":            {func(*Names) {}, nil},
 		"the overlay device": {func(n *Names) { n.Overlay = "mu1" }, []string{"forget", "forward", "guard", "outbound", "remember"}},
 		"the tasks' devices": {func(n *Names) { n.Tasks = "mv*" }, []string{"forward", "guard", "outbound", "remember"}},
-		"the marks":          {func(n *Names) { n.MarkMask = 0xff00 }, []string{"forget", "remember"}},
+		"the marks":          {func(n *Names) { n.MarkTag = 0xff }, []string{"forget", "remember"}},
 		"the network":        {func(n *Names) { n.VNI = 2 }, []string{"input"}},
 		"the tunnel's port":  {func(n *Names) { n.VXLANPort = 8472 }, []string{"forward", "input"}},
 	}
@@ -74,7 +74,7 @@ func TestZonesAreTheOverlaysAlone(t *testing.T) {
 		if a.Name == Mesh || len(a.Chains) != 1 || len(a.Sets) != 0 {
 			t.Errorf("the table %s has %d chains and %d sets", a.Name, len(a.Chains), len(a.Sets))
 		}
-		other.VNI, other.VXLANPort, other.MarkMask, other.Tasks = 9, 9, 9, "x*"
+		other.VNI, other.VXLANPort, other.MarkTag, other.Tasks = 9, 9, 9, "x*"
 		if c := Diff(a, NewZones(fam, other)); c.Len() != 0 {
 			t.Errorf("it changes with what it does not depend on: %v", c.Rebuild)
 		}

@@ -3,7 +3,11 @@ package ingress
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -14,6 +18,9 @@ import (
 // apply turns have, which the kernel holds, into want; tables are the
 // differences of their tables. It adds before it takes away, so that nothing
 // that stays is ever missing. It returns the index of the overlay device.
+//
+// What fails costs its own share only: where the kernel refuses something of
+// one family, or one address, the rest is made all the same.
 func (k *kernel) apply(have, want *state, tables tableChanges) (link int, err error) {
 	// A connection that began without a zone would be lost to the zone later.
 	if err := applyTables(ruleset.Zones, want, tables); err != nil {
@@ -23,82 +30,102 @@ func (k *kernel) apply(have, want *state, tables tableChanges) (link int, err er
 	if err != nil {
 		return 0, err
 	}
-	if err := k.applySysctls(have, want); err != nil {
-		return 0, err
-	}
-	if err := k.applyOverlay(link, have, want); err != nil {
-		return 0, err
-	}
-	for _, r := range want.routes.minus(have.routes) {
-		if err := k.nl.RouteReplace(r.netlink(link)); err != nil {
-			return 0, fmt.Errorf("add route %s: %w", r, err)
+	return link, errors.Join(
+		k.applySysctls(have, want),
+		k.applyOverlay(link, have, want),
+		k.applyRouting(link, have, want),
+		applyTables(ruleset.Mesh, want, tables),
+		k.takeAway(link, have, want),
+	)
+}
+
+// each does f to all of the list, also when it failed for some, and returns
+// the first failure: of thousands of one kind one says it.
+func each[T any](list []T, f func(T) error) (first error) {
+	for _, v := range list {
+		if err := f(v); err != nil && first == nil {
+			first = err
 		}
 	}
-	for _, p := range want.rules.minus(have.rules) {
-		if err := k.nl.RuleAdd(p.netlink()); err != nil && !errors.Is(err, unix.EEXIST) {
-			return 0, fmt.Errorf("add routing rule %s: %w", p, err)
-		}
-	}
-	if err := applyTables(ruleset.Mesh, want, tables); err != nil {
-		return 0, err
-	}
-	return link, k.takeAway(link, have, want)
+	return first
+}
+
+// applyRouting adds routes and routing rules.
+func (k *kernel) applyRouting(link int, have, want *state) error {
+	return errors.Join(
+		each(want.routes.minus(have.routes), func(r route) error {
+			if err := k.nl.RouteReplace(r.netlink(link)); err != nil {
+				return fmt.Errorf("add route %s: %w", r, err)
+			}
+			return nil
+		}),
+		each(want.rules.minus(have.rules), func(p policy) error {
+			if err := k.nl.RuleAdd(p.netlink()); err != nil && !errors.Is(err, unix.EEXIST) {
+				return fmt.Errorf("add routing rule %s: %w", p, err)
+			}
+			return nil
+		}),
+	)
 }
 
 // applyTables makes the changes of the tables of one name.
 func applyTables(name string, want *state, tables tableChanges) error {
-	for id, t := range want.tables {
+	return each(slices.Collect(maps.Keys(want.tables)), func(id ruleset.ID) error {
 		if id.Name != name {
-			continue
+			return nil
 		}
-		if err := ruleset.Apply(tables[id], t); err != nil {
-			return err
-		}
-	}
-	return nil
+		return ruleset.Apply(tables[id], want.tables[id])
+	})
 }
 
 // takeAway removes what have holds beside want. What is gone already is fine.
 func (k *kernel) takeAway(link int, have, want *state) error {
-	for _, p := range have.rules.minus(want.rules) {
-		if err := k.nl.RuleDel(p.netlink()); err != nil && !gone(err) {
-			return fmt.Errorf("delete routing rule %s: %w", p, err)
-		}
+	dev := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: link, Name: Overlay}}
+	return errors.Join(
+		each(have.rules.minus(want.rules), func(p policy) error {
+			return deleted("routing rule", p, k.nl.RuleDel(p.netlink()))
+		}),
+		each(superfluous(have, want), func(r route) error {
+			return deleted("route", r, k.nl.RouteDel(r.netlink(link)))
+		}),
+		each(have.neighs.minus(want.neighs), func(n neigh) error {
+			if replaced(n, want.neighs) {
+				return nil
+			}
+			return deleted("neighbour", n, k.nl.NeighDel(n.netlink(link)))
+		}),
+		each(have.frames.minus(want.frames), func(f frame) error {
+			return deleted("forwarding entry", f, k.nl.NeighDel(f.netlink(link)))
+		}),
+		each(have.addrs.minus(want.addrs), func(a netip.Prefix) error {
+			return deleted("address", a, k.nl.AddrDel(dev, &netlink.Addr{IPNet: ipNet(a)}))
+		}),
+	)
+}
+
+// deleted words the failure of a deletion.
+func deleted(what string, which fmt.Stringer, err error) error {
+	if err == nil || gone(err) {
+		return nil
 	}
-	replacing := make(set[route]) // by destination and table, which are the kernel's key
+	return fmt.Errorf("delete %s %s: %w", what, which, err)
+}
+
+// superfluous returns the routes to remove. Those in whose place another was
+// put are gone: the kernel's key is destination and table.
+func superfluous(have, want *state) (routes []route) {
+	replacing := make(set[route])
 	for r := range want.routes {
 		if r.via.IsValid() {
 			replacing.add(route{dst: r.dst, table: r.table})
 		}
 	}
 	for _, r := range have.routes.minus(want.routes) {
-		if _, ok := replacing[route{dst: r.dst, table: r.table}]; ok && r.via.IsValid() {
-			continue
-		}
-		if err := k.nl.RouteDel(r.netlink(link)); err != nil && !gone(err) {
-			return fmt.Errorf("delete route %s: %w", r, err)
+		if _, ok := replacing[route{dst: r.dst, table: r.table}]; !ok || !r.via.IsValid() {
+			routes = append(routes, r)
 		}
 	}
-	for _, n := range have.neighs.minus(want.neighs) {
-		if replaced(n, want.neighs) {
-			continue
-		}
-		if err := k.nl.NeighDel(n.netlink(link)); err != nil && !gone(err) {
-			return fmt.Errorf("delete neighbour %s: %w", n, err)
-		}
-	}
-	for _, f := range have.frames.minus(want.frames) {
-		if err := k.nl.NeighDel(f.netlink(link)); err != nil && !gone(err) {
-			return fmt.Errorf("delete forwarding entry %s: %w", f, err)
-		}
-	}
-	for _, a := range have.addrs.minus(want.addrs) {
-		dev := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: link, Name: Overlay}}
-		if err := k.nl.AddrDel(dev, &netlink.Addr{IPNet: ipNet(a)}); err != nil && !gone(err) {
-			return fmt.Errorf("delete address %s from %s: %w", a, Overlay, err)
-		}
-	}
-	return nil
+	return routes
 }
 
 func replaced(n neigh, want set[neigh]) bool {
@@ -186,17 +213,14 @@ func (k *kernel) deleteOverlay() error {
 }
 
 func (k *kernel) applySysctls(have, want *state) error {
-	for _, s := range want.sysctls.minus(have.sysctls) {
-		if s.path == "net/ipv6/conf/all/forwarding" {
+	return each(want.sysctls.minus(have.sysctls), func(s setting) error {
+		if strings.HasPrefix(s.path, "net/ipv6/") && strings.HasSuffix(s.path, "/forwarding") {
 			if err := keepRouterAdvertisements(); err != nil {
 				return err
 			}
 		}
-		if err := writeSysctl(s.path, s.value); err != nil {
-			return err
-		}
-	}
-	return nil
+		return writeSysctl(s.path, s.value)
+	})
 }
 
 // keepRouterAdvertisements lets devices that learn their IPv6 routes from

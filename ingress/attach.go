@@ -100,6 +100,7 @@ func (k *kernel) attach(ctx context.Context, t Task, netns string, mtu int) erro
 		return fmt.Errorf("open network namespace: %w", err)
 	}
 	defer ns.Close()
+	k.ipv6 = k.ipv6 && mtu >= leastMTU6
 	link, err := k.veth(t, ns, mtu)
 	if err != nil {
 		return err
@@ -113,15 +114,11 @@ func (k *kernel) attach(ctx context.Context, t Task, netns string, mtu int) erro
 			return err
 		}
 		defer inner.close()
+		inner.ipv6 = k.ipv6
 		return inner.setUpTask(t)
 	}
-	if err := inNetns(netns, inside); err != nil {
-		return err
-	}
-	if err := k.leadToTask(link, t); err != nil {
-		return err
-	}
-	return k.waitUp(ctx, link)
+	// A task may refuse one family by a sysctl of its own: it keeps the other.
+	return errors.Join(inNetns(netns, inside), k.leadToTask(link, t), k.waitUp(ctx, link))
 }
 
 // veth returns the index of the host's end of the task's veth, and makes the
@@ -192,10 +189,10 @@ func (k *kernel) setUpTask(t Task) error {
 			return fmt.Errorf("set %s of the task up: %w", l.Attrs().Name, err)
 		}
 	}
-	for _, a := range t.addrs() {
+	return each(t.addrs(), func(a netip.Addr) error {
 		a = a.Unmap()
 		if a.Is6() && !k.ipv6 {
-			continue
+			return nil
 		}
 		if err := k.nl.AddrReplace(dev, address(a.AsSlice(), a.BitLen())); err != nil {
 			return fmt.Errorf("add address %s to the task: %w", a, err)
@@ -212,8 +209,8 @@ func (k *kernel) setUpTask(t Task) error {
 		if err := k.nl.RouteReplace(r); err != nil {
 			return fmt.Errorf("add the task's default route via %s: %w", gw, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // openHostEnd sets up the host's end.
@@ -257,10 +254,10 @@ func (k *kernel) waitUp(ctx context.Context, index int) error {
 func (k *kernel) leadToTask(index int, t Task) error {
 	name := taskLink(t.ID)
 	dev := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index, Name: name}}
-	for _, a := range t.addrs() {
+	return each(t.addrs(), func(a netip.Addr) error {
 		a = a.Unmap()
 		if a.Is6() && !k.ipv6 {
-			continue
+			return nil
 		}
 		gw, bits := gateway4(), 32
 		if a.Is6() {
@@ -275,8 +272,8 @@ func (k *kernel) leadToTask(index int, t Task) error {
 		if err := k.nl.RouteReplace(taskRoute(a, index)); err != nil {
 			return fmt.Errorf("add route to %s: %w", a, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // taskRoute leads to a task of this node.

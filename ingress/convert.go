@@ -1,7 +1,9 @@
 package ingress
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -10,22 +12,26 @@ import (
 // applyOverlay adds addresses, neighbours and forwarding entries.
 func (k *kernel) applyOverlay(link int, have, want *state) error {
 	dev := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: link, Name: Overlay}}
-	for _, a := range want.addrs.minus(have.addrs) {
-		if err := k.nl.AddrReplace(dev, address(ipNet(a).IP, a.Bits())); err != nil {
-			return fmt.Errorf("add address %s to %s: %w", a, Overlay, err)
-		}
-	}
-	for _, n := range want.neighs.minus(have.neighs) {
-		if err := k.nl.NeighSet(n.netlink(link)); err != nil {
-			return fmt.Errorf("add neighbour %s: %w", n, err)
-		}
-	}
-	for _, f := range want.frames.minus(have.frames) {
-		if err := k.nl.NeighSet(f.netlink(link)); err != nil {
-			return fmt.Errorf("add forwarding entry %s: %w", f, err)
-		}
-	}
-	return nil
+	return errors.Join(
+		each(want.addrs.minus(have.addrs), func(a netip.Prefix) error {
+			if err := k.nl.AddrReplace(dev, address(ipNet(a).IP, a.Bits())); err != nil {
+				return fmt.Errorf("add address %s to %s: %w", a, Overlay, err)
+			}
+			return nil
+		}),
+		each(want.neighs.minus(have.neighs), func(n neigh) error {
+			if err := k.nl.NeighSet(n.netlink(link)); err != nil {
+				return fmt.Errorf("add neighbour %s: %w", n, err)
+			}
+			return nil
+		}),
+		each(want.frames.minus(have.frames), func(f frame) error {
+			if err := k.nl.NeighSet(f.netlink(link)); err != nil {
+				return fmt.Errorf("add forwarding entry %s: %w", f, err)
+			}
+			return nil
+		}),
+	)
 }
 
 func (n neigh) netlink(link int) *netlink.Neigh {

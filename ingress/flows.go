@@ -7,7 +7,6 @@ import (
 	"net/netip"
 
 	"github.com/ti-mo/conntrack"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/muster/muster/ingress/ruleset"
@@ -50,7 +49,7 @@ func leadsToTask(f conntrack.Flow, task netip.Addr) bool {
 // cutStaleFlows makes the kernel forget connections that lead nowhere, so
 // that clients are told at once instead of waiting for answers.
 func (k *kernel) cutStaleFlows(w *Want) error {
-	local, err := k.localAddrs()
+	local, err := localAddrs(k)
 	if err != nil {
 		return err
 	}
@@ -163,8 +162,8 @@ func listFlows() ([]conntrack.Flow, error) {
 	return flows, nil
 }
 
-func (k *kernel) localAddrs() (map[netip.Addr]bool, error) {
-	list, err := k.nl.AddrList(nil, netlink.FAMILY_ALL)
+func localAddrs(k *kernel) (map[netip.Addr]bool, error) {
+	list, err := addrsOf(k.nl, nil)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}

@@ -16,10 +16,14 @@ import (
 	"github.com/muster/muster/ingress/ruleset"
 )
 
+// leastMTU6 is the least MTU of a device with IPv6, in bytes (RFC 8200, 5). The
+// kernel switches IPv6 off on others.
+const leastMTU6 = 1280
+
 // kernel reads and writes the network state of the calling thread's network namespace.
 type kernel struct {
 	nl   *netlink.Handle
-	ipv6 bool
+	ipv6 bool // the kernel has IPv6, and the devices of the overlay can have it
 }
 
 func openKernel() (*kernel, error) {
@@ -33,9 +37,25 @@ func openKernel() (*kernel, error) {
 
 func (k *kernel) close() { k.nl.Close() }
 
+// whole lists until nothing changed meanwhile: the kernel says when a list may
+// lack entries, as it often is on a node whose tasks come and go (NLM_F_DUMP_INTR).
+func whole[T any](list func() ([]T, error)) (all []T, err error) {
+	for range 10 {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return all, err
+		}
+	}
+	return nil, err
+}
+
+// addrsOf lists the addresses of a device, or of all if link is nil.
+func addrsOf(nl *netlink.Handle, link netlink.Link) ([]netlink.Addr, error) {
+	return whole(func() ([]netlink.Addr, error) { return nl.AddrList(link, netlink.FAMILY_ALL) })
+}
+
 // underlay returns the device that has the address.
 func (k *kernel) underlay(a netip.Addr) (*netlink.LinkAttrs, error) {
-	addrs, err := k.nl.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := addrsOf(k.nl, nil)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -105,7 +125,7 @@ func (k *kernel) readDevice(s *state) (index int, err error) {
 }
 
 func (k *kernel) readOverlay(s *state, index int) error {
-	addrs, err := k.nl.AddrList(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index, Name: Overlay}}, netlink.FAMILY_ALL)
+	addrs, err := addrsOf(k.nl, &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: index, Name: Overlay}})
 	if err != nil {
 		return fmt.Errorf("list addresses of %s: %w", Overlay, err)
 	}
@@ -115,7 +135,7 @@ func (k *kernel) readOverlay(s *state, index int) error {
 		}
 	}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6, unix.AF_BRIDGE} {
-		list, err := k.nl.NeighList(index, family)
+		list, err := whole(func() ([]netlink.Neigh, error) { return k.nl.NeighList(index, family) })
 		if err != nil {
 			return fmt.Errorf("list neighbours of %s: %w", Overlay, err)
 		}
@@ -139,7 +159,9 @@ func (k *kernel) readOverlay(s *state, index int) error {
 // readRoutes reads our routes but those to the tasks of this node, which come and go with their veths.
 func (k *kernel) readRoutes(s *state, overlay int) error {
 	filter := &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_UNSPEC}
-	list, err := k.nl.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	list, err := whole(func() ([]netlink.Route, error) {
+		return k.nl.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return fmt.Errorf("list routes: %w", err)
 	}
@@ -164,7 +186,7 @@ func (k *kernel) readRoutes(s *state, overlay int) error {
 
 func (k *kernel) readRules(s *state) error {
 	for _, family := range k.families() {
-		list, err := k.nl.RuleListFiltered(family, nil, 0)
+		list, err := whole(func() ([]netlink.Rule, error) { return k.nl.RuleListFiltered(family, nil, 0) })
 		if err != nil {
 			return fmt.Errorf("list routing rules: %w", err)
 		}

@@ -59,6 +59,9 @@ func planOverlay(s *state, w *Want, f facts) {
 	// A device may be set apart from that.
 	for _, dev := range []string{Overlay, f.underlay} {
 		s.sysctls.add(setting{"net/ipv4/conf/" + dev + "/forwarding", "1"})
+		if f.ipv6 {
+			s.sysctls.add(setting{"net/ipv6/conf/" + dev + "/forwarding", "1"})
+		}
 	}
 	// A client's packets come by the node it called, and not where the route
 	// to it leads; there may be no route to it at all.
@@ -72,7 +75,6 @@ func planOverlay(s *state, w *Want, f facts) {
 	if f.ipv6 {
 		s.addrs.add(host(tunnel6(w.Self.Index)))
 		s.sysctls.add(setting{"net/ipv6/conf/all/forwarding", "1"})
-		s.sysctls.add(setting{"net/ipv6/conf/" + Overlay + "/forwarding", "1"})
 		s.sysctls.add(setting{"net/ipv6/conf/" + Overlay + "/disable_ipv6", "0"})
 	}
 }

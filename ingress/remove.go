@@ -48,7 +48,7 @@ func (k *kernel) remove() error {
 
 // taskLinks returns the host's ends of tasks' veths by name.
 func (k *kernel) taskLinks() (map[string]netlink.Link, error) {
-	list, err := k.nl.LinkList()
+	list, err := whole(k.nl.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list devices: %w", err)
 	}
@@ -69,7 +69,9 @@ func (k *kernel) attachedTasks(tasks []Task) (map[string]bool, error) {
 		return nil, err
 	}
 	filter := &netlink.Route{Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}
-	list, err := k.nl.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	list, err := whole(func() ([]netlink.Route, error) {
+		return k.nl.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}

@@ -80,8 +80,12 @@ func (p *Plane) apply(ctx context.Context, full bool) error {
 	}
 	defer p.applying.Release(1)
 	known := p.known
-	p.known = nil // until all is well
-	do := func(k *kernel) error { return p.applyKernel(ctx, k, w, known, full) }
+	p.known = nil  // until all is well
+	var lost error // tasks that could not be attached: their own trouble
+	do := func(k *kernel) (err error) {
+		lost, err = p.applyKernel(ctx, k, w, known, full)
+		return err
+	}
 	err := p.in(do)
 	if errors.Is(err, ruleset.ErrNoZones) {
 		p.zoneless = true
@@ -95,19 +99,20 @@ func (p *Plane) apply(ctx context.Context, full bool) error {
 	if p.cfg.Applied != nil {
 		p.cfg.Applied(w.Index)
 	}
-	return nil
+	return lost
 }
 
-func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *state, full bool) error {
+// applyKernel returns what became of attaching tasks apart from the rest.
+func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *state, full bool) (lost, err error) {
 	f, err := p.facts(k, w)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	want := plan(w, f)
 	have := known
 	if full || known == nil {
 		if have, err = k.read(want); err != nil {
-			return err
+			return nil, err
 		}
 		if known != nil {
 			p.countRepairs(ctx, drift(have, known))
@@ -116,20 +121,20 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *stat
 	tables := diffTables(have, want)
 	scan := full || known == nil || movesFlows(have, want, tables)
 	link, err := k.apply(have, want, tables)
+	if link != 0 {
+		p.watcher.overlay.Store(int64(link))
+		p.mtu.Store(int64(want.device.mtu))
+		p.made.Do(func() { close(p.ready) })
+		lost = p.attachMissing(ctx, k, w, full || known == nil)
+	}
 	if err != nil {
-		return err
+		return lost, err
 	}
-	p.watcher.overlay.Store(int64(link))
-	p.mtu.Store(int64(want.device.mtu))
-	p.made.Do(func() { close(p.ready) })
 	p.known = want
-	if err := p.attachMissing(ctx, k, w, full || known == nil); err != nil {
-		return err
-	}
 	if scan {
-		return k.cutStaleFlows(w)
+		err = k.cutStaleFlows(w)
 	}
-	return nil
+	return lost, err
 }
 
 func (p *Plane) facts(k *kernel, w *Want) (facts, error) {
@@ -137,6 +142,7 @@ func (p *Plane) facts(k *kernel, w *Want) (facts, error) {
 	if err != nil {
 		return facts{}, err
 	}
+	k.ipv6 = k.ipv6 && dev.MTU-overhead(w.Self.Underlay) >= leastMTU6
 	filter, err := readSysctl("net/ipv4/conf/all/rp_filter")
 	return facts{
 		underlay: dev.Name, mtu: dev.MTU, ipv6: k.ipv6, zones: !p.zoneless, strict: filter == "1",

@@ -24,6 +24,11 @@ func images(id string, list []*clusterpb.NodeImage) *raftpb.ObserveNode {
 	return &raftpb.ObserveNode{Id: id, Images: &raftpb.NodeImages{Images: list}}
 }
 
+// described replaces what the node says of itself.
+func described(id string, d *clusterpb.NodeDescription) *raftpb.ObserveNode {
+	return &raftpb.ObserveNode{Id: id, Description: d}
+}
+
 // disconnected says that the node announced a restart of its daemon.
 func disconnected(id string, now time.Time) *raftpb.ObserveNode {
 	return &raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{

@@ -162,6 +162,8 @@ func (t *term) handle(s *session, msg *dispatchpb.SessionRequest) {
 		t.statuses.put(s, k.Statuses.GetSequence(), k.Statuses.GetReports())
 	case *dispatchpb.SessionRequest_Images:
 		t.statuses.putNode(images(s.nodeID, k.Images.GetImages()))
+	case *dispatchpb.SessionRequest_Description:
+		t.statuses.putNode(described(s.nodeID, k.Description))
 	case *dispatchpb.SessionRequest_Goodbye:
 		t.nodes.goodbye(s)
 	case *dispatchpb.SessionRequest_Register:

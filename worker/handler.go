@@ -17,7 +17,7 @@ var _ agent.Handler = (*handler)(nil)
 
 // Register implements agent.Handler.
 func (h *handler) Register(ctx context.Context) (*dispatchpb.Register, error) {
-	desc, err := h.cfg.Describe(ctx)
+	desc, err := h.describer.atRegistration(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +49,9 @@ func (h *handler) Outgoing() (msgs []*dispatchpb.SessionRequest) {
 	}
 	if images := h.images.take(); images != nil {
 		msgs = append(msgs, &dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Images{Images: images}})
+	}
+	if d := h.describer.take(); d != nil {
+		msgs = append(msgs, &dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Description{Description: d}})
 	}
 	return msgs
 }

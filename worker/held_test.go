@@ -169,7 +169,7 @@ func TestWantNetworks(t *testing.T) {
 		settings: &dispatchpb.Settings{SelfIndex: 1, Networks: []*dispatchpb.Network{
 			{Id: "ingress", Subnets: []string{"10.0.0.0/16", "fd00::/64"}}, {Id: "x1", Subnets: []string{"10.1.0.0/16"}},
 		}},
-		peers: map[string]*dispatchpb.Peer{"n2": {Id: "n2", Index: 2, DataAddr: "192.0.2.2", Attachments: both}},
+		peers: map[string]*dispatchpb.Peer{"n2": {Id: "n2", Index: 2, DataAddr: "192.0.2.2", Addresses: []string{"198.51.100.2", "2001:db8::2"}, Attachments: both}},
 	}
 	host := &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Published: 80, Target: 8080}
 	own := task.Snapshot{
@@ -194,6 +194,10 @@ func TestWantNetworks(t *testing.T) {
 	}
 	if d := cmp.Diff(attachments, w.Nodes[0].Attachments, opts); d != "" {
 		t.Errorf("the other node's attachments (-want +got):\n%s", d)
+	}
+	further := []netip.Addr{netip.MustParseAddr("198.51.100.2"), netip.MustParseAddr("2001:db8::2")}
+	if d := cmp.Diff(further, w.Nodes[0].Addrs, opts); d != "" {
+		t.Errorf("the other node's further addresses (-want +got):\n%s", d)
 	}
 	if got := format(w.Ports); got != "host tcp/80:10.0.0.1:8080,[fd00::1]:8080" {
 		t.Errorf("a port of the node leads to %q", got)

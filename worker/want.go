@@ -31,7 +31,8 @@ func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string) *i
 	for _, id := range slices.Sorted(maps.Keys(h.peers)) {
 		p := h.peers[id]
 		w.Nodes = append(w.Nodes, ingress.Node{
-			ID: id, Index: p.GetIndex(), Underlay: parseAddr(p.GetDataAddr()), Attachments: Attachments(p.GetAttachments()),
+			ID: id, Index: p.GetIndex(), Underlay: parseAddr(p.GetDataAddr()), Addrs: parseAddrs(p.GetAddresses()),
+			Attachments: Attachments(p.GetAttachments()),
 		})
 	}
 	for _, id := range slices.Sorted(maps.Keys(tasks)) {

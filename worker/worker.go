@@ -22,12 +22,13 @@ type Worker struct {
 	cfg      Config
 	dataAddr string
 
-	tasks   *tasks
-	mesh    *mesh
-	images  *imageReporter
-	logs    *logPublisher
-	sweeper *sweeper
-	reports *report.Queue
+	tasks     *tasks
+	mesh      *mesh
+	images    *imageReporter
+	describer *describer
+	logs      *logPublisher
+	sweeper   *sweeper
+	reports   *report.Queue
 
 	due       chan struct{} // the session may have something to say
 	connected latch         // a manager has accepted the node
@@ -51,6 +52,7 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w.reports = report.New(w.wake)
 	w.images = &imageReporter{images: cfg.Images, log: cfg.Log, changed: w.wake}
+	w.describer = &describer{describe: cfg.Describe, log: cfg.Log, changed: w.wake}
 	w.tasks = w.newTasks(saved)
 	w.sweeper = &sweeper{tasks: w.tasks, executor: cfg.Executor, log: cfg.Log, due: make(chan struct{}, 1)}
 	for id := range saved.Statuses {
@@ -101,6 +103,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.tasks.run(ctx, g)
 	g.Go(func() error { return w.sweeper.run(ctx) })
 	g.Go(func() error { return w.images.run(ctx) })
+	g.Go(func() error { return w.describer.run(ctx) })
 	g.Go(func() error { return w.logs.run(ctx) })
 	g.Go(func() error {
 		return agent.Run(ctx, agent.Config{

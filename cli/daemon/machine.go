@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"path/filepath"
 
 	"github.com/muster/muster/cli/daemon/node"
@@ -44,6 +45,14 @@ func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
 
 func (r *runtime) describe(ctx context.Context, given describe.Given) (*clusterpb.NodeDescription, error) {
 	given.ContainerdVersion = r.version(ctx)
+	underlay, _ := netip.ParseAddr(given.DataAddr) // one that is not valid is no device's
+	addrs, err := ingress.NodeAddrs(underlay)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range addrs {
+		given.Addresses = append(given.Addresses, a.String())
+	}
 	return describe.Node(given)
 }
 

@@ -48,6 +48,7 @@ func peerOf(v View, id string) *dispatchpb.Peer {
 		ControlAddr: n.GetDescription().GetControlAddr(),
 		GossipAddr:  n.GetDescription().GetGossipAddr(),
 		Hostname:    n.GetDescription().GetHostname(),
+		Addresses:   n.GetDescription().GetAddresses(),
 	}
 	p.Attachments = attachmentsOn(v, id)
 	return p

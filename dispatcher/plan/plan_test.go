@@ -137,7 +137,7 @@ func addNode(id string) []*raftpb.Change {
 func nodeIs(id string, s clusterpb.NodeStatus_State) *raftpb.Change {
 	return state.ObserveNode(&raftpb.ObserveNode{
 		Id: id, Status: &clusterpb.NodeStatus{State: s},
-		Description: &clusterpb.NodeDescription{Hostname: id, DataAddr: "192.0.2.1", ControlAddr: id + ":2377"},
+		Description: &clusterpb.NodeDescription{Hostname: id, DataAddr: "192.0.2.1", ControlAddr: id + ":2377", Addresses: []string{"198.51.100.1"}},
 	})
 }
 
@@ -246,6 +246,9 @@ func TestTwoNetworks(t *testing.T) {
 	want := []*clusterpb.Attachment{
 		{NetworkId: network.Ingress, Addresses: []string{"10.0.0.1", "10.0.0.2"}},
 		{NetworkId: "x1", Addresses: []string{"10.1.0.2", "10.1.0.3"}},
+	}
+	if a := got.GetPeers()[0].GetAddresses(); !slices.Equal(a, []string{"198.51.100.1"}) {
+		t.Errorf("the peer's further addresses are %q", a)
 	}
 	if d := cmp.Diff(want, got.GetPeers()[0].GetAttachments(), protocmp.Transform()); d != "" {
 		t.Errorf("attachments on n2 (-want +got):\n%s", d)

@@ -23,6 +23,8 @@ type Given struct {
 	Labels map[string]string
 	// ControlAddr and GossipAddr are HOST:PORT, DataAddr an IP address.
 	ControlAddr, DataAddr, GossipAddr string
+	// Addresses are further IP addresses of the node.
+	Addresses []string
 }
 
 // Node describes this machine.
@@ -53,7 +55,7 @@ func Node(g Given) (*clusterpb.NodeDescription, error) {
 		},
 		Version: g.Version, ContainerdVersion: g.ContainerdVersion, Labels: g.Labels,
 		ControlAddr: g.ControlAddr, DataAddr: g.DataAddr, GossipAddr: g.GossipAddr,
-		Kernel: kernel,
+		Kernel: kernel, Addresses: g.Addresses,
 	}, nil
 }
 

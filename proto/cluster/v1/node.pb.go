@@ -384,8 +384,11 @@ type NodeDescription struct {
 	GossipAddr        string `protobuf:"bytes,8,opt,name=gossip_addr,json=gossipAddr,proto3" json:"gossip_addr,omitempty"`
 	Kernel            string `protobuf:"bytes,9,opt,name=kernel,proto3" json:"kernel,omitempty"`
 	ContainerdVersion string `protobuf:"bytes,10,opt,name=containerd_version,json=containerdVersion,proto3" json:"containerd_version,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// addresses are further IP addresses that the node's processes call from, at
+	// most 16, without data_addr, loopback and link-local ones.
+	Addresses     []string `protobuf:"bytes,11,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NodeDescription) Reset() {
@@ -486,6 +489,13 @@ func (x *NodeDescription) GetContainerdVersion() string {
 		return x.ContainerdVersion
 	}
 	return ""
+}
+
+func (x *NodeDescription) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
 }
 
 // NodeStatus is what managers observe about a node.
@@ -672,7 +682,7 @@ const file_cluster_v1_node_proto_rawDesc = "" +
 	"\x18AVAILABILITY_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13AVAILABILITY_ACTIVE\x10\x01\x12\x16\n" +
 	"\x12AVAILABILITY_PAUSE\x10\x02\x12\x16\n" +
-	"\x12AVAILABILITY_DRAIN\x10\x03\"\xd2\x03\n" +
+	"\x12AVAILABILITY_DRAIN\x10\x03\"\xf0\x03\n" +
 	"\x0fNodeDescription\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x120\n" +
 	"\bplatform\x18\x02 \x01(\v2\x14.cluster.v1.PlatformR\bplatform\x123\n" +
@@ -685,7 +695,8 @@ const file_cluster_v1_node_proto_rawDesc = "" +
 	"gossipAddr\x12\x16\n" +
 	"\x06kernel\x18\t \x01(\tR\x06kernel\x12-\n" +
 	"\x12containerd_version\x18\n" +
-	" \x01(\tR\x11containerdVersion\x1a9\n" +
+	" \x01(\tR\x11containerdVersion\x12\x1c\n" +
+	"\taddresses\x18\v \x03(\tR\taddresses\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x02\n" +

@@ -36,6 +36,7 @@ type SessionRequest struct {
 	//	*SessionRequest_Statuses
 	//	*SessionRequest_Images
 	//	*SessionRequest_Goodbye
+	//	*SessionRequest_Description
 	Kind          isSessionRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -132,6 +133,15 @@ func (x *SessionRequest) GetGoodbye() *Goodbye {
 	return nil
 }
 
+func (x *SessionRequest) GetDescription() *v1.NodeDescription {
+	if x != nil {
+		if x, ok := x.Kind.(*SessionRequest_Description); ok {
+			return x.Description
+		}
+	}
+	return nil
+}
+
 type isSessionRequest_Kind interface {
 	isSessionRequest_Kind()
 }
@@ -161,6 +171,11 @@ type SessionRequest_Goodbye struct {
 	Goodbye *Goodbye `protobuf:"bytes,6,opt,name=goodbye,proto3,oneof"`
 }
 
+type SessionRequest_Description struct {
+	// description replaces the one that the node registered with.
+	Description *v1.NodeDescription `protobuf:"bytes,7,opt,name=description,proto3,oneof"`
+}
+
 func (*SessionRequest_Register) isSessionRequest_Kind() {}
 
 func (*SessionRequest_Heartbeat) isSessionRequest_Kind() {}
@@ -172,6 +187,8 @@ func (*SessionRequest_Statuses) isSessionRequest_Kind() {}
 func (*SessionRequest_Images) isSessionRequest_Kind() {}
 
 func (*SessionRequest_Goodbye) isSessionRequest_Kind() {}
+
+func (*SessionRequest_Description) isSessionRequest_Kind() {}
 
 // SessionResponse is what a manager says.
 type SessionResponse struct {
@@ -989,7 +1006,9 @@ type Peer struct {
 	GossipAddr  string `protobuf:"bytes,5,opt,name=gossip_addr,json=gossipAddr,proto3" json:"gossip_addr,omitempty"`
 	Hostname    string `protobuf:"bytes,6,opt,name=hostname,proto3" json:"hostname,omitempty"`
 	// attachments of the tasks on it, one for each network that they are in.
-	Attachments   []*v1.Attachment `protobuf:"bytes,7,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	Attachments []*v1.Attachment `protobuf:"bytes,7,rep,name=attachments,proto3" json:"attachments,omitempty"`
+	// addresses are its further IP addresses, at most 16.
+	Addresses     []string `protobuf:"bytes,8,rep,name=addresses,proto3" json:"addresses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1069,6 +1088,13 @@ func (x *Peer) GetHostname() string {
 func (x *Peer) GetAttachments() []*v1.Attachment {
 	if x != nil {
 		return x.Attachments
+	}
+	return nil
+}
+
+func (x *Peer) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
 	}
 	return nil
 }
@@ -1500,14 +1526,15 @@ var File_dispatch_v1_dispatch_proto protoreflect.FileDescriptor
 
 const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\n" +
-	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"\xe5\x02\n" +
+	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"\xa6\x03\n" +
 	"\x0eSessionRequest\x123\n" +
 	"\bregister\x18\x01 \x01(\v2\x15.dispatch.v1.RegisterH\x00R\bregister\x126\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x16.dispatch.v1.HeartbeatH\x00R\theartbeat\x12<\n" +
 	"\vacknowledge\x18\x03 \x01(\v2\x18.dispatch.v1.AcknowledgeH\x00R\vacknowledge\x129\n" +
 	"\bstatuses\x18\x04 \x01(\v2\x1b.dispatch.v1.ReportStatusesH\x00R\bstatuses\x123\n" +
 	"\x06images\x18\x05 \x01(\v2\x19.dispatch.v1.ReportImagesH\x00R\x06images\x120\n" +
-	"\agoodbye\x18\x06 \x01(\v2\x14.dispatch.v1.GoodbyeH\x00R\agoodbyeB\x06\n" +
+	"\agoodbye\x18\x06 \x01(\v2\x14.dispatch.v1.GoodbyeH\x00R\agoodbye\x12?\n" +
+	"\vdescription\x18\a \x01(\v2\x1b.cluster.v1.NodeDescriptionH\x00R\vdescriptionB\x06\n" +
 	"\x04kind\"\xf0\x02\n" +
 	"\x0fSessionResponse\x129\n" +
 	"\n" +
@@ -1563,7 +1590,7 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\x0elow_water_mark\x18\v \x01(\x04R\flowWaterMark\"j\n" +
 	"\x0eTaskAssignment\x12$\n" +
 	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task\x122\n" +
-	"\asources\x18\x02 \x03(\v2\x18.dispatch.v1.ImageSourceR\asources\"\xe3\x01\n" +
+	"\asources\x18\x02 \x03(\v2\x18.dispatch.v1.ImageSourceR\asources\"\x81\x02\n" +
 	"\x04Peer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x1b\n" +
@@ -1572,7 +1599,8 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\vgossip_addr\x18\x05 \x01(\tR\n" +
 	"gossipAddr\x12\x1a\n" +
 	"\bhostname\x18\x06 \x01(\tR\bhostname\x128\n" +
-	"\vattachments\x18\a \x03(\v2\x16.cluster.v1.AttachmentR\vattachments\"\xb7\x01\n" +
+	"\vattachments\x18\a \x03(\v2\x16.cluster.v1.AttachmentR\vattachments\x12\x1c\n" +
+	"\taddresses\x18\b \x03(\tR\taddresses\"\xb7\x01\n" +
 	"\bMeshPort\x125\n" +
 	"\bprotocol\x18\x01 \x01(\x0e2\x19.cluster.v1.Port.ProtocolR\bprotocol\x12\x1c\n" +
 	"\tpublished\x18\x02 \x01(\rR\tpublished\x127\n" +
@@ -1662,38 +1690,39 @@ var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	8,  // 3: dispatch.v1.SessionRequest.statuses:type_name -> dispatch.v1.ReportStatuses
 	11, // 4: dispatch.v1.SessionRequest.images:type_name -> dispatch.v1.ReportImages
 	6,  // 5: dispatch.v1.SessionRequest.goodbye:type_name -> dispatch.v1.Goodbye
-	3,  // 6: dispatch.v1.SessionResponse.registered:type_name -> dispatch.v1.Registered
-	4,  // 7: dispatch.v1.SessionResponse.redirect:type_name -> dispatch.v1.Redirect
-	12, // 8: dispatch.v1.SessionResponse.assignments:type_name -> dispatch.v1.Assignments
-	10, // 9: dispatch.v1.SessionResponse.recorded:type_name -> dispatch.v1.StatusesRecorded
-	5,  // 10: dispatch.v1.SessionResponse.heartbeat:type_name -> dispatch.v1.Heartbeat
-	20, // 11: dispatch.v1.SessionResponse.logs:type_name -> dispatch.v1.LogSubscription
-	21, // 12: dispatch.v1.Register.description:type_name -> cluster.v1.NodeDescription
-	22, // 13: dispatch.v1.Register.images:type_name -> cluster.v1.NodeImage
-	23, // 14: dispatch.v1.Registered.heartbeat_period:type_name -> google.protobuf.Duration
-	9,  // 15: dispatch.v1.ReportStatuses.reports:type_name -> dispatch.v1.TaskReport
-	24, // 16: dispatch.v1.TaskReport.status:type_name -> cluster.v1.TaskStatus
-	22, // 17: dispatch.v1.ReportImages.images:type_name -> cluster.v1.NodeImage
-	13, // 18: dispatch.v1.Assignments.tasks:type_name -> dispatch.v1.TaskAssignment
-	14, // 19: dispatch.v1.Assignments.peers:type_name -> dispatch.v1.Peer
-	15, // 20: dispatch.v1.Assignments.ports:type_name -> dispatch.v1.MeshPort
-	15, // 21: dispatch.v1.Assignments.gone_ports:type_name -> dispatch.v1.MeshPort
-	18, // 22: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
-	25, // 23: dispatch.v1.TaskAssignment.task:type_name -> cluster.v1.Task
-	19, // 24: dispatch.v1.TaskAssignment.sources:type_name -> dispatch.v1.ImageSource
-	26, // 25: dispatch.v1.Peer.attachments:type_name -> cluster.v1.Attachment
-	27, // 26: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
-	16, // 27: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
-	17, // 28: dispatch.v1.Settings.networks:type_name -> dispatch.v1.Network
-	23, // 29: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
-	28, // 30: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
-	0,  // 31: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
-	1,  // 32: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
-	32, // [32:33] is the sub-list for method output_type
-	31, // [31:32] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	21, // 6: dispatch.v1.SessionRequest.description:type_name -> cluster.v1.NodeDescription
+	3,  // 7: dispatch.v1.SessionResponse.registered:type_name -> dispatch.v1.Registered
+	4,  // 8: dispatch.v1.SessionResponse.redirect:type_name -> dispatch.v1.Redirect
+	12, // 9: dispatch.v1.SessionResponse.assignments:type_name -> dispatch.v1.Assignments
+	10, // 10: dispatch.v1.SessionResponse.recorded:type_name -> dispatch.v1.StatusesRecorded
+	5,  // 11: dispatch.v1.SessionResponse.heartbeat:type_name -> dispatch.v1.Heartbeat
+	20, // 12: dispatch.v1.SessionResponse.logs:type_name -> dispatch.v1.LogSubscription
+	21, // 13: dispatch.v1.Register.description:type_name -> cluster.v1.NodeDescription
+	22, // 14: dispatch.v1.Register.images:type_name -> cluster.v1.NodeImage
+	23, // 15: dispatch.v1.Registered.heartbeat_period:type_name -> google.protobuf.Duration
+	9,  // 16: dispatch.v1.ReportStatuses.reports:type_name -> dispatch.v1.TaskReport
+	24, // 17: dispatch.v1.TaskReport.status:type_name -> cluster.v1.TaskStatus
+	22, // 18: dispatch.v1.ReportImages.images:type_name -> cluster.v1.NodeImage
+	13, // 19: dispatch.v1.Assignments.tasks:type_name -> dispatch.v1.TaskAssignment
+	14, // 20: dispatch.v1.Assignments.peers:type_name -> dispatch.v1.Peer
+	15, // 21: dispatch.v1.Assignments.ports:type_name -> dispatch.v1.MeshPort
+	15, // 22: dispatch.v1.Assignments.gone_ports:type_name -> dispatch.v1.MeshPort
+	18, // 23: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
+	25, // 24: dispatch.v1.TaskAssignment.task:type_name -> cluster.v1.Task
+	19, // 25: dispatch.v1.TaskAssignment.sources:type_name -> dispatch.v1.ImageSource
+	26, // 26: dispatch.v1.Peer.attachments:type_name -> cluster.v1.Attachment
+	27, // 27: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
+	16, // 28: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
+	17, // 29: dispatch.v1.Settings.networks:type_name -> dispatch.v1.Network
+	23, // 30: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
+	28, // 31: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
+	0,  // 32: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
+	1,  // 33: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
+	33, // [33:34] is the sub-list for method output_type
+	32, // [32:33] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_dispatch_v1_dispatch_proto_init() }
@@ -1708,6 +1737,7 @@ func file_dispatch_v1_dispatch_proto_init() {
 		(*SessionRequest_Statuses)(nil),
 		(*SessionRequest_Images)(nil),
 		(*SessionRequest_Goodbye)(nil),
+		(*SessionRequest_Description)(nil),
 	}
 	file_dispatch_v1_dispatch_proto_msgTypes[1].OneofWrappers = []any{
 		(*SessionResponse_Registered)(nil),

@@ -2,6 +2,8 @@ package dispatcher
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -12,11 +14,23 @@ import (
 	"github.com/muster/muster/raftstore/state"
 )
 
-// ready says that the node is connected.
-func ready(id, addr string, now time.Time) *raftpb.ObserveNode {
-	return &raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
-		State: clusterpb.NodeStatus_STATE_READY, Since: timestamppb.New(now), Addr: addr,
-	}}
+// connected is the status of a node that has a session from addr, and says d of itself.
+func connected(d *clusterpb.NodeDescription, addr string, now time.Time) *clusterpb.NodeStatus {
+	s := &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY, Since: timestamppb.New(now), Addr: addr}
+	s.Message = sentences(d.GetWarnings())
+	if len(d.GetTroubles()) > 0 {
+		s.State, s.Message = clusterpb.NodeStatus_STATE_UNWELL, sentences(slices.Concat(d.GetTroubles(), d.GetWarnings()))
+	}
+	return s
+}
+
+// sentences joins texts for a place that holds one line.
+func sentences(texts []string) string {
+	const most = 3
+	if more := len(texts) - most; more > 0 {
+		texts = append(slices.Clone(texts[:most]), fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(texts, "; ")
 }
 
 // images replaces the list of images a node holds.
@@ -24,9 +38,14 @@ func images(id string, list []*clusterpb.NodeImage) *raftpb.ObserveNode {
 	return &raftpb.ObserveNode{Id: id, Images: &raftpb.NodeImages{Images: list}}
 }
 
-// described replaces what the node says of itself.
-func described(id string, d *clusterpb.NodeDescription) *raftpb.ObserveNode {
-	return &raftpb.ObserveNode{Id: id, Description: d}
+// described replaces what the connected node n says of itself.
+func described(n *clusterpb.Node, d *clusterpb.NodeDescription, now time.Time) *raftpb.ObserveNode {
+	was := n.GetStatus()
+	status := connected(d, was.GetAddr(), now)
+	if status.GetState() == was.GetState() {
+		status.Since = was.GetSince()
+	}
+	return &raftpb.ObserveNode{Id: n.GetId(), Description: d, Status: status}
 }
 
 // disconnected says that the node announced a restart of its daemon.

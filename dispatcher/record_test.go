@@ -114,7 +114,7 @@ func TestReportIsRecordedOnceItIsWritten(t *testing.T) {
 		sess := newSession("n1")
 		recorded := func() uint64 { sess.mu.Lock(); defer sess.mu.Unlock(); return sess.out.recorded }
 		tm.statuses.put(sess, 7, []*dispatchpb.TaskReport{{TaskId: "a", Status: &clusterpb.TaskStatus{State: lifecycle.Running}}})
-		written := tm.statuses.putNode(ready("n1", "192.0.2.1:5", time.Now()))
+		written := tm.statuses.putNode(isConnected("n1", "192.0.2.1:5", time.Now()))
 		synctest.Wait()
 		select {
 		case <-written:
@@ -136,11 +136,11 @@ func TestReportIsRecordedOnceItIsWritten(t *testing.T) {
 // What is seen of a node in a short time is one change, of the newest of each.
 func TestNewsOfANodeAreGathered(t *testing.T) {
 	q, now := newStatusQueue(), time.Unix(1000, 0)
-	q.putNode(ready("n1", "192.0.2.1:5", now))
+	q.putNode(isConnected("n1", "192.0.2.1:5", now))
 	q.putNode(images("n1", []*clusterpb.NodeImage{{Name: "web"}}))
 	q.putNode(disconnected("n1", now))
 	q.putNode(&raftpb.ObserveNode{Id: "n1", Description: &clusterpb.NodeDescription{Hostname: "one"}})
-	q.putNode(ready("n2", "192.0.2.2:5", now))
+	q.putNode(isConnected("n2", "192.0.2.2:5", now))
 	got := make(map[string]*raftpb.ObserveNode)
 	taken := q.take(stateOf(t))
 	for _, c := range taken.changes {
@@ -238,7 +238,7 @@ func TestLeaderForgivesWhatItMissed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRoster(lease.New(stateOf(t).Nodes(), time.Second, time.Now()), newStatusQueue())
-				r.admit(newSession("n1"), "")
+				r.admit(newSession("n1"), connected(nil, "", time.Now()))
 				time.Sleep(3500 * time.Millisecond)
 				r.forgive(tt.late)
 				if ids, silence, _ := r.expired(time.Now()); (len(ids) > 0) != tt.down || silence != 3*time.Second {
@@ -255,10 +255,14 @@ func TestLeasesAreLookedAtWithinALease(t *testing.T) {
 		if _, _, next := r.expired(time.Now()); !next.Equal(time.Now().Add(3 * time.Second)) {
 			t.Errorf("without a lease it looks again in %s", time.Until(next))
 		}
-		r.admit(newSession("n1"), "")
+		r.admit(newSession("n1"), connected(nil, "", time.Now()))
 		time.Sleep(time.Second)
 		if _, _, next := r.expired(time.Now()); !next.Equal(time.Now().Add(2 * time.Second)) {
 			t.Errorf("with one it looks again in %s", time.Until(next))
 		}
 	})
+}
+
+func isConnected(id, addr string, now time.Time) *raftpb.ObserveNode {
+	return &raftpb.ObserveNode{Id: id, Status: connected(nil, addr, now)}
 }

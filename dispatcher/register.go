@@ -41,13 +41,14 @@ func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Regi
 
 // registered returns what a node's registration changes, or nil.
 func registered(n *clusterpb.Node, reg *dispatchpb.Register, addr string, now time.Time) *raftpb.ObserveNode {
-	if n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_READY &&
+	status := connected(reg.GetDescription(), addr, now)
+	if n.GetStatus().GetState() == status.GetState() &&
 		proto.Equal(n.GetDescription(), reg.GetDescription()) && sameImages(n.GetImages(), reg.GetImages()) {
 		return nil
 	}
-	o := ready(n.GetId(), addr, now)
-	o.Description, o.Images = reg.GetDescription(), &raftpb.NodeImages{Images: reg.GetImages()}
-	return o
+	return &raftpb.ObserveNode{
+		Id: n.GetId(), Status: status, Description: reg.GetDescription(), Images: &raftpb.NodeImages{Images: reg.GetImages()},
+	}
 }
 
 func sameImages(a, b []*clusterpb.NodeImage) bool {

@@ -6,6 +6,8 @@ import (
 
 	"github.com/muster/muster/dispatcher/lease"
 	"github.com/muster/muster/dispatcher/plan"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	raftpb "github.com/muster/muster/proto/raft/v1"
 )
 
 // roster is the nodes as the leader sees them: who has a session, how long
@@ -35,16 +37,16 @@ func (r *roster) session(nodeID string) *session {
 	return r.byNode[nodeID]
 }
 
-// admit makes s the node's session and ends the one it had.
-func (r *roster) admit(s *session, addr string) {
-	now := time.Now()
+// admit makes s the node's session and ends the one it had. The node has the
+// status since it registered.
+func (r *roster) admit(s *session, status *clusterpb.NodeStatus) {
 	r.mu.Lock()
 	old := r.byNode[s.nodeID]
 	r.byNode[s.nodeID] = s
-	if r.leases.Connect(s.nodeID, now) {
+	if r.leases.Connect(s.nodeID, status.GetSince().AsTime()) {
 		// Its good-bye may still be on its way to the state, which said at
-		// registration that the node is ready: the state has to say so again.
-		r.statuses.putNode(ready(s.nodeID, addr, now))
+		// registration that the node is connected: the state has to say so again.
+		r.statuses.putNode(&raftpb.ObserveNode{Id: s.nodeID, Status: status})
 	}
 	r.mu.Unlock()
 	if old != nil {

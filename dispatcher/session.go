@@ -82,7 +82,7 @@ func (t *term) serve(str stream, nodeID string) error {
 	}
 
 	s := newSession(nodeID)
-	t.nodes.admit(s, call.From(ctx).Addr)
+	t.nodes.admit(s, connected(reg.GetDescription(), call.From(ctx).Addr, time.Now()))
 	defer t.nodes.dismiss(s)
 	t.log.DebugContext(ctx, "node connected", "node", nodeID)
 	// The reader must not wait for the sender: heartbeats go on arriving while
@@ -163,7 +163,9 @@ func (t *term) handle(s *session, msg *dispatchpb.SessionRequest) {
 	case *dispatchpb.SessionRequest_Images:
 		t.statuses.putNode(images(s.nodeID, k.Images.GetImages()))
 	case *dispatchpb.SessionRequest_Description:
-		t.statuses.putNode(described(s.nodeID, k.Description))
+		if n, ok := t.cfg.Store.State().Node(s.nodeID); ok {
+			t.statuses.putNode(described(n, k.Description, time.Now()))
+		}
 	case *dispatchpb.SessionRequest_Goodbye:
 		t.nodes.goodbye(s)
 	case *dispatchpb.SessionRequest_Register:

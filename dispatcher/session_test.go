@@ -243,3 +243,53 @@ func TestImagesOfANodeAreWrittenDown(t *testing.T) {
 		}
 	})
 }
+
+// TestTroublesOfANode: a connected node that cannot do its work is unwell, in
+// its own words, from the registration on or later; what only warns leaves it
+// ready. It keeps its lease and the time since which it is what it is.
+func TestTroublesOfANode(t *testing.T) {
+	run(t, func(c *cluster) {
+		c.propose(known("n1"))
+		w := c.speak("n1", "m1")
+		w.say(&dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Register{Register: &dispatchpb.Register{
+			Description: &clusterpb.NodeDescription{Hostname: "n1", Troubles: []string{"containerd: refused"}},
+		}}})
+		if _, err := w.until(isRegistered); err != nil {
+			t.Fatal(err)
+		}
+		n, _ := c.store.State().Node("n1")
+		if s := n.GetStatus(); s.GetState() != clusterpb.NodeStatus_STATE_UNWELL || s.GetMessage() != "containerd: refused" || s.GetAddr() == "" {
+			t.Errorf("registered with a trouble it is %v", s)
+		}
+		for _, step := range []struct {
+			troubles, warnings []string
+			state              clusterpb.NodeStatus_State
+			message            string
+			since              bool // it is what it was
+		}{
+			{[]string{"disk: slow"}, nil, clusterpb.NodeStatus_STATE_UNWELL, "disk: slow", true},
+			{[]string{"a", "b"}, []string{"c", "d", "e"}, clusterpb.NodeStatus_STATE_UNWELL, "a; b; c; and 2 more", true},
+			{nil, nil, clusterpb.NodeStatus_STATE_READY, "", false},
+			{nil, []string{"firewall: drops"}, clusterpb.NodeStatus_STATE_READY, "firewall: drops", true},
+			{[]string{"a"}, nil, clusterpb.NodeStatus_STATE_UNWELL, "a", false},
+		} {
+			before, _ := c.store.State().Node("n1")
+			time.Sleep(time.Second) // of the fake clock
+			d := &clusterpb.NodeDescription{Hostname: "n1", Troubles: step.troubles, Warnings: step.warnings}
+			w.say(&dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Description{Description: d}})
+			synctest.Wait()
+			c.until("the description", func() bool {
+				n, _ = c.store.State().Node("n1")
+				return n.GetStatus().GetMessage() == step.message
+			})
+			if s := n.GetStatus(); s.GetState() != step.state || s.GetAddr() != before.GetStatus().GetAddr() {
+				t.Errorf("with %v it is %v", d, s)
+			}
+			if same := n.GetStatus().GetSince().AsTime().Equal(before.GetStatus().GetSince().AsTime()); same != step.since {
+				t.Errorf("with %v it is so since %v, before %v", d, n.GetStatus().GetSince().AsTime(), before.GetStatus().GetSince().AsTime())
+			}
+		}
+		// A lease like any other's.
+		c.until("the end of its lease", c.down("n1"))
+	})
+}

@@ -60,7 +60,7 @@ func (l *lab) takeTable(i int, table string) (release func()) {
 		l.t.Fatal(err)
 	}
 	fmt.Fprintf(orders, "delete table %[1]s\nadd table %[1]s { flags owner; }\nlist table %[1]s\n", table)
-	for lines := bufio.NewScanner(answers); lines.Scan() && !strings.Contains(lines.Text(), "flags owner"); { //nolint:revive // it waits for the list
+	for lines := bufio.NewScanner(answers); lines.Scan() && !strings.Contains(lines.Text(), "flags owner"); {
 	}
 	return func() { // the table goes with its owner
 		orders.Close()

@@ -43,7 +43,8 @@ type Plane struct {
 	watcher *watcher
 	want    atomic.Pointer[Want]
 	repairs atomic.Uint64
-	index   atomic.Uint64 // of the Want that was applied last
+	index   atomic.Uint64         // of the Want that was applied last
+	failure atomic.Pointer[error] // of the last apply
 
 	ready chan struct{} // closed when the overlay is there for the first time
 	made  sync.Once     // closes ready

@@ -72,37 +72,51 @@ func (p *Plane) apply(ctx context.Context, full bool) error {
 	if w == nil {
 		return nil
 	}
+	lost, err := p.applyWant(ctx, w, full)
+	p.failure.Store(&err)
+	return errors.Join(err, lost)
+}
+
+// Trouble returns why the kernel does not hold what it should, or nil. That a
+// task cannot be attached is the task's own trouble.
+func (p *Plane) Trouble() error {
+	if err := p.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// applyWant returns what became of attaching tasks apart from the rest.
+func (p *Plane) applyWant(ctx context.Context, w *Want, full bool) (lost, err error) {
 	if err := w.validate(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := p.applying.Acquire(ctx, 1); err != nil {
-		return fmt.Errorf("wait for the data plane: %w", err)
+		return nil, fmt.Errorf("wait for the data plane: %w", err)
 	}
 	defer p.applying.Release(1)
 	known := p.known
-	p.known = nil  // until all is well
-	var lost error // tasks that could not be attached: their own trouble
+	p.known = nil // until all is well
 	do := func(k *kernel) (err error) {
 		lost, err = p.applyKernel(ctx, k, w, known, full)
 		return err
 	}
-	err := p.in(do)
+	err = p.in(do)
 	if errors.Is(err, ruleset.ErrNoZones) {
 		p.zoneless = true
 		p.log.WarnContext(ctx, "connections from one address and port through two nodes to one task will fail", "err", err)
 		err = p.in(do)
 	}
 	if err != nil {
-		return err
+		return lost, err
 	}
 	p.index.Store(w.Index)
 	if p.cfg.Applied != nil {
 		p.cfg.Applied(w.Index)
 	}
-	return lost
+	return lost, nil
 }
 
-// applyKernel returns what became of attaching tasks apart from the rest.
 func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *state, full bool) (lost, err error) {
 	f, err := p.facts(k, w)
 	if err != nil {
@@ -146,9 +160,12 @@ func (p *Plane) facts(k *kernel, w *Want) (facts, error) {
 	filter, err := readSysctl("net/ipv4/conf/all/rp_filter")
 	return facts{
 		underlay: dev.Name, mtu: dev.MTU, ipv6: k.ipv6, zones: !p.zoneless, strict: filter == "1",
-		vni: p.cfg.VNI, port: cmp.Or(int(w.Port), p.cfg.Port),
+		vni: p.cfg.VNI, port: vxlanPort(w, p.cfg),
 	}, err
 }
+
+// vxlanPort is the UDP port of VXLAN.
+func vxlanPort(w *Want, cfg Config) int { return cmp.Or(int(w.Port), cfg.Port) }
 
 func (p *Plane) countRepairs(ctx context.Context, lines []string) {
 	if len(lines) == 0 {

@@ -56,6 +56,8 @@ type Config struct {
 	Dial     func(ctx context.Context, addr string) (*grpc.ClientConn, error)
 	// Describe returns what the node tells about itself. DataAddr must be set.
 	Describe func(ctx context.Context) (*clusterpb.NodeDescription, error)
+	// Troubles tell that Describe may return other troubles; nil if it never does.
+	Troubles <-chan struct{}
 	// Heard is called with the cluster's settings and the other nodes, at the
 	// start with those remembered and whenever managers sent any. It must not
 	// block. It may be nil.

@@ -22,6 +22,7 @@ const (
 // describer tells managers what the node is, when it changes.
 type describer struct {
 	describe func(ctx context.Context) (*clusterpb.NodeDescription, error)
+	troubles <-chan struct{} // receives when they may have changed
 	log      *slog.Logger
 	// changed is called when there is something to tell.
 	changed func()
@@ -63,8 +64,9 @@ func (d *describer) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
-			d.look(ctx)
+		case <-d.troubles:
 		}
+		d.look(ctx)
 	}
 }
 

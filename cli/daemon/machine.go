@@ -12,6 +12,7 @@ import (
 	"github.com/muster/muster/worker/describe"
 	"github.com/muster/muster/worker/executor/containerd"
 	"github.com/muster/muster/worker/tasklog"
+	"github.com/muster/muster/worker/trouble"
 )
 
 // machine takes this machine into a member's service.
@@ -38,6 +39,7 @@ func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
 		Images:   r.images,
 		Logs:     &tasklog.Reader{StateDir: r.cfg.StateDir},
 		Describe: r.describe,
+		Troubles: trouble.New(r.log.With("part", "trouble"), r.checks(plane)...),
 		Run:      r.runLogger,
 		Release:  func(ctx context.Context) error { return r.release(ctx, x) },
 	}, nil

@@ -33,6 +33,7 @@ type runtime struct {
 	log *slog.Logger
 	// managed is nil when containerd is not ours.
 	managed *containerd.Managed
+	address string // of containerd's socket
 	client  *client.Client
 	images  *images.Store
 }
@@ -58,6 +59,7 @@ func newRuntime(cfg Config, peers images.Fetcher, log *slog.Logger) (*runtime, e
 	} else if _, err := os.Stat(address); err != nil {
 		return nil, fmt.Errorf("--containerd: %w: is that containerd running?", err)
 	}
+	r.address = address
 	var err error
 	if r.client, err = containerd.Connect(address, containerd.Namespace); err != nil {
 		return nil, err

@@ -13,9 +13,11 @@ import (
 func newDoctorCommand(env *command.Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "Compare this node's kernel with its desired state",
-		Long: "Compare the network state in this node's kernel with the desired state and list the differences. " +
-			"The daemon repairs them by itself, so one that stays is a fault. The exit status is 1 if there are any.",
+		Short: "Find out what is wrong with this node and its network",
+		Long: "Compare the network state in this node's kernel with the desired state and list the differences; the daemon " +
+			"repairs them by itself, so one that stays is a fault. Then ask other nodes and their tasks for an answer, through " +
+			"the tunnel and with packets of full size, and look for firewall rules of others that drop what muster forwards. " +
+			"The exit status is 1 if anything is wrong.",
 		Args: command.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runDoctor(cmd.Context(), env)
@@ -35,9 +37,12 @@ func runDoctor(ctx context.Context, env *command.Env) error {
 	for _, d := range r.GetDifferences() {
 		fmt.Fprintln(env.Out, d)
 	}
+	for _, f := range r.GetFindings() {
+		fmt.Fprintln(env.Out, f)
+	}
 	fmt.Fprintf(env.Out, "applied index %d, repairs so far %d\n", r.GetAppliedIndex(), r.GetRepairs())
-	if n := len(r.GetDifferences()); n > 0 {
-		return fmt.Errorf("%d differences from what should be", n)
+	if n, m := len(r.GetDifferences()), len(r.GetFindings()); n+m > 0 {
+		return fmt.Errorf("%d differences from what should be, %d other findings", n, m)
 	}
 	fmt.Fprintln(env.Out, "Everything is as it should be.")
 	return nil

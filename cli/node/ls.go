@@ -33,7 +33,8 @@ func newListCommand(env *command.Env) *cobra.Command {
 		Compare: func(a, b *controlpb.NodeView) int {
 			return cmp.Or(cmp.Compare(hostname(a.GetNode()), hostname(b.GetNode())), cmp.Compare(a.GetNode().GetId(), b.GetNode().GetId()))
 		},
-		Rows: noun.Each(func(v *controlpb.NodeView) render.Row { return listRow(v, self) }),
+		Notes: notes,
+		Rows:  noun.Each(func(v *controlpb.NodeView) render.Row { return listRow(v, self) }),
 	}.Command(env, &cobra.Command{
 		Use:     "ls [OPTIONS]",
 		Aliases: []string{"list"},
@@ -56,6 +57,17 @@ func listFilters() []noun.Filter[*controlpb.NodeView] {
 		noun.Labels("node.label", labels(func(n *clusterpb.Node) map[string]string { return n.GetSpec().GetLabels() })),
 		noun.Word("role", text(func(n *clusterpb.Node) string { return string(docker.Role(n.GetRole())) }), "manager", "worker"),
 	}
+}
+
+// notes say of each node what is observed about it beside its state: why it
+// is not ready, or what does not work although it is.
+func notes(nodes []*controlpb.NodeView) (lines []string) {
+	for _, v := range nodes {
+		if message := v.GetNode().GetStatus().GetMessage(); message != "" {
+			lines = append(lines, hostname(v.GetNode())+": "+message)
+		}
+	}
+	return lines
 }
 
 func hostname(n *clusterpb.Node) string { return n.GetDescription().GetHostname() }

@@ -21,8 +21,8 @@ type daemon struct {
 	nodepb.UnimplementedLocalServiceServer
 	controlpb.UnimplementedNodeServiceServer
 
-	nodes       []*controlpb.NodeView
-	differences []string
+	nodes                 []*controlpb.NodeView
+	differences, findings []string
 }
 
 func serve(t *testing.T) (*daemon, clitest.Daemon) {
@@ -45,7 +45,7 @@ func (d *daemon) GetStatus(context.Context, *nodepb.GetStatusRequest) (*nodepb.G
 
 // Diagnose tells the differences.
 func (d *daemon) Diagnose(context.Context, *nodepb.DiagnoseRequest) (*nodepb.DiagnoseResponse, error) {
-	return &nodepb.DiagnoseResponse{Differences: d.differences, AppliedIndex: 42, Repairs: 1}, nil
+	return &nodepb.DiagnoseResponse{Differences: d.differences, Findings: d.findings, AppliedIndex: 42, Repairs: 1}, nil
 }
 
 // ListNodes returns both nodes.
@@ -128,9 +128,30 @@ Images:
 
 func TestDoctorTellsDifferences(t *testing.T) {
 	fake, d := serve(t)
-	fake.differences = []string{"route to beta is missing"}
+	fake.differences, fake.findings = []string{"route to beta is missing"}, []string{"beta does not answer"}
 	r := d.Run(t, "node", "doctor")
-	if r.Status != command.ExitFailure || r.Out != "route to beta is missing\napplied index 42, repairs so far 1\n" {
-		t.Errorf("%+v, want the difference and failure", r)
+	if r.Status != command.ExitFailure || r.Out != "route to beta is missing\nbeta does not answer\napplied index 42, repairs so far 1\n" {
+		t.Errorf("%+v, want the difference, the finding and failure", r)
+	}
+	fake.differences = nil
+	if r := d.Run(t, "node", "doctor"); r.Status != command.ExitFailure || !strings.HasPrefix(r.Out, "beta does not answer\n") {
+		t.Errorf("%+v, want the finding and failure", r)
+	}
+	fake.findings = nil
+	if r := d.Run(t, "node", "doctor"); r.Status != command.ExitOK {
+		t.Errorf("%+v, though all is well", r)
+	}
+}
+
+// TestListSaysWhy: the state is one word; why it is so stands below.
+func TestListSaysWhy(t *testing.T) {
+	_, d := serve(t)
+	if r := d.Run(t, "node", "ls"); r.Err != "alpha: well\nbeta: well\n" {
+		t.Errorf("below the list it says %q", r.Err)
+	}
+	for _, line := range []string{"node ls -q", "node ls --format json", "node ls -f name=nobody"} {
+		if r := d.Run(t, strings.Fields(line)...); r.Err != "" {
+			t.Errorf("%s: it says %q", line, r.Err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package noun
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,8 @@ type List[C, T any] struct {
 	Compare func(a, b T) int
 	// Rows are the lines of the objects. See Each for one line an object.
 	Rows func([]T) []render.Row
+	// Notes are lines to read below the table, as errors; it may be nil.
+	Notes func([]T) []string
 }
 
 // Command completes cmd, which has its names, texts and arguments, and any
@@ -73,7 +76,13 @@ func (l List[C, T]) run(ctx context.Context, env *command.Env, args []string, fi
 	if l.Compare != nil {
 		slices.SortFunc(found, l.Compare)
 	}
-	return errors.Join(err, l.Table().Write(env.Out, format, l.Rows(found)))
+	err = errors.Join(err, l.Table().Write(env.Out, format, l.Rows(found)))
+	if l.Notes != nil && format == "" {
+		for _, note := range l.Notes(found) {
+			fmt.Fprintln(env.Err, note)
+		}
+	}
+	return err
 }
 
 // Each makes the rows of a list whose objects have a line each.

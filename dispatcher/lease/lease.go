@@ -45,7 +45,7 @@ func New(nodes iter.Seq[*clusterpb.Node], period time.Duration, now time.Time) *
 	grace := now.Add(termLeases * l.Silence())
 	for n := range nodes {
 		switch n.GetStatus().GetState() {
-		case clusterpb.NodeStatus_STATE_READY, clusterpb.NodeStatus_STATE_UNKNOWN:
+		case clusterpb.NodeStatus_STATE_READY, clusterpb.NodeStatus_STATE_UNWELL, clusterpb.NodeStatus_STATE_UNKNOWN:
 			l.nodes[n.GetId()] = &lease{until: grace}
 		case clusterpb.NodeStatus_STATE_DISCONNECTED:
 			left := n.GetStatus().GetSince().AsTime()

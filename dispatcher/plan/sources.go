@@ -32,7 +32,7 @@ type holder struct {
 func newSources(nodes iter.Seq[*clusterpb.Node]) *sources {
 	s := &sources{byName: make(map[string][]holder), byDigest: make(map[string][]holder)}
 	for n := range nodes {
-		if n.GetStatus().GetState() != clusterpb.NodeStatus_STATE_READY || n.GetDescription().GetControlAddr() == "" {
+		if !answers(n) || n.GetDescription().GetControlAddr() == "" {
 			continue
 		}
 		for _, img := range n.GetImages() {

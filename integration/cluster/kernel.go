@@ -78,6 +78,9 @@ func (k *Kernel) Connections(_ context.Context, a netip.Addr) (int, error) {
 	return k.conns[a], nil
 }
 
+// Probe implements node.Plane: all ways lead where they should.
+func (*Kernel) Probe(context.Context) []string { return nil }
+
 // Diff implements node.Plane: it tells whether the kernel holds what it was
 // told.
 func (k *Kernel) Diff(context.Context) ([]string, error) {

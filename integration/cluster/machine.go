@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/containerd/errdefs"
 
@@ -12,6 +13,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 	"github.com/muster/muster/worker/describe"
+	"github.com/muster/muster/worker/trouble"
 )
 
 // machine is what a life of the daemon makes of its machine.
@@ -25,6 +27,7 @@ func (l *life) machine(applied func(index uint64)) (*node.Machine, error) {
 		},
 		Logs:     journal{n},
 		Describe: describeMachine,
+		Troubles: trouble.New(slog.New(slog.DiscardHandler)),
 		Run:      untilDone,
 		Release:  func(context.Context) error { return nil },
 	}, nil

@@ -40,6 +40,8 @@ func addNodes(t *testing.T, w *controltest.World, text string) {
 					n.Description.Platform.Architecture = value
 				case "down":
 					n.Status.State = clusterpb.NodeStatus_STATE_DOWN
+				case "unwell":
+					n.Status.State = clusterpb.NodeStatus_STATE_UNWELL
 				case "drain":
 					n.Spec.Availability = clusterpb.NodeSpec_AVAILABILITY_DRAIN
 				case "pause":
@@ -133,7 +135,7 @@ func TestPlacement(t *testing.T) {
 		"own service counts first": {nodes: "a b", other: "5@a", tasks: "2", want: "1@a 1@b"},
 		"then tasks in total":      {nodes: "a b c", other: "1@a 1@c", tasks: "1", want: "1@b"},
 		"no node":                  {tasks: "2", want: "2@no suitable node: the cluster has none"},
-		"nodes not ready":          {nodes: "a,down b,drain c,pause d", tasks: "2", want: "2@d"},
+		"nodes not ready":          {nodes: "a,down b,drain c,pause e,unwell d", tasks: "2", want: "2@d"},
 		"none ready":               {nodes: "a,down b,drain", tasks: "1", want: "1@no suitable node (2 nodes not available for new tasks)"},
 		"memory":                   {nodes: "a,mem=10 b,mem=25", tasks: "5", spec: reserve(10, 0), want: "1@a 2@b 2@no suitable node (insufficient memory on 2 nodes)"},
 		"cpu held by others":       {nodes: "a,cpu=3 b,cpu=1", tasks: "1@a 3", spec: reserve(0, 1), want: "3@a 1@b"},

@@ -15,6 +15,7 @@ import (
 	"github.com/muster/muster/worker"
 	"github.com/muster/muster/worker/describe"
 	"github.com/muster/muster/worker/executor"
+	"github.com/muster/muster/worker/trouble"
 )
 
 // Config is what a node stands on. Fields are required unless they say
@@ -79,6 +80,8 @@ type Plane interface {
 	Run(ctx context.Context) error
 	// Diff lists what the kernel holds and should not, and the reverse.
 	Diff(ctx context.Context) ([]string, error)
+	// Probe asks along the ways that requests take and lists what is wrong.
+	Probe(ctx context.Context) []string
 	// Index is that of the last [ingress.Want] which the kernel held all of, 0
 	// before.
 	Index() uint64
@@ -102,6 +105,8 @@ type Machine struct {
 	Images worker.Images
 	// Logs are the logs of the node's tasks; nil when it keeps none.
 	Logs worker.Logs
+	// Troubles finds out what keeps the machine from its work.
+	Troubles *trouble.Watch
 	// Describe tells what the machine is, beside what is given.
 	Describe func(ctx context.Context, given describe.Given) (*clusterpb.NodeDescription, error)
 	// Run runs what belongs to the machine only while the node is a member,

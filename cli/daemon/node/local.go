@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -128,5 +129,14 @@ func (l *Local) Diagnose(ctx context.Context, _ *nodepb.DiagnoseRequest) (*nodep
 	if err != nil {
 		return nil, err
 	}
-	return &nodepb.DiagnoseResponse{Differences: differences, AppliedIndex: plane.Index(), Repairs: plane.Repairs()}, nil
+	troubles, warnings := m.machine.Troubles.Now()
+	findings := slices.Concat(troubles, warnings)
+	for _, f := range plane.Probe(ctx) { // the daemon's own looks may have found the same
+		if !slices.ContainsFunc(findings, func(known string) bool { return strings.HasSuffix(known, f) }) {
+			findings = append(findings, f)
+		}
+	}
+	return &nodepb.DiagnoseResponse{
+		Differences: differences, Findings: findings, AppliedIndex: plane.Index(), Repairs: plane.Repairs(),
+	}, nil
 }

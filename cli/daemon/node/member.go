@@ -162,6 +162,7 @@ func (m *member) run(ctx context.Context) error {
 	base.Go(func() error { return m.listener.Run(inner) })
 	base.Go(func() error { return serve(inner, server, calls) })
 	g.Go(func() error { return m.machine.Run(gctx) })
+	g.Go(func() error { return m.machine.Troubles.Run(gctx) })
 	g.Go(func() error { return m.machine.Plane.Run(gctx) })
 	g.Go(func() error { return m.worker.Run(gctx) })
 	g.Go(func() error { return m.gossip.run(gctx) })

@@ -29,6 +29,7 @@ func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 			return m.connect.to(addr, mtls.AnyManager())
 		},
 		Describe: m.describe,
+		Troubles: m.machine.Troubles.Changed(),
 		Heard:    m.gossip.heard,
 		Log:      m.log.With("part", "worker"),
 	}
@@ -40,7 +41,7 @@ func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 
 func (m *member) describe(ctx context.Context) (*clusterpb.NodeDescription, error) {
 	cfg := m.node.cfg
-	return m.machine.Describe(ctx, describe.Given{
+	d, err := m.machine.Describe(ctx, describe.Given{
 		Hostname:    cfg.Name,
 		Version:     cfg.Version,
 		Labels:      cfg.Labels,
@@ -48,6 +49,11 @@ func (m *member) describe(ctx context.Context) (*clusterpb.NodeDescription, erro
 		DataAddr:    m.settings.DataPath.String(),
 		GossipAddr:  net.JoinHostPort(m.settings.Advertise.Addr().String(), strconv.Itoa(int(cfg.GossipPort))),
 	})
+	if err != nil {
+		return nil, err
+	}
+	d.Troubles, d.Warnings = m.machine.Troubles.Now()
+	return d, nil
 }
 
 // renewer keeps the certificate valid.

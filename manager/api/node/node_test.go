@@ -158,7 +158,7 @@ func TestRemoveNode(t *testing.T) {
 		vote    bool   // it had one
 	}{
 		"down worker":              {ref: "host-w2"},
-		"ready worker":             {ref: "w1", refused: `node host-w1 is ready: run "muster swarm leave" on it, or remove it with --force`},
+		"ready worker":             {ref: "w1", refused: `node host-w1 is connected: run "muster swarm leave" on it, or remove it with --force`},
 		"ready worker, forced":     {ref: "w1", force: true},
 		"down manager":             {ref: "m2", refused: "node host-m2 is a manager: remove it with --force"},
 		"down manager, forced":     {ref: "m2", force: true, vote: true},

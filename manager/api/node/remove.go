@@ -45,12 +45,17 @@ func removable(n *clusterpb.Node, leads, force bool) error {
 	switch {
 	case leads:
 		return fmt.Errorf("node %s leads the cluster: run \"muster swarm leave\" on it: %w", name, errdefs.ErrFailedPrecondition)
-	case n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_READY && !force:
-		return fmt.Errorf("node %s is ready: run \"muster swarm leave\" on it, or remove it with --force: %w", name, errdefs.ErrFailedPrecondition)
+	case isConnected(n) && !force:
+		return fmt.Errorf("node %s is connected: run \"muster swarm leave\" on it, or remove it with --force: %w", name, errdefs.ErrFailedPrecondition)
 	case n.GetRole() == clusterpb.NodeRole_NODE_ROLE_MANAGER && !force:
 		return fmt.Errorf("node %s is a manager: remove it with --force: %w", name, errdefs.ErrFailedPrecondition)
 	}
 	return nil
+}
+
+func isConnected(n *clusterpb.Node) bool {
+	s := n.GetStatus().GetState()
+	return s == clusterpb.NodeStatus_STATE_READY || s == clusterpb.NodeStatus_STATE_UNWELL
 }
 
 // Forget takes a node's vote, entry and certificate from it.

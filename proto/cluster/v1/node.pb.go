@@ -134,6 +134,9 @@ const (
 	NodeStatus_STATE_READY   NodeStatus_State = 3
 	// DISCONNECTED: its daemon announced a planned stop; its tasks keep running.
 	NodeStatus_STATE_DISCONNECTED NodeStatus_State = 4
+	// UNWELL: it is connected and says that it cannot do its work. It gets no
+	// new tasks and keeps those it has.
+	NodeStatus_STATE_UNWELL NodeStatus_State = 5
 )
 
 // Enum value maps for NodeStatus_State.
@@ -144,6 +147,7 @@ var (
 		2: "STATE_DOWN",
 		3: "STATE_READY",
 		4: "STATE_DISCONNECTED",
+		5: "STATE_UNWELL",
 	}
 	NodeStatus_State_value = map[string]int32{
 		"STATE_UNSPECIFIED":  0,
@@ -151,6 +155,7 @@ var (
 		"STATE_DOWN":         2,
 		"STATE_READY":        3,
 		"STATE_DISCONNECTED": 4,
+		"STATE_UNWELL":       5,
 	}
 )
 
@@ -386,7 +391,11 @@ type NodeDescription struct {
 	ContainerdVersion string `protobuf:"bytes,10,opt,name=containerd_version,json=containerdVersion,proto3" json:"containerd_version,omitempty"`
 	// addresses are further IP addresses that the node's processes call from, at
 	// most 16, without data_addr, loopback and link-local ones.
-	Addresses     []string `protobuf:"bytes,11,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Addresses []string `protobuf:"bytes,11,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// troubles keep the node from doing its work: it is given no new tasks.
+	Troubles []string `protobuf:"bytes,12,rep,name=troubles,proto3" json:"troubles,omitempty"`
+	// warnings are troubles that leave it its work, or most of it.
+	Warnings      []string `protobuf:"bytes,13,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -494,6 +503,20 @@ func (x *NodeDescription) GetContainerdVersion() string {
 func (x *NodeDescription) GetAddresses() []string {
 	if x != nil {
 		return x.Addresses
+	}
+	return nil
+}
+
+func (x *NodeDescription) GetTroubles() []string {
+	if x != nil {
+		return x.Troubles
+	}
+	return nil
+}
+
+func (x *NodeDescription) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
 	}
 	return nil
 }
@@ -682,7 +705,7 @@ const file_cluster_v1_node_proto_rawDesc = "" +
 	"\x18AVAILABILITY_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13AVAILABILITY_ACTIVE\x10\x01\x12\x16\n" +
 	"\x12AVAILABILITY_PAUSE\x10\x02\x12\x16\n" +
-	"\x12AVAILABILITY_DRAIN\x10\x03\"\xf0\x03\n" +
+	"\x12AVAILABILITY_DRAIN\x10\x03\"\xa8\x04\n" +
 	"\x0fNodeDescription\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x120\n" +
 	"\bplatform\x18\x02 \x01(\v2\x14.cluster.v1.PlatformR\bplatform\x123\n" +
@@ -696,23 +719,26 @@ const file_cluster_v1_node_proto_rawDesc = "" +
 	"\x06kernel\x18\t \x01(\tR\x06kernel\x12-\n" +
 	"\x12containerd_version\x18\n" +
 	" \x01(\tR\x11containerdVersion\x12\x1c\n" +
-	"\taddresses\x18\v \x03(\tR\taddresses\x1a9\n" +
+	"\taddresses\x18\v \x03(\tR\taddresses\x12\x1a\n" +
+	"\btroubles\x18\f \x03(\tR\btroubles\x12\x1a\n" +
+	"\bwarnings\x18\r \x03(\tR\bwarnings\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9e\x02\n" +
 	"\n" +
 	"NodeStatus\x122\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1c.cluster.v1.NodeStatus.StateR\x05state\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x12\n" +
-	"\x04addr\x18\x04 \x01(\tR\x04addr\"j\n" +
+	"\x04addr\x18\x04 \x01(\tR\x04addr\"|\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_UNKNOWN\x10\x01\x12\x0e\n" +
 	"\n" +
 	"STATE_DOWN\x10\x02\x12\x0f\n" +
 	"\vSTATE_READY\x10\x03\x12\x16\n" +
-	"\x12STATE_DISCONNECTED\x10\x04\"\x8b\x01\n" +
+	"\x12STATE_DISCONNECTED\x10\x04\x12\x10\n" +
+	"\fSTATE_UNWELL\x10\x05\"\x8b\x01\n" +
 	"\tNodeImage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1d\n" +

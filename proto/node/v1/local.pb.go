@@ -661,9 +661,12 @@ func (*DiagnoseRequest) Descriptor() ([]byte, []int) {
 type DiagnoseResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// differences are one line each; none means that all is as it should be.
-	Differences   []string `protobuf:"bytes,1,rep,name=differences,proto3" json:"differences,omitempty"`
-	AppliedIndex  uint64   `protobuf:"varint,2,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
-	Repairs       uint64   `protobuf:"varint,3,opt,name=repairs,proto3" json:"repairs,omitempty"`
+	Differences  []string `protobuf:"bytes,1,rep,name=differences,proto3" json:"differences,omitempty"`
+	AppliedIndex uint64   `protobuf:"varint,2,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	Repairs      uint64   `protobuf:"varint,3,opt,name=repairs,proto3" json:"repairs,omitempty"`
+	// findings are one line each: ways that lead nowhere, what may be in their
+	// way, and the node's troubles and warnings.
+	Findings      []string `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -717,6 +720,13 @@ func (x *DiagnoseResponse) GetRepairs() uint64 {
 		return x.Repairs
 	}
 	return 0
+}
+
+func (x *DiagnoseResponse) GetFindings() []string {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
 }
 
 type FetchBlobRequest struct {
@@ -880,11 +890,12 @@ const file_node_v1_local_proto_rawDesc = "" +
 	"\x13LeaveClusterRequest\x12\x14\n" +
 	"\x05force\x18\x01 \x01(\bR\x05force\"\x16\n" +
 	"\x14LeaveClusterResponse\"\x11\n" +
-	"\x0fDiagnoseRequest\"s\n" +
+	"\x0fDiagnoseRequest\"\x8f\x01\n" +
 	"\x10DiagnoseResponse\x12 \n" +
 	"\vdifferences\x18\x01 \x03(\tR\vdifferences\x12#\n" +
 	"\rapplied_index\x18\x02 \x01(\x04R\fappliedIndex\x12\x18\n" +
-	"\arepairs\x18\x03 \x01(\x04R\arepairs\"B\n" +
+	"\arepairs\x18\x03 \x01(\x04R\arepairs\x12\x1a\n" +
+	"\bfindings\x18\x04 \x03(\tR\bfindings\"B\n" +
 	"\x10FetchBlobRequest\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\"F\n" +

@@ -40,7 +40,8 @@ type LocalServiceClient interface {
 	JoinCluster(ctx context.Context, in *JoinClusterRequest, opts ...grpc.CallOption) (*JoinClusterResponse, error)
 	// LeaveCluster stops this node's tasks and forgets the cluster.
 	LeaveCluster(ctx context.Context, in *LeaveClusterRequest, opts ...grpc.CallOption) (*LeaveClusterResponse, error)
-	// Diagnose compares the kernel with what it should hold.
+	// Diagnose compares the kernel with what it should hold, and asks other
+	// nodes and tasks for an answer along the ways that requests take.
 	Diagnose(ctx context.Context, in *DiagnoseRequest, opts ...grpc.CallOption) (*DiagnoseResponse, error)
 }
 
@@ -116,7 +117,8 @@ type LocalServiceServer interface {
 	JoinCluster(context.Context, *JoinClusterRequest) (*JoinClusterResponse, error)
 	// LeaveCluster stops this node's tasks and forgets the cluster.
 	LeaveCluster(context.Context, *LeaveClusterRequest) (*LeaveClusterResponse, error)
-	// Diagnose compares the kernel with what it should hold.
+	// Diagnose compares the kernel with what it should hold, and asks other
+	// nodes and tasks for an answer along the ways that requests take.
 	Diagnose(context.Context, *DiagnoseRequest) (*DiagnoseResponse, error)
 	mustEmbedUnimplementedLocalServiceServer()
 }

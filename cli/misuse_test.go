@@ -43,6 +43,10 @@ var misuses = map[string]string{
 	"service inspect --pretty --format {{.ID}} web":        `cannot be used together`,
 	"service logs --tail x web":                            `--tail "x": must be a number of lines`,
 	"service logs --since yesterday web":                   `--since "yesterday": must be a time`,
+	"service create --hostname a_b- nginx":                 `hostname "a_b-"`,
+	"service create --sysctl kernel.panic=1 nginx":         `sysctl "kernel.panic"`,
+	"service create --dns-option a:b nginx":                `dns option "a:b"`,
+	"service create -l a=1 --limit-cpu 99999 nginx":        `at most 10000`,
 	"service frobnicate":                                   `unknown command "muster service frobnicate"`,
 	"service create --timeout -1s nginx":                   `--timeout "-1s": must be a duration`,
 	"service create --health-cmd x --no-healthcheck nginx": `cannot be used together`,
@@ -99,6 +103,21 @@ var misuses = map[string]string{
 	"image ls --format {{.": `--format "{{."`,
 	"servicex":              `did you mean "service"`,
 	"--no-such-flag info":   "unknown flag: --no-such-flag",
+}
+
+func TestArgumentsAreText(t *testing.T) {
+	for _, args := range [][]string{
+		{"service", "create", "-e", "A=\xff", "busybox"},
+		{"service", "create", "--entrypoint", "A\xff", "busybox"},
+		{"service", "inspect", "\xff"},
+		{"node", "update", "--label-add", "a=\xff", "n1"},
+		{"--host", "\xff", "info"},
+	} {
+		r := clitest.Nobody().Run(t, args...)
+		if r.Status != command.ExitMisuse || !strings.Contains(r.Err, `\xff", is not valid UTF-8`) || strings.Count(r.Err, "\n") != 1 {
+			t.Errorf("%q: exit status %d, %q", args, r.Status, r.Err)
+		}
+	}
 }
 
 func TestMisuse(t *testing.T) {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/muster/muster/cli/node"
 	"github.com/muster/muster/cli/service"
 	"github.com/muster/muster/cli/swarm"
+	"github.com/muster/muster/internal/text"
 )
 
 // Root returns the muster command. More are commands that live elsewhere,
@@ -56,12 +58,25 @@ func plainUse(cmd *cobra.Command) {
 	}
 }
 
+// checkArgs refuses words that no message can hold, before anything is done.
+func checkArgs(args []string) error {
+	for i, a := range args {
+		if !utf8.ValidString(a) {
+			return command.Misusef("argument %d, %s, is not valid UTF-8", i+1, text.Quote(a))
+		}
+	}
+	return nil
+}
+
 // Run runs the command line args and returns the exit status. What went wrong
 // is told on env.Err.
 func Run(ctx context.Context, env *command.Env, args []string, more ...*cobra.Command) int {
 	root := Root(env, more...) //nolint:contextcheck // commands get theirs from ExecuteContext
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := checkArgs(args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if err != nil {
 		err = command.Misused("muster", err)
 		command.Report(env.Err, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 
+	"github.com/muster/muster/internal/text"
 	"github.com/muster/muster/proto/call"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
@@ -140,6 +141,7 @@ func receive(str stream, in chan<- *dispatchpb.SessionRequest) error {
 		if err != nil {
 			return err
 		}
+		text.CleanMessage(msg) // the node may be anybody's by now
 		select {
 		case in <- msg:
 		case <-str.Context().Done():

@@ -244,6 +244,26 @@ func TestImagesOfANodeAreWrittenDown(t *testing.T) {
 	})
 }
 
+// TestWhatANodeSaysIsData: a node that may be anybody's by now steers no
+// terminal of those who look at it.
+func TestWhatANodeSaysIsData(t *testing.T) {
+	run(t, func(c *cluster) {
+		c.propose(known("n1"))
+		w := c.speak("n1", "m1")
+		w.register("n1\x1b[2J", "web\x07")
+		if _, err := w.until(isRegistered); err != nil {
+			t.Fatal(err)
+		}
+		n, _ := c.store.State().Node("n1")
+		if got := n.GetDescription().GetHostname(); got != "n1\ufffd[2J" {
+			t.Errorf("the host name is %q", got)
+		}
+		if got := n.GetImages()[0].GetName(); got != "web\ufffd" {
+			t.Errorf("the image is %q", got)
+		}
+	})
+}
+
 // TestTroublesOfANode: a connected node that cannot do its work is unwell, in
 // its own words, from the registration on or later; what only warns leaves it
 // ready. It keeps its lease and the time since which it is what it is.

@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/spf13/pflag"
 	"gopkg.in/yaml.v3"
+
+	"github.com/muster/muster/proto/spec"
 )
 
 // Config is how a daemon is set up. Every field is a flag; a flag that is not
@@ -229,6 +231,9 @@ func (c *Config) Complete() (err error) {
 		if k, _, ok := strings.Cut(l, "="); !ok || k == "" {
 			return fmt.Errorf("--label %q: use NAME=VALUE: %w", l, errdefs.ErrInvalidArgument)
 		}
+	}
+	if err := spec.ValidateNodeLabels(c.labels()); err != nil {
+		return fmt.Errorf("--label: %w", err)
 	}
 	if _, err := c.level(); err != nil {
 		return err

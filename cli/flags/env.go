@@ -2,8 +2,12 @@ package flags
 
 import (
 	"bufio"
+	"errors"
 	"os"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/muster/muster/internal/text"
 )
 
 // Lookup reads a variable of the client's environment.
@@ -27,6 +31,13 @@ func Env(lookup Lookup) Kind[string] {
 	}}
 }
 
+// maxEnvLine bounds a line of a file of variables, in bytes: Linux takes no
+// longer variable.
+const maxEnvLine = text.MaxAsked
+
+// byteOrderMark begins files of some editors and is no part of the first name.
+const byteOrderMark = "\ufeff"
+
 // EnvFile is the path of a file with one Env a line; empty lines and lines
 // that begin with # are skipped.
 func EnvFile(lookup Lookup) Kind[[]string] {
@@ -39,19 +50,33 @@ func EnvFile(lookup Lookup) Kind[[]string] {
 		defer f.Close()
 		var list []string
 		lines := bufio.NewScanner(f)
-		for n := 1; lines.Scan(); n++ {
-			line := strings.TrimLeft(lines.Text(), " \t")
+		lines.Buffer(nil, maxEnvLine)
+		n := 1
+		for ; lines.Scan(); n++ {
+			read := lines.Text()
+			if n == 1 {
+				read = strings.TrimPrefix(read, byteOrderMark)
+			}
+			if !utf8.ValidString(read) || strings.Contains(read, "\x00") {
+				return nil, errorf("line %d: %s: must be text in UTF-8", n, text.Quote(read))
+			}
+			line := strings.TrimLeft(read, " \t")
 			if line == "" || strings.HasPrefix(line, "#") {
 				continue
 			}
 			entry, err := env.Parse(line)
 			if err != nil {
-				return nil, errorf("line %d: %q: %w", n, line, err)
+				return nil, errorf("line %d: %s: %w", n, text.Quote(line), err)
 			}
 			if entry != "" {
 				list = append(list, entry)
 			}
 		}
-		return list, lines.Err()
+		if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+			return nil, errorf("line %d: has more than %d bytes", n, maxEnvLine)
+		} else if err != nil {
+			return nil, err
+		}
+		return list, nil
 	}}
 }

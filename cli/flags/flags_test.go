@@ -223,6 +223,19 @@ func TestEnvFile(t *testing.T) {
 	if _, err := EnvFile(lookup(nil)).Parse(path); err == nil || !strings.Contains(err.Error(), `line 2: "no good=2"`) {
 		t.Errorf("error = %v, want the line", err)
 	}
+	for content, want := range map[string]string{
+		"A=1\nB=\xff\n": `line 2: "B=\xff": must be text in UTF-8`, "A=\x00\n": `line 1: "A=\x00": must be text in UTF-8`,
+		"A\x00=\x001\x00": "line 1: ", "X=1\nA=" + strings.Repeat("x", 140<<10): "line 2: has more than 131072 bytes",
+		"\ufeffA=1\r\nB=2": "", "A=" + strings.Repeat("x", 120<<10): "",
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := EnvFile(lookup(nil)).Parse(path)
+		if want == "" && (err != nil || !strings.HasPrefix(got[0], "A=")) || want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)) {
+			t.Errorf("%.20q: %.20q, %v, want %q", content, got, err, want)
+		}
+	}
 	if _, err := EnvFile(lookup(nil)).Parse(path + ".missing"); err == nil {
 		t.Error("a file that is not there was read")
 	}

@@ -16,11 +16,11 @@ import (
 
 func errorf(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
-func text(s string) (string, error) { return s, nil }
+func anyText(s string) (string, error) { return s, nil }
 
 // The kinds of single values.
 var (
-	Text  = Kind[string]{"string", text}
+	Text  = Kind[string]{"string", anyText}
 	Name  = Kind[string]{"string", nonEmpty}
 	Bool  = Kind[bool]{"bool", parseBool}
 	Count = Kind[uint32]{"uint", parseCount}

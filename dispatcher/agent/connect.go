@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 
+	"github.com/muster/muster/internal/text"
 	"github.com/muster/muster/proto/call"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
@@ -63,7 +64,7 @@ func (c *connection) run(ctx context.Context) error {
 		defer close(reading)
 		ended <- receive(stream, in)
 	}()
-	out := newSender(stream)
+	out := newSender(stream, c.cfg.Log)
 	err = c.talk(ctx, out, in, ended, reg.GetHeartbeatPeriod().AsDuration())
 	cancel() // frees a Send or Recv that still waits
 	out.stop()
@@ -97,6 +98,7 @@ func (c *connection) register(ctx context.Context, stream client) (*dispatchpb.R
 	if err != nil {
 		return nil, fmt.Errorf("describe the node: %w", err)
 	}
+	text.CleanMessage(reg)
 	// Send only fails once the stream has ended; Recv then says why.
 	_ = stream.Send(&dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Register{Register: reg}})
 	msg, err := stream.Recv()

@@ -1,8 +1,13 @@
 package agent
 
 import (
+	"fmt"
+	"log/slog"
 	"sync"
 
+	"google.golang.org/grpc"
+
+	"github.com/muster/muster/internal/text"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
@@ -11,6 +16,7 @@ import (
 // other. What waits is bounded by what a handler has to say.
 type sender struct {
 	stream client
+	log    *slog.Logger
 	due    chan struct{}
 	quit   chan struct{}
 	done   chan struct{}
@@ -20,8 +26,8 @@ type sender struct {
 	last  bool // nothing follows the queue
 }
 
-func newSender(stream client) *sender {
-	s := &sender{stream: stream, due: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
+func newSender(stream client, log *slog.Logger) *sender {
+	s := &sender{stream: stream, log: log, due: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	go s.run()
 	return s
 }
@@ -56,6 +62,18 @@ func (s *sender) stop() {
 	<-s.done
 }
 
+// send sends a message. One that cannot be is dropped: it could not be sent in
+// the next session either, and would end each of them.
+func (s *sender) send(msg *dispatchpb.SessionRequest) error {
+	text.CleanMessage(msg)
+	var encoded grpc.PreparedMsg
+	if err := encoded.Encode(s.stream, msg); err != nil {
+		s.log.Error("a message to the manager is dropped: it cannot be sent", "kind", fmt.Sprintf("%T", msg.GetKind()), "err", err)
+		return nil
+	}
+	return s.stream.SendMsg(&encoded)
+}
+
 func (s *sender) run() {
 	defer close(s.done)
 	for {
@@ -69,7 +87,7 @@ func (s *sender) run() {
 		s.queue = nil
 		s.mu.Unlock()
 		for _, msg := range queue {
-			if s.stream.Send(msg) != nil {
+			if s.send(msg) != nil {
 				return // the stream ended; the reader learns why
 			}
 		}

@@ -7,12 +7,15 @@ import (
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/muster/muster/internal/text"
 	"github.com/muster/muster/proto/call"
 )
 
 // Gate finds out who makes a call, and lets it through if the method's own rule
 // allows that caller (package call). Nobody may call a method without a rule.
+// What is asked for has to be text that can be stored and shown (package text).
 // Handlers learn who calls from [call.From].
 type Gate struct {
 	// Peer returns who is at the other end of the connection; [PeerPrincipal]
@@ -31,6 +34,11 @@ func (g Gate) ServerOptions() []grpc.ServerOption {
 			if err != nil {
 				return nil, err
 			}
+			if m, ok := req.(proto.Message); ok {
+				if err := text.Check(m); err != nil {
+					return nil, err
+				}
+			}
 			return handler(ctx, req)
 		}),
 		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -38,7 +46,7 @@ func (g Gate) ServerOptions() []grpc.ServerOption {
 			if err != nil {
 				return err
 			}
-			return handler(srv, enteredStream{ss, ctx})
+			return handler(srv, enteredStream{ss, ctx, !info.IsClientStream})
 		}),
 	}
 }
@@ -114,6 +122,20 @@ func permit(rule call.Rule, method string, p call.Principal) error {
 type enteredStream struct {
 	grpc.ServerStream
 	ctx context.Context //nolint:containedctx // this is how gRPC lets a stream's context be replaced
+	// asks: what the client sends is a request, which is refused or not. What
+	// nodes say in long streams is for those who read it to clean.
+	asks bool
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s enteredStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	if asked, ok := m.(proto.Message); ok && s.asks {
+		return text.Check(asked)
+	}
+	return nil
 }
 
 // Context implements grpc.ServerStream.

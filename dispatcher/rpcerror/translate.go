@@ -10,7 +10,13 @@ import (
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/muster/muster/internal/text"
 )
+
+// maxMessage bounds what an error says, in bytes. HTTP/2 peers limit headers,
+// in which it travels.
+const maxMessage = 4 << 10
 
 // ToWire turns a handler's error into a status of the matching code whose
 // message is the error's text, on one line.
@@ -20,7 +26,7 @@ func ToWire(err error) error {
 	}
 	s := status.Convert(errgrpc.ToGRPC(err))
 	// Without the details, which the other side would append to the message.
-	return status.Error(s.Code(), oneLine(plain(s.Message())))
+	return status.Error(s.Code(), text.Clean(oneLine(plain(s.Message())), maxMessage))
 }
 
 // FromWire turns a status into an error of the matching errdefs kind. Errors
@@ -33,7 +39,7 @@ func FromWire(err error) error {
 	if !ok {
 		return err // never left this process: already native
 	}
-	message := oneLine(plain(s.Message()))
+	message := text.Clean(oneLine(plain(s.Message())), maxMessage)
 	if s.Code() == codes.Unimplemented && unknownMethod.MatchString(message) {
 		message = "the daemon on the other side is of another version: " + message
 	}
@@ -67,8 +73,8 @@ func plain(message string) string {
 		if i := strings.Index(message, quoted); i >= 0 {
 			start := i + len(quoted) - 1
 			if prefix, err := strconv.QuotedPrefix(message[start:]); err == nil {
-				if text, err := strconv.Unquote(prefix); err == nil {
-					message = text
+				if unquoted, err := strconv.Unquote(prefix); err == nil {
+					message = unquoted
 					continue
 				}
 			}

@@ -108,7 +108,7 @@ func TestForwardsAnswersErrorsAndCaller(t *testing.T) {
 	l := &leader{}
 	client := through(t, l, root)
 
-	name := strings.Repeat("x", 1<<20) // larger than any buffer on the way
+	name := strings.Repeat("x", 100<<10) // larger than any buffer on the way
 	resp, err := client.GetService(t.Context(), &controlpb.GetServiceRequest{Service: name})
 	if err != nil || resp.GetService().GetId() != name {
 		t.Fatalf("answer of %d bytes, %v", len(resp.GetService().GetId()), err)

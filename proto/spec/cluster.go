@@ -19,10 +19,5 @@ func ValidateCluster(c *clusterpb.ClusterSpec) error {
 
 // ValidateNode refuses labels that no constraint could name.
 func ValidateNode(n *clusterpb.NodeSpec) error {
-	for k := range n.GetLabels() {
-		if k == "" {
-			return invalid("a node label has no name: use NAME=VALUE")
-		}
-	}
-	return nil
+	return ValidateNodeLabels(n.GetLabels())
 }

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,8 +20,11 @@ import (
 const (
 	minMemory   = 4 << 20   // below this runc cannot start a process
 	minNanoCPUs = 1_000_000 // 0.001 core
-	maxName     = 63        // a DNS label
-	maxReplicas = 65_533    // as many addresses as a /16 has for tasks
+	// Above these the figures that a kernel is told would overflow.
+	maxNanoCPUs = 10_000 * 1_000_000_000 // 10,000 cores
+	maxMemory   = 1 << 50                // 1 PiB
+	maxName     = 63                     // a DNS label
+	maxReplicas = 65_533                 // as many addresses as a /16 has for tasks
 )
 
 var dnsLabel = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$`)
@@ -45,6 +47,8 @@ func ValidateService(s *clusterpb.ServiceSpec) error {
 		return invalid("replicas %d: at most %d, the addresses of a /16", n, maxReplicas)
 	}
 	for _, check := range []error{
+		validateTexts(s),
+		validateLabels("service", s.GetLabels()),
 		validatePod(s.GetTask()),
 		validateResources("limit", s.GetTask().GetLimits()),
 		validateResources("reservation", s.GetTask().GetReservations()),
@@ -76,10 +80,8 @@ func validatePod(t *clusterpb.TaskSpec) error {
 	if n := len(t.GetContainers()); n != 1 {
 		return invalid("the task has %d containers: exactly 1 is allowed", n)
 	}
-	for _, addr := range append(slices.Clone(t.GetDns().GetServers()), hostAddrs(t.GetHosts())...) {
-		if _, err := netip.ParseAddr(addr); err != nil {
-			return invalid("address %q: use an IP address", addr)
-		}
+	if err := validateNames(t); err != nil {
+		return err
 	}
 	return validateContainer(pod.Main(t))
 }
@@ -107,16 +109,14 @@ func validateContainer(c *clusterpb.ContainerSpec) error {
 	if n := c.GetOomScoreAdj(); n < -1000 || n > 1000 {
 		return invalid("oom score adjustment %d: use -1000 to 1000", n)
 	}
-	return validateHealth(c.GetHealth())
-}
-
-// hostAddrs returns the addresses of "IP NAME" lines.
-func hostAddrs(hosts []string) (addrs []string) {
-	for _, h := range hosts {
-		addr, _, _ := strings.Cut(h, " ")
-		addrs = append(addrs, addr)
+	for _, check := range []error{
+		validateLabels("container", c.GetLabels()), validateWords(c), validateHealth(c.GetHealth()),
+	} {
+		if check != nil {
+			return check
+		}
 	}
-	return addrs
+	return nil
 }
 
 func validateHealth(h *clusterpb.HealthCheck) error {
@@ -153,6 +153,10 @@ func validateResources(what string, r *clusterpb.Resources) error {
 	switch {
 	case r.GetNanoCpus() != 0 && r.GetNanoCpus() < minNanoCPUs:
 		return invalid("cpu %s %g: at least 0.001", what, float64(r.GetNanoCpus())/1e9)
+	case r.GetNanoCpus() > maxNanoCPUs:
+		return invalid("cpu %s %g: at most 10000", what, float64(r.GetNanoCpus())/1e9)
+	case r.GetMemoryBytes() > maxMemory:
+		return invalid("memory %s %d bytes: at most 1 PiB", what, r.GetMemoryBytes())
 	case r.GetMemoryBytes() != 0 && r.GetMemoryBytes() < minMemory:
 		return invalid("memory %s %d bytes: at least 4 MiB", what, r.GetMemoryBytes())
 	case r.GetPids() < 0:
@@ -183,7 +187,7 @@ func validatePlacement(p *clusterpb.Placement) error {
 }
 
 func validateUpdate(what string, u *clusterpb.UpdateConfig) error {
-	if r := u.GetMaxFailureRatio(); r < 0 || r > 1 {
+	if r := u.GetMaxFailureRatio(); !(r >= 0 && r <= 1) { // NaN is neither
 		return invalid("%s max failure ratio %g: use 0 to 1", what, r)
 	}
 	for name, d := range map[string]*durationpb.Duration{"delay": u.GetDelay(), "monitor": u.GetMonitor()} {

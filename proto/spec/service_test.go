@@ -1,11 +1,15 @@
 package spec
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -38,9 +42,9 @@ func TestValidateService(t *testing.T) {
 			}, "the task has 2 containers: exactly 1 is allowed",
 		},
 		"a name server by name": {
-			func(s *clusterpb.ServiceSpec) { s.Task.Dns = &clusterpb.DNSConfig{Servers: []string{"dns.example"}} }, `address "dns.example"`,
+			func(s *clusterpb.ServiceSpec) { s.Task.Dns = &clusterpb.DNSConfig{Servers: []string{"dns.example"}} }, `dns server "dns.example": use an IP address`,
 		},
-		"a host without an address": {func(s *clusterpb.ServiceSpec) { s.Task.Hosts = []string{"db db"} }, `address "db"`},
+		"a host without an address": {func(s *clusterpb.ServiceSpec) { s.Task.Hosts = []string{"db db"} }, `host "db db": use an IP address, a space and a name`},
 		"env without a name": {
 			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Env = []string{"=x"} }, `environment "=x"`,
 		},
@@ -83,6 +87,66 @@ func TestValidateService(t *testing.T) {
 				pod.Main(s.Task).StopGracePeriod = durationpb.New(-time.Second)
 			}, "stop grace period -1s",
 		},
+		"a ratio that is no number": {
+			func(s *clusterpb.ServiceSpec) { s.Update = &clusterpb.UpdateConfig{MaxFailureRatio: math.NaN()} }, "update max failure ratio NaN",
+		},
+		"more cores than any machine": {
+			func(s *clusterpb.ServiceSpec) { s.Task.Limits = &clusterpb.Resources{NanoCpus: 100_000e9} }, "cpu limit 100000: at most 10000",
+		},
+		"more memory than any machine": {
+			func(s *clusterpb.ServiceSpec) { s.Task.Limits = &clusterpb.Resources{MemoryBytes: 1 << 62} }, "at most 1 PiB",
+		},
+		"a word of another version": {
+			func(s *clusterpb.ServiceSpec) {
+				s.Ports = []*clusterpb.Port{{Target: 80, Published: 80, Protocol: 99, Mode: 1}}
+			}, "protocol 99: this version knows",
+		},
+		"NUL in the environment": {
+			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Env = []string{"A=\x00"} }, `env "A=\x00": has a NUL character`,
+		},
+		"what processes may read": {
+			func(s *clusterpb.ServiceSpec) {
+				c := pod.Main(s.Task)
+				c.Env, c.Args, c.Labels = []string{"PS1=\x1b[31m\n$"}, []string{"-c", "a\nb"}, map[string]string{"note": "two\nlines"}
+			}, "",
+		},
+		"a line more for the hosts file, by the host name": {
+			func(s *clusterpb.ServiceSpec) { s.Task.Hostname = "a\n192.0.2.1 bank" }, `hostname "a\n192.0.2.1 bank": use one line`,
+		},
+		"by a host":        {func(s *clusterpb.ServiceSpec) { s.Task.Hosts = []string{"192.0.2.1 a\n192.0.2.1 bank"} }, "hosts "},
+		"by a second name": {func(s *clusterpb.ServiceSpec) { s.Task.Hosts = []string{"192.0.2.1 a bank"} }, `host "a bank"`},
+		"a line more for resolv.conf": {
+			func(s *clusterpb.ServiceSpec) {
+				s.Task.Dns = &clusterpb.DNSConfig{Search: []string{"a\nnameserver 192.0.2.6"}}
+			}, "search ",
+		},
+		"a word more": {
+			func(s *clusterpb.ServiceSpec) { s.Task.Dns = &clusterpb.DNSConfig{Options: []string{"ndots:1 rotate"}} }, `dns option "ndots:1 rotate"`,
+		},
+		"a host name too long":    {func(s *clusterpb.ServiceSpec) { s.Task.Hostname = strings.Repeat("h", 64) }, "1 to 63 letters"},
+		"a host name with spaces": {func(s *clusterpb.ServiceSpec) { s.Task.Hostname = "a b" }, `hostname "a b"`},
+		"a host name with dots":   {func(s *clusterpb.ServiceSpec) { s.Task.Hostname = "db.example.com" }, ""},
+		"a sysctl of the whole machine": {
+			func(s *clusterpb.ServiceSpec) { s.Task.Sysctls = map[string]string{"kernel.panic": "1"} }, `sysctl "kernel.panic"`,
+		},
+		"sysctls of a container": {
+			func(s *clusterpb.ServiceSpec) {
+				s.Task.Sysctls = map[string]string{"net.core.somaxconn": "1", "kernel.shmmax": "1"}
+			}, "",
+		},
+		"a label with a space": {
+			func(s *clusterpb.ServiceSpec) { s.Labels = map[string]string{"x y": ""} }, `service label "x y"`,
+		},
+		"a container label with a line": {
+			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Labels = map[string]string{"a\nb": "1"} }, `labels "a\nb": use one line`,
+		},
+		"a signal that is none": {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).StopSignal = "SIGNAL" }, `stop signal "SIGNAL"`},
+		"signals":               {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).StopSignal = "RTMIN+3" }, ""},
+		"a capability that is none": {
+			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).CapAdd = []string{"cap_net admin"} }, `capability "cap_net admin"`,
+		},
+		"a user of two lines": {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).User = "a\nb" }, `user "a\nb"`},
+		"a user and group":    {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).User = "www-data:33" }, ""},
 		"more canaries than replicas": {
 			func(s *clusterpb.ServiceSpec) { s.Update = &clusterpb.UpdateConfig{Canary: 4} }, "", // blue-green at any scale
 		},
@@ -137,5 +201,82 @@ func TestValidateCluster(t *testing.T) {
 	}
 	if err := ValidateCluster(&clusterpb.ClusterSpec{HeartbeatPeriod: durationpb.New(time.Millisecond)}); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("a heartbeat of 1ms: %v", err)
+	}
+}
+
+// TestTextsOfASpec: a terminal's orders are refused in every field of a spec
+// that is not said to be free, those that come included.
+func TestTextsOfASpec(t *testing.T) {
+	const escape = "x\x1by"
+	var fill func(m protoreflect.Message, path string)
+	fill = func(m protoreflect.Message, path string) {
+		fields := m.Descriptor().Fields()
+		for i := range fields.Len() {
+			fd, at := fields.Get(i), path+"."+string(fields.Get(i).Name())
+			whole := valid()
+			switch {
+			case fd.Kind() == protoreflect.MessageKind && !fd.IsMap() && strings.HasPrefix(string(fd.Message().FullName()), "cluster."):
+				fill(dynamic(fd), at)
+				continue
+			case fd.Kind() == protoreflect.StringKind && fd.IsList():
+				m.Mutable(fd).List().Append(protoreflect.ValueOfString(escape))
+			case fd.Kind() == protoreflect.StringKind:
+				m.Set(fd, protoreflect.ValueOfString(escape))
+			case fd.IsMap() && fd.MapValue().Kind() == protoreflect.StringKind:
+				m.Mutable(fd).Map().Set(protoreflect.ValueOfString(escape).MapKey(), protoreflect.ValueOfString("1"))
+			default:
+				continue
+			}
+			err := validateTexts(hold(whole, m))
+			if refused := err != nil; refused == (free(fd) && !fd.IsMap()) {
+				t.Errorf("%s with %q: %v", at, escape, err)
+			}
+			m.Clear(fd)
+		}
+	}
+	fill((&clusterpb.ServiceSpec{}).ProtoReflect(), "")
+}
+
+// dynamic returns an empty message for a field.
+func dynamic(fd protoreflect.FieldDescriptor) protoreflect.Message {
+	mt, err := protoregistry.GlobalTypes.FindMessageByName(fd.Message().FullName())
+	if err != nil {
+		panic(err)
+	}
+	return mt.New()
+}
+
+// hold puts a message into a spec, where there is a place for its type.
+func hold(s *clusterpb.ServiceSpec, m protoreflect.Message) *clusterpb.ServiceSpec {
+	switch m := m.Interface().(type) {
+	case *clusterpb.ServiceSpec:
+		return m
+	case *clusterpb.TaskSpec:
+		s.Task = m
+	case *clusterpb.ContainerSpec:
+		s.Task.Containers[0] = m
+	case *clusterpb.HealthCheck:
+		s.Task.Containers[0].Health = m
+	case *clusterpb.DNSConfig:
+		s.Task.Dns = m
+	case *clusterpb.Placement:
+		s.Task.Placement = m
+	case *clusterpb.Ulimit:
+		s.Task.Containers[0].Ulimits = append(s.Task.Containers[0].Ulimits, m)
+	default:
+		panic(fmt.Sprintf("a spec has no place for %T: add it", m))
+	}
+	return s
+}
+
+func TestNodeLabels(t *testing.T) {
+	for label, ok := range map[string]bool{
+		"zone=a": true, "disk.type=ssd (fast)": true, "a=": true, "my zone=1": false, "a,b=1": false, "a\nb=1": false, "=1": false,
+		"\x1b=1": false, "zone=\x1b": false, "zone=a\nb": false, "zone=ä": false,
+	} {
+		k, v, _ := strings.Cut(label, "=")
+		if err := ValidateNode(&clusterpb.NodeSpec{Labels: map[string]string{k: v}}); (err == nil) != ok {
+			t.Errorf("%q: %v", label, err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/muster/muster/internal/text"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
@@ -43,7 +44,7 @@ func NewTracker(check *clusterpb.HealthCheck, start time.Time) *Tracker {
 
 // Next takes one result and returns the state after it.
 func (t *Tracker) Next(r Result) clusterpb.HealthStatus_State {
-	r.Output = r.Output[:min(len(r.Output), maxOutput)]
+	r.Output = text.Clean(r.Output, maxOutput)
 	t.log = append(t.log, r)
 	t.log = t.log[max(0, len(t.log)-logLength):]
 	switch {

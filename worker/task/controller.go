@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/muster/muster/internal/text"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
@@ -238,6 +239,7 @@ func (c *Controller) report(state clusterpb.TaskState, edit func(*clusterpb.Task
 	if edit != nil {
 		edit(next)
 	}
+	text.CleanMessage(next) // what checks print and errors quote comes from anywhere
 	c.status = next
 	c.mu.Unlock()
 

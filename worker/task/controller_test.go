@@ -11,8 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/muster/muster/internal/text"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/lifecycle"
@@ -355,6 +357,39 @@ func TestHealth(t *testing.T) {
 			t.Error("the process goes on")
 		}
 	})
+}
+
+// TestWhatAProcessPrintsIsData: a check that prints what no message can hold
+// is reported like any other, and saved.
+func TestWhatAProcessPrintsIsData(t *testing.T) {
+	for name, output := range map[string]string{
+		"not UTF-8": "\377\376 it works", "cut inside of a character": strings.Repeat("éx", 2100), "a terminal's orders": "\x1b[2J\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNode(t)
+				n.fake.Script("web", executortest.Behaviour{HealthyAfter: time.Second, Output: output, Health: &clusterpb.HealthCheck{
+					Test: []string{"CMD", "probe"}, Interval: durationpb.New(time.Second), Timeout: durationpb.New(time.Second), Retries: 2,
+				}})
+				n.run(n.fake, web(lifecycle.Running), assigned)
+				defer func() { n.stop() }()
+				time.Sleep(10 * time.Second)
+				for what, s := range map[string]*clusterpb.TaskStatus{"the report": n.last(), "what is saved": n.saved} {
+					if len(s.GetHealth().GetLog()) == 0 {
+						t.Fatalf("%s has no results: %v", what, s)
+					}
+					if _, err := proto.Marshal(s); err != nil || text.Check(s) != nil {
+						t.Errorf("%s cannot be sent: %v", what, err)
+					}
+					for _, r := range s.GetHealth().GetLog() {
+						if strings.ContainsAny(r.GetOutput(), "\x1b\x00") || len(r.GetOutput()) > text.MaxObserved {
+							t.Errorf("%s quotes %q", what, r.GetOutput())
+						}
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestAdoption restarts the daemon around a running task.

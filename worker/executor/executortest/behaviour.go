@@ -37,6 +37,8 @@ type Behaviour struct {
 	// UnhealthyAfter when it answers 1 again; 0 is never.
 	HealthyAfter   time.Duration
 	UnhealthyAfter time.Duration
+	// Output is what each Exec prints; whether it is healthy if empty.
+	Output string
 	// ExecDelay is how long each Exec takes.
 	ExecDelay time.Duration
 }

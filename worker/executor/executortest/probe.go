@@ -1,6 +1,7 @@
 package executortest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -48,7 +49,7 @@ func (f *Fake) Exec(ctx context.Context, taskID string, _ []string) (int32, stri
 	}
 	up, b := time.Since(p.startedAt), p.behaviour
 	if up < b.HealthyAfter || (b.UnhealthyAfter > 0 && up >= b.UnhealthyAfter) {
-		return 1, "unhealthy", nil
+		return 1, cmp.Or(b.Output, "unhealthy"), nil
 	}
-	return 0, "healthy", nil
+	return 0, cmp.Or(b.Output, "healthy"), nil
 }

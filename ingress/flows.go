@@ -98,7 +98,7 @@ func newStale(w *Want, local map[netip.Addr]bool) stale {
 		}
 	}
 	for _, v6 := range []bool{false, true} {
-		for key, list := range published(w.Ports, v6) {
+		for key, list := range published(w, v6) {
 			for _, e := range list {
 				if s.endpoints[key] == nil {
 					s.endpoints[key] = make(map[netip.AddrPort]bool)

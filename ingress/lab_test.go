@@ -200,13 +200,18 @@ func (l *lab) of(t Task) string { return filepath.Join(l.dir, t.ID) }
 
 func (l *lab) serve(netns, name string) {
 	l.t.Helper()
+	l.serveOn(netns, name, 80)
+}
+
+func (l *lab) serveOn(netns, name string, port int) {
+	l.t.Helper()
 	var tcp net.Listener
 	var udp net.PacketConn
 	err := inNetns(netns, func() (err error) {
-		if tcp, err = net.Listen("tcp", ":80"); err != nil {
+		if tcp, err = net.Listen("tcp", fmt.Sprint(":", port)); err != nil {
 			return err
 		}
-		udp, err = net.ListenPacket("udp", ":80")
+		udp, err = net.ListenPacket("udp", fmt.Sprint(":", port))
 		return err
 	})
 	if err != nil {

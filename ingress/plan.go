@@ -140,7 +140,7 @@ func planTable(fam nftables.TableFamily, w *Want, f facts) *ruleset.Table {
 			t.PutHairpin(a, a)
 		}
 	}
-	for key, endpoints := range published(w.Ports, v6) {
+	for key, endpoints := range published(w, v6) {
 		t.PutPort(key.proto, key.port, endpoints)
 	}
 	return t
@@ -160,11 +160,11 @@ type portKey struct {
 
 // published returns the endpoints of each port in one family, in order of
 // address, so that one set of endpoints always gives one state.
-func published(ports []Port, v6 bool) map[portKey][]netip.AddrPort {
+func published(w *Want, v6 bool) map[portKey][]netip.AddrPort {
 	m := make(map[portKey][]netip.AddrPort)
-	for _, p := range ports {
-		if !canPublish(p.Protocol) || p.HostMode && len(p.Endpoints) == 0 {
-			continue // not valid, or not published on this node
+	for _, p := range w.Ports {
+		if !canPublish(p.Protocol) || p.HostMode && len(p.Endpoints) == 0 || slices.Contains(w.Own, Listener{p.Protocol, p.Published}) {
+			continue // not valid, not published on this node, or what the cluster is reached by
 		}
 		key := portKey{p.Protocol, p.Published}
 		endpoints := m[key]

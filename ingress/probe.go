@@ -49,8 +49,10 @@ func (p *Plane) Probe(ctx context.Context) []string {
 		}
 		lines = append(lines, found...)
 	}
-	if err := p.Obstructed(ctx); err != nil {
-		lines = append(lines, err.Error())
+	for _, look := range []func(context.Context) error{p.Obstructed, p.Shadowed} {
+		if err := look(ctx); err != nil {
+			lines = append(lines, err.Error())
+		}
 	}
 	if more := len(lines) - maxFindings; more > 0 {
 		lines = append(lines[:maxFindings], fmt.Sprintf("and %d more", more))

@@ -3,6 +3,8 @@ package ingress
 import (
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestProbe breaks one way at a time by what others do to it.
@@ -80,6 +82,51 @@ func TestProbe(t *testing.T) {
 	}
 	if left := l.ip(n1.netns, "-o link"); strings.Contains(left, taskLink("probe-1")) {
 		t.Errorf("an end to try with is left:\n%s", left)
+	}
+}
+
+// TestOwnPorts: a port on which the node listens for the cluster reaches the
+// node, whatever is published.
+func TestOwnPorts(t *testing.T) {
+	l := newLab(t, 2, false)
+	l.apply()
+	a := l.task(1, "a")
+	l.publish(2377, a)
+	l.publish(8001, a)
+	l.serveOn(l.nodes[0].netns, "node", 2377)
+	for _, own := range []bool{false, true} {
+		want, name := l.want(0), "a saw"
+		if own {
+			want.Own, name = []Listener{{unix.IPPROTO_TCP, 2377}}, "node saw"
+		}
+		l.nodes[0].plane.Set(want)
+		if err := l.nodes[0].plane.apply(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.get(l.client, "tcp", "10.77.0.101:2377"); !strings.HasPrefix(got, name) {
+			t.Errorf("own %t: %q, want that %s", own, got, name)
+		}
+		if got := l.get(l.client, "udp", "10.77.0.101:2377"); !strings.HasPrefix(got, "a saw") {
+			t.Errorf("own %t: the other protocol: %q", own, got)
+		}
+	}
+}
+
+// TestHostListeners: services of the host whose port is published are named.
+func TestHostListeners(t *testing.T) {
+	l := newLab(t, 1, false)
+	l.apply()
+	l.publish(8001, l.task(0, "a"))
+	l.publish(8002)
+	l.apply()
+	plane := l.nodes[0].plane
+	if err := plane.Shadowed(t.Context()); err != nil {
+		t.Errorf("nobody listens: %v", err)
+	}
+	l.serveOn(l.nodes[0].netns, "host", 8002)
+	l.serveOn(l.nodes[0].netns, "host", 9000)
+	if err := plane.Shadowed(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "8002/tcp: a process of this machine listens") {
+		t.Errorf("got %v", err)
 	}
 }
 

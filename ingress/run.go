@@ -178,7 +178,7 @@ func (p *Plane) countRepairs(ctx context.Context, lines []string) {
 // attachMissing attaches the tasks that should be and are not: after a
 // restart of this process nothing, unless somebody deleted their veths.
 func (p *Plane) attachMissing(ctx context.Context, k *kernel, w *Want, look bool) error {
-	p.forgetDetached(w)
+	forgetDetached(p, w)
 	var attached map[string]bool
 	var err error
 	if look {
@@ -205,7 +205,7 @@ func (p *Plane) attachMissing(ctx context.Context, k *kernel, w *Want, look bool
 }
 
 // forgetDetached drops the memory of tasks that the want no longer names.
-func (p *Plane) forgetDetached(w *Want) {
+func forgetDetached(p *Plane, w *Want) {
 	named := make(map[string]bool)
 	for _, t := range w.Tasks {
 		named[t.ID] = true

@@ -20,6 +20,9 @@ type Want struct {
 	Tasks []Task
 	// Ports are all published ports of the cluster, those without an endpoint included.
 	Ports []Port
+	// Own are ports on which this node itself listens for the cluster. They are
+	// never published, whatever Ports say.
+	Own []Listener
 	// Networks are all networks of the cluster. They do not overlap.
 	Networks []Network
 	// Port is the UDP port of VXLAN, the same on all nodes; Config.Port if zero.
@@ -27,6 +30,12 @@ type Want struct {
 	// Index is the index of the cluster state that this was computed from. It
 	// is reported once the kernel holds all of this.
 	Index uint64
+}
+
+// Listener is a port on which a process of the node listens.
+type Listener struct {
+	Protocol byte // unix.IPPROTO_TCP or IPPROTO_UDP
+	Port     uint16
 }
 
 // Node is a node of the cluster as the data plane sees it.

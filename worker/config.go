@@ -54,6 +54,8 @@ type Config struct {
 	Managers []string
 	Local    string
 	Dial     func(ctx context.Context, addr string) (*grpc.ClientConn, error)
+	// Own are the ports on which the node listens for the cluster.
+	Own []ingress.Listener
 	// Describe returns what the node tells about itself. DataAddr must be set.
 	Describe func(ctx context.Context) (*clusterpb.NodeDescription, error)
 	// Troubles tell that Describe may return other troubles; nil if it never does.

@@ -137,7 +137,7 @@ func (w *Worker) want() *ingress.Want {
 	// Tasks first: a task is attached before it is held ready, so a want never
 	// lacks one that an older one had.
 	snapshots := w.tasks.snapshots()
-	return wantOf(w.told(), snapshots, w.cfg.NodeID, w.dataAddr)
+	return wantOf(w.told(), snapshots, w.cfg.NodeID, w.dataAddr, w.cfg.Own...)
 }
 
 // managers returns the managers to try: those the cluster named last, and

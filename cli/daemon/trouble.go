@@ -17,6 +17,7 @@ func (r *runtime) checks(plane *ingress.Plane) []trouble.Check {
 	return []trouble.Check{
 		{Name: "containerd", Look: r.answers},
 		{Name: "data plane", Look: func(context.Context) error { return plane.Trouble() }},
+		{Name: "published port", Look: plane.Shadowed, Warning: true},
 		{Name: "firewall", Look: plane.Obstructed, Period: obstaclePeriod, Warning: true},
 	}
 }

@@ -31,6 +31,12 @@ type Key struct {
 // Of returns the key of a port. One without a protocol is TCP.
 func Of(p Published) Key { return Key{Protocol(p), p.GetPublished()} }
 
+// TCP and UDP return the key of a port of that protocol.
+func TCP(number uint32) Key { return Key{clusterpb.Port_PROTOCOL_TCP, number} }
+
+// UDP is as TCP is.
+func UDP(number uint32) Key { return Key{clusterpb.Port_PROTOCOL_UDP, number} }
+
 // String is the port as people write it: "8111/tcp".
 func (k Key) String() string {
 	return strconv.FormatUint(uint64(k.Number), 10) + "/" + ProtocolName(k.Protocol)

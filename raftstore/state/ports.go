@@ -22,7 +22,7 @@ func (s *State) PublishedBy(key port.Key) (*clusterpb.Service, bool) {
 // else the lowest free one. It refuses ports that others have.
 func (tx *tx) publishPorts(old *clusterpb.Service, spec *clusterpb.ServiceSpec, given []*clusterpb.Port) ([]*clusterpb.Port, error) {
 	ports := make([]*clusterpb.Port, 0, len(spec.GetPorts()))
-	choice := newPortChoice(slices.Concat(given, old.GetPorts()), spec.GetPorts())
+	choice := newPortChoice(slices.Concat(given, old.GetPorts()), spec.GetPorts(), tx.ownPorts())
 	for _, p := range spec.GetPorts() {
 		if p.GetPublished() > port.Max {
 			return nil, refuse(invalid, "port %d cannot be published: ports end at %d", p.GetPublished(), port.Max)
@@ -48,9 +48,12 @@ type portChoice struct {
 	next      map[clusterpb.Port_Protocol]uint32 // the lowest port not tried yet
 }
 
-func newPortChoice(preferred, written []*clusterpb.Port) *portChoice {
+func newPortChoice(preferred, written []*clusterpb.Port, own map[port.Key]string) *portChoice {
 	c := &portChoice{preferred: preferred, taken: make(map[port.Key]bool), next: make(map[clusterpb.Port_Protocol]uint32)}
 	for _, key := range publishedKeys(written) {
+		c.taken[key] = true
+	}
+	for key := range own {
 		c.taken[key] = true
 	}
 	return c
@@ -86,8 +89,8 @@ func (tx *tx) portFree(key port.Key, serviceID string) bool {
 	return true
 }
 
-// checkPorts refuses what Docker refuses: a port published by two services, or
-// twice by one. Only between ports of mode host of different services the
+// checkPorts refuses the cluster's own ports, and what Docker refuses: a port
+// published by two services, or twice by one. Only between ports of mode host of different services the
 // scheduler decides, by node.
 func (tx *tx) checkPorts(serviceID string, ports []*clusterpb.Port) error {
 	keys := publishedKeys(ports)
@@ -97,8 +100,12 @@ func (tx *tx) checkPorts(serviceID string, ports []*clusterpb.Port) error {
 			return refuse(invalid, "port %s is published twice", keys[i])
 		}
 	}
+	own := tx.ownPorts()
 	for _, p := range ports {
 		key := port.Of(p)
+		if who := own[key]; who != "" {
+			return refuse(invalid, "port %s cannot be published: %s", key, who)
+		}
 		for other := range tx.services.with(serviceByPort, key.String()) {
 			if other.GetId() != serviceID && (!port.HasHostMode(p) || publishes(other, key)) {
 				return refuse(alreadyExists, "port %s is published by service %s", key, other.GetSpec().GetName())

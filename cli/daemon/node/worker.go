@@ -5,9 +5,11 @@ import (
 	"net"
 	"strconv"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/ingress"
 	capb "github.com/muster/muster/proto/ca/v1"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/worker"
@@ -27,6 +29,12 @@ func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 		Managers: m.settings.Managers,
 		Dial: func(_ context.Context, addr string) (*grpc.ClientConn, error) {
 			return m.connect.to(addr, mtls.AnyManager())
+		},
+		Own: []ingress.Listener{
+			{Protocol: unix.IPPROTO_TCP, Port: m.settings.Listen.Port()},
+			{Protocol: unix.IPPROTO_TCP, Port: m.settings.Advertise.Port()},
+			{Protocol: unix.IPPROTO_TCP, Port: m.node.cfg.GossipPort},
+			{Protocol: unix.IPPROTO_UDP, Port: m.node.cfg.GossipPort},
 		},
 		Describe: m.describe,
 		Troubles: m.machine.Troubles.Changed(),

@@ -1,0 +1,79 @@
+package ingress
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// The kernel's numbers (linux/inet_diag.h, net/tcp_states.h).
+	diagRequest = 56 // bytes of inet_diag_req_v2
+	diagMessage = 72 // bytes of inet_diag_msg at least
+	tcpListen   = 10
+)
+
+// listening returns where TCP sockets of the calling thread's network
+// namespace listen; the unspecified address is all of them.
+func listening() (at []netip.AddrPort, err error) {
+	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
+		req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+		body := make([]byte, diagRequest)
+		body[0], body[1] = family, unix.IPPROTO_TCP
+		binary.NativeEndian.PutUint32(body[4:], 1<<tcpListen)
+		req.AddRawData(body)
+		messages, err := whole(func() ([][]byte, error) {
+			return req.Execute(unix.NETLINK_SOCK_DIAG, nl.SOCK_DIAG_BY_FAMILY)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list listening sockets: %w", err)
+		}
+		for _, m := range messages {
+			if len(m) < diagMessage {
+				continue
+			}
+			port := binary.BigEndian.Uint16(m[4:])
+			addr := netip.AddrFrom4([4]byte(m[8:12]))
+			if family == unix.AF_INET6 {
+				addr = netip.AddrFrom16([16]byte(m[8:24]))
+			}
+			at = append(at, netip.AddrPortFrom(addr, port))
+		}
+	}
+	return at, nil
+}
+
+// Shadowed returns which published TCP ports have a listener of this machine,
+// whose new connections go to tasks instead, or nil.
+func (p *Plane) Shadowed(context.Context) error {
+	w := p.want.Load()
+	if w == nil {
+		return nil
+	}
+	var sockets []netip.AddrPort
+	err := inNetns(p.cfg.Netns, func() (err error) {
+		sockets, err = listening()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var taken []string
+	for key := range published(w, false) {
+		isTaken := slices.ContainsFunc(sockets, func(s netip.AddrPort) bool { return s.Port() == key.port && !s.Addr().Unmap().IsLoopback() })
+		if key.proto == unix.IPPROTO_TCP && isTaken {
+			taken = append(taken, fmt.Sprintf("%d/tcp", key.port))
+		}
+	}
+	if len(taken) == 0 {
+		return nil
+	}
+	slices.Sort(taken)
+	return fmt.Errorf("%s: a process of this machine listens there, and a service publishes it: new connections go to the service", strings.Join(taken, ", "))
+}

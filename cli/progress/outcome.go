@@ -33,11 +33,15 @@ func orEnded(err error) error {
 func (f *follower) outcome(ctx context.Context) error {
 	message := ""
 	if f.report.Message != "" {
-		message = ": " + f.report.Message
+		message = ": " + strings.TrimPrefix(f.report.Message, "rollback completed, after: ")
 	}
 	switch f.report.Verdict {
 	case Converged, Waiting:
-		if !f.opts.Quiet {
+		switch {
+		case f.opts.Quiet:
+		case f.report.Desired == 0:
+			fmt.Fprintf(f.env.Out, "%s: converged; it has no replicas, so nothing shows that they would run\n", f.name)
+		default:
 			fmt.Fprintf(f.env.Out, "%s: converged\n", f.name)
 		}
 		return nil
@@ -57,6 +61,9 @@ func (f *follower) outcome(ctx context.Context) error {
 		}
 		return &command.StatusError{Status: command.ExitPaused, Err: fmt.Errorf("service %s: %s; continue with \"muster service resume %s\"%s",
 			f.name, why, f.name, f.back())}
+	case Flawed:
+		f.explain(ctx)
+		return fmt.Errorf("service %s%s", f.name, message)
 	case Ended:
 		if f.report.Failure.TaskID == "" {
 			if !f.opts.Quiet {
@@ -145,7 +152,7 @@ func (f *follower) tail(ctx context.Context, task string) (lines []string, err e
 			return lines, err
 		}
 		for _, m := range r.GetMessages() {
-			lines = append(lines, strings.TrimRight(string(m.GetData()), "\r\n"))
+			lines = append(lines, command.Printable(strings.TrimRight(string(m.GetData()), "\r\n")))
 		}
 	}
 }

@@ -20,6 +20,8 @@ const (
 	Paused
 	// Canary: the new tasks run beside the old ones and wait for promotion.
 	Canary
+	// Flawed: the update or rollback came to its end, and slots failed in it.
+	Flawed
 	// Ended: tasks ended, and the restart policy lets them be.
 	Ended
 	// Removed: the service is gone.

@@ -21,10 +21,9 @@ func slots(svc *clusterpb.Service, tasks []*clusterpb.Task, current func(*cluste
 		}
 		bySlot[t.GetSlot()] = append(bySlot[t.GetSlot()], t)
 	}
-	list := make([]Slot, svc.GetSpec().GetReplicated().GetReplicas())
-	for i := range list {
-		number := uint32(i) + 1
-		list[i] = slot(number, svc, bySlot[number], current, now)
+	var list []Slot
+	for _, number := range numbers(int(svc.GetSpec().GetReplicated().GetReplicas()), bySlot) {
+		list = append(list, slot(number, svc, bySlot[number], current, now))
 	}
 	slices.SortFunc(canaries, func(a, b *clusterpb.Task) int { return cmp.Compare(a.GetSlot(), b.GetSlot()) })
 	for _, t := range canaries {
@@ -34,6 +33,32 @@ func slots(svc *clusterpb.Service, tasks []*clusterpb.Task, current func(*cluste
 			Done: t.GetStatus().GetState() == lifecycle.Running,
 		})
 	}
+	return list
+}
+
+// numbers returns which slots count, in order: those with a task that managers
+// have not asked to stop, whatever their numbers are after the service was
+// scaled down; and while these are too few, those whose tasks have not ended,
+// then the lowest.
+func numbers(replicas int, bySlot map[uint32][]*clusterpb.Task) (list []uint32) {
+	var rest []uint32
+	for number, tasks := range bySlot {
+		if slices.ContainsFunc(tasks, func(t *clusterpb.Task) bool { return t.GetDesired() <= lifecycle.Running }) {
+			list = append(list, number)
+		} else if slices.ContainsFunc(tasks, func(t *clusterpb.Task) bool { return !lifecycle.Ended(t.GetStatus().GetState()) }) {
+			rest = append(rest, number)
+		}
+	}
+	slices.Sort(rest)
+	for number := uint32(1); len(rest) < replicas; number++ {
+		if !slices.Contains(list, number) && !slices.Contains(rest, number) {
+			rest = append(rest, number)
+		}
+	}
+	if missing := replicas - len(list); missing > 0 {
+		list = append(list, rest[:missing]...)
+	}
+	slices.Sort(list)
 	return list
 }
 

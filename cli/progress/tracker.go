@@ -96,6 +96,8 @@ func (t *Tracker) judge(svc *clusterpb.Service, full, gaveUp bool, ids string, n
 		return Paused, 0
 	case rollout.IsRollback(state) && !t.goal.Rollback:
 		return RolledBack, 0
+	case !rollout.HasNone(state) && rollout.Failed(svc.GetUpdate()) > 0:
+		return Flawed, 0 // what runs in them at this moment has failed before
 	}
 	if !full {
 		t.running, t.since = "", time.Time{}

@@ -126,6 +126,21 @@ func TestVerdict(t *testing.T) {
 		"another update is paused": {
 			svc: service(1, 3, paused), goal: Goal{Before: service(1, 2, paused)}, tasks: "1:running@2", want: Paused,
 		},
+		"scaled down to other slots":            {svc: service(3, 1, none), tasks: "1:running@1 2:shutdown@1! 3:running@1 4:running@1 9:shutdown@1!", want: Converged},
+		"to the last ones":                      {svc: service(2, 1, none), tasks: "9:running@1 10:running@1 1:running@1!", want: Converged},
+		"still too many":                        {svc: service(1, 1, none), tasks: "3:running@1 4:running@1", want: Waiting},
+		"updated in other slots":                {svc: service(2, 2, completed), tasks: "3:shutdown@1! 3:running@2 7:running@2", want: Converged},
+		"one of the other slots is to come":     {svc: service(2, 2, none), tasks: "3:running@2 7:shutdown@1! 7:starting@2", want: Waiting},
+		"one of the other slots has no task":    {svc: service(2, 1, none), tasks: "3:running@1 7:failed@1!", want: Waiting},
+		"scaled up beside them":                 {svc: service(3, 1, none), tasks: "3:running@1 7:running@1 1:running@1", want: Converged},
+		"one of the other slots ended for good": {svc: neverRestarted(service(2, 1, none)), tasks: "3:running@1 7:complete@1", want: Ended},
+		"update completed with failures":        {svc: flawed(service(1, 2, completed)), tasks: "1:failed@2! 1:running@2", want: Flawed},
+		"a rollback asked for, with failures": {
+			svc: flawed(service(1, 3, rolledBack)), goal: Goal{Rollback: true}, tasks: "1:running@3", want: Flawed,
+		},
+		"scaled after failures of an old update": {
+			svc: flawed(service(1, 2, completed)), goal: Goal{Before: flawed(service(1, 2, completed))}, tasks: "1:running@2", want: Converged,
+		},
 		"removed": {svc: nil, want: Removed},
 	}
 	for name, tt := range tests {
@@ -135,6 +150,35 @@ func TestVerdict(t *testing.T) {
 				t.Errorf("verdict = %d, want %d; report %+v", got.Verdict, tt.want, got)
 			}
 		})
+	}
+}
+
+func flawed(svc *clusterpb.Service) *clusterpb.Service {
+	svc.Update.Progress = []*clusterpb.SlotUpdate{{Slot: 1, Failed: true, Err: "exit 1"}}
+	return svc
+}
+
+func neverRestarted(svc *clusterpb.Service) *clusterpb.Service {
+	svc.Spec.Task.Restart = &clusterpb.RestartPolicy{Condition: clusterpb.RestartPolicy_CONDITION_NONE}
+	return svc
+}
+
+// TestSlotsShown: while a slot has no task that is wanted, as between the stop
+// of one and the start of the next, the one that stops stands for it.
+func TestSlotsShown(t *testing.T) {
+	for tasks, want := range map[string]string{
+		"3:running@1 7:running@1!":            "3 7",
+		"3:running@1 7:running@1! 1:failed@1": "1 3",
+		"3:running@1":                         "1 3",
+		"":                                    "1 2",
+	} {
+		var got []string
+		for _, s := range NewTracker(Goal{}).Look(service(2, 1, none), parseTasks(t, tasks), start).Slots {
+			got = append(got, fmt.Sprint(s.Number))
+		}
+		if g := strings.Join(got, " "); g != want {
+			t.Errorf("%q shows the slots %s, want %s", tasks, g, want)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -63,11 +64,14 @@ func GiveUp(u *clusterpb.UpdateStatus, why string) *clusterpb.UpdateStatus {
 	return pause(u, what+" paused: "+why)
 }
 
+// turnedBack begins what a rollback says that nobody asked for.
+const turnedBack = "rolled back: "
+
 // TurnBack is a rollback that takes the place of the failed rollout u. Its
 // version makes sure that u has not changed meanwhile.
 func TurnBack(u *clusterpb.UpdateStatus, why string, now time.Time) *clusterpb.UpdateStatus {
 	return &clusterpb.UpdateStatus{
-		State: rollbackStarted, StartedAt: timestamppb.New(now), Message: "rolled back: " + why, Version: u.GetVersion(),
+		State: rollbackStarted, StartedAt: timestamppb.New(now), Message: turnedBack + why, Version: u.GetVersion(),
 	}
 }
 
@@ -75,7 +79,7 @@ func TurnBack(u *clusterpb.UpdateStatus, why string, now time.Time) *clusterpb.U
 // spec is not to be had any more. u is what TurnBack returned.
 func Strand(u *clusterpb.UpdateStatus, why error) *clusterpb.UpdateStatus {
 	next := proto.CloneOf(u)
-	next.State, next.PausedFrom = paused, u.GetState()
+	next.State, next.PausedFrom = paused, updating // the spec is still the update's: only that can go on
 	next.Message = "cannot roll back: " + why.Error()
 	return next
 }
@@ -89,6 +93,9 @@ func Complete(u *clusterpb.UpdateStatus, now time.Time) *clusterpb.UpdateStatus 
 	}
 	if n := Failed(u); n > 0 {
 		next.Message += fmt.Sprintf(", %d of %d slots failed", n, max(int(u.GetSlots()), n))
+	}
+	if why, ok := strings.CutPrefix(u.GetMessage(), turnedBack); ok {
+		next.Message += ", after: " + why
 	}
 	next.CompletedAt = timestamppb.New(now)
 	return next

@@ -78,7 +78,7 @@ func TestSteps(t *testing.T) {
 			func(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
 				return rollout.Strand(u, errors.New("port 80/tcp is taken"))
 			},
-			&clusterpb.UpdateStatus{State: paused, PausedFrom: rollbackStarted, Version: 7, Message: "cannot roll back: port 80/tcp is taken"},
+			&clusterpb.UpdateStatus{State: paused, PausedFrom: updating, Version: 7, Message: "cannot roll back: port 80/tcp is taken"},
 		},
 		"complete": {
 			&clusterpb.UpdateStatus{State: updating, StartedAt: before, Slots: 3}, complete,

@@ -235,7 +235,7 @@ func TestRollBackToAPortGivenAwayPauses(t *testing.T) {
 	}
 	want := &clusterpb.UpdateStatus{
 		State:      clusterpb.UpdateStatus_STATE_PAUSED,
-		PausedFrom: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED,
+		PausedFrom: clusterpb.UpdateStatus_STATE_UPDATING,
 		Message:    "cannot roll back: port 8111/tcp is published by service db",
 		Version:    4,
 	}

@@ -39,7 +39,7 @@ const layers = `
 
 	# The replicated state. What it is knows nothing of how it is replicated.
 	PROTO < raftstore/state < raftstore;
-	NOTHING < raftstore/transport;
+	NOTHING < raftstore/transport < raftstore;
 
 	# The wire between managers and workers. The worker's half knows no state.
 	PROTO < dispatcher/rpcerror < dispatcher/mtls < dispatcher/listen;

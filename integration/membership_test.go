@@ -420,3 +420,35 @@ func TestForcedNewCluster(t *testing.T) {
 		}
 	})
 }
+
+// TestWipedManager: a manager that lost its disk is not the one that voted at
+// its address, is told so at once, and what to do.
+func TestWipedManager(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 3}, func(ctx context.Context, c *cluster.Cluster) {
+		c.CreateService("web", 1)
+		m2 := c.Nodes["m2"]
+		if c.Leader() == m2 {
+			c.TransferLeadership(ctx)
+		}
+		leader, old := c.Leader(), m2.ID
+		c.PowerOff(m2)
+		m2.Wipe()
+		c.Restart(m2)
+		join := byManager(c)
+		join.RemoteAddr = leader.ControlAddr()
+		began := time.Now()
+		err := m2.Join(ctx, join)
+		if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "muster node rm --force "+old) || time.Since(began) > 20*time.Second {
+			t.Errorf("after %s the wiped manager is told: %v", time.Since(began), err)
+		}
+		if _, err := controlpb.NewNodeServiceClient(c.Control()).RemoveNode(ctx, &controlpb.RemoveNodeRequest{Node: old, Force: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := m2.Join(ctx, join); err != nil {
+			t.Errorf("once the old one is removed: %v", err)
+		}
+		if got := voters(ctx, t, c); got != 3 {
+			t.Errorf("%d managers vote, want 3", got)
+		}
+	})
+}

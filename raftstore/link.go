@@ -36,7 +36,7 @@ type contact struct {
 func newLink(c Config, rc *raft.Config) *link {
 	l := &link{Transport: c.Transport, heard: make(map[raft.ServerID]contact)}
 	if l.Transport == nil {
-		l.Transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		l.Transport = named{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream:  c.Stream,
 			MaxPool: poolSize,
 			// No pipelining. Raft's sender waits for ever to hand a request to a
@@ -46,7 +46,7 @@ func newLink(c Config, rc *raft.Config) *link {
 			MaxRPCsInFlight: 1,
 			Timeout:         rpcTimeout,
 			Logger:          rc.Logger,
-		})
+		})}
 	}
 	return l
 }

@@ -101,6 +101,13 @@ func (s *Store) AddVoter(ctx context.Context, id, addr string) error {
 	if known && have.Voter && have.Addr == addr {
 		return nil
 	}
+	for _, other := range s.Members() {
+		if other.Addr == addr && other.ID != id {
+			s.log.WarnContext(ctx, "a manager that is none asks for the vote of one at its address", "node", id, "addr", addr, "member", other.ID)
+			return fmt.Errorf("manager %s has the address %s: if that was this machine before it was set up anew, remove it with \"muster node rm --force %s\" and join again: %w",
+				other.ID, addr, other.ID, errdefs.ErrFailedPrecondition)
+		}
+	}
 	if !known || !have.Voter {
 		if err := s.stage(ctx, id, addr); err != nil {
 			return err

@@ -163,7 +163,7 @@ func TestRaftIsForManagers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			said, err := readAll(listen.DialRaft(ctx, p.addr, dialTCP, mtlstest.Holding(tt.client).Current))
+			said, err := readAll(listen.DialRaft(ctx, "", p.addr, dialTCP, mtlstest.Holding(tt.client).Current))
 			switch {
 			case tt.want == "" && (err != nil || said != "raft"):
 				t.Errorf("raft said %q, %v", said, err)
@@ -174,13 +174,28 @@ func TestRaftIsForManagers(t *testing.T) {
 	}
 }
 
+// TestRaftFindsWhomItLooksFor: another manager at the address is refused.
+func TestRaftFindsWhomItLooksFor(t *testing.T) {
+	ca := mtlstest.New(t, "c1")
+	p := serve(t, ca)
+	for id, found := range map[string]bool{"m1": true, "m7": false} {
+		said, err := readAll(listen.DialRaft(t.Context(), id, p.addr, dialTCP, mtlstest.Holding(ca.Issue("m2", mtlstest.Manager)).Current))
+		if (err == nil && said == "raft") != found {
+			t.Errorf("who looks for %s at m1 hears %q, %v", id, said, err)
+		}
+		if !found && !strings.Contains(err.Error(), "m1") {
+			t.Errorf("the error does not say who is there: %v", err)
+		}
+	}
+}
+
 // TestRenewalIsPickedUp renews while the port is open.
 func TestRenewalIsPickedUp(t *testing.T) {
 	ca := mtlstest.New(t, "c1")
 	p := serve(t, ca)
 	client := mtlstest.Holding(ca.Issue("m2", mtlstest.Manager))
 	for range 2 {
-		conn, err := listen.DialRaft(t.Context(), p.addr, dialTCP, client.Current)
+		conn, err := listen.DialRaft(t.Context(), "", p.addr, dialTCP, client.Current)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,11 @@ package cluster
 
 import (
 	"context"
+	"os"
 	"time"
+
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/raftstore"
 )
 
 // Isolate cuts a node off from all others. Nobody is told.
@@ -56,6 +60,16 @@ func (c *Cluster) PowerOff(n *Node) {
 	c.Isolate(n)
 	c.Crash(n)
 	n.Runtime.Reboot()
+}
+
+// Wipe takes everything that a machine remembers away, as a new disk does. Its
+// daemon is down. It has the address that it had.
+func (n *Node) Wipe() {
+	n.cluster.t.Helper()
+	<-n.ended
+	n.cluster.must(os.RemoveAll(n.dir))
+	n.cluster.must(os.MkdirAll(n.dir, 0o700))
+	n.disk, n.ID, n.role = raftstore.NewMemory(), "", clusterpb.NodeRole_NODE_ROLE_UNSPECIFIED
 }
 
 // Destroy loses a machine for good.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 type Layer struct {
 	listener  net.Listener
 	advertise address
-	dial      func(ctx context.Context, addr string) (net.Conn, error)
+	dial      func(ctx context.Context, id, addr string) (net.Conn, error)
 
 	mu     sync.Mutex
 	closed bool
@@ -28,10 +29,11 @@ type Layer struct {
 var _ raft.StreamLayer = (*Layer)(nil)
 
 // New returns a layer that accepts from listener and connects by dial, which
-// must have authenticated the other side as a manager when it returns.
+// must have authenticated the other side as the manager of that id when it
+// returns.
 // advertise is the HOST:PORT by which others reach the listener. The layer
 // closes the listener.
-func New(listener net.Listener, advertise string, dial func(ctx context.Context, addr string) (net.Conn, error)) *Layer {
+func New(listener net.Listener, advertise string, dial func(ctx context.Context, id, addr string) (net.Conn, error)) *Layer {
 	return &Layer{listener: listener, advertise: address(advertise), dial: dial, conns: make(map[*conn]struct{})}
 }
 
@@ -47,16 +49,26 @@ func (l *Layer) Accept() (net.Conn, error) {
 // Addr returns the advertised address.
 func (l *Layer) Addr() net.Addr { return l.advertise }
 
-// Dial implements raft.StreamLayer.
+// Named is the address at which the member of that id is to be found: raft
+// hands a StreamLayer addresses alone.
+func Named(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
+	return raft.ServerAddress(string(id) + "@" + string(addr))
+}
+
+// Dial implements raft.StreamLayer, for addresses that Named made.
 func (l *Layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	if l.isClosed() {
 		return nil, net.ErrClosed
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	c, err := l.dial(ctx, string(addr))
+	id, at, ok := strings.Cut(string(addr), "@")
+	if !ok {
+		return nil, fmt.Errorf("connect to manager at %s: nobody said which one it is", addr)
+	}
+	c, err := l.dial(ctx, id, at)
 	if err != nil {
-		return nil, fmt.Errorf("connect to manager at %s: %w", addr, err)
+		return nil, fmt.Errorf("connect to manager %s at %s: %w", id, at, err)
 	}
 	return l.track(c)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -30,11 +31,14 @@ func (n *network) layer(addr string) *transport.Layer {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.listeners[addr] = bufconn.Listen(1 << 16)
-	return transport.New(n.listeners[addr], addr, func(ctx context.Context, to string) (net.Conn, error) {
+	return transport.New(n.listeners[addr], addr, func(ctx context.Context, id, to string) (net.Conn, error) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.unplugged == addr || n.unplugged == to || n.listeners[to] == nil {
 			return nil, errors.New("no route to host")
+		}
+		if want := strings.TrimSuffix(to, ":2377"); want != id {
+			return nil, fmt.Errorf("there is %s, not %s", want, id)
 		}
 		c, err := n.listeners[to].DialContext(ctx)
 		if err == nil {
@@ -137,7 +141,7 @@ func TestCloseClosesConnections(t *testing.T) {
 		}
 		accepted <- in
 	}()
-	out, err := a.Dial("b", time.Minute)
+	out, err := a.Dial(transport.Named("b", "b"), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

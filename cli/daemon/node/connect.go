@@ -35,9 +35,9 @@ func (c connector) forwarding(addr string) (*grpc.ClientConn, error) {
 	return c.client(addr, mtls.AnyManager())
 }
 
-// raft opens a raft stream to the manager at addr.
-func (c connector) raft(ctx context.Context, addr string) (net.Conn, error) {
-	return listen.DialRaft(ctx, addr, c.network.Dial, c.credentials)
+// raft opens a raft stream to the manager of that id at addr.
+func (c connector) raft(ctx context.Context, nodeID, addr string) (net.Conn, error) {
+	return listen.DialRaft(ctx, nodeID, addr, c.network.Dial, c.credentials)
 }
 
 func (c connector) client(addr string, want mtls.Peer, opts ...grpc.DialOption) (*grpc.ClientConn, error) {

@@ -104,7 +104,31 @@ func (t *term) serve(str stream, nodeID string) error {
 			}
 		}
 	})
-	return t.send(str, s, ended)
+	sent := make(chan error, 1)
+	t.sessions.Go(func() { sent <- t.send(str, s, ended) })
+	return t.awaitSender(s, sent)
+}
+
+// farewell is how long a node may take to read what it is told at the end.
+const farewell = time.Second
+
+// awaitSender waits until the session is over. A send to a node that does not
+// read waits for ever, unless the stream ends: returning ends it.
+func (t *term) awaitSender(s *session, sent <-chan error) error {
+	select {
+	case err := <-sent:
+		return err
+	case <-t.done:
+	case <-s.kicked:
+	}
+	grace := time.NewTimer(farewell)
+	defer grace.Stop()
+	select {
+	case err := <-sent:
+		return err
+	case <-grace.C:
+		return fmt.Errorf("node %s does not read what it is told: %w", s.nodeID, errdefs.ErrUnavailable)
+	}
 }
 
 // awaitRegister returns the first message of a session, or nil when the term

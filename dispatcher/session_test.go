@@ -3,7 +3,9 @@ package dispatcher_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +14,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -311,5 +314,34 @@ func TestTroublesOfANode(t *testing.T) {
 		}
 		// A lease like any other's.
 		c.until("the end of its lease", c.down("n1"))
+	})
+}
+
+// TestNodeThatDoesNotRead holds up neither the end of a term nor the next one:
+// a send to it waits for ever.
+func TestNodeThatDoesNotRead(t *testing.T) {
+	run(t, func(c *cluster) {
+		c.propose(known("n1"))
+		w := c.speak("n1", "m1")
+		w.register("n1")
+		c.until("the registration", func() bool { return c.state("n1") == clusterpb.NodeStatus_STATE_READY })
+		spec := &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{Image: "web", Env: []string{"A=" + strings.Repeat("x", 4096)}}}}
+		for i := range 500 { // 2 MiB, more than any window
+			id := fmt.Sprintf("t%d", i)
+			c.propose(
+				state.CreateTask(&clusterpb.Task{Id: id, ServiceId: "s", Slot: uint32(i + 1), Desired: lifecycle.Running, Spec: spec}),
+				state.AssignTask(id, "n1", nil),
+			)
+		}
+		synctest.Wait()
+		began := time.Now()
+		c.depose()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("the term ended after %s", took)
+		}
+		c.lead("m1")
+		if _, stop := c.join("n2"); stop == nil {
+			t.Error("nobody is served in the next term")
+		}
 	})
 }

@@ -92,3 +92,32 @@ func TestMajorityLost(t *testing.T) {
 		}
 	})
 }
+
+// TestCallHandedOnToALeaderThatFallsSilent: the manager that handed it on cuts
+// it off as soon as there is another leader; whoever asked asks again.
+func TestCallHandedOnToALeaderThatFallsSilent(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 3}, func(ctx context.Context, c *cluster.Cluster) {
+		c.CreateService("web", 1)
+		leader := c.Leader()
+		other := c.Others(leader)[0]
+		// The connection is there, as after any call.
+		if _, err := services(c.On(other)).ListServices(ctx, &controlpb.ListServicesRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		c.Isolate(leader) // its power is gone: nobody says that it is
+		began := time.Now()
+		for {
+			_, err := services(c.On(other)).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 2})
+			if err == nil {
+				break
+			}
+			if !errdefs.IsUnavailable(err) {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("the write took %s", took)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
@@ -114,6 +115,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.cfg.Store.Run(ctx) })
 	g.Go(func() error { return m.inside.run(ctx) })
+	g.Go(func() error { return m.followLeader(ctx) })
 	g.Go(func() error { //nolint:contextcheck // a term has its own, which ends with it
 		for term := range m.cfg.Store.Leadership() {
 			if err := m.lead(term); err != nil {
@@ -143,10 +145,35 @@ func (m *Manager) direct(ctx context.Context) (*grpc.ClientConn, error) {
 	return m.leader.to(addr)
 }
 
-// leaderAddr is the control address of another manager that leads, or empty.
+// leaderAddr is the control address of another manager that leads, or empty:
+// also while this one has been elected and does not act as the leader yet.
 func (m *Manager) leaderAddr() string {
-	_, addr := m.cfg.Store.Leader()
+	id, addr := m.cfg.Store.Leader()
+	if id == m.cfg.Store.ID() {
+		return ""
+	}
 	return addr
+}
+
+// leaderPeriod is how often is looked who leads.
+const leaderPeriod = 100 * time.Millisecond
+
+// followLeader cuts off the calls that were handed on to a manager which leads
+// no more: one that lost its power or its network says nothing of it, and the
+// callers wait. They ask again, and the new leader knows their request ids.
+func (m *Manager) followLeader(ctx context.Context) error {
+	look := time.NewTicker(leaderPeriod)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-look.C:
+			if addr := m.leaderAddr(); addr != "" || m.cfg.Store.IsLeader() {
+				m.leader.leave(addr)
+			}
+		}
+	}
 }
 
 // inside is the server of what only the leader can answer. It listens in
@@ -202,6 +229,20 @@ func (l *leaderConn) to(addr string) (*grpc.ClientConn, error) {
 		_ = old.Close()
 	}
 	return conn, err
+}
+
+// leave closes the connection unless it is to addr.
+func (l *leaderConn) leave(addr string) {
+	l.mu.Lock()
+	old := l.conn
+	if old == nil || l.addr == addr {
+		l.mu.Unlock()
+		return
+	}
+	l.conn, l.addr = nil, ""
+	l.mu.Unlock()
+	// Closing may take seconds when that manager is gone.
+	go old.Close()
 }
 
 // swap returns the connection to addr, and the one that it took the place of.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/hashicorp/raft"
 
 	"github.com/muster/muster/raftstore/state"
 )
@@ -53,8 +54,9 @@ func (s *Store) Leadership() <-chan context.Context { return s.lead.terms }
 // IsLeader reports whether this member leads and its State holds all that
 // earlier leaders committed.
 func (s *Store) IsLeader() bool {
+	hangs, _ := s.stall.now()
 	term, _ := s.lead.get()
-	return term != 0
+	return term != 0 && !hangs
 }
 
 // AwaitLeadership waits until this member leads.
@@ -76,6 +78,9 @@ func (s *Store) AwaitLeadership(ctx context.Context) error {
 // strings.
 func (s *Store) Leader() (id, addr string) {
 	a, i := s.raft.LeaderWithID()
+	if hangs, _ := s.stall.now(); hangs && string(i) == s.id {
+		return "", ""
+	}
 	return string(i), string(a)
 }
 
@@ -94,6 +99,15 @@ func (s *Store) watchLeadership(ctx context.Context) {
 			s.lead.set(false)
 			end()
 			if end = func() {}; leading {
+				end = s.begin(ctx)
+			}
+		case <-s.stall.changed:
+			s.lead.set(false)
+			end()
+			end = func() {}
+			if hangs, _ := s.stall.now(); hangs {
+				s.log.ErrorContext(ctx, "a write to the disk hangs: this manager leaves the lead to others", "for", maxWrite)
+			} else if s.raft.State() == raft.Leader { // nobody else has taken it
 				end = s.begin(ctx)
 			}
 		}

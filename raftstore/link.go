@@ -21,6 +21,8 @@ const (
 type link struct {
 	Transport
 	handOvers gate
+	// stall silences a leader whose disk hangs, so that others elect one.
+	stall *stall
 
 	mu    sync.Mutex
 	heard map[raft.ServerID]contact
@@ -53,6 +55,9 @@ func newLink(c Config, rc *raft.Config) *link {
 
 // AppendEntries implements raft.Transport.
 func (l *link) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if hangs, _ := l.stall.now(); hangs {
+		return errStalled
+	}
 	err := l.Transport.AppendEntries(id, target, args, resp)
 	if err == nil {
 		l.mu.Lock()
@@ -60,6 +65,12 @@ func (l *link) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *
 		l.heard[id] = contact{at: time.Now(), lastLog: resp.LastLog}
 	}
 	return err
+}
+
+// AppendEntriesPipeline implements raft.Transport: there are none, see newLink.
+// Nor would a leader whose disk hangs be silent on them.
+func (*link) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+	return nil, raft.ErrPipelineReplicationNotSupported
 }
 
 // TimeoutNow implements raft.Transport: it asks a member to take the lead. Raft

@@ -69,8 +69,8 @@ func (s *Store) member(id string) (Member, bool) {
 	return members[i], true
 }
 
-func (s *Store) voters() (n int) {
-	for _, m := range s.Members() {
+func voters(members []Member) (n int) {
+	for _, m := range members {
 		if m.Voter {
 			n++
 		}

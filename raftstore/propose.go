@@ -83,6 +83,10 @@ func (s *Store) call(ctx context.Context, what string, f func(timeout time.Durat
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout,
 		fmt.Errorf("no answer from raft within %s: %w", callTimeout, errdefs.ErrUnavailable))
 	defer cancel()
+	hangs, stalled := s.stall.now()
+	if hangs {
+		return fmt.Errorf("%s: %w: %w", what, errStalled, errdefs.ErrUnavailable)
+	}
 	deadline, _ := ctx.Deadline()
 	done := make(chan error, 1)
 	go func() {
@@ -92,7 +96,13 @@ func (s *Store) call(ctx context.Context, what string, f func(timeout time.Durat
 	select {
 	case err := <-done:
 		return s.raftError(what, err)
+	case <-stalled:
+		return fmt.Errorf("%s: %w: %w", what, errStalled, errdefs.ErrUnavailable)
 	case <-ctx.Done():
+		// What was handed over may be committed all the same.
+		if cause := context.Cause(ctx); !errdefs.IsUnavailable(cause) {
+			return fmt.Errorf("%s: %w: %w", what, cause, errdefs.ErrUnavailable)
+		}
 		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	}
 }

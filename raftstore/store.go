@@ -28,6 +28,7 @@ type Store struct {
 	disk    *disk
 	log     *slog.Logger
 	lead    leadership
+	stall   *stall
 	calls   gate
 	members sync.Mutex // one change of membership at a time
 }
@@ -46,13 +47,15 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		fsm:  NewFSM(),
-		id:   c.ID,
-		link: newLink(c, rc),
-		disk: d,
-		log:  c.log(),
-		lead: newLeadership(notify),
+		fsm:   NewFSM(),
+		id:    c.ID,
+		link:  newLink(c, rc),
+		disk:  d,
+		log:   c.log(),
+		lead:  newLeadership(notify),
+		stall: newStall(),
 	}
+	d.log, s.link.stall = watchedLog{d.log, s.stall}, s.stall
 	if s.raft, err = startRaft(rc, s.fsm, d, s.link); err != nil {
 		return nil, errors.Join(err, s.link.Close(), d.close())
 	}
@@ -71,6 +74,9 @@ func startRaft(rc *raft.Config, fsm *FSM, d *disk, l *link) (r *raft.Raft, err e
 	}
 	return r, nil
 }
+
+// ID is this member's.
+func (s *Store) ID() string { return s.id }
 
 // State returns the latest state that this member applied. It never blocks.
 func (s *Store) State() *state.State { return s.fsm.State() }
@@ -95,7 +101,7 @@ func (s *Store) Run(ctx context.Context) error {
 func (s *Store) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, transferTimeout)
 	defer cancel()
-	if s.raft.State() == raft.Leader && s.voters() > 1 {
+	if s.raft.State() == raft.Leader && voters(s.Members()) > 1 {
 		if err := s.TransferLeadership(ctx); err != nil {
 			s.log.Info("stop without handing over leadership", "err", err)
 		}

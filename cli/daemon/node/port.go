@@ -29,12 +29,19 @@ func (m *member) tls() *tls.Config {
 	return mtls.Server{Credentials: m.holder.Current, Protocols: protocols, Removed: m.removed}.TLS()
 }
 
+// maxStreams is how many calls may be under way on one connection: another
+// manager hands on those of all its callers over one.
+const maxStreams = 1000
+
 // server is the gRPC side of the control port.
 func (m *member) server() *grpc.Server {
 	opts := append(rpcerror.ServerOptions(), mtls.Gate{Removed: m.removed}.ServerOptions()...)
 	opts = append(opts,
 		grpc.Creds(listen.ServerCredentials()),
 		grpc.MaxRecvMsgSize(call.MaxMessage),
+		// A peer that lost its power says nothing; what waits for it ends.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
+		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	if m.manager != nil {

@@ -129,7 +129,7 @@ func (r *Resolver) ask(ctx context.Context, ref image.Ref, auth string) (string,
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer in %s", timeout))
 	defer cancel()
-	resolver, err := r.resolver(ctx, auth)
+	resolver, err := r.resolver(ctx, ref, auth)
 	if err != nil {
 		return "", nil, err
 	}
@@ -144,15 +144,17 @@ func (r *Resolver) ask(ctx context.Context, ref image.Ref, auth string) (string,
 	return desc.Digest.String(), platforms, err
 }
 
-func (r *Resolver) resolver(ctx context.Context, auth string) (remotes.Resolver, error) {
+func (r *Resolver) resolver(ctx context.Context, ref image.Ref, auth string) (remotes.Resolver, error) {
 	login, err := credential.Parse(auth)
 	if err != nil {
 		return nil, err
 	}
-	user, secret := login.UserAndSecret()
 	options := config.HostOptions{
-		Credentials: func(string) (string, string, error) { return user, secret, nil },
-		HostDir:     config.HostDirFromRoot(r.HostsDir),
+		Credentials: func(host string) (user, secret string, err error) {
+			user, secret = login.For(ref.Registry(), host)
+			return user, secret, nil
+		},
+		HostDir: config.HostDirFromRoot(r.HostsDir),
 	}
 	return docker.NewResolver(docker.ResolverOptions{Hosts: config.ConfigureHosts(ctx, options)}), nil
 }

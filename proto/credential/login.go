@@ -57,6 +57,19 @@ func (l Login) Header() string {
 	return base64.URLEncoding.EncodeToString(raw)
 }
 
+// hubHost is where Docker Hub, docker.io, answers.
+const hubHost = "registry-1.docker.io"
+
+// For returns the login as UserAndSecret does, if host, with its port, is where
+// the registry answers or what the login says that it is for. Others, such as
+// mirrors, get none.
+func (l Login) For(registry, host string) (user, secret string) {
+	if host == "" || host != registry && host != l.ServerAddress && (registry != "docker.io" || host != hubHost) {
+		return "", ""
+	}
+	return l.UserAndSecret()
+}
+
 // UserAndSecret returns the login in the form that containerd's authorizer
 // takes: a secret without a user is a token.
 func (l Login) UserAndSecret() (user, secret string) {

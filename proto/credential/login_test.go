@@ -46,6 +46,31 @@ func TestParseRefusesWithoutTellingWhat(t *testing.T) {
 	}
 }
 
+// TestFor: a login goes to the registry that it is of, and to nobody else.
+func TestFor(t *testing.T) {
+	tests := map[string]struct {
+		registry, host, server string
+		want                   bool
+	}{
+		"the registry":            {"r.example.com:5000", "r.example.com:5000", "", true},
+		"another port":            {"r.example.com:5000", "r.example.com", "", false},
+		"a mirror":                {"docker.io", "mirror.example.com", "docker.io", false},
+		"Docker Hub":              {"docker.io", "registry-1.docker.io", "docker.io", true},
+		"not Docker Hub":          {"r.example.com", "registry-1.docker.io", "r.example.com", false},
+		"what the login says":     {"docker.io", "mirror.example.com", "mirror.example.com", true},
+		"a login of another":      {"r.example.com", "evil.example.com", "r.example.com", false},
+		"nothing is said of whom": {"r.example.com", "", "", false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			l := credential.Login{Username: "ann", Password: "secret", ServerAddress: tt.server}
+			if user, secret := l.For(tt.registry, tt.host); (user == "ann" && secret == "secret") != tt.want {
+				t.Errorf("%q, %q, want it given: %v", user, secret, tt.want)
+			}
+		})
+	}
+}
+
 func TestUserAndSecret(t *testing.T) {
 	tests := map[string]struct {
 		login        credential.Login

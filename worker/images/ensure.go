@@ -7,7 +7,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
-	"github.com/opencontainers/go-digest"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/image"
@@ -28,7 +27,7 @@ func (s *Store) Ensure(ctx context.Context, name string, source Source, auth str
 	if img := s.remembered(r); img != nil {
 		return img, nil
 	}
-	return s.flights.do(ctx, flightKey(r), progress, func(ctx context.Context, progress func(Progress)) (*Image, error) {
+	return s.flights.do(ctx, subject{contentKey(r), auth}, progress, func(ctx context.Context, progress func(Progress)) (*Image, error) {
 		record, err := s.find(ctx, r)
 		if errdefs.IsNotFound(err) {
 			record, err = s.fetch(ctx, r, source, auth, progress)
@@ -48,25 +47,31 @@ func (s *Store) Pull(ctx context.Context, name, auth string, progress func(Progr
 		return nil, err
 	}
 	ctx = s.inNamespace(ctx)
-	img, err := s.flights.do(ctx, "pull "+flightKey(r), progress, func(ctx context.Context, progress func(Progress)) (*Image, error) {
-		record, err := s.fromRegistry(ctx, r, auth, taggedNow(), progress)
+	_, err = s.flights.do(ctx, subject{"pull " + contentKey(r), auth}, progress, func(ctx context.Context, progress func(Progress)) (*Image, error) {
+		record, err := s.fromRegistry(ctx, r, auth, progress)
 		if err != nil {
 			return nil, fmt.Errorf("image %q: %w", name, err)
 		}
-		return s.prepare(ctx, record)
+		img, err := s.prepare(ctx, record)
+		if err != nil {
+			return nil, err
+		}
+		_, err = s.bind(ctx, r, record.Target, taggedNow())
+		return img, err
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.notify()
-	record, err := s.cfg.Client.ImageService().Get(ctx, img.Name)
+	record, err := s.cfg.Client.ImageService().Get(ctx, r.Name())
 	if err != nil {
 		return nil, fmt.Errorf("image %q: %w", name, err)
 	}
 	return s.held(ctx, record), nil
 }
 
-func flightKey(r image.Ref) string {
+// contentKey is the content that r means, or what is called so.
+func contentKey(r image.Ref) string {
 	if r.IsPinned() {
 		return r.Digest.String()
 	}
@@ -104,7 +109,10 @@ func (s *Store) find(ctx context.Context, r image.Ref) (images.Image, error) {
 func (s *Store) fetch(ctx context.Context, r image.Ref, source Source, auth string, progress func(Progress)) (images.Image, error) {
 	var errPeers error
 	if source.holds(r) && s.cfg.Fetcher != nil {
-		record, err := s.fromPeers(ctx, s.keepAs(ctx, r, source.Digest), source, progress)
+		record, err := s.fromPeers(ctx, r, source, progress)
+		if err == nil {
+			record, err = s.adopt(ctx, r, record.Target, source.Loaded)
+		}
 		if err == nil {
 			s.notify()
 			return record, nil
@@ -115,7 +123,10 @@ func (s *Store) fetch(ctx context.Context, r image.Ref, source Source, auth stri
 		errPeers = fmt.Errorf("other nodes: %w", err)
 		s.cfg.Log.WarnContext(ctx, "cannot fetch image from other nodes, will try its registry", "image", r.Name(), "err", err)
 	}
-	record, err := s.fromRegistry(ctx, r, auth, nil, progress)
+	record, err := s.fromRegistry(ctx, r, auth, progress)
+	if err == nil {
+		record, err = s.adopt(ctx, r, record.Target, false)
+	}
 	if err == nil {
 		s.notify()
 		return record, nil
@@ -132,14 +143,4 @@ func (s *Store) fetch(ctx context.Context, r image.Ref, source Source, auth stri
 // holds reports whether what the source's nodes hold is what r means.
 func (s Source) holds(r image.Ref) bool {
 	return len(s.Addrs) > 0 && (!r.IsPinned() || s.Digest == r.Digest)
-}
-
-// keepAs is the name for a copy of digest dgst: the reference's tag, unless
-// that stands for something else on this node.
-func (s *Store) keepAs(ctx context.Context, r image.Ref, dgst digest.Digest) string {
-	record, err := s.cfg.Client.ImageService().Get(ctx, r.Name())
-	if errdefs.IsNotFound(err) || (err == nil && record.Target.Digest == dgst) {
-		return r.Name()
-	}
-	return r.Pin(dgst).Exact()
 }

@@ -7,17 +7,21 @@ import (
 
 // Progress is how far the work on an image is.
 type Progress struct {
-	// Stage is resolving, fetching, unpacking or done.
+	// Stage is waiting, resolving, fetching, unpacking or done.
 	Stage string
 	// Done and Total are bytes; Total is 0 when it is not known.
 	Done, Total int64
 }
 
+// subject is what callers share the work on: an image, and the login to get it
+// by, for what one caller may have is not for all.
+type subject struct{ image, auth string }
+
 // flights lets callers that want the same image share one run of the work.
 // The run is bound to all of them: it is cancelled when the last one gives up.
 type flights struct {
 	mu      sync.Mutex
-	running map[string]*flight
+	running map[subject]*flight
 }
 
 type flight struct {
@@ -34,7 +38,7 @@ type flight struct {
 type waiter struct{ progress func(Progress) }
 
 // do runs work for key, or waits for the run that is under way.
-func (f *flights) do(ctx context.Context, key string, progress func(Progress),
+func (f *flights) do(ctx context.Context, key subject, progress func(Progress),
 	work func(context.Context, func(Progress)) (*Image, error),
 ) (*Image, error) {
 	w := &waiter{progress}
@@ -51,13 +55,13 @@ func (f *flights) do(ctx context.Context, key string, progress func(Progress),
 }
 
 // join finds the run for key or begins it.
-func (f *flights) join(ctx context.Context, key string, w *waiter,
+func (f *flights) join(ctx context.Context, key subject, w *waiter,
 	work func(context.Context, func(Progress)) (*Image, error),
 ) *flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.running == nil {
-		f.running = make(map[string]*flight)
+		f.running = make(map[subject]*flight)
 	}
 	fl, ok := f.running[key]
 	if !ok {
@@ -80,7 +84,7 @@ func (f *flights) join(ctx context.Context, key string, w *waiter,
 // leave gives up on a run: the caller hears nothing more of it. It reports
 // whether the caller was the last one; then the run is cancelled, and the caller
 // must wait for its end.
-func (f *flights) leave(key string, fl *flight, w *waiter) (last bool) {
+func (f *flights) leave(key subject, fl *flight, w *waiter) (last bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fl.mu.Lock()
@@ -97,7 +101,7 @@ func (f *flights) leave(key string, fl *flight, w *waiter) (last bool) {
 	return true
 }
 
-func (f *flights) end(key string, fl *flight) {
+func (f *flights) end(key subject, fl *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.running[key] == fl {

@@ -44,7 +44,7 @@ func call(t *testing.T, wg *sync.WaitGroup, f *flights, key string, r *run) *cal
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &caller{cancel: cancel}
 	wg.Go(func() {
-		c.image, c.err = f.do(ctx, key, func(p Progress) { c.heard = append(c.heard, p.Stage) }, r.work)
+		c.image, c.err = f.do(ctx, subject{image: key}, func(p Progress) { c.heard = append(c.heard, p.Stage) }, r.work)
 		c.done = true
 	})
 	synctest.Wait()
@@ -144,6 +144,67 @@ func TestWorkThatNobodyWaitsForEnds(t *testing.T) {
 		synctest.Wait()
 		if next.begun != 1 || c.err != nil {
 			t.Errorf("begun %d times, %v", next.begun, c.err)
+		}
+	})
+}
+
+// TestFlightsOfDifferentLogins: what one caller's login is refused for does not
+// come from another's.
+func TestFlightsOfDifferentLogins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f flights
+		failed := errors.New("refused")
+		errs := make(map[string]error)
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for _, auth := range []string{"ann", "bob"} {
+			wg.Go(func() {
+				_, err := f.do(t.Context(), subject{"web", auth}, func(Progress) {}, func(context.Context, func(Progress)) (*Image, error) {
+					if auth == "bob" {
+						return nil, failed
+					}
+					return &Image{}, nil
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				errs[auth] = err
+			})
+		}
+		wg.Wait()
+		if errs["ann"] != nil || !errors.Is(errs["bob"], failed) {
+			t.Errorf("%v, want bob alone refused", errs)
+		}
+	})
+}
+
+// TestTurn lets no more than so many transfers run, and each who waits give up.
+func TestTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{})
+		var stages []string
+		told := func(p Progress) { stages = append(stages, p.Stage) }
+		for range maxTransfers {
+			if err := s.turn(t.Context(), told); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(stages) > 0 {
+			t.Errorf("%v while there was room", stages)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		waits := make(chan error, 1)
+		go func() { waits <- s.turn(ctx, told) }()
+		synctest.Wait()
+		if len(waits) > 0 || len(stages) != 1 || stages[0] != "waiting" {
+			t.Errorf("%v: one more does not wait", stages)
+		}
+		cancel()
+		if err := <-waits; !errors.Is(err, context.Canceled) {
+			t.Errorf("turn = %v", err)
+		}
+		<-s.transfers
+		if err := s.turn(t.Context(), told); err != nil {
+			t.Errorf("turn = %v when there is room again", err)
 		}
 	})
 }

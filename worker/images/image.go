@@ -15,7 +15,7 @@ import (
 
 // Image is an image that is unpacked on this node.
 type Image struct {
-	// Name is the full reference it is kept under.
+	// Name is the full reference it is kept under, REPOSITORY@DIGEST.
 	Name string
 	// Digest of the manifest or index that the name stands for.
 	Digest digest.Digest

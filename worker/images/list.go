@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/usage"
 	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -21,6 +22,7 @@ func (s *Store) Held(ctx context.Context) ([]*clusterpb.NodeImage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
 	}
+	records = named(records)
 	held := make([]*clusterpb.NodeImage, 0, len(records))
 	for _, record := range records {
 		held = append(held, s.held(ctx, record))
@@ -39,13 +41,14 @@ func (s *Store) List(ctx context.Context) ([]*controlpb.LocalImage, error) {
 	if err != nil {
 		return nil, err
 	}
+	records = named(records)
 	list := make([]*controlpb.LocalImage, 0, len(records))
 	for _, record := range records {
 		local := &controlpb.LocalImage{
 			Name:      record.Name,
 			Digest:    record.Target.Digest.String(),
 			SizeBytes: s.size(ctx, record),
-			UsedBy:    uint32(len(used[record.Name])),
+			UsedBy:    uint32(len(used[record.Target.Digest])),
 		}
 		// What cannot be read is shown as unknown: the list must not fail for
 		// one broken image.
@@ -93,15 +96,16 @@ func (s *Store) size(ctx context.Context, record images.Image) int64 {
 	return n
 }
 
-// usedBy returns the containers made from each image, by its name.
-func (s *Store) usedBy(ctx context.Context) (map[string][]string, error) {
+// usedBy returns the containers made from each content.
+func (s *Store) usedBy(ctx context.Context) (map[digest.Digest][]string, error) {
 	list, err := s.cfg.Client.ContainerService().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
 	}
-	used := make(map[string][]string)
+	used := make(map[digest.Digest][]string)
 	for _, c := range list {
-		used[c.Image] = append(used[c.Image], c.ID)
+		content := contentOf(c.Image)
+		used[content] = append(used[content], c.ID)
 	}
 	return used, nil
 }

@@ -10,22 +10,21 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/pkg/archive/compression"
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	"github.com/muster/muster/proto/image"
 )
 
 // Load reads a docker-archive or an OCI layout from a tar stream, compressed
-// or not, and unpacks its images. It returns them by their full names.
+// or not, and unpacks its images. It returns them by their full names. Nothing
+// is named when one of them cannot be had.
 func (s *Store) Load(ctx context.Context, r io.Reader, progress func(Progress)) ([]*clusterpb.NodeImage, error) {
 	ctx = s.inNamespace(ctx)
 	counted := &countingReader{r: r, progress: progress}
-	tar, err := compression.DecompressStream(counted)
+	tar, err := decompress(counted)
 	if err != nil {
-		return nil, fmt.Errorf("read image archive: %w: %w", err, errdefs.ErrInvalidArgument)
+		return nil, unreadable(ctx, err)
 	}
 	defer func() { _ = tar.Close() }()
 
@@ -36,58 +35,68 @@ func (s *Store) Load(ctx context.Context, r io.Reader, progress func(Progress)) 
 	}
 	defer func() { _ = done(context.WithoutCancel(ctx)) }()
 
-	labels := taggedNow()
-	labels[loadedLabel] = "true"
-	records, err := s.cfg.Client.Import(ctx, tar,
-		client.WithImageRefTranslator(layoutName),
-		client.WithImageLabels(labels))
+	list, err := s.read(ctx, tar)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if strings.Contains(err.Error(), syscall.ENOSPC.Error()) { // containerd hands over no more than text
-			return nil, fmt.Errorf("the disk of this node is full: %w: %w", err, errdefs.ErrResourceExhausted)
-		}
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil, fmt.Errorf("image archive ends too early: is it whole, and a docker-archive or OCI layout? (%w): %w", err, errdefs.ErrInvalidArgument)
-		}
-		return nil, fmt.Errorf("image archive is not a docker-archive or OCI layout for this platform: %w: %w",
-			err, errdefs.ErrInvalidArgument)
+		return nil, unreadable(ctx, err)
 	}
-	if len(records) == 0 {
+	if len(list) == 0 {
 		return nil, fmt.Errorf("image archive names no image: tag it, such as web:1.0, when it is saved: %w",
 			errdefs.ErrInvalidArgument)
 	}
 	progress(Progress{Stage: "unpacking", Done: counted.n})
-	loaded := make([]*clusterpb.NodeImage, 0, len(records))
-	for _, record := range records {
-		if _, err := s.prepare(ctx, record); err != nil {
-			return nil, err
+	for _, a := range list {
+		if err := s.link(ctx, a.target); err != nil {
+			return nil, unreadable(ctx, err)
 		}
-		loaded = append(loaded, s.held(ctx, record))
+		if _, err := s.prepare(ctx, images.Image{Name: a.ref.Name(), Target: a.target}); err != nil {
+			return nil, incomplete(err)
+		}
+	}
+	loaded, err := s.bindAll(ctx, list)
+	if err != nil {
+		return nil, err
 	}
 	s.notify()
 	progress(Progress{Stage: "done", Done: counted.n, Total: counted.n})
 	return loaded, nil
 }
 
-// layoutName makes a full name of the reference an OCI layout gives an image;
-// a tag alone says nothing about the repository and gives no name.
-func layoutName(name string) string {
-	r, err := image.Parse(name)
-	if err != nil || !hasRepository(name) {
-		return ""
+// bindAll names what an archive holds.
+func (s *Store) bindAll(ctx context.Context, list []archived) ([]*clusterpb.NodeImage, error) {
+	labels := taggedNow()
+	labels[loadedLabel] = "true"
+	loaded := make([]*clusterpb.NodeImage, 0, len(list))
+	for _, a := range list {
+		record, err := s.bind(ctx, a.ref, a.target, labels)
+		if err != nil {
+			return nil, err
+		}
+		loaded = append(loaded, s.held(ctx, record))
 	}
-	return r.Name()
+	return loaded, nil
 }
 
-func hasRepository(name string) bool {
-	for _, c := range name {
-		if c == ':' || c == '/' || c == '@' {
-			return true
-		}
+// unreadable says what is wrong with an archive.
+func unreadable(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case strings.Contains(err.Error(), syscall.ENOSPC.Error()): // containerd hands over no more than text
+		return fmt.Errorf("the disk of this node is full: %w: %w", err, errdefs.ErrResourceExhausted)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("image archive ends too early: is it whole, and a docker-archive or OCI layout? (%w): %w", err, errdefs.ErrInvalidArgument)
+	case errdefs.IsInvalidArgument(err):
+		return fmt.Errorf("read image archive: %w", err)
 	}
-	return false
+	return fmt.Errorf("image archive is not a docker-archive or OCI layout: %w: %w", err, errdefs.ErrInvalidArgument)
+}
+
+// incomplete says that an archive lacks a part of what it names.
+func incomplete(err error) error {
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("image archive lacks a part: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return err
 }
 
 // taggedNow are the labels of an image that somebody named just now.

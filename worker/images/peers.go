@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/muster/muster/proto/image"
 )
 
 // maxManifest bounds what a node may claim to be a manifest: 8 MiB, as
@@ -24,6 +26,8 @@ type Source struct {
 	Digest digest.Digest
 	// Addrs are the nodes' control addresses, HOST:PORT, best first.
 	Addrs []string
+	// Loaded: the image came from an archive, not from a registry.
+	Loaded bool
 }
 
 // Fetcher reads content of other nodes.
@@ -34,10 +38,11 @@ type Fetcher interface {
 }
 
 // fromPeers fetches an image from the nodes that hold it and keeps it under
-// name.
-func (s *Store) fromPeers(ctx context.Context, name string, source Source, progress func(Progress)) (images.Image, error) {
-	p := &peers{fetcher: s.cfg.Fetcher, name: name, digest: source.Digest, addrs: source.Addrs}
-	return s.pull(ctx, name, p, nil, progress)
+// its digest.
+func (s *Store) fromPeers(ctx context.Context, r image.Ref, source Source, progress func(Progress)) (images.Image, error) {
+	r = r.Pin(source.Digest)
+	p := &peers{fetcher: s.cfg.Fetcher, name: r.Exact(), digest: source.Digest, addrs: source.Addrs}
+	return s.pull(ctx, r, p, progress)
 }
 
 // peers resolves one image from nodes. Every blob may come from another node

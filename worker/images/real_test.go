@@ -401,7 +401,11 @@ func TestPull(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte(toml), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Ensure(t.Context(), "team/web:1", images.Source{}, login("ann", "secret"), quiet); err != nil {
+		if _, err := s.Ensure(t.Context(), "team/web:1", images.Source{}, login("ann", "secret"), quiet); !errdefs.IsPermissionDenied(err) {
+			t.Errorf("Ensure = %v: a mirror was given the login of the registry", err)
+		}
+		own := base64.URLEncoding.EncodeToString(fmt.Appendf(nil, `{"username":"ann","password":"secret","serveraddress":%q}`, host))
+		if _, err := s.Ensure(t.Context(), "team/web:1", images.Source{}, own, quiet); err != nil {
 			t.Errorf("Ensure through the mirror = %v", err)
 		}
 	})

@@ -14,15 +14,13 @@ import (
 	"github.com/muster/muster/proto/image"
 )
 
-// fromRegistry pulls r.
-func (s *Store) fromRegistry(ctx context.Context, r image.Ref, auth string, labels map[string]string,
-	progress func(Progress),
-) (images.Image, error) {
+// fromRegistry pulls r and keeps it under its digest.
+func (s *Store) fromRegistry(ctx context.Context, r image.Ref, auth string, progress func(Progress)) (images.Image, error) {
 	login, err := credential.Parse(auth)
 	if err != nil {
 		return images.Image{}, err
 	}
-	record, err := s.pull(ctx, r.Exact(), s.resolver(ctx, login), labels, progress)
+	record, err := s.pull(ctx, r, s.resolver(ctx, r, login), progress)
 	if err != nil {
 		return images.Image{}, refusal(r, err)
 	}
@@ -30,12 +28,12 @@ func (s *Store) fromRegistry(ctx context.Context, r image.Ref, auth string, labe
 }
 
 // resolver talks to registries and to the mirrors that hosts.toml names.
-func (s *Store) resolver(ctx context.Context, login credential.Login) remotes.Resolver {
+func (s *Store) resolver(ctx context.Context, r image.Ref, login credential.Login) remotes.Resolver {
 	return docker.NewResolver(docker.ResolverOptions{
 		Hosts: config.ConfigureHosts(ctx, config.HostOptions{
 			HostDir: config.HostDirFromRoot(s.cfg.CertsDir),
-			Credentials: func(string) (user, secret string, err error) {
-				user, secret = login.UserAndSecret()
+			Credentials: func(host string) (user, secret string, err error) {
+				user, secret = login.For(r.Registry(), host)
 				return user, secret, nil
 			},
 		}),

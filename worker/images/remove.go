@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -14,8 +15,9 @@ import (
 )
 
 // Remove forgets the image with that name, or every name of that digest, and
-// returns what was removed. An image that containers are made from stays
-// unless force is set; they keep running all the same.
+// returns what was removed. The content goes with its last tag. An image that
+// containers are made from stays unless force is set; then its content stays
+// for as long as they do.
 func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, error) {
 	ctx = s.inNamespace(ctx)
 	records, err := s.match(ctx, name)
@@ -26,26 +28,100 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, 
 	if err != nil {
 		return nil, err
 	}
+	all, err := s.cfg.Client.ImageService().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
 	var removed []string
 	var errs []error
-	for _, record := range records {
-		if n := len(used[record.Name]); n > 0 && !force {
-			errs = append(errs, fmt.Errorf("image %q: containers of this node use it (%d); --force removes it anyway: %w",
-				image.Familiar(record.Name), n, errdefs.ErrFailedPrecondition))
-			continue
-		}
-		err := s.cfg.Client.ImageService().Delete(ctx, record.Name, images.SynchronousDelete())
-		if err != nil && !errdefs.IsNotFound(err) {
-			errs = append(errs, fmt.Errorf("image %q: remove: %w", image.Familiar(record.Name), err))
-			continue
-		}
-		s.Forget(&Image{Digest: record.Target.Digest})
-		removed = append(removed, record.Name)
+	for _, r := range removals(records, all) {
+		names, err := s.remove(ctx, r, len(used[r.content]), force)
+		removed, errs = append(removed, names...), append(errs, err)
 	}
 	if len(removed) > 0 {
 		s.notify()
 	}
 	return removed, errors.Join(errs...)
+}
+
+// removal is what is to go of one content.
+type removal struct {
+	content digest.Digest
+	// asked are the records to remove, tags first; rest keep the content and
+	// go as well, if no tag is left.
+	asked, rest []images.Image
+	// left is a tag that stays, "" for none.
+	left string
+}
+
+// removals sorts what is asked for by content.
+func removals(asked, all []images.Image) (list []removal) {
+	for _, record := range asked {
+		content := record.Target.Digest
+		if slices.ContainsFunc(list, func(r removal) bool { return r.content == content }) {
+			continue
+		}
+		r := removal{content: content}
+		for _, other := range all {
+			going := slices.ContainsFunc(asked, func(i images.Image) bool { return i.Name == other.Name })
+			switch tag := keptAs(other) != other.Name; {
+			case other.Target.Digest != content:
+			case tag && going:
+				r.asked = append(r.asked, other)
+			case tag:
+				r.left = other.Name
+			default:
+				r.rest = append(r.rest, other)
+			}
+		}
+		if len(r.asked) == 0 { // content without a tag is asked for by its own name
+			r.asked, r.rest = r.rest, nil
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// remove carries out a removal and returns the names that are gone.
+func (s *Store) remove(ctx context.Context, r removal, users int, force bool) (removed []string, err error) {
+	first := r.asked[0]
+	tagged := keptAs(first) != first.Name
+	switch {
+	case !tagged && r.left != "":
+		return nil, fmt.Errorf("image %q: %s stands for it: remove that: %w",
+			image.Familiar(first.Name), image.Familiar(r.left), errdefs.ErrFailedPrecondition)
+	case r.left == "" && users > 0 && !force:
+		return nil, fmt.Errorf("image %q: containers of this node use it (%d); --force removes its name all the same: %w",
+			image.Familiar(first.Name), users, errdefs.ErrFailedPrecondition)
+	case !tagged && users > 0:
+		return nil, fmt.Errorf("image %q: containers of this node use it (%d), and it goes with them: %w",
+			image.Familiar(first.Name), users, errdefs.ErrFailedPrecondition)
+	}
+	for _, record := range r.asked {
+		if err := s.drop(ctx, record); err != nil {
+			return removed, err
+		}
+		removed = append(removed, record.Name)
+	}
+	if r.left != "" || users > 0 {
+		return removed, nil
+	}
+	for _, record := range r.rest {
+		if err := s.drop(ctx, record); err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// drop deletes a record; what no other record names is collected at once.
+func (s *Store) drop(ctx context.Context, record images.Image) error {
+	err := s.cfg.Client.ImageService().Delete(ctx, record.Name, images.SynchronousDelete())
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("image %q: remove: %w", image.Familiar(record.Name), err)
+	}
+	s.Forget(&Image{Digest: record.Target.Digest})
+	return nil
 }
 
 // match finds the records that name stands for: a reference, a digest, or the

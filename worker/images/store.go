@@ -25,6 +25,10 @@ const loadedLabel = "io.muster.loaded"
 // defaultStall is how long a registry or a node may give nothing.
 const defaultStall = 10 * time.Second
 
+// maxTransfers is how many images are fetched at the same time; each fetches
+// three pieces at once. The others wait.
+const maxTransfers = 4
+
 // Config of a Store.
 type Config struct {
 	// Client is connected to the node's containerd.
@@ -50,6 +54,8 @@ type Store struct {
 	cfg     Config
 	changed chan struct{}
 	flights flights
+	// transfers has room for those that may run at the same time.
+	transfers chan struct{}
 
 	mu sync.Mutex
 	// ready holds unpacked images by digest.
@@ -72,10 +78,11 @@ func New(cfg Config) *Store {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Store{
-		cfg:     cfg,
-		changed: make(chan struct{}, 1),
-		ready:   make(map[digest.Digest]*Image),
-		sizes:   make(map[digest.Digest]int64),
+		cfg:       cfg,
+		changed:   make(chan struct{}, 1),
+		transfers: make(chan struct{}, maxTransfers),
+		ready:     make(map[digest.Digest]*Image),
+		sizes:     make(map[digest.Digest]int64),
 	}
 }
 
@@ -105,20 +112,25 @@ func (s *Store) Forget(img *Image) {
 	delete(s.ready, img.Digest)
 }
 
-// prepare unpacks the image and reads its config, once for each digest.
+// prepare unpacks the image and reads its config, once for each digest. The
+// result is called by its digest, whatever the record is called.
 func (s *Store) prepare(ctx context.Context, record images.Image) (*Image, error) {
 	s.mu.Lock()
 	img, ok := s.ready[record.Target.Digest]
 	s.mu.Unlock()
 	if ok {
-		named := *img
-		named.Name = record.Name
-		return &named, nil
+		kept := *img
+		kept.Name = keptAs(record)
+		return &kept, nil
+	}
+	if err := s.checkPlatform(ctx, record.Target); err != nil {
+		return nil, fmt.Errorf("image %q: %w", image.Familiar(record.Name), err)
 	}
 	img, err := s.unpack(ctx, record)
 	if err != nil {
 		return nil, fmt.Errorf("unpack image %q: %w", image.Familiar(record.Name), err)
 	}
+	img.Name = keptAs(record)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ready[img.Digest] = img

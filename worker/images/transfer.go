@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/muster/muster/proto/image"
 )
 
 // errStalled ends a transfer that gets nothing any more.
@@ -33,21 +35,22 @@ type transfer struct {
 	reported int64
 }
 
-// pull brings the image that resolver gives for name into the store under the
-// record name, unpacked. labels are put on the record.
-func (s *Store) pull(ctx context.Context, name string, resolver remotes.Resolver,
-	labels map[string]string, progress func(Progress),
-) (images.Image, error) {
+// pull brings the image that resolver gives for ref into the store, unpacked,
+// under its digest.
+func (s *Store) pull(ctx context.Context, ref image.Ref, resolver remotes.Resolver, progress func(Progress)) (images.Image, error) {
+	if err := s.turn(ctx, progress); err != nil {
+		return images.Image{}, err
+	}
+	defer func() { <-s.transfers }()
 	ctx, stop := context.WithCancelCause(s.inNamespace(ctx))
 	defer stop(nil)
 	t := &transfer{stall: s.cfg.Stall, progress: progress, stop: stop, total: make(map[digest.Digest]int64)}
 	progress(Progress{Stage: "resolving"})
-	img, err := s.cfg.Client.Pull(ctx, name,
-		client.WithResolver(&guardedResolver{Resolver: resolver, t: t}),
+	img, err := s.cfg.Client.Pull(ctx, ref.Exact(),
+		client.WithResolver(&guardedResolver{Resolver: resolver, t: t, ref: ref}),
 		client.WithImageHandler(images.HandlerFunc(t.seen)),
 		client.WithPullSnapshotter(s.cfg.Snapshotter),
-		client.WithPullUnpack,
-		client.WithPullLabels(labels))
+		client.WithPullUnpack)
 	if err != nil {
 		if errors.Is(context.Cause(ctx), errStalled) {
 			err = fmt.Errorf("nothing received for %v: %w", t.stall, errStalled)
@@ -55,6 +58,23 @@ func (s *Store) pull(ctx context.Context, name string, resolver remotes.Resolver
 		return images.Image{}, err
 	}
 	return img.Metadata(), nil
+}
+
+// turn waits until there is room for one more transfer, which the caller gives
+// back.
+func (s *Store) turn(ctx context.Context, progress func(Progress)) error {
+	select {
+	case s.transfers <- struct{}{}:
+		return nil
+	default:
+		progress(Progress{Stage: "waiting"})
+	}
+	select {
+	case s.transfers <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // seen adds a piece of the image to what has to come.
@@ -87,15 +107,18 @@ func (t *transfer) watch() (stop func() bool) {
 	return time.AfterFunc(t.stall, func() { t.stop(errStalled) }).Stop
 }
 
-// guardedResolver watches over everything that waits for the other side.
+// guardedResolver watches over everything that waits for the other side. It
+// names what is found by its digest: no tag moves before all of it is here.
 type guardedResolver struct {
 	remotes.Resolver
-	t *transfer
+	t   *transfer
+	ref image.Ref
 }
 
 func (r *guardedResolver) Resolve(ctx context.Context, ref string) (string, ocispec.Descriptor, error) {
 	defer r.t.watch()()
-	return r.Resolver.Resolve(ctx, ref)
+	_, desc, err := r.Resolver.Resolve(ctx, ref)
+	return r.ref.Pin(desc.Digest).Exact(), desc, err
 }
 
 func (r *guardedResolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, error) {

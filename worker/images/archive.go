@@ -1,0 +1,118 @@
+package images
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/images/archive"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/muster/muster/proto/image"
+)
+
+// archived is one image of an archive.
+type archived struct {
+	ref    image.Ref
+	target ocispec.Descriptor
+}
+
+// read takes the content of an archive into the store and returns what the
+// archive names. Nothing is named yet: a lease of ctx has to hold it.
+func (s *Store) read(ctx context.Context, tar io.Reader) ([]archived, error) {
+	cs := s.cfg.Client.ContentStore()
+	desc, err := archive.ImportIndex(ctx, cs, tar)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := content.ReadBlob(ctx, cs, desc)
+	if err != nil {
+		return nil, err
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(raw, &index); err != nil {
+		return nil, fmt.Errorf("parse its index: %w", err)
+	}
+	var list []archived
+	for _, m := range index.Manifests {
+		ref, ok, err := nameOf(m)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			list = append(list, archived{ref, m})
+		}
+	}
+	return list, nil
+}
+
+// nameOf returns what an archive calls an image. ok is false where that says
+// nothing about the repository, as a tag alone.
+func nameOf(m ocispec.Descriptor) (ref image.Ref, ok bool, err error) {
+	name := m.Annotations[images.AnnotationImageName]
+	if name == "" {
+		name = m.Annotations[ocispec.AnnotationRefName]
+		if !hasRepository(name) {
+			return image.Ref{}, false, nil
+		}
+	}
+	if ref, err = image.Parse(name); err != nil {
+		return image.Ref{}, false, err
+	}
+	if ref.IsPinned() && ref.Digest != m.Digest {
+		return image.Ref{}, false, fmt.Errorf("image %q: what the archive holds under this name is %s: %w",
+			name, m.Digest, errdefs.ErrInvalidArgument)
+	}
+	return ref, true, nil
+}
+
+func hasRepository(name string) bool {
+	for _, c := range name {
+		if c == ':' || c == '/' || c == '@' {
+			return true
+		}
+	}
+	return false
+}
+
+// link tells containerd what belongs to an image, so that naming it keeps all
+// of it. What an archive leaves out, as tools do with other platforms, is left
+// out; that this node's is whole shows when it is unpacked.
+func (s *Store) link(ctx context.Context, target ocispec.Descriptor) error {
+	cs := s.cfg.Client.ContentStore()
+	var children images.HandlerFunc = func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		list, err := images.Children(ctx, cs, desc)
+		if errdefs.IsNotFound(err) {
+			return nil, images.ErrSkipDesc
+		}
+		return list, err
+	}
+	return images.Walk(ctx, images.SetChildrenLabels(cs, images.FilterPlatforms(children, platforms.Default())), target)
+}
+
+// checkPlatform refuses content that is for other machines than this.
+func (s *Store) checkPlatform(ctx context.Context, target ocispec.Descriptor) error {
+	target.Platform = nil // what it says of itself counts, not what an index says of it
+	have, err := images.Platforms(ctx, s.cfg.Client.ContentStore(), target)
+	if errdefs.IsNotFound(err) || len(have) == 0 {
+		return nil // some of it is missing; whether that matters shows later
+	}
+	if err != nil {
+		return err
+	}
+	this := platforms.Default()
+	var others []string
+	for _, p := range have {
+		if p.Architecture == "" || this.Match(p) {
+			return nil
+		}
+		others = append(others, platforms.Format(p))
+	}
+	return fmt.Errorf("it is for %s, this node is %s: %w", strings.Join(others, ", "), platforms.Format(platforms.DefaultSpec()), errdefs.ErrInvalidArgument)
+}

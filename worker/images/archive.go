@@ -23,10 +23,9 @@ type archived struct {
 	target ocispec.Descriptor
 }
 
-// read takes the content of an archive into the store and returns what the
+// readArchive takes the content of an archive into the store and returns what the
 // archive names. Nothing is named yet: a lease of ctx has to hold it.
-func (s *Store) read(ctx context.Context, tar io.Reader) ([]archived, error) {
-	cs := s.cfg.Client.ContentStore()
+func readArchive(ctx context.Context, cs content.Store, tar io.Reader) ([]archived, error) {
 	desc, err := archive.ImportIndex(ctx, cs, tar)
 	if err != nil {
 		return nil, err
@@ -84,8 +83,7 @@ func hasRepository(name string) bool {
 // link tells containerd what belongs to an image, so that naming it keeps all
 // of it. What an archive leaves out, as tools do with other platforms, is left
 // out; that this node's is whole shows when it is unpacked.
-func (s *Store) link(ctx context.Context, target ocispec.Descriptor) error {
-	cs := s.cfg.Client.ContentStore()
+func link(ctx context.Context, cs content.Store, target ocispec.Descriptor) error {
 	var children images.HandlerFunc = func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		list, err := images.Children(ctx, cs, desc)
 		if errdefs.IsNotFound(err) {
@@ -97,9 +95,9 @@ func (s *Store) link(ctx context.Context, target ocispec.Descriptor) error {
 }
 
 // checkPlatform refuses content that is for other machines than this.
-func (s *Store) checkPlatform(ctx context.Context, target ocispec.Descriptor) error {
+func checkPlatform(ctx context.Context, cs content.Store, target ocispec.Descriptor) error {
 	target.Platform = nil // what it says of itself counts, not what an index says of it
-	have, err := images.Platforms(ctx, s.cfg.Client.ContentStore(), target)
+	have, err := images.Platforms(ctx, cs, target)
 	if errdefs.IsNotFound(err) || len(have) == 0 {
 		return nil // some of it is missing; whether that matters shows later
 	}

@@ -28,7 +28,7 @@ func (s *Store) Ensure(ctx context.Context, name string, source Source, auth str
 		return img, nil
 	}
 	return s.flights.do(ctx, subject{contentKey(r), auth}, progress, func(ctx context.Context, progress func(Progress)) (*Image, error) {
-		record, err := s.find(ctx, r)
+		record, err := s.records().find(ctx, r)
 		if errdefs.IsNotFound(err) {
 			record, err = s.fetch(ctx, r, source, auth, progress)
 		}
@@ -56,14 +56,14 @@ func (s *Store) Pull(ctx context.Context, name, auth string, progress func(Progr
 		if err != nil {
 			return nil, err
 		}
-		_, err = s.bind(ctx, r, record.Target, taggedNow())
+		_, err = s.records().bind(ctx, r, record.Target, taggedNow())
 		return img, err
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.notify()
-	record, err := s.cfg.Client.ImageService().Get(ctx, r.Name())
+	record, err := s.records().Get(ctx, r.Name())
 	if err != nil {
 		return nil, fmt.Errorf("image %q: %w", name, err)
 	}
@@ -88,30 +88,13 @@ func (s *Store) remembered(r image.Ref) *Image {
 	return s.ready[r.Digest]
 }
 
-// find looks in the local store: by digest if the reference has one, whatever
-// name the content is kept under, else by name.
-func (s *Store) find(ctx context.Context, r image.Ref) (images.Image, error) {
-	service := s.cfg.Client.ImageService()
-	if !r.IsPinned() {
-		return service.Get(ctx, r.Name())
-	}
-	records, err := service.List(ctx, fmt.Sprintf("target.digest==%s", r.Digest))
-	if err != nil {
-		return images.Image{}, fmt.Errorf("look for it in containerd: %w", err)
-	}
-	if len(records) == 0 {
-		return images.Image{}, fmt.Errorf("%s: %w", r.Digest, errdefs.ErrNotFound)
-	}
-	return records[0], nil
-}
-
 // fetch tries other nodes and then the registry.
 func (s *Store) fetch(ctx context.Context, r image.Ref, source Source, auth string, progress func(Progress)) (images.Image, error) {
 	var errPeers error
 	if source.holds(r) && s.cfg.Fetcher != nil {
 		record, err := s.fromPeers(ctx, r, source, progress)
 		if err == nil {
-			record, err = s.adopt(ctx, r, record.Target, source.Loaded)
+			record, err = s.records().adopt(ctx, r, record.Target, source.Loaded)
 		}
 		if err == nil {
 			s.notify()
@@ -125,7 +108,7 @@ func (s *Store) fetch(ctx context.Context, r image.Ref, source Source, auth stri
 	}
 	record, err := s.fromRegistry(ctx, r, auth, progress)
 	if err == nil {
-		record, err = s.adopt(ctx, r, record.Target, false)
+		record, err = s.records().adopt(ctx, r, record.Target, false)
 	}
 	if err == nil {
 		s.notify()

@@ -180,11 +180,11 @@ func TestFlightsOfDifferentLogins(t *testing.T) {
 // TestTurn lets no more than so many transfers run, and each who waits give up.
 func TestTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Config{})
+		s := make(turns, maxTransfers)
 		var stages []string
 		told := func(p Progress) { stages = append(stages, p.Stage) }
 		for range maxTransfers {
-			if err := s.turn(t.Context(), told); err != nil {
+			if err := s.take(t.Context(), told); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -193,18 +193,18 @@ func TestTurn(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		waits := make(chan error, 1)
-		go func() { waits <- s.turn(ctx, told) }()
+		go func() { waits <- s.take(ctx, told) }()
 		synctest.Wait()
 		if len(waits) > 0 || len(stages) != 1 || stages[0] != "waiting" {
 			t.Errorf("%v: one more does not wait", stages)
 		}
 		cancel()
 		if err := <-waits; !errors.Is(err, context.Canceled) {
-			t.Errorf("turn = %v", err)
+			t.Errorf("take = %v", err)
 		}
-		<-s.transfers
-		if err := s.turn(t.Context(), told); err != nil {
-			t.Errorf("turn = %v when there is room again", err)
+		<-s
+		if err := s.take(t.Context(), told); err != nil {
+			t.Errorf("take = %v when there is room again", err)
 		}
 	})
 }

@@ -35,7 +35,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader, progress func(Progress)) 
 	}
 	defer func() { _ = done(context.WithoutCancel(ctx)) }()
 
-	list, err := s.read(ctx, tar)
+	list, err := readArchive(ctx, s.cfg.Client.ContentStore(), tar)
 	if err != nil {
 		return nil, unreadable(ctx, err)
 	}
@@ -45,7 +45,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader, progress func(Progress)) 
 	}
 	progress(Progress{Stage: "unpacking", Done: counted.n})
 	for _, a := range list {
-		if err := s.link(ctx, a.target); err != nil {
+		if err := link(ctx, s.cfg.Client.ContentStore(), a.target); err != nil {
 			return nil, unreadable(ctx, err)
 		}
 		if _, err := s.prepare(ctx, images.Image{Name: a.ref.Name(), Target: a.target}); err != nil {
@@ -67,7 +67,7 @@ func (s *Store) bindAll(ctx context.Context, list []archived) ([]*clusterpb.Node
 	labels[loadedLabel] = "true"
 	loaded := make([]*clusterpb.NodeImage, 0, len(list))
 	for _, a := range list {
-		record, err := s.bind(ctx, a.ref, a.target, labels)
+		record, err := s.records().bind(ctx, a.ref, a.target, labels)
 		if err != nil {
 			return nil, err
 		}

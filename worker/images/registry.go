@@ -20,18 +20,18 @@ func (s *Store) fromRegistry(ctx context.Context, r image.Ref, auth string, prog
 	if err != nil {
 		return images.Image{}, err
 	}
-	record, err := s.pull(ctx, r, s.resolver(ctx, r, login), progress)
+	record, err := s.pull(ctx, r, registryOf(ctx, s.cfg.CertsDir, r, login), progress)
 	if err != nil {
 		return images.Image{}, refusal(r, err)
 	}
 	return record, nil
 }
 
-// resolver talks to registries and to the mirrors that hosts.toml names.
-func (s *Store) resolver(ctx context.Context, r image.Ref, login credential.Login) remotes.Resolver {
+// registryOf talks to registries and to the mirrors that hosts.toml names.
+func registryOf(ctx context.Context, certsDir string, r image.Ref, login credential.Login) remotes.Resolver {
 	return docker.NewResolver(docker.ResolverOptions{
 		Hosts: config.ConfigureHosts(ctx, config.HostOptions{
-			HostDir: config.HostDirFromRoot(s.cfg.CertsDir),
+			HostDir: config.HostDirFromRoot(certsDir),
 			Credentials: func(host string) (user, secret string, err error) {
 				user, secret = login.For(r.Registry(), host)
 				return user, secret, nil

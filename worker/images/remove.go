@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
@@ -20,7 +19,7 @@ import (
 // for as long as they do.
 func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, error) {
 	ctx = s.inNamespace(ctx)
-	records, err := s.match(ctx, name)
+	records, err := s.records().match(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +27,7 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, 
 	if err != nil {
 		return nil, err
 	}
-	all, err := s.cfg.Client.ImageService().List(ctx)
+	all, err := s.records().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
 	}
@@ -97,8 +96,9 @@ func (s *Store) remove(ctx context.Context, r removal, users int, force bool) (r
 		return nil, fmt.Errorf("image %q: containers of this node use it (%d), and it goes with them: %w",
 			image.Familiar(first.Name), users, errdefs.ErrFailedPrecondition)
 	}
+	defer s.Forget(&Image{Digest: r.content})
 	for _, record := range r.asked {
-		if err := s.drop(ctx, record); err != nil {
+		if err := s.records().drop(ctx, record); err != nil {
 			return removed, err
 		}
 		removed = append(removed, record.Name)
@@ -107,74 +107,9 @@ func (s *Store) remove(ctx context.Context, r removal, users int, force bool) (r
 		return removed, nil
 	}
 	for _, record := range r.rest {
-		if err := s.drop(ctx, record); err != nil {
+		if err := s.records().drop(ctx, record); err != nil {
 			return removed, err
 		}
 	}
 	return removed, nil
-}
-
-// drop deletes a record; what no other record names is collected at once.
-func (s *Store) drop(ctx context.Context, record images.Image) error {
-	err := s.cfg.Client.ImageService().Delete(ctx, record.Name, images.SynchronousDelete())
-	if err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("image %q: remove: %w", image.Familiar(record.Name), err)
-	}
-	s.Forget(&Image{Digest: record.Target.Digest})
-	return nil
-}
-
-// match finds the records that name stands for: a reference, a digest, or the
-// beginning of one as lists show it.
-func (s *Store) match(ctx context.Context, name string) ([]images.Image, error) {
-	service := s.cfg.Client.ImageService()
-	if dgst, err := digest.Parse(name); err == nil {
-		records, err := service.List(ctx, fmt.Sprintf("target.digest==%s", dgst))
-		if err == nil && len(records) == 0 {
-			err = fmt.Errorf("image %q is not on this node: %w", name, errdefs.ErrNotFound)
-		}
-		return records, err
-	}
-	record, err := s.named(ctx, name)
-	if err == nil {
-		return []images.Image{record}, nil
-	}
-	if !isHex(name) || !errdefs.IsNotFound(err) && !errdefs.IsInvalidArgument(err) {
-		return nil, err
-	}
-	records, listErr := service.List(ctx, fmt.Sprintf("target.digest~=%q", "^sha256:"+name))
-	if listErr != nil {
-		return nil, fmt.Errorf("look for image %q: %w", name, listErr)
-	}
-	if len(records) == 0 {
-		return nil, err
-	}
-	for _, r := range records {
-		if r.Target.Digest != records[0].Target.Digest {
-			return nil, fmt.Errorf("image %q: several images begin like this: write more of the id: %w", name, errdefs.ErrInvalidArgument)
-		}
-	}
-	return records, nil
-}
-
-// named finds the record of a reference.
-func (s *Store) named(ctx context.Context, name string) (images.Image, error) {
-	r, err := image.Parse(name)
-	if err != nil {
-		return images.Image{}, err
-	}
-	wanted := r.Name()
-	if r.IsPinned() {
-		wanted = r.Exact()
-	}
-	record, err := s.cfg.Client.ImageService().Get(ctx, wanted)
-	if errdefs.IsNotFound(err) {
-		err = fmt.Errorf("image %q is not on this node: %w", name, errdefs.ErrNotFound)
-	}
-	return record, err
-}
-
-// isHex reports whether s may be the beginning of a digest's hexadecimal part.
-func isHex(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789abcdef") == ""
 }

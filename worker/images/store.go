@@ -55,7 +55,7 @@ type Store struct {
 	changed chan struct{}
 	flights flights
 	// transfers has room for those that may run at the same time.
-	transfers chan struct{}
+	transfers turns
 
 	mu sync.Mutex
 	// ready holds unpacked images by digest.
@@ -80,7 +80,7 @@ func New(cfg Config) *Store {
 	return &Store{
 		cfg:       cfg,
 		changed:   make(chan struct{}, 1),
-		transfers: make(chan struct{}, maxTransfers),
+		transfers: make(turns, maxTransfers),
 		ready:     make(map[digest.Digest]*Image),
 		sizes:     make(map[digest.Digest]int64),
 	}
@@ -104,6 +104,9 @@ func (s *Store) inNamespace(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, s.cfg.Namespace)
 }
 
+// records are the node's names of images.
+func (s *Store) records() records { return records{s.cfg.Client.ImageService()} }
+
 // Forget drops what the store remembers of an image, so that the next Ensure
 // looks again. The executor calls it when a snapshot turns out to be gone.
 func (s *Store) Forget(img *Image) {
@@ -123,7 +126,7 @@ func (s *Store) prepare(ctx context.Context, record images.Image) (*Image, error
 		kept.Name = keptAs(record)
 		return &kept, nil
 	}
-	if err := s.checkPlatform(ctx, record.Target); err != nil {
+	if err := checkPlatform(ctx, s.cfg.Client.ContentStore(), record.Target); err != nil {
 		return nil, fmt.Errorf("image %q: %w", image.Familiar(record.Name), err)
 	}
 	img, err := s.unpack(ctx, record)

@@ -38,7 +38,7 @@ type transfer struct {
 // pull brings the image that resolver gives for ref into the store, unpacked,
 // under its digest.
 func (s *Store) pull(ctx context.Context, ref image.Ref, resolver remotes.Resolver, progress func(Progress)) (images.Image, error) {
-	if err := s.turn(ctx, progress); err != nil {
+	if err := s.transfers.take(ctx, progress); err != nil {
 		return images.Image{}, err
 	}
 	defer func() { <-s.transfers }()
@@ -60,17 +60,20 @@ func (s *Store) pull(ctx context.Context, ref image.Ref, resolver remotes.Resolv
 	return img.Metadata(), nil
 }
 
-// turn waits until there is room for one more transfer, which the caller gives
+// turns has room for those who may work at the same time.
+type turns chan struct{}
+
+// take waits until there is room for one more transfer, which the caller gives
 // back.
-func (s *Store) turn(ctx context.Context, progress func(Progress)) error {
+func (t turns) take(ctx context.Context, progress func(Progress)) error {
 	select {
-	case s.transfers <- struct{}{}:
+	case t <- struct{}{}:
 		return nil
 	default:
 		progress(Progress{Stage: "waiting"})
 	}
 	select {
-	case s.transfers <- struct{}{}:
+	case t <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -16,56 +16,58 @@ import (
 // record beside it. containerd collects what no record names; thus what a tag
 // stood for stays when the tag moves on, as long as it is not removed.
 
+// records are the names of the node's content.
+type records struct{ images.Store }
+
 // bind makes the tag of r stand for target, as somebody said now. The labels
 // replace what the tag had.
-func (s *Store) bind(ctx context.Context, r image.Ref, target ocispec.Descriptor, labels map[string]string) (images.Image, error) {
+func (rs records) bind(ctx context.Context, r image.Ref, target ocispec.Descriptor, labels map[string]string) (images.Image, error) {
 	kept := images.Image{Name: r.Pin(target.Digest).Exact(), Target: target, Labels: labels}
 	if r.Name() == kept.Name { // without a tag, the content itself is what was named
-		return s.put(ctx, kept)
+		return rs.put(ctx, kept)
 	}
-	if err := s.keep(ctx, kept.Name, target, labels[loadedLabel]); err != nil {
+	if err := rs.keep(ctx, kept.Name, target, labels[loadedLabel]); err != nil {
 		return images.Image{}, err
 	}
-	return s.put(ctx, images.Image{Name: r.Name(), Target: target, Labels: labels})
+	return rs.put(ctx, images.Image{Name: r.Name(), Target: target, Labels: labels})
 }
 
 // adopt keeps a copy that was fetched for r. The tag follows, unless somebody
 // said on this node what it stands for.
-func (s *Store) adopt(ctx context.Context, r image.Ref, target ocispec.Descriptor, loaded bool) (images.Image, error) {
+func (rs records) adopt(ctx context.Context, r image.Ref, target ocispec.Descriptor, loaded bool) (images.Image, error) {
 	var labels map[string]string
 	if loaded {
 		labels = map[string]string{loadedLabel: "true"}
 	}
 	kept := images.Image{Name: r.Pin(target.Digest).Exact(), Target: target}
-	if err := s.keep(ctx, kept.Name, target, labels[loadedLabel]); err != nil {
+	if err := rs.keep(ctx, kept.Name, target, labels[loadedLabel]); err != nil {
 		return images.Image{}, err
 	}
 	if r.Name() == kept.Name {
 		return kept, nil
 	}
-	old, err := s.cfg.Client.ImageService().Get(ctx, r.Name())
+	old, err := rs.Get(ctx, r.Name())
 	if err != nil && !errdefs.IsNotFound(err) {
 		return images.Image{}, fmt.Errorf("look for image %q: %w", image.Familiar(r.Name()), err)
 	}
 	if old.Labels[taggedAtLabel] != "" {
 		return kept, nil
 	}
-	return s.put(ctx, images.Image{Name: r.Name(), Target: target, Labels: labels})
+	return rs.put(ctx, images.Image{Name: r.Name(), Target: target, Labels: labels})
 }
 
 // keep makes sure that a record of that name, with a digest, holds target. What
 // is known of it stays.
-func (s *Store) keep(ctx context.Context, name string, target ocispec.Descriptor, loaded string) error {
+func (rs records) keep(ctx context.Context, name string, target ocispec.Descriptor, loaded string) error {
 	record := images.Image{Name: name, Target: target}
 	var fields []string
 	if loaded != "" {
 		record.Labels = map[string]string{loadedLabel: loaded}
 		fields = append(fields, "labels."+loadedLabel)
 	}
-	service := s.cfg.Client.ImageService()
-	_, err := service.Create(ctx, record)
+	_, err := rs.Create(ctx, record)
 	if errdefs.IsAlreadyExists(err) && len(fields) > 0 {
-		_, err = service.Update(ctx, record, fields...)
+		_, err = rs.Update(ctx, record, fields...)
 	}
 	if err != nil && !errdefs.IsAlreadyExists(err) {
 		return fmt.Errorf("keep image %q: %w", image.Familiar(name), err)
@@ -74,16 +76,24 @@ func (s *Store) keep(ctx context.Context, name string, target ocispec.Descriptor
 }
 
 // put writes a record, whatever there was under its name.
-func (s *Store) put(ctx context.Context, record images.Image) (images.Image, error) {
-	service := s.cfg.Client.ImageService()
-	put, err := service.Update(ctx, record, "target", "labels")
+func (rs records) put(ctx context.Context, record images.Image) (images.Image, error) {
+	put, err := rs.Update(ctx, record, "target", "labels")
 	if errdefs.IsNotFound(err) {
-		put, err = service.Create(ctx, record)
+		put, err = rs.Create(ctx, record)
 	}
 	if err != nil {
 		return images.Image{}, fmt.Errorf("name image %q: %w", image.Familiar(record.Name), err)
 	}
 	return put, nil
+}
+
+// drop deletes a record; what no other record names is collected at once.
+func (rs records) drop(ctx context.Context, record images.Image) error {
+	err := rs.Delete(ctx, record.Name, images.SynchronousDelete())
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("image %q: remove: %w", image.Familiar(record.Name), err)
+	}
+	return nil
 }
 
 // keptAs is the name that content is kept under, of a record with any name.

@@ -72,6 +72,9 @@ func (c *Checker) once(ctx context.Context) (r Result, ok bool) {
 	switch {
 	case errdefs.IsUnavailable(err):
 		return r, false
+	case err == nil && code == 0:
+		// It answered: what it left running may take longer than the timeout.
+		r.Output = output
 	case ctx.Err() != nil:
 		r.ExitCode, r.Output = unknown, fmt.Sprintf("health check exceeded timeout (%v)", timeout)
 	case err != nil:

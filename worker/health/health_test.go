@@ -126,6 +126,28 @@ func TestCheckerKeepsTime(t *testing.T) {
 	})
 }
 
+// TestCheckThatLeavesSomethingBehind: it answered, and what goes on of it does
+// not count, however long freeing it takes.
+func TestCheckThatLeavesSomethingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := &Checker{
+			TaskID: "a", Check: check(time.Second, 3*time.Second, 0, 0, 1),
+			Exec: func(ctx context.Context, _ string, _ []string) (int32, string, error) {
+				<-ctx.Done()
+				return 0, "well", nil
+			},
+		}
+		tr := NewTracker(c.Check, time.Now())
+		c.Run(ctx, tr, func(tr *Tracker) {
+			if tr.Status().GetState() != clusterpb.HealthStatus_STATE_HEALTHY || last(tr) != "well" {
+				t.Errorf("it is %v", tr.Status())
+			}
+			cancel()
+		})
+	})
+}
+
 func TestCheckerStopsWithoutBlame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

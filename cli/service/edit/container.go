@@ -50,7 +50,12 @@ func (e *Edits) process() {
 		one(e, "image", "", "image to run", flags.Image, func(s *Spec, v string) { container(s).Image = v })
 		one(e, "args", "", "arguments for the command, split as by a shell", flags.Words, func(s *Spec, v []string) { container(s).Args = v })
 	}
-	one(e, "entrypoint", "", "command that replaces the image's entrypoint, split as by a shell", flags.Words, func(s *Spec, v []string) { container(s).Command = v })
+	one(e, "entrypoint", "", "command that replaces the image's entrypoint, split as by a shell", flags.Words, func(s *Spec, v []string) {
+		if len(v) == 0 { // "" takes the image's away, as in Docker
+			v = []string{""}
+		}
+		container(s).Command = v
+	})
 	one(e, "workdir", "w", "working directory in the container", flags.Text, func(s *Spec, v string) { container(s).Dir = v })
 	one(e, "user", "u", "user to run as: NAME|UID[:GROUP|GID]", flags.Text, func(s *Spec, v string) { container(s).User = v })
 	many(e, list{"group", "", "supplementary group of the user", "add a supplementary group of the user", "remove a supplementary group of the user"}, flags.Name,

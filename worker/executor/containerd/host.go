@@ -4,6 +4,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/containerd/cgroups/v3"
 	"github.com/containerd/containerd/v2/pkg/cap"
@@ -21,11 +23,32 @@ type host struct {
 	seccomp bool
 	// files is how many open files a process may be allowed.
 	files uint64
+	// oomFloor is the least oom_score_adj that a process may be given here.
+	oomFloor int
+}
+
+// oomFloor is -1000, and what this process has where it may not go lower: it
+// lacks CAP_SYS_RESOURCE inside of some containers.
+func oomFloor() int {
+	const capSysResource = 24 // linux/capability.h
+	for line := range strings.Lines(readFile("/proc/self/status")) {
+		if hex, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			effective, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+			if err == nil && effective&(1<<capSysResource) != 0 {
+				return -1000
+			}
+		}
+	}
+	own, err := strconv.Atoi(strings.TrimSpace(readFile("/proc/self/oom_score_adj")))
+	if err != nil {
+		return 0
+	}
+	return own
 }
 
 // inspectHost looks at the machine.
 func inspectHost() host {
-	h := host{cores: runtime.NumCPU(), unified: cgroups.Mode() == cgroups.Unified}
+	h := host{cores: runtime.NumCPU(), unified: cgroups.Mode() == cgroups.Unified, oomFloor: oomFloor()}
 	if h.unified {
 		// The root has no limits of its own; any child tells.
 		h.swap = exists("/sys/fs/cgroup/init.scope/memory.swap.max") || exists("/sys/fs/cgroup/system.slice/memory.swap.max")

@@ -6,7 +6,11 @@ import (
 	"strings"
 )
 
-const cgroupRoot = "/sys/fs/cgroup"
+const (
+	cgroupRoot = "/sys/fs/cgroup"
+	// killed is the exit status of a process that the kernel kills: 128 + SIGKILL.
+	killed = 137
+)
 
 // oomKilled reports whether the kernel killed a process of the cgroup for want
 // of memory. The counter lives as long as the cgroup, which goes with the

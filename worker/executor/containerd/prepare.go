@@ -110,10 +110,15 @@ func (x *Executor) create(ctx context.Context, t *clusterpb.Task, img *images.Im
 	if err != nil {
 		return fmt.Errorf("encode OCI spec: %w", err)
 	}
+	check, err := rememberedCheck(t, img)
+	if err != nil {
+		return err
+	}
 	err = retried(ctx, func() error {
 		_, err := x.containers().Create(ctx, containers.Container{
 			ID:          t.GetId(),
 			Labels:      x.labels(t, img),
+			Extensions:  map[string]typeurl.Any{checkExtension: check},
 			Image:       img.Name,
 			Runtime:     containers.RuntimeInfo{Name: runtimeName},
 			Spec:        raw,

@@ -23,7 +23,8 @@ const (
 )
 
 // arguments merges the image's entrypoint and command with the spec's as
-// Docker does: an entrypoint of the spec drops the image's command too.
+// Docker does: an entrypoint of the spec drops the image's command too, and
+// one that is a single empty word leaves none.
 func arguments(spec *clusterpb.ContainerSpec, image *dockerspec.DockerOCIImageConfig) ([]string, error) {
 	entrypoint, command := spec.GetCommand(), spec.GetArgs()
 	if len(entrypoint) == 0 {
@@ -31,6 +32,9 @@ func arguments(spec *clusterpb.ContainerSpec, image *dockerspec.DockerOCIImageCo
 		if len(command) == 0 {
 			command = image.Cmd
 		}
+	}
+	if len(entrypoint) == 1 && entrypoint[0] == "" {
+		entrypoint = nil
 	}
 	args := slices.Concat(entrypoint, command)
 	if len(args) == 0 || args[0] == "" {

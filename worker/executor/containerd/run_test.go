@@ -105,6 +105,7 @@ func TestInside(t *testing.T) {
 			},
 			want: "box\n127.0.0.1\tlocalhost\n10.1.2.3 db\n10.9.8.7\tbox\nnameserver 10.0.0.53\nsearch example.org\noptions ndots:2\n",
 		},
+		"no oom score": {script: "cat /proc/self/oom_score_adj", want: "0\n"},
 		"oom score": {
 			script: "cat /proc/self/oom_score_adj",
 			change: container(func(c *clusterpb.ContainerSpec) { c.OomScoreAdj = 500 }),
@@ -187,6 +188,7 @@ func TestExits(t *testing.T) {
 	n := startNode(t)
 	n.busybox(t, box)
 	n.busybox(t, "busybox:quit", func(c *v1.Config) { c.StopSignal = "SIGQUIT" })
+	n.busybox(t, "busybox:odd", func(c *v1.Config) { c.StopSignal = "SIGNAL" })
 	signal := func(t *testing.T, one *clusterpb.Task) {
 		t.Helper()
 		if err := n.Signal(t.Context(), one); err != nil {
@@ -208,6 +210,7 @@ func TestExits(t *testing.T) {
 			signal,
 			executor.Exit{Code: 3},
 		},
+		"stop signal that is none": {task("busybox:odd", traps), signal, executor.Exit{Code: 1}},
 		"killed": {task(box, traps), func(t *testing.T, one *clusterpb.Task) {
 			t.Helper()
 			if err := n.Kill(t.Context(), one.GetId()); err != nil {
@@ -218,6 +221,11 @@ func TestExits(t *testing.T) {
 			task(box, "tail /dev/zero", func(s *clusterpb.TaskSpec) { s.Limits = &clusterpb.Resources{MemoryBytes: 16 << 20} }),
 			nil,
 			executor.Exit{Code: 137, OOMKilled: true},
+		},
+		"a child out of memory": {
+			task(box, "(tail /dev/zero); echo child died; exit 0", func(s *clusterpb.TaskSpec) { s.Limits = &clusterpb.Resources{MemoryBytes: 16 << 20} }),
+			nil,
+			executor.Exit{},
 		},
 	}
 	for name, tt := range tests {
@@ -307,6 +315,13 @@ func TestHealth(t *testing.T) {
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" || err != nil {
 		t.Errorf("HealthCheck: %v, -want +got\n%s", err, diff)
 	}
+	// Another build takes the name, and the record of the one that runs is gone.
+	if _, err := n.images.Remove(t.Context(), box, true); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := n.HealthCheck(t.Context(), one); err != nil || cmp.Diff(want, again, protocmp.Transform()) != "" {
+		t.Errorf("without the image's record: %v, %v", again, err)
+	}
 	tests := map[string]struct {
 		script string
 		code   int32
@@ -314,6 +329,7 @@ func TestHealth(t *testing.T) {
 	}{
 		"succeeds":           {"id -u", 0, "33\n"},
 		"fails":              {"echo no >&2; exit 3", 3, "no\n"},
+		"leaves one behind":  {"sleep 1000 & exit 0", 0, ""},
 		"prints a lot":       {"yes | head -c 100000", 0, strings.Repeat("y\n", 2048)},
 		"in its directories": {"cat /etc/hostname", 0, one.GetId()[:12] + "\n"},
 	}

@@ -90,9 +90,10 @@ func (r recipe) process(s *specs.Spec) (err error) {
 	p.Rlimits = rlimits(c.GetUlimits(), r.host.files)
 	// Docker lets set-user-id programs work unless told otherwise.
 	p.NoNewPrivileges = false
-	if adj := int(c.GetOomScoreAdj()); adj != 0 {
-		p.OOMScoreAdj = &adj
-	}
+	// Always: without a value the process inherits the shim's, which the kernel
+	// spares when memory runs out.
+	adj := max(int(c.GetOomScoreAdj()), r.host.oomFloor)
+	p.OOMScoreAdj = &adj
 	return nil
 }
 

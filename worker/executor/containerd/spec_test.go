@@ -27,6 +27,8 @@ func TestArguments(t *testing.T) {
 		"spec's both":                 {"run | fast", "walk | far", "walk far"},
 		"image without an entrypoint": {"| sh", "|", "sh"},
 		"none":                        {"|", "|", ""},
+		"entrypoint emptied":          {"run | fast", "- | slow", "slow"},
+		"emptied, and nothing given":  {"run | fast", "- |", ""},
 	}
 	split := func(s string) (a, b []string) {
 		left, right, _ := strings.Cut(s, "|")
@@ -36,6 +38,9 @@ func TestArguments(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			entrypoint, command := split(tt.image)
 			own, args := split(tt.spec)
+			if slices.Equal(own, []string{"-"}) {
+				own = []string{""}
+			}
 			image := &dockerspec.DockerOCIImageConfig{ImageConfig: ocispec.ImageConfig{Entrypoint: entrypoint, Cmd: command}}
 			got, err := arguments(&clusterpb.ContainerSpec{Command: own, Args: args}, image)
 			if strings.Join(got, " ") != tt.want || (tt.want == "") != errdefs.IsInvalidArgument(err) {

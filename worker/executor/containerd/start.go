@@ -123,8 +123,10 @@ func (x *Executor) Signal(ctx context.Context, t *clusterpb.Task) error {
 	}
 	sig := syscall.SIGTERM
 	if name := c.Labels[stopSignalLabel]; name != "" {
-		if sig, err = signal.ParseSignal(name); err != nil {
-			return fmt.Errorf("stop signal %q: %w: %w", name, err, errdefs.ErrInvalidArgument)
+		if own, err := signal.ParseSignal(name); err == nil {
+			sig = own
+		} else { // images may say anything; the task has to end all the same
+			x.cfg.Log.WarnContext(ctx, "stop with SIGTERM: the image's stop signal is none", "task", t.GetId(), "signal", name)
 		}
 	}
 	return x.kill(ctx, t.GetId(), sig)

@@ -28,8 +28,10 @@ func (x *Executor) Wait(ctx context.Context, taskID string) (executor.Exit, erro
 		resp, err := x.tasks().Wait(ctx, &tasks.WaitRequest{ContainerID: taskID})
 		if err == nil {
 			return executor.Exit{
-				Code:      int32(resp.GetExitStatus()),
-				OOMKilled: x.host.oomKilled(x.cgroup(taskID)),
+				Code: int32(resp.GetExitStatus()),
+				// A child that was killed is the task's own business as long as
+				// its main process goes on.
+				OOMKilled: resp.GetExitStatus() == killed && x.host.oomKilled(x.cgroup(taskID)),
 			}, nil
 		}
 		if ctx.Err() != nil {

@@ -397,6 +397,44 @@ func TestCertificatesAreRenewedByAnyManager(t *testing.T) {
 	})
 }
 
+// TestClusterSwitchedOffForMonths: no certificate is valid any more. Managers
+// certify themselves by the root that each holds; workers are told to rejoin,
+// and can.
+func TestClusterSwitchedOffForMonths(t *testing.T) {
+	for _, managers := range []int{1, 3} {
+		cluster.Run(t, cluster.Config{Managers: managers, Workers: 1}, func(ctx context.Context, c *cluster.Cluster) {
+			c.CreateService("web", 1)
+			for _, n := range c.Nodes {
+				c.PowerOff(n)
+			}
+			time.Sleep(200 * 24 * time.Hour)
+			for _, n := range c.Nodes {
+				c.Restart(n)
+			}
+			began := time.Now()
+			c.Eventually("a write", func() bool {
+				_, err := services(c.Control()).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 2})
+				return err == nil
+			})
+			if took := time.Since(began); took > 15*time.Second {
+				t.Errorf("of %d managers, the first write after %s", managers, took)
+			}
+			w1 := c.Nodes["w1"]
+			status, err := w1.Local().GetStatus(ctx, &nodepb.GetStatusRequest{})
+			if err != nil || !strings.Contains(status.GetErr(), "expired") {
+				t.Errorf("the worker says %v, %v", status, err)
+			}
+			if err := w1.Leave(ctx, true); err != nil {
+				t.Fatal(err)
+			}
+			if err := w1.Join(ctx, &nodepb.JoinClusterRequest{Token: c.Tokens.Worker}); err != nil {
+				t.Fatal(err)
+			}
+			c.Eventually("two tasks", func() bool { return len(c.Serving("web")) == 2 })
+		})
+	}
+}
+
 // TestForcedNewCluster: of three managers two are lost for good.
 func TestForcedNewCluster(t *testing.T) {
 	cluster.Run(t, cluster.Config{Managers: 3, Workers: 2}, func(ctx context.Context, c *cluster.Cluster) {

@@ -17,8 +17,9 @@ type caState struct{ store *raftstore.Store }
 var _ ca.State = caState{}
 
 // Cluster implements ca.State.
-func (s caState) Cluster() (ca.Cluster, bool) {
-	st := s.store.State()
+func (s caState) Cluster() (ca.Cluster, bool) { return clusterOf(s.store.State()) }
+
+func clusterOf(st *state.State) (ca.Cluster, bool) {
 	c, secrets := st.Cluster(), st.Secrets()
 	if c == nil || secrets == nil {
 		return ca.Cluster{}, false
@@ -35,13 +36,19 @@ func (s caState) Cluster() (ca.Cluster, bool) {
 
 // NodeRole implements ca.State.
 func (s caState) NodeRole(nodeID string) (clusterpb.NodeRole, bool) {
-	n, ok := s.store.State().Node(nodeID)
+	return roleOf(s.store.State(), nodeID)
+}
+
+func roleOf(st *state.State, nodeID string) (clusterpb.NodeRole, bool) {
+	n, ok := st.Node(nodeID)
 	return n.GetRole(), ok
 }
 
 // Removed implements ca.State.
-func (s caState) Removed(nodeID string) bool {
-	for _, r := range s.store.State().Cluster().GetRemovedNodes() {
+func (s caState) Removed(nodeID string) bool { return removed(s.store.State(), nodeID) }
+
+func removed(st *state.State, nodeID string) bool {
+	for _, r := range st.Cluster().GetRemovedNodes() {
 		if r.GetId() == nodeID {
 			return true
 		}

@@ -17,8 +17,8 @@ const (
 	renewTimeout  = 30 * time.Second
 
 	// maxSleep is how long the loop trusts a timer: timers stand still while
-	// a machine sleeps, certificates age.
-	maxSleep = time.Hour
+	// a machine sleeps and clocks are put right, certificates age.
+	maxSleep = time.Minute
 )
 
 // Renewer keeps a node's certificate from expiring, and exchanges it when the
@@ -80,9 +80,16 @@ func (r *Renewer) report(ctx context.Context, log *slog.Logger, err error, retry
 }
 
 func (r *Renewer) next(random float64) time.Time {
+	if !r.valid() {
+		return time.Now()
+	}
 	leaf := r.Holder.Current().Certificate.Leaf
 	return renewAt(leaf.NotBefore, leaf.NotAfter, random)
 }
+
+// valid reports whether the certificate is, by the clock of now: that of a
+// machine may be put right at any time.
+func (r *Renewer) valid() bool { return r.Holder.Current().Check(time.Now()) == nil }
 
 // renewAt returns when to renew a certificate: at a point between 50 and 80 %
 // of its life, chosen by random in [0,1), so that nodes which joined together
@@ -97,9 +104,10 @@ func renewAt(notBefore, notAfter time.Time, random float64) time.Time {
 	return made.Add(time.Duration((0.5 + 0.3*random) * float64(life)))
 }
 
-// wait returns true at the time given, or sooner when asked; false when ctx
-// is done.
+// wait returns true at the time given, or sooner when asked or when the
+// certificate has ceased to be valid; false when ctx is done.
 func (r *Renewer) wait(ctx context.Context, at time.Time) bool {
+	was := r.valid()
 	for {
 		// Round strips the monotonic clock: what counts is the calendar.
 		left := at.Round(0).Sub(time.Now().Round(0))
@@ -115,6 +123,9 @@ func (r *Renewer) wait(ctx context.Context, at time.Time) bool {
 			timer.Stop()
 			return true
 		case <-timer.C:
+			if was && !r.valid() {
+				return true
+			}
 		}
 	}
 }

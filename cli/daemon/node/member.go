@@ -57,9 +57,6 @@ func (n *Node) startMember(ctx context.Context, s settings, credentials *mtls.Cr
 	m.holder.Set(credentials)
 	m.connect = connector{n.cfg.Network, m.holder.Current}
 	n.peers.use(m.holder.Current)
-	if err := m.trouble(); err != nil {
-		return nil, err
-	}
 	port, err := n.cfg.Network.Listen(s.Listen.String())
 	if err != nil {
 		return nil, explainListen(s, err)

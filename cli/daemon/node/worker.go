@@ -10,7 +10,6 @@ import (
 
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/ingress"
-	capb "github.com/muster/muster/proto/ca/v1"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/worker"
 	"github.com/muster/muster/worker/describe"
@@ -62,19 +61,4 @@ func (m *member) describe(ctx context.Context) (*clusterpb.NodeDescription, erro
 	}
 	d.Troubles, d.Warnings = m.machine.Troubles.Now()
 	return d, nil
-}
-
-// renewer keeps the certificate valid.
-func (m *member) renewer() *mtls.Renewer {
-	return &mtls.Renewer{
-		Holder: m.holder,
-		Request: func(ctx context.Context, csr []byte) (resp *capb.IssueNodeCertificateResponse, err error) {
-			err = m.ask(ctx, func(conn *grpc.ClientConn) error {
-				resp, err = capb.NewCAServiceClient(conn).IssueNodeCertificate(ctx, &capb.IssueNodeCertificateRequest{CsrPem: csr})
-				return err
-			})
-			return resp, err
-		},
-		Save: func(c *mtls.Credentials) error { return c.Save(m.node.cfg.identityDir()) },
-	}
 }

@@ -28,6 +28,10 @@ type Images interface {
 	Held(ctx context.Context) ([]*clusterpb.NodeImage, error)
 	// Changed tells its one reader that Held may return something else.
 	Changed() <-chan struct{}
+	// Order tells which images managers want the node to hold; Run does so until
+	// ctx is done.
+	Order(o *dispatchpb.ImageOrders)
+	Run(ctx context.Context) error
 }
 
 // Logs are the logs of the node's tasks; tasklog.Reader implements it.

@@ -88,6 +88,7 @@ func (h *handler) Assignments(a *dispatchpb.Assignments) error {
 		wake(h.sweeper.due)
 	}
 	(*Worker)(h).passOn(next)
+	h.images.order(a.GetImageOrders())
 	wake(h.mesh.due)
 	return nil
 }

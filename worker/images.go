@@ -57,6 +57,21 @@ func (r *imageReporter) take() *dispatchpb.ReportImages {
 	return news
 }
 
+// order passes on what managers want; nil is nothing new.
+func (r *imageReporter) order(o *dispatchpb.ImageOrders) {
+	if r.images != nil && o != nil {
+		r.images.Order(o)
+	}
+}
+
+// keep has the store carry out orders.
+func (r *imageReporter) keep(ctx context.Context) error {
+	if r.images == nil {
+		return nil
+	}
+	return r.images.Run(ctx)
+}
+
 // run makes the list again when the node's images change, and when it could
 // not be made before.
 func (r *imageReporter) run(ctx context.Context) error {

@@ -20,6 +20,18 @@ type store struct {
 	away    bool
 	names   []string
 	changed chan struct{}
+	orders  []*dispatchpb.ImageOrders
+}
+
+func (s *store) Order(o *dispatchpb.ImageOrders) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.orders = append(s.orders, o)
+}
+
+func (s *store) Run(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
 }
 
 func (s *store) Held(context.Context) (list []*clusterpb.NodeImage, err error) {
@@ -117,4 +129,17 @@ func names(r *dispatchpb.ReportImages) (all string) {
 		all += img.GetName() + " "
 	}
 	return all
+}
+
+// TestImageOrders reach the store as they come, and nothing else does.
+func TestImageOrders(t *testing.T) {
+	images := &store{}
+	r := &imageReporter{images: images}
+	o := &dispatchpb.ImageOrders{Keep: []string{"sha256:1"}}
+	r.order(nil)
+	r.order(o)
+	if len(images.orders) != 1 || images.orders[0] != o {
+		t.Errorf("orders %v", images.orders)
+	}
+	(&imageReporter{}).order(o) // a node without a store
 }

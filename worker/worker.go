@@ -103,6 +103,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.tasks.run(ctx, g)
 	g.Go(func() error { return w.sweeper.run(ctx) })
 	g.Go(func() error { return w.images.run(ctx) })
+	g.Go(func() error { return w.images.keep(ctx) })
 	g.Go(func() error { return w.describer.run(ctx) })
 	g.Go(func() error { return w.logs.run(ctx) })
 	g.Go(func() error {

@@ -20,7 +20,7 @@ func (s *Set) Full() *dispatchpb.Assignments {
 		Index: s.index, Full: true, Settings: s.settings,
 		Tasks: s.assignments(maps.Keys(s.tasks.byID)),
 		Peers: others(d.peers, s.nodeID),
-		Ports: d.ports,
+		Ports: d.ports, ImageOrders: s.images,
 	}
 }
 
@@ -37,9 +37,12 @@ func (s *Set) Since(old *Set) (a *dispatchpb.Assignments, changed bool) {
 		a.GonePeers = slices.DeleteFunc(slices.Clone(a.GetGonePeers()), func(id string) bool { return id == s.nodeID })
 	}
 	a.Ports, a.GonePorts = d.ports, d.gonePorts
+	if !proto.Equal(old.images, s.images) {
+		a.ImageOrders = s.images
+	}
 
 	changed = len(a.GetTasks())+len(a.GetGoneTasks())+len(a.GetPeers())+len(a.GetGonePeers())+
-		len(a.GetPorts())+len(a.GetGonePorts()) > 0 ||
+		len(a.GetPorts())+len(a.GetGonePorts()) > 0 || a.GetImageOrders() != nil ||
 		(old.settings != s.settings && !proto.Equal(old.settings, s.settings))
 	return a, changed
 }

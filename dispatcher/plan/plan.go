@@ -14,13 +14,15 @@ type Plan struct {
 	view    View
 	mesh    *mesh
 	sources *sources
+	named   *named
+	upkeep  *upkeep
 	// settings are the same for every node but for self_index.
 	settings *dispatchpb.Settings
 }
 
 // First returns the plan of a state, of index, of which nothing is known yet.
 func First(v View, index uint64) *Plan {
-	p := &Plan{mesh: emptyMesh()}
+	p := &Plan{mesh: emptyMesh(), named: &named{}}
 	return p.next(v, index, everything(v)).Plan
 }
 
@@ -46,17 +48,21 @@ func (p *Plan) Next(v View, index uint64, changed map[state.Ref]struct{}) Step {
 }
 
 func (p *Plan) next(v View, index uint64, d dirty) Step {
-	q := &Plan{index: index, view: v, sources: p.sources, settings: p.settings}
+	q := &Plan{index: index, view: v, sources: p.sources, upkeep: p.upkeep, settings: p.settings}
 	q.mesh = p.mesh.next(v, d.nodes, d.services)
 	if d.images {
 		q.sources = newSources(v.Nodes())
+	}
+	q.named = p.named.next(v, d.services)
+	if d.images || q.named != p.named || p.upkeep == nil {
+		q.upkeep = p.upkeep.next(v, q.named)
 	}
 	if d.settings {
 		if s := settingsOf(v); !proto.Equal(s, p.settings) {
 			q.settings = s
 		}
 	}
-	step := Step{Plan: q, Nodes: d.nodes, All: q.mesh != p.mesh || q.settings != p.settings || q.sources != p.sources}
+	step := Step{Plan: q, Nodes: d.nodes, All: q.mesh != p.mesh || q.settings != p.settings || q.sources != p.sources || q.upkeep != p.upkeep}
 	for id := range d.nodes {
 		if n, ok := v.Node(id); !ok || isDown(n) {
 			step.Lost = append(step.Lost, id)

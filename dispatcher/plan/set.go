@@ -15,6 +15,7 @@ type Set struct {
 	// sources are where the images of tasks that still need them may be fetched
 	// from, by task.
 	sources  map[string][]*dispatchpb.ImageSource
+	images   *dispatchpb.ImageOrders
 	settings *dispatchpb.Settings
 }
 
@@ -43,7 +44,7 @@ func (p *Plan) Set(nodeID string) *Set {
 func (p *Plan) Refresh(old *Set) *Set { return p.set(old.nodeID, old.tasks) }
 
 func (p *Plan) set(nodeID string, tasks *ownTasks) *Set {
-	s := &Set{index: p.index, nodeID: nodeID, mesh: p.mesh, tasks: tasks, settings: p.settingsFor(nodeID)}
+	s := &Set{index: p.index, nodeID: nodeID, mesh: p.mesh, tasks: tasks, images: p.upkeep.of(nodeID), settings: p.settingsFor(nodeID)}
 	if tasks.unprepared {
 		s.sources = p.sources.of(nodeID, tasks.byID)
 	}

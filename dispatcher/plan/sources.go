@@ -27,6 +27,7 @@ type sources struct {
 // holder is a node that holds an image.
 type holder struct {
 	nodeID, addr, digest string
+	loaded               bool
 }
 
 func newSources(nodes iter.Seq[*clusterpb.Node]) *sources {
@@ -36,7 +37,7 @@ func newSources(nodes iter.Seq[*clusterpb.Node]) *sources {
 			continue
 		}
 		for _, img := range n.GetImages() {
-			h := holder{nodeID: n.GetId(), addr: n.GetDescription().GetControlAddr(), digest: img.GetDigest()}
+			h := holder{nodeID: n.GetId(), addr: n.GetDescription().GetControlAddr(), digest: img.GetDigest(), loaded: img.GetLoaded()}
 			s.byName[img.GetName()] = append(s.byName[img.GetName()], h)
 			s.byDigest[img.GetDigest()] = append(s.byDigest[img.GetDigest()], h)
 		}
@@ -102,8 +103,11 @@ func (s *sources) lookup(nodeID, ref string) *dispatchpb.ImageSource {
 		return cmp.Or(cmp.Compare(distance(nodeID, a.nodeID), distance(nodeID, b.nodeID)), cmp.Compare(a.nodeID, b.nodeID))
 	})
 	src := &dispatchpb.ImageSource{Image: ref, Digest: digest}
-	for _, h := range others[:min(len(others), maxSources)] {
-		src.Addrs = append(src.Addrs, h.addr)
+	for i, h := range others {
+		if i < maxSources {
+			src.Addrs = append(src.Addrs, h.addr)
+		}
+		src.Loaded = src.Loaded || h.loaded
 	}
 	return src
 }

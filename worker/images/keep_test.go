@@ -106,3 +106,33 @@ func TestCopyOfALoadedImage(t *testing.T) {
 		}
 	}
 }
+
+// TestCopiesAndWhatMayGo: a node fetches what it is told to, and drops what was
+// neither named on it nor is wanted.
+func TestCopiesAndWhatMayGo(t *testing.T) {
+	from := store(t, nil)
+	dgst := load(t, from, "web:1", sample(t))
+	client := dial(t, from)
+	s := store(t, func(c *images.Config) { c.Fetcher = peerFetcher(client) })
+	ours := load(t, s, "ours:1", sample(t))
+	shelf := images.ShelfOf(s)
+	source := images.Source{Digest: digestOf(dgst), Addrs: []string{"a:1"}, Loaded: true}
+	if err := shelf.Copy(t.Context(), "web:1@"+dgst, source); err != nil {
+		t.Fatal(err)
+	}
+	wantHeld(t, s, "ours:1", "web:1")
+	spare, err := shelf.Spare(t.Context())
+	if err != nil || len(spare) != 1 || spare[0].String() != dgst {
+		t.Errorf("spare %v, %v, want the copy", spare, err)
+	}
+	if err := shelf.Discard(t.Context(), digestOf(ours)); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("Discard of what was loaded here = %v", err)
+	}
+	if err := shelf.Discard(t.Context(), digestOf(dgst)); err != nil {
+		t.Error(err)
+	}
+	wantHeld(t, s, "ours:1")
+	if err := shelf.Copy(t.Context(), "web:1", source); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("Copy of what has no digest = %v", err)
+	}
+}

@@ -56,6 +56,7 @@ type Store struct {
 	flights flights
 	// transfers has room for those that may run at the same time.
 	transfers turns
+	keeper    *keeper
 
 	mu sync.Mutex
 	// ready holds unpacked images by digest.
@@ -77,13 +78,15 @@ func New(cfg Config) *Store {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{
+	s := &Store{
 		cfg:       cfg,
 		changed:   make(chan struct{}, 1),
 		transfers: make(turns, maxTransfers),
 		ready:     make(map[digest.Digest]*Image),
 		sizes:     make(map[digest.Digest]int64),
 	}
+	s.keeper = newKeeper(stock{s}, cfg.Log)
+	return s
 }
 
 // Changed tells its one reader that the images of the node may be others than

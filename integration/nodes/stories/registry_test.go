@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,7 +26,8 @@ import (
 const user, password = "tester", "pa:ss word"
 
 // TestRegistry pulls from a registry that asks for a login, by its own name
-// and as the mirror of another.
+// with the login of the client, and as the mirror of another with the login that
+// the nodes have for it: the other's is not for a mirror.
 func TestRegistry(t *testing.T) {
 	certs := t.TempDir()
 	c := fleet.Start(t, 2, 1, "--registry-dir", certs)
@@ -33,9 +35,8 @@ func TestRegistry(t *testing.T) {
 	at := host.Addr.String() + ":5000"
 	serveRegistry(t, host, at)
 	push(t, host, at+"/team/nginx:latest")
-	for _, of := range []string{at, "mirrored.example"} {
-		hosts(t, certs, of, at)
-	}
+	hosts(t, certs, at, at, "")
+	hosts(t, certs, "mirrored.example", at, "")
 	logins := t.TempDir()
 	login(t, logins, at, "mirrored.example")
 
@@ -43,6 +44,10 @@ func TestRegistry(t *testing.T) {
 		t.Run(image, func(t *testing.T) {
 			create := []string{"service", "create", "-q", "--replicas", "2", "--name", "web", "-p", "8111:80", image}
 			refused(t, first, create, image, "--with-registry-auth")
+			if strings.HasPrefix(image, "mirrored") {
+				refused(t, first, append(slices.Clone(create), "--with-registry-auth"), image)
+				hosts(t, certs, "mirrored.example", at, "[host.\"http://"+at+"\".header]\n  authorization = \"Basic "+auth()+"\"\n")
+			}
 			cmd := first.MusterCommand(t.Context(), append([]string{"service", "create", "--with-registry-auth"}, create[2:]...)...)
 			cmd.Env = append(cmd.Env, "DOCKER_CONFIG="+logins)
 			if res, err := first.Run(cmd); err != nil || res.Exit != 0 {
@@ -118,10 +123,11 @@ func push(t *testing.T, host *nodes.Client, ref string) {
 	}
 }
 
-// hosts has the nodes ask the registry at addr for the images of another name.
-func hosts(t *testing.T, dir, of, addr string) {
+// hosts has the nodes ask the registry at addr for the images of another name;
+// more is put after it.
+func hosts(t *testing.T, dir, of, addr, more string) {
 	t.Helper()
-	text := fmt.Sprintf("[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\"]\n", addr)
+	text := fmt.Sprintf("[host.\"http://%s\"]\n  capabilities = [\"pull\", \"resolve\"]\n%s", addr, more)
 	if err := os.MkdirAll(filepath.Join(dir, of), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -827,7 +827,10 @@ type Assignments struct {
 	Settings *Settings `protobuf:"bytes,10,opt,name=settings,proto3" json:"settings,omitempty"`
 	// low_water_mark is the lowest index that every live node has acknowledged. A task
 	// that should stop takes no new connections once low_water_mark >= desired_index.
-	LowWaterMark  uint64 `protobuf:"varint,11,opt,name=low_water_mark,json=lowWaterMark,proto3" json:"low_water_mark,omitempty"`
+	LowWaterMark uint64 `protobuf:"varint,11,opt,name=low_water_mark,json=lowWaterMark,proto3" json:"low_water_mark,omitempty"`
+	// image_orders replace the earlier ones. They are always set in a full set,
+	// and otherwise where they changed.
+	ImageOrders   *ImageOrders `protobuf:"bytes,12,opt,name=image_orders,json=imageOrders,proto3" json:"image_orders,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -939,6 +942,69 @@ func (x *Assignments) GetLowWaterMark() uint64 {
 	return 0
 }
 
+func (x *Assignments) GetImageOrders() *ImageOrders {
+	if x != nil {
+		return x.ImageOrders
+	}
+	return nil
+}
+
+// ImageOrders say which images a node should hold, beside those of its tasks.
+type ImageOrders struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// fetch are images that other nodes hold and of which it should have a copy.
+	Fetch []*ImageSource `protobuf:"bytes,1,rep,name=fetch,proto3" json:"fetch,omitempty"`
+	// keep are the digests, among those that the node told it holds, that a
+	// service, its history or a task names, or that were loaded on another node.
+	Keep          []string `protobuf:"bytes,2,rep,name=keep,proto3" json:"keep,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageOrders) Reset() {
+	*x = ImageOrders{}
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageOrders) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageOrders) ProtoMessage() {}
+
+func (x *ImageOrders) ProtoReflect() protoreflect.Message {
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageOrders.ProtoReflect.Descriptor instead.
+func (*ImageOrders) Descriptor() ([]byte, []int) {
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ImageOrders) GetFetch() []*ImageSource {
+	if x != nil {
+		return x.Fetch
+	}
+	return nil
+}
+
+func (x *ImageOrders) GetKeep() []string {
+	if x != nil {
+		return x.Keep
+	}
+	return nil
+}
+
 // TaskAssignment is a task with what the node needs to prepare it.
 type TaskAssignment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -953,7 +1019,7 @@ type TaskAssignment struct {
 
 func (x *TaskAssignment) Reset() {
 	*x = TaskAssignment{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1031,7 @@ func (x *TaskAssignment) String() string {
 func (*TaskAssignment) ProtoMessage() {}
 
 func (x *TaskAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1044,7 @@ func (x *TaskAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskAssignment.ProtoReflect.Descriptor instead.
 func (*TaskAssignment) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{13}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TaskAssignment) GetTask() *v1.Task {
@@ -1015,7 +1081,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1093,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1106,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{14}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Peer) GetId() string {
@@ -1112,7 +1178,7 @@ type MeshPort struct {
 
 func (x *MeshPort) Reset() {
 	*x = MeshPort{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1190,7 @@ func (x *MeshPort) String() string {
 func (*MeshPort) ProtoMessage() {}
 
 func (x *MeshPort) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1203,7 @@ func (x *MeshPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeshPort.ProtoReflect.Descriptor instead.
 func (*MeshPort) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{15}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MeshPort) GetProtocol() v1.Port_Protocol {
@@ -1182,7 +1248,7 @@ type MeshEndpoint struct {
 
 func (x *MeshEndpoint) Reset() {
 	*x = MeshEndpoint{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1260,7 @@ func (x *MeshEndpoint) String() string {
 func (*MeshEndpoint) ProtoMessage() {}
 
 func (x *MeshEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1273,7 @@ func (x *MeshEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeshEndpoint.ProtoReflect.Descriptor instead.
 func (*MeshEndpoint) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{16}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MeshEndpoint) GetTaskId() string {
@@ -1250,7 +1316,7 @@ type Network struct {
 
 func (x *Network) Reset() {
 	*x = Network{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1328,7 @@ func (x *Network) String() string {
 func (*Network) ProtoMessage() {}
 
 func (x *Network) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1341,7 @@ func (x *Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Network.ProtoReflect.Descriptor instead.
 func (*Network) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{17}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Network) GetId() string {
@@ -1310,7 +1376,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1388,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1401,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{18}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Settings) GetSelfIndex() uint32 {
@@ -1396,14 +1462,16 @@ type ImageSource struct {
 	// digest of the manifest or index that they hold under it.
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	// addrs are control addresses, HOST:PORT.
-	Addrs         []string `protobuf:"bytes,3,rep,name=addrs,proto3" json:"addrs,omitempty"`
+	Addrs []string `protobuf:"bytes,3,rep,name=addrs,proto3" json:"addrs,omitempty"`
+	// loaded: it came from an archive, not from a registry.
+	Loaded        bool `protobuf:"varint,4,opt,name=loaded,proto3" json:"loaded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImageSource) Reset() {
 	*x = ImageSource{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1415,7 +1483,7 @@ func (x *ImageSource) String() string {
 func (*ImageSource) ProtoMessage() {}
 
 func (x *ImageSource) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1428,7 +1496,7 @@ func (x *ImageSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageSource.ProtoReflect.Descriptor instead.
 func (*ImageSource) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{19}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ImageSource) GetImage() string {
@@ -1452,6 +1520,13 @@ func (x *ImageSource) GetAddrs() []string {
 	return nil
 }
 
+func (x *ImageSource) GetLoaded() bool {
+	if x != nil {
+		return x.Loaded
+	}
+	return false
+}
+
 // LogSubscription asks the worker to publish logs of its tasks.
 type LogSubscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1466,7 +1541,7 @@ type LogSubscription struct {
 
 func (x *LogSubscription) Reset() {
 	*x = LogSubscription{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[20]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +1553,7 @@ func (x *LogSubscription) String() string {
 func (*LogSubscription) ProtoMessage() {}
 
 func (x *LogSubscription) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[20]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +1566,7 @@ func (x *LogSubscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogSubscription.ProtoReflect.Descriptor instead.
 func (*LogSubscription) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{20}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogSubscription) GetId() string {
@@ -1571,7 +1646,7 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\x10StatusesRecorded\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"=\n" +
 	"\fReportImages\x12-\n" +
-	"\x06images\x18\x01 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"\xa1\x03\n" +
+	"\x06images\x18\x01 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"\xde\x03\n" +
 	"\vAssignments\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x12\x12\n" +
@@ -1587,7 +1662,11 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"gone_ports\x18\t \x03(\v2\x15.dispatch.v1.MeshPortR\tgonePorts\x121\n" +
 	"\bsettings\x18\n" +
 	" \x01(\v2\x15.dispatch.v1.SettingsR\bsettings\x12$\n" +
-	"\x0elow_water_mark\x18\v \x01(\x04R\flowWaterMark\"j\n" +
+	"\x0elow_water_mark\x18\v \x01(\x04R\flowWaterMark\x12;\n" +
+	"\fimage_orders\x18\f \x01(\v2\x18.dispatch.v1.ImageOrdersR\vimageOrders\"Q\n" +
+	"\vImageOrders\x12.\n" +
+	"\x05fetch\x18\x01 \x03(\v2\x18.dispatch.v1.ImageSourceR\x05fetch\x12\x12\n" +
+	"\x04keep\x18\x02 \x03(\tR\x04keep\"j\n" +
 	"\x0eTaskAssignment\x12$\n" +
 	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task\x122\n" +
 	"\asources\x18\x02 \x03(\v2\x18.dispatch.v1.ImageSourceR\asources\"\x81\x02\n" +
@@ -1625,11 +1704,12 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"gossipKeys\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x06 \x01(\tR\tclusterId\x12D\n" +
-	"\x10heartbeat_period\x18\a \x01(\v2\x19.google.protobuf.DurationR\x0fheartbeatPeriod\"Q\n" +
+	"\x10heartbeat_period\x18\a \x01(\v2\x19.google.protobuf.DurationR\x0fheartbeatPeriod\"i\n" +
 	"\vImageSource\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x14\n" +
-	"\x05addrs\x18\x03 \x03(\tR\x05addrs\"\x81\x01\n" +
+	"\x05addrs\x18\x03 \x03(\tR\x05addrs\x12\x16\n" +
+	"\x06loaded\x18\x04 \x01(\bR\x06loaded\"\x81\x01\n" +
 	"\x0fLogSubscription\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05close\x18\x02 \x01(\bR\x05close\x12\x19\n" +
@@ -1651,7 +1731,7 @@ func file_dispatch_v1_dispatch_proto_rawDescGZIP() []byte {
 	return file_dispatch_v1_dispatch_proto_rawDescData
 }
 
-var file_dispatch_v1_dispatch_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_dispatch_v1_dispatch_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_dispatch_v1_dispatch_proto_goTypes = []any{
 	(*SessionRequest)(nil),      // 0: dispatch.v1.SessionRequest
 	(*SessionResponse)(nil),     // 1: dispatch.v1.SessionResponse
@@ -1666,22 +1746,23 @@ var file_dispatch_v1_dispatch_proto_goTypes = []any{
 	(*StatusesRecorded)(nil),    // 10: dispatch.v1.StatusesRecorded
 	(*ReportImages)(nil),        // 11: dispatch.v1.ReportImages
 	(*Assignments)(nil),         // 12: dispatch.v1.Assignments
-	(*TaskAssignment)(nil),      // 13: dispatch.v1.TaskAssignment
-	(*Peer)(nil),                // 14: dispatch.v1.Peer
-	(*MeshPort)(nil),            // 15: dispatch.v1.MeshPort
-	(*MeshEndpoint)(nil),        // 16: dispatch.v1.MeshEndpoint
-	(*Network)(nil),             // 17: dispatch.v1.Network
-	(*Settings)(nil),            // 18: dispatch.v1.Settings
-	(*ImageSource)(nil),         // 19: dispatch.v1.ImageSource
-	(*LogSubscription)(nil),     // 20: dispatch.v1.LogSubscription
-	(*v1.NodeDescription)(nil),  // 21: cluster.v1.NodeDescription
-	(*v1.NodeImage)(nil),        // 22: cluster.v1.NodeImage
-	(*durationpb.Duration)(nil), // 23: google.protobuf.Duration
-	(*v1.TaskStatus)(nil),       // 24: cluster.v1.TaskStatus
-	(*v1.Task)(nil),             // 25: cluster.v1.Task
-	(*v1.Attachment)(nil),       // 26: cluster.v1.Attachment
-	(v1.Port_Protocol)(0),       // 27: cluster.v1.Port.Protocol
-	(*v11.LogOptions)(nil),      // 28: logs.v1.LogOptions
+	(*ImageOrders)(nil),         // 13: dispatch.v1.ImageOrders
+	(*TaskAssignment)(nil),      // 14: dispatch.v1.TaskAssignment
+	(*Peer)(nil),                // 15: dispatch.v1.Peer
+	(*MeshPort)(nil),            // 16: dispatch.v1.MeshPort
+	(*MeshEndpoint)(nil),        // 17: dispatch.v1.MeshEndpoint
+	(*Network)(nil),             // 18: dispatch.v1.Network
+	(*Settings)(nil),            // 19: dispatch.v1.Settings
+	(*ImageSource)(nil),         // 20: dispatch.v1.ImageSource
+	(*LogSubscription)(nil),     // 21: dispatch.v1.LogSubscription
+	(*v1.NodeDescription)(nil),  // 22: cluster.v1.NodeDescription
+	(*v1.NodeImage)(nil),        // 23: cluster.v1.NodeImage
+	(*durationpb.Duration)(nil), // 24: google.protobuf.Duration
+	(*v1.TaskStatus)(nil),       // 25: cluster.v1.TaskStatus
+	(*v1.Task)(nil),             // 26: cluster.v1.Task
+	(*v1.Attachment)(nil),       // 27: cluster.v1.Attachment
+	(v1.Port_Protocol)(0),       // 28: cluster.v1.Port.Protocol
+	(*v11.LogOptions)(nil),      // 29: logs.v1.LogOptions
 }
 var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	2,  // 0: dispatch.v1.SessionRequest.register:type_name -> dispatch.v1.Register
@@ -1690,39 +1771,41 @@ var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
 	8,  // 3: dispatch.v1.SessionRequest.statuses:type_name -> dispatch.v1.ReportStatuses
 	11, // 4: dispatch.v1.SessionRequest.images:type_name -> dispatch.v1.ReportImages
 	6,  // 5: dispatch.v1.SessionRequest.goodbye:type_name -> dispatch.v1.Goodbye
-	21, // 6: dispatch.v1.SessionRequest.description:type_name -> cluster.v1.NodeDescription
+	22, // 6: dispatch.v1.SessionRequest.description:type_name -> cluster.v1.NodeDescription
 	3,  // 7: dispatch.v1.SessionResponse.registered:type_name -> dispatch.v1.Registered
 	4,  // 8: dispatch.v1.SessionResponse.redirect:type_name -> dispatch.v1.Redirect
 	12, // 9: dispatch.v1.SessionResponse.assignments:type_name -> dispatch.v1.Assignments
 	10, // 10: dispatch.v1.SessionResponse.recorded:type_name -> dispatch.v1.StatusesRecorded
 	5,  // 11: dispatch.v1.SessionResponse.heartbeat:type_name -> dispatch.v1.Heartbeat
-	20, // 12: dispatch.v1.SessionResponse.logs:type_name -> dispatch.v1.LogSubscription
-	21, // 13: dispatch.v1.Register.description:type_name -> cluster.v1.NodeDescription
-	22, // 14: dispatch.v1.Register.images:type_name -> cluster.v1.NodeImage
-	23, // 15: dispatch.v1.Registered.heartbeat_period:type_name -> google.protobuf.Duration
+	21, // 12: dispatch.v1.SessionResponse.logs:type_name -> dispatch.v1.LogSubscription
+	22, // 13: dispatch.v1.Register.description:type_name -> cluster.v1.NodeDescription
+	23, // 14: dispatch.v1.Register.images:type_name -> cluster.v1.NodeImage
+	24, // 15: dispatch.v1.Registered.heartbeat_period:type_name -> google.protobuf.Duration
 	9,  // 16: dispatch.v1.ReportStatuses.reports:type_name -> dispatch.v1.TaskReport
-	24, // 17: dispatch.v1.TaskReport.status:type_name -> cluster.v1.TaskStatus
-	22, // 18: dispatch.v1.ReportImages.images:type_name -> cluster.v1.NodeImage
-	13, // 19: dispatch.v1.Assignments.tasks:type_name -> dispatch.v1.TaskAssignment
-	14, // 20: dispatch.v1.Assignments.peers:type_name -> dispatch.v1.Peer
-	15, // 21: dispatch.v1.Assignments.ports:type_name -> dispatch.v1.MeshPort
-	15, // 22: dispatch.v1.Assignments.gone_ports:type_name -> dispatch.v1.MeshPort
-	18, // 23: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
-	25, // 24: dispatch.v1.TaskAssignment.task:type_name -> cluster.v1.Task
-	19, // 25: dispatch.v1.TaskAssignment.sources:type_name -> dispatch.v1.ImageSource
-	26, // 26: dispatch.v1.Peer.attachments:type_name -> cluster.v1.Attachment
-	27, // 27: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
-	16, // 28: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
-	17, // 29: dispatch.v1.Settings.networks:type_name -> dispatch.v1.Network
-	23, // 30: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
-	28, // 31: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
-	0,  // 32: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
-	1,  // 33: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
-	33, // [33:34] is the sub-list for method output_type
-	32, // [32:33] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	25, // 17: dispatch.v1.TaskReport.status:type_name -> cluster.v1.TaskStatus
+	23, // 18: dispatch.v1.ReportImages.images:type_name -> cluster.v1.NodeImage
+	14, // 19: dispatch.v1.Assignments.tasks:type_name -> dispatch.v1.TaskAssignment
+	15, // 20: dispatch.v1.Assignments.peers:type_name -> dispatch.v1.Peer
+	16, // 21: dispatch.v1.Assignments.ports:type_name -> dispatch.v1.MeshPort
+	16, // 22: dispatch.v1.Assignments.gone_ports:type_name -> dispatch.v1.MeshPort
+	19, // 23: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
+	13, // 24: dispatch.v1.Assignments.image_orders:type_name -> dispatch.v1.ImageOrders
+	20, // 25: dispatch.v1.ImageOrders.fetch:type_name -> dispatch.v1.ImageSource
+	26, // 26: dispatch.v1.TaskAssignment.task:type_name -> cluster.v1.Task
+	20, // 27: dispatch.v1.TaskAssignment.sources:type_name -> dispatch.v1.ImageSource
+	27, // 28: dispatch.v1.Peer.attachments:type_name -> cluster.v1.Attachment
+	28, // 29: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
+	17, // 30: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
+	18, // 31: dispatch.v1.Settings.networks:type_name -> dispatch.v1.Network
+	24, // 32: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
+	29, // 33: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
+	0,  // 34: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
+	1,  // 35: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
+	35, // [35:36] is the sub-list for method output_type
+	34, // [34:35] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_dispatch_v1_dispatch_proto_init() }
@@ -1753,7 +1836,7 @@ func file_dispatch_v1_dispatch_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dispatch_v1_dispatch_proto_rawDesc), len(file_dispatch_v1_dispatch_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -74,7 +74,7 @@ func (x *Executor) ensureImage(ctx context.Context, r executor.Request, progress
 func source(sources []*dispatchpb.ImageSource, name string) images.Source {
 	for _, s := range sources {
 		if s.GetImage() == name {
-			return images.Source{Digest: digest.Digest(s.GetDigest()), Addrs: s.GetAddrs()}
+			return images.Source{Digest: digest.Digest(s.GetDigest()), Addrs: s.GetAddrs(), Loaded: s.GetLoaded()}
 		}
 	}
 	return images.Source{}

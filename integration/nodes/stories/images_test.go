@@ -1,0 +1,44 @@
+package stories
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/muster/muster/integration/nodes"
+	"github.com/muster/muster/integration/nodes/fleet"
+	"github.com/muster/muster/integration/pack"
+)
+
+// TestLoadedImageOutlivesItsNode: an image without a registry is loaded on one
+// node, which is lost for good; then so is the next one that held it.
+func TestLoadedImageOutlivesItsNode(t *testing.T) {
+	c := fleet.Start(t, 4, 3)
+	first := c.Nodes[0]
+	c.Load(pack.Busybox("busybox:latest"), c.Nodes[3])
+	holders := func() (list []*nodes.Node) {
+		for _, n := range c.Nodes {
+			if strings.TrimSpace(n.MustMuster("image", "ls", "-q", "busybox")) != "" {
+				list = append(list, n)
+			}
+		}
+		return list
+	}
+	twoHold := func() {
+		t.Helper()
+		c.Eventually("two nodes to hold the image", time.Minute, func() error {
+			if have := holders(); len(have) < 2 {
+				return fmt.Errorf("%d do", len(have))
+			}
+			return nil
+		})
+	}
+	twoHold()
+	c.Nodes[3].Isolate()
+	lost := c.Nodes[3]
+	c.Nodes = c.Nodes[:3]
+	twoHold()
+	first.MustMuster("service", "create", "-q", "--replicas", "3", "--stop-grace-period", "1s", "--name", "idle", "busybox:latest", "sleep", "1000000")
+	c.AwaitRunning("idle", 3, lost)
+}

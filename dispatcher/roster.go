@@ -109,7 +109,10 @@ func (r *roster) goodbye(s *session) {
 	defer r.mu.Unlock()
 	if r.byNode[s.nodeID] == s {
 		r.leases.Goodbye(s.nodeID, now)
-		r.statuses.putNode(disconnected(s.nodeID, now))
+		recorded := r.statuses.putNode(disconnected(s.nodeID, now))
+		s.mu.Lock()
+		s.goodbye = recorded
+		s.mu.Unlock()
 	}
 }
 

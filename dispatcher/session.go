@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,8 @@ type session struct {
 	sent, acked uint64
 	// awaited are the desired indexes of tasks that wait for the low-water mark.
 	awaited []uint64
+	// goodbye is closed once the node's good-bye is recorded; nil when it said none.
+	goodbye <-chan struct{}
 	// lowWaterSent is the last low-water mark the node was told.
 	lowWaterSent uint64
 }
@@ -89,10 +92,6 @@ func (t *term) serve(str stream, nodeID string) error {
 	// The reader must not wait for the sender: heartbeats go on arriving while
 	// a slow node takes its time to read.
 	stop, handled := make(chan struct{}), make(chan struct{})
-	defer func() {
-		close(stop)
-		<-handled // what was received is dealt with before the node is told
-	}()
 	t.sessions.Go(func() {
 		defer close(handled)
 		for {
@@ -106,7 +105,33 @@ func (t *term) serve(str stream, nodeID string) error {
 	})
 	sent := make(chan error, 1)
 	t.sessions.Go(func() { sent <- t.send(str, s, ended) })
-	return t.awaitSender(s, sent)
+	err = t.awaitSender(s, sent)
+	close(stop)
+	<-handled // what was received is dealt with before the node is told
+	if err != nil {
+		return err
+	}
+	return t.awaitGoodbye(ctx, s)
+}
+
+// awaitGoodbye waits until the good-bye is recorded, if there was one: the end
+// of the session tells the node that it is.
+func (t *term) awaitGoodbye(ctx context.Context, s *session) error {
+	s.mu.Lock()
+	recorded := s.goodbye
+	s.mu.Unlock()
+	if recorded == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	select {
+	case <-recorded:
+		return nil
+	case <-t.done:
+	case <-ctx.Done():
+	}
+	return fmt.Errorf("record the good-bye of node %s: another manager leads, or no quorum of them answers: %w", s.nodeID, errdefs.ErrUnavailable)
 }
 
 // farewell is how long a node may take to read what it is told at the end.

@@ -3,6 +3,8 @@ package integration_test
 import (
 	"context"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -166,6 +168,56 @@ func TestAnnouncedStopIsWaitedFor(t *testing.T) {
 		c.Within(31*time.Second, "the tasks to be replaced", func() bool {
 			return len(c.Serving("web")) == 6 && len(running(c, "web", w1)) == 0
 		})
+	})
+}
+
+// TestAnnouncedStopOfTheLeader: nothing moves for 30 s, whoever led, also where
+// several say good-bye at once.
+func TestAnnouncedStopOfTheLeader(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 3, Workers: 1, Mixed: true}, func(_ context.Context, c *cluster.Cluster) {
+		c.CreateService("web", 8)
+		c.Eventually("eight tasks", func() bool { return len(c.Serving("web")) == 8 })
+		before, starts := ids(c.Serving("web")), started(c)
+		for range 3 {
+			var stopped sync.WaitGroup
+			away := []*cluster.Node{c.Leader(), c.Nodes["w1"]}
+			for _, n := range away {
+				stopped.Go(func() { c.StopGracefully(n) })
+			}
+			stopped.Wait()
+			time.Sleep(20 * time.Second)
+			for _, n := range away {
+				c.Restart(n)
+			}
+			time.Sleep(20 * time.Second)
+		}
+		if diff := cmp.Diff(before, ids(c.Serving("web"))); diff != "" {
+			t.Errorf("tasks after announced stops of leaders (-want +got):\n%s", diff)
+		}
+		if got := started(c); got != starts {
+			t.Errorf("%d containers were started", got-starts)
+		}
+	})
+}
+
+// TestPlannedRestartKeepsTasksBoundToAnAddress: a node that is away for a moment
+// still has the address that it had.
+func TestPlannedRestartKeepsTasksBoundToAnAddress(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 1, Workers: 2}, func(_ context.Context, c *cluster.Cluster) {
+		w1 := c.Nodes["w1"]
+		host, _, _ := strings.Cut(w1.ControlAddr(), ":")
+		c.CreateService("web", 2, func(s *clusterpb.ServiceSpec) {
+			s.Task.Placement = &clusterpb.Placement{Constraints: []string{"node.ip==" + host}}
+		})
+		c.Eventually("two tasks", func() bool { return len(c.Serving("web")) == 2 })
+		before := ids(c.Serving("web"))
+		c.StopGracefully(w1)
+		time.Sleep(10 * time.Second)
+		c.Restart(w1)
+		time.Sleep(time.Minute)
+		if diff := cmp.Diff(before, ids(c.Serving("web"))); diff != "" {
+			t.Errorf("tasks after a planned restart (-want +got):\n%s", diff)
+		}
 	})
 }
 

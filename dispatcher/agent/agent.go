@@ -45,4 +45,7 @@ type Config struct {
 	Dial    func(ctx context.Context, addr string) (*grpc.ClientConn, error)
 	Handler Handler
 	Log     *slog.Logger
+
+	// leaving: a session is opened for the good-bye alone.
+	leaving bool
 }

@@ -21,20 +21,25 @@ const (
 	retryMin, retryMax = 100 * time.Millisecond, 2 * time.Second
 )
 
-// Run keeps a session open until ctx is done. It returns nil then, after it
-// told the manager good-bye.
+// Run keeps a session open until ctx is done. It returns nil then, after the
+// good-bye of a node that had a session is recorded, or farewellTimeout.
 func Run(ctx context.Context, cfg Config) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.Multiplier, retry.MaxInterval = retryMin, 2, retryMax
 	silent := "" // the manager that did not answer last
 	told := ""   // the last reason logged
+	known := false
 	for ctx.Err() == nil {
 		// A round: every manager once, until one takes the session.
 		registered := false
 		for _, addr := range order(cfg.Local, silent, cfg.Managers()) {
 			ok, last, err := follow(ctx, cfg, addr)
+			known = known || ok
 			if ctx.Err() != nil {
-				return nil //nolint:nilerr // it was told to end
+				if known && err != nil {
+					farewell(ctx, cfg)
+				}
+				return nil
 			}
 			registered = registered || ok
 			level := slog.LevelDebug
@@ -57,7 +62,40 @@ func Run(ctx context.Context, cfg Config) error {
 		case <-time.After(retry.NextBackOff()):
 		}
 	}
+	if known {
+		farewell(ctx, cfg)
+	}
 	return nil
+}
+
+// farewellTimeout bounds how long a stop looks for a manager that records the
+// good-bye.
+const farewellTimeout = 2 * time.Second
+
+// farewell says good-bye to whoever leads now, as the manager that the session
+// was with resigns, falls silent or is gone: a node that is not known to be
+// away for a moment is taken for lost.
+func farewell(ctx context.Context, cfg Config) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
+	defer cancel()
+	cfg.leaving = true
+	for ctx.Err() == nil {
+		for _, addr := range order(cfg.Local, "", cfg.Managers()) {
+			_, _, err := follow(ctx, cfg, addr)
+			if err == nil {
+				return
+			}
+			cfg.Log.Debug("good-bye not recorded", "addr", addr, "err", err)
+			if ctx.Err() != nil {
+				break
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryMin):
+		}
+	}
+	cfg.Log.Warn("no manager has recorded that this daemon stops: it may be taken for lost", "within", farewellTimeout)
 }
 
 // order returns the managers to try: the local one, then the others shuffled,

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -15,7 +17,8 @@ import (
 const (
 	// echoPeriods without a word from the manager mean that it is gone.
 	echoPeriods = 3
-	// goodbyeTimeout bounds how long a stop waits for the good-bye to be sent.
+	// goodbyeTimeout bounds how long a stop waits until a manager has recorded
+	// the good-bye.
 	goodbyeTimeout = time.Second
 )
 
@@ -39,10 +42,13 @@ func (c *connection) talk(ctx context.Context, out *sender, in <-chan *dispatchp
 	owed := 0 // heartbeats that were not echoed yet
 
 	out.put(c.cfg.Handler.Outgoing()...)
+	if c.cfg.leaving {
+		return c.leave(ctx, out, in, ended)
+	}
 	for {
 		select {
 		case <-ctx.Done():
-			return c.leave(out, ended)
+			return c.leave(context.WithoutCancel(ctx), out, in, ended)
 		case err := <-ended:
 			return fmt.Errorf("session with manager %s: %w", c.addr, err)
 		case <-c.cfg.Handler.Due():
@@ -99,15 +105,26 @@ func (c *connection) take(msg *dispatchpb.SessionResponse) error {
 	return nil
 }
 
-// leave announces the stop of the daemon and waits until it is on its way.
-func (c *connection) leave(out *sender, ended <-chan error) error {
+// leave announces the stop of the daemon and waits until that is recorded: the
+// manager then ends the session. One that resigns meanwhile says so instead.
+func (c *connection) leave(ctx context.Context, out *sender, in <-chan *dispatchpb.SessionResponse, ended <-chan error) error {
 	out.put(&dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Goodbye{Goodbye: &dispatchpb.Goodbye{}}})
 	out.closeSend()
-	timeout := time.NewTimer(goodbyeTimeout)
-	defer timeout.Stop()
-	select {
-	case <-ended: //nolint:errcheck // the manager heard everything and ended the stream
-	case <-timeout.C:
+	ctx, cancel := context.WithTimeout(ctx, goodbyeTimeout)
+	defer cancel()
+	for {
+		select {
+		case msg := <-in:
+			if r := msg.GetRedirect(); r != nil {
+				return redirected{leader: r.GetLeaderAddr()}
+			}
+		case err := <-ended:
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("say good-bye to manager %s: %w", c.addr, err)
+		case <-ctx.Done():
+			return fmt.Errorf("manager %s has not recorded the good-bye within %v: %w", c.addr, goodbyeTimeout, errdefs.ErrUnavailable)
+		}
 	}
-	return nil
 }

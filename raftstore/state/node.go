@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"iter"
 	"strconv"
 
@@ -151,13 +152,18 @@ func (tx *tx) observeNode(o *raftpb.ObserveNode) error {
 	return nil
 }
 
-// nodeStatus fills in since, when the writer did not: the time of the last
-// change of state.
+// nodeStatus fills in what the writer left out: since is the time of the last
+// change of state, and the address stays that of the last session, since a node
+// that is away for a moment still meets the constraints on it.
 func (tx *tx) nodeStatus(old, next *clusterpb.NodeStatus) *clusterpb.NodeStatus {
-	if next == nil || next.GetSince() != nil {
+	if next.GetSince() != nil && next.GetAddr() != "" {
 		return next
 	}
 	next = shallow(next)
+	next.Addr = cmp.Or(next.GetAddr(), old.GetAddr())
+	if next.GetSince() != nil {
+		return next
+	}
 	next.Since = timestamppb.New(tx.now)
 	if old.GetSince() != nil && old.GetState() == next.GetState() {
 		next.Since = old.GetSince()

@@ -161,11 +161,16 @@ func (m *member) run(ctx context.Context) error {
 	g.Go(func() error { return m.machine.Run(gctx) })
 	g.Go(func() error { return m.machine.Troubles.Run(gctx) })
 	g.Go(func() error { return m.machine.Plane.Run(gctx) })
-	g.Go(func() error { return m.worker.Run(gctx) })
+	// The manager outlives the worker, whose good-bye it may be the one to record.
+	managing, resign := context.WithCancel(context.WithoutCancel(gctx))
+	g.Go(func() error {
+		defer resign()
+		return m.worker.Run(gctx)
+	})
 	g.Go(func() error { return m.gossip.run(gctx) })
 	g.Go(func() error { return m.renewer().Run(gctx, m.log.With("part", "certificate")) })
 	if m.manager != nil {
-		g.Go(func() error { return m.manager.Run(gctx) })
+		g.Go(func() error { return m.manager.Run(managing) })
 	}
 	err := g.Wait()
 	stop()

@@ -527,7 +527,7 @@ type NodeStatus struct {
 	State   NodeStatus_State       `protobuf:"varint,1,opt,name=state,proto3,enum=cluster.v1.NodeStatus_State" json:"state,omitempty"`
 	Message string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	Since   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
-	// addr is the address the node connects from.
+	// addr is the address the node connects from, or did last.
 	Addr          string `protobuf:"bytes,4,opt,name=addr,proto3" json:"addr,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -51,6 +52,9 @@ type Env struct {
 	Host     string
 	Identity string
 }
+
+// Warn tells about something that does not stop the command.
+func (e *Env) Warn(text string) { fmt.Fprintf(e.Err, "muster: warning: %s\n", text) }
 
 // NewEnv returns the environment of a process with these streams. Close the
 // returned function's connection when the command is done.

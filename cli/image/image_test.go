@@ -115,11 +115,14 @@ func TestLoadThatTheNodeRefuses(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	n.refuse = nil
-	if r := c.Run(t, "image", "load", "/no/such/file"); r.Status != command.ExitFailure || !strings.Contains(r.Err, "/no/such/file: no such file") {
+	if r := c.Run(t, "image", "load", "/no/such/file"); r.Status != command.ExitMisuse || !strings.Contains(r.Err, "/no/such/file: no such file") {
+		t.Errorf("%+v", r)
+	}
+	if r := c.Run(t, "image", "load", t.TempDir()); r.Status != command.ExitMisuse || !strings.Contains(r.Err, "is a directory") {
 		t.Errorf("%+v", r)
 	}
 	// What opens but cannot be read must not leave the node waiting.
-	if r := c.Run(t, "image", "load", t.TempDir()); r.Status != command.ExitFailure || !strings.Contains(r.Err, "is a directory") {
+	if r := c.Run(t, "image", "load", "/proc/self/mem"); r.Status != command.ExitFailure || !strings.Contains(r.Err, "input/output error") {
 		t.Errorf("%+v", r)
 	}
 	if r := c.Run(t, "image", "load", "-i", "a", "b"); r.Status != command.ExitMisuse {
@@ -157,6 +160,13 @@ registry.example.com/a/b   <none>   ffffffffffff                       5MB     0
 		"image ls -q nginx:1.28":                            "",
 		"image ls --format {{.Repository}}:{{.Tag}} nginx":  "nginx:1.29",
 		"image ls --format {{.CreatedAt}} nginx":            "2026-01-02T02:04:05Z",
+		"image ls -q nginx:*":                               "0123456789ab",
+		"image ls -q nginx:1.[0-3]?":                        "0123456789ab",
+		"image ls -q docker.io/library/nginx":               "0123456789ab",
+		"image ls -q registry.example.com/*/b":              "ffffffffffff",
+		"image ls -q registry.example.com/a/b:<none>":       "ffffffffffff",
+		"image ls -q *":                                     "0123456789ab",
+		"image ls -q redis:*":                               "",
 		"image ls --format {{.Size}} registry.example.com/": "",
 	}
 	for line, want := range tests {
@@ -164,6 +174,9 @@ registry.example.com/a/b   <none>   ffffffffffff                       5MB     0
 		if got := squeeze(r.Out); r.Status != command.ExitOK || got != squeeze(want) {
 			t.Errorf("%s: %q\n%s\nwant:\n%s", line, r.Err, got, squeeze(want))
 		}
+	}
+	if r := c.Run(t, "image", "ls", "nginx:["); r.Status != command.ExitMisuse || !strings.Contains(r.Err, `pattern "nginx:["`) {
+		t.Errorf("%+v, want a misuse", r)
 	}
 }
 

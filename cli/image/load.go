@@ -49,9 +49,9 @@ func newLoadCommand(env *command.Env) *cobra.Command {
 func runLoad(ctx context.Context, env *command.Env, opts loadOptions) error {
 	in := env.In
 	if opts.input != "" && opts.input != "-" {
-		f, err := os.Open(opts.input)
+		f, err := open(opts.input)
 		if err != nil {
-			return fmt.Errorf("load image: %w", err)
+			return err
 		}
 		defer f.Close()
 		in = f
@@ -94,6 +94,19 @@ func runLoad(ctx context.Context, env *command.Env, opts loadOptions) error {
 }
 
 // chunk is how much of a file goes into one message.
+// open opens an archive to read.
+func open(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, command.Misusef("load image: %w", err)
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		_ = f.Close()
+		return nil, command.Misusef("load image: %s is a directory: name a tar archive, such as \"docker save\" writes", path)
+	}
+	return f, nil
+}
+
 const chunk = 256 << 10
 
 // send passes on what in holds.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,9 +23,11 @@ import (
 
 func newListCommand(env *command.Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "ls [OPTIONS] [REPOSITORY[:TAG]]",
-		Aliases:           []string{"list"},
-		Short:             "List the images on this node",
+		Use:     "ls [OPTIONS] [PATTERN]",
+		Aliases: []string{"list"},
+		Short:   "List the images on this node",
+		Long: "List the images on this node: all, or those whose REPOSITORY[:TAG] the pattern fits,\n" +
+			"in which * ? and [a-z] stand for others, as in 'nginx:1.*'.",
 		Args:              command.MaxArgs(1),
 		ValidArgsFunction: command.Complete(env, 1, imageNames),
 	}
@@ -42,8 +45,13 @@ func newListCommand(env *command.Env) *cobra.Command {
 	}.Command(env, cmd)
 }
 
-// list finds all images, or those of a REPOSITORY[:TAG].
+// list finds all images, or those that a pattern of shells fits.
 func list(ctx context.Context, node controlpb.ImageServiceClient, args []string, _ render.Filters) ([]*controlpb.LocalImage, error) {
+	if len(args) > 0 {
+		if _, err := path.Match(args[0], ""); err != nil {
+			return nil, command.Misusef("pattern %q: %w: want REPOSITORY[:TAG], in which * ? and [a-z] stand for others", args[0], err)
+		}
+	}
 	r, err := node.ListImages(ctx, &controlpb.ListImagesRequest{})
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
@@ -51,10 +59,23 @@ func list(ctx context.Context, node controlpb.ImageServiceClient, args []string,
 	if len(args) == 0 {
 		return r.GetImages(), nil
 	}
-	return slices.DeleteFunc(r.GetImages(), func(i *controlpb.LocalImage) bool {
-		repository, tag := split(i.GetName())
-		return args[0] != repository && args[0] != repository+":"+tag
-	}), nil
+	return slices.DeleteFunc(r.GetImages(), func(i *controlpb.LocalImage) bool { return !fits(args[0], i.GetName()) }), nil
+}
+
+// fits reports whether a well-formed pattern fits a full name, as it is or as
+// people write it, with its tag or digest or without.
+func fits(pattern, name string) bool {
+	forms := []string{name}
+	if ref, err := image.Parse(name); err == nil {
+		forms = append(forms, ref.Repository, ref.Familiar(), ref.FamiliarName())
+		if ref.Tag == "" {
+			forms = append(forms, ref.FamiliarName()+":"+none)
+		}
+	}
+	return slices.ContainsFunc(forms, func(form string) bool {
+		fit, err := path.Match(pattern, form)
+		return err == nil && fit
+	})
 }
 
 func listTable(digests bool) render.Table {

@@ -38,7 +38,7 @@ func runPull(ctx context.Context, env *command.Env, opts pullOptions) error {
 	if err != nil {
 		return command.Misusef("image %q: %w", opts.image, err)
 	}
-	auth, err := login.For(ctx, env.Getenv, image)
+	auth, err := login.For(ctx, env.Getenv, image, env.Warn)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func newSpec(ctx context.Context, env *command.Env, opts createOptions) (*cluste
 		return nil, err
 	}
 	if opts.registryAuth {
-		if pod.Main(s.Task).RegistryAuth, err = login.For(ctx, env.Getenv, image); err != nil {
+		if pod.Main(s.Task).RegistryAuth, err = login.For(ctx, env.Getenv, image, env.Warn); err != nil {
 			return nil, err
 		}
 	}
@@ -119,6 +119,6 @@ func resolveImages(named, never bool) controlpb.ResolveImages {
 // warn shows what a manager has to say about a call that went through.
 func warn(env *command.Env, warnings []string) {
 	for _, w := range warnings {
-		fmt.Fprintf(env.Err, "muster: warning: %s\n", w)
+		env.Warn(w)
 	}
 }

@@ -121,7 +121,7 @@ func updateRequest(ctx context.Context, env *command.Env, before *clusterpb.Serv
 		return nil, err
 	}
 	if opts.registryAuth {
-		auth, err := login.For(ctx, env.Getenv, pod.Main(s.GetTask()).GetImage())
+		auth, err := login.For(ctx, env.Getenv, pod.Main(s.GetTask()).GetImage(), env.Warn)
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,12 +17,15 @@ import (
 
 // rack is a shelf whose content is a list.
 type rack struct {
+	mu      sync.Mutex
 	content []digest.Digest
 	failing bool
 	tried   int
 }
 
 func (r *rack) copy(_ context.Context, _ string, source Source) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.tried++
 	if r.failing {
 		return errors.New("no node answers")
@@ -30,11 +34,31 @@ func (r *rack) copy(_ context.Context, _ string, source Source) error {
 	return nil
 }
 
-func (r *rack) spare(context.Context) ([]digest.Digest, error) { return slices.Clone(r.content), nil }
+func (r *rack) spare(context.Context) ([]digest.Digest, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.content), nil
+}
 
 func (r *rack) discard(_ context.Context, content digest.Digest) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.content = slices.DeleteFunc(r.content, func(d digest.Digest) bool { return d == content })
 	return nil
+}
+
+// becomes has copies fail or not, and returns how many were tried.
+func (r *rack) becomes(failing bool) (tried int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failing = failing
+	return r.tried
+}
+
+func (r *rack) left(t *testing.T) []digest.Digest {
+	t.Helper()
+	list, _ := r.spare(t.Context()) // never fails
+	return list
 }
 
 func keeping(t *testing.T, r *rack, test func(k *keeper)) {
@@ -59,8 +83,8 @@ func TestKeeperDropsWhatNobodyNeeds(t *testing.T) {
 	keeping(t, r, func(k *keeper) {
 		time.Sleep(3 * time.Hour)
 		synctest.Wait()
-		if len(r.content) != 3 {
-			t.Errorf("%v is left before managers said anything", r.content)
+		if left := r.left(t); len(left) != 3 {
+			t.Errorf("%v is left before managers said anything", left)
 		}
 		k.order(&dispatchpb.ImageOrders{Keep: []string{"kept"}})
 		time.Sleep(keepUnneeded / 2)
@@ -69,13 +93,13 @@ func TestKeeperDropsWhatNobodyNeeds(t *testing.T) {
 		k.order(&dispatchpb.ImageOrders{Keep: []string{"kept"}})
 		time.Sleep(keepUnneeded/2 + time.Second)
 		synctest.Wait()
-		if want := []digest.Digest{"kept", "back"}; !slices.Equal(r.content, want) {
-			t.Errorf("%v is left, want %v: what was wanted again begins anew", r.content, want)
+		if left, want := r.left(t), []digest.Digest{"kept", "back"}; !slices.Equal(left, want) {
+			t.Errorf("%v is left, want %v: what was wanted again begins anew", left, want)
 		}
 		time.Sleep(keepUnneeded)
 		synctest.Wait()
-		if want := []digest.Digest{"kept"}; !slices.Equal(r.content, want) {
-			t.Errorf("%v is left, want %v", r.content, want)
+		if left, want := r.left(t), []digest.Digest{"kept"}; !slices.Equal(left, want) {
+			t.Errorf("%v is left, want %v", left, want)
 		}
 	})
 }
@@ -91,14 +115,13 @@ func TestKeeperFetches(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		synctest.Wait()
-		if r.tried > 4 {
-			t.Errorf("tried %d times in 100 s", r.tried)
+		if tried := r.becomes(false); tried > 4 {
+			t.Errorf("tried %d times in 100 s", tried)
 		}
-		r.failing = false
 		time.Sleep(lastRetry)
 		synctest.Wait()
-		if len(r.content) != 1 {
-			t.Errorf("the node holds %v", r.content)
+		if left := r.left(t); len(left) != 1 {
+			t.Errorf("the node holds %v", left)
 		}
 	})
 }

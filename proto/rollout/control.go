@@ -26,8 +26,8 @@ func Pause(svc *clusterpb.Service) (*clusterpb.UpdateStatus, error) {
 }
 
 // Resume goes back to where the rollout was paused. Slots whose failure
-// paused it are tried again, and those that were begun have all of their
-// progress deadline before them.
+// paused it are tried again, what failed meanwhile is forgiven, and slots that
+// were begun have all of their progress deadline before them.
 func Resume(svc *clusterpb.Service, now time.Time) (*clusterpb.UpdateStatus, error) {
 	if !IsPaused(svc.GetUpdate().GetState()) {
 		return nil, cannot("no rollout is paused")
@@ -40,9 +40,7 @@ func Resume(svc *clusterpb.Service, now time.Time) (*clusterpb.UpdateStatus, err
 		if p.GetFailed() {
 			continue
 		}
-		if p.GetDoneAt() == nil {
-			p.StartedAt = timestamppb.New(now)
-		}
+		p.StartedAt = timestamppb.New(now)
 		kept = append(kept, p)
 	}
 	next.Progress = kept

@@ -44,7 +44,7 @@ func taskKind() *kind[*clusterpb.Task] {
 				return network.Addresses(t.GetAttachments())
 			},
 			taskUnassigned: func(t *clusterpb.Task) []string {
-				if t.GetNodeId() != "" || !lifecycle.Wanted(t) {
+				if t.GetNodeId() != "" || !lifecycle.Wanted(t) || t.GetDesired() == lifecycle.Pending {
 					return nil
 				}
 				return []string{""}

@@ -24,6 +24,7 @@ import (
 // leading v2: for those of another spec. Nodes are a and b, down, drain, and gone.
 //
 // Changes are +SLOT (a task that may run), +SLOT~ (one that has to wait),
+// +SLOT^ (one that is not prepared either),
 // -TASK (asked to stop), xTASK (to be removed); tasks are t1, t2, … in the
 // order given.
 func TestPlan(t *testing.T) {
@@ -57,7 +58,7 @@ func TestPlan(t *testing.T) {
 		"leave the leaving alone":       {replicas: 1, have: "1:running@a 1:running@a!"},
 		"a failure waits":               {replicas: 1, have: "1:failed@a", want: "+1~"},
 		"so does an end":                {replicas: 1, have: "1:complete@a", want: "+1~"},
-		"and a rejection":               {replicas: 1, have: "1:rejected@a", want: "+1~"},
+		"and a rejection":               {replicas: 1, have: "1:rejected@a", want: "+1^"},
 		"not for ever":                  {replicas: 1, have: "1:failed@a 1:ready@a~"},
 		"unless it is not to":           {replicas: 1, spec: never, have: "1:failed@a", want: "-1"},
 		"and then it stays so":          {replicas: 1, spec: never, have: "1:failed@a!"},
@@ -149,9 +150,7 @@ func format(changes []*raftpb.Change) string {
 		switch k := c.GetKind().(type) {
 		case *raftpb.Change_CreateTask:
 			text := fmt.Sprint("+", k.CreateTask.GetTask().GetSlot())
-			if k.CreateTask.GetTask().GetDesired() == lifecycle.Ready {
-				text += "~"
-			}
+			text += map[clusterpb.TaskState]string{lifecycle.Ready: "~", lifecycle.Pending: "^"}[k.CreateTask.GetTask().GetDesired()]
 			out = append(out, text)
 		case *raftpb.Change_SetDesired:
 			sign := map[clusterpb.TaskState]string{lifecycle.Shutdown: "-", lifecycle.Remove: "x"}[k.SetDesired.GetDesired()]

@@ -7,7 +7,8 @@
 // the slot's tasks, so a new leader goes on with the same delays.
 //
 // A replacement is created at once with desired READY, so that its image is
-// there and its container made when the delay is over. [Controller] then
-// raises it to RUNNING: after start_after, and with hold once its predecessor
+// there and its container made when the delay is over; after a task that could
+// not be prepared with desired PENDING, so that no node tries before that.
+// [Controller] then raises it to RUNNING: after start_after, and with hold once its predecessor
 // has stopped, however long its grace period is.
 package restart

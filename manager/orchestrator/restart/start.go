@@ -45,7 +45,8 @@ type lookup interface {
 // start returns the change that a held task is due for, or how long its delay
 // still lasts.
 func start(t *clusterpb.Task, s lookup, now time.Time) (*raftpb.Change, time.Duration) {
-	if t.GetDesired() != lifecycle.Ready || lifecycle.Ended(t.GetStatus().GetState()) {
+	waits := t.GetDesired() == lifecycle.Ready || t.GetDesired() == lifecycle.Pending
+	if !waits || lifecycle.Ended(t.GetStatus().GetState()) {
 		return nil, 0
 	}
 	if wait := t.GetStartAfter().AsTime().Sub(now); t.GetStartAfter() != nil && wait > 0 {

@@ -23,14 +23,19 @@ func After(next slot.Template, s slot.Slot, id func() string, now time.Time) []*
 		}
 		return []*raftpb.Change{slot.Desire(last, lifecycle.Shutdown, d.Reason)}
 	}
-	return []*raftpb.Change{slot.Create(replacement(next.Successor(id(), s, last, now), d, now))}
+	return []*raftpb.Change{slot.Create(replacement(next.Successor(id(), s, last, now), last, d, now))}
 }
 
-func replacement(t *clusterpb.Task, d Decision, now time.Time) *clusterpb.Task {
+// replacement is prepared while it waits, unless it is preparing that failed:
+// then it would fail at once, and be replaced at once, without end.
+func replacement(t, last *clusterpb.Task, d Decision, now time.Time) *clusterpb.Task {
 	t.Attempt = d.Attempt
 	t.DesiredReason = d.Reason
 	if d.After.After(now) {
 		t.Desired = lifecycle.Ready
+		if last.GetStatus().GetState() == lifecycle.Rejected {
+			t.Desired = lifecycle.Pending
+		}
 		t.StartAfter = timestamppb.New(d.After)
 		t.Status.Err = d.Reason
 	}

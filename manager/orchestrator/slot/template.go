@@ -43,7 +43,12 @@ func TemplateFor(svc *clusterpb.Service, s Slot) Template {
 	if !rollout.IsHeld(svc) || rollout.HasBegun(svc, s.Number) && !rollout.IsAtCanaries(svc) {
 		return t
 	}
-	for _, old := range s.Tasks {
+	// What serves says which spec that is: a task of an abandoned rollout may be newer.
+	tasks := s.Tasks
+	if serving := s.WithoutCanaries().Serving(); serving != nil {
+		tasks = []*clusterpb.Task{serving}
+	}
+	for _, old := range tasks {
 		if old.GetSpecVersion() != svc.GetSpecVersion() {
 			t.Spec, t.SpecVersion = old.GetSpec(), old.GetSpecVersion()
 			t.Images, t.Restarts, t.Ports = old.GetImages(), old.GetRestarts(), old.GetPorts()

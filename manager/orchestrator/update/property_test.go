@@ -133,7 +133,7 @@ func (s *story) anyNode(t *rapid.T) string {
 func (s *story) press(t *rapid.T) {
 	switch state := s.status().GetState(); {
 	case state == paused || state == rollbackPaused:
-		s.steer(resume)
+		s.steer(s.resume)
 	case state == canaryWaits && rapid.Bool().Draw(t, "promote"):
 		s.steer(promote)
 	case state == updating || state == canaryWaits:
@@ -152,7 +152,7 @@ func (s *story) calm(t *rapid.T) {
 		s.Now = s.Now.Add(time.Second)
 		switch s.status().GetState() {
 		case paused, rollbackPaused:
-			s.steer(resume)
+			s.steer(s.resume)
 			continue
 		case canaryWaits:
 			s.steer(promote)

@@ -119,7 +119,7 @@ func TestFailureActions(t *testing.T) {
 		s.until(s.Now.Add(time.Minute), func() bool { return s.status().GetState() == paused })
 		s.behave = nil
 		s.Now = s.Now.Add(time.Second)
-		s.steer(resume)
+		s.steer(s.resume)
 		s.run()
 		s.expect(completed, "4 v2", "update completed")
 		for _, e := range s.status().GetProgress() {
@@ -134,7 +134,7 @@ func TestFailureActions(t *testing.T) {
 		s.failing("v2")
 		s.until(s.Now.Add(time.Minute), func() bool { return s.status().GetState() == paused })
 		s.Now = s.Now.Add(time.Second)
-		s.steer(resume)
+		s.steer(s.resume)
 		s.run()
 		s.expect(paused, "3 v1", "slot 1")
 	})
@@ -236,6 +236,99 @@ func (s *story) failedSlots() (n int) {
 	return n
 }
 
+// TestWhatWasFinishedFails: a task that falls after its monitor period stops a
+// rollout that still runs, before the next slot is taken.
+func TestWhatWasFinishedFails(t *testing.T) {
+	for name, delay := range map[string]int{"at once": 0, "with a delay between slots": 5} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, 4, &clusterpb.UpdateConfig{Monitor: seconds(3), Delay: seconds(delay), FailureAction: rollBack})
+			s.image("v2")
+			s.behave = func(task *clusterpb.Task, next clusterpb.TaskState) clusterpb.TaskState {
+				ran := task.GetStatus().GetState() == lifecycle.Running && pod.Main(task.GetSpec()).GetImage() == "v2"
+				if next == lifecycle.Running && ran && s.Now.Sub(task.GetRunningAt().AsTime()) >= 3100*time.Millisecond {
+					return lifecycle.Failed
+				}
+				return next
+			}
+			s.run()
+			s.expect(rollbackCompleted, "4 v1", "rollback completed, after: task ")
+			if s.minServing < 2 {
+				t.Errorf("only %d served at a time", s.minServing)
+			}
+		})
+	}
+}
+
+// TestWhatWasFinishedMoves: a slot whose task is lost with its node is waited
+// for before the next one is taken.
+func TestWhatWasFinishedMoves(t *testing.T) {
+	s := start(t, 3, &clusterpb.UpdateConfig{Monitor: seconds(3)})
+	s.image("v2")
+	s.until(s.Now.Add(time.Hour), func() bool { return s.serving("v2") == 2 })
+	for task := range s.State.TasksOf("web") {
+		if lifecycle.Serving(task) && pod.Main(task.GetSpec()).GetImage() == "v2" {
+			s.SetNode(task.GetNodeId(), clusterpb.NodeStatus_STATE_DOWN)
+			break
+		}
+	}
+	s.run()
+	s.expect(completed, "3 v2", "")
+	if s.minServing < 1 {
+		t.Errorf("only %d served at a time", s.minServing)
+	}
+}
+
+// TestRejectedTasks: what no node can prepare is tried as rarely as what fails
+// while it runs.
+func TestRejectedTasks(t *testing.T) {
+	s := start(t, 1, &clusterpb.UpdateConfig{FailureAction: goOn})
+	s.behave = func(task *clusterpb.Task, next clusterpb.TaskState) clusterpb.TaskState {
+		if pod.Main(task.GetSpec()).GetImage() == "bad" && next >= lifecycle.Ready {
+			return lifecycle.Rejected
+		}
+		return next
+	}
+	seen := make(map[string]bool)
+	s.check = func() {
+		for task := range s.State.TasksOf("web") {
+			if pod.Main(task.GetSpec()).GetImage() == "bad" {
+				seen[task.GetId()] = true
+			}
+		}
+	}
+	s.image("bad")
+	s.until(s.Now.Add(time.Hour), func() bool { return len(seen) > 50 })
+	if len(seen) < 10 || len(seen) > 25 { // 5 s doubles up to 5 min
+		t.Errorf("%d tasks in an hour", len(seen))
+	}
+}
+
+// TestDrainWhileARollbackIsPaused: the task of a slot that no rollout changed
+// moves with the spec that it has.
+func TestDrainWhileARollbackIsPaused(t *testing.T) {
+	s := start(t, 3, &clusterpb.UpdateConfig{Order: startFirst, Monitor: seconds(60)})
+	s.image("v2")
+	s.until(s.Now.Add(time.Hour), func() bool { return s.serving("v2") == 1 })
+	s.image("v1") // as a rollback does
+	s.steer(func(u *clusterpb.UpdateStatus) { u.State, u.PausedFrom = paused, updating })
+	for task := range s.State.TasksOf("web") {
+		if lifecycle.Serving(task) && pod.Main(task.GetSpec()).GetImage() == "v1" {
+			s.EditNode(task.GetNodeId(), func(n *clusterpb.NodeSpec) { n.Availability = clusterpb.NodeSpec_AVAILABILITY_DRAIN })
+			break
+		}
+	}
+	created := make(map[string]bool)
+	s.check = func() {
+		for task := range s.State.TasksOf("web") {
+			created[task.GetId()] = true
+		}
+	}
+	s.until(s.Now.Add(time.Hour), func() bool { return len(created) > 30 })
+	if len(created) > 30 {
+		t.Errorf("%d tasks were made", len(created))
+	}
+}
+
 func TestPauseAndResume(t *testing.T) {
 	s := start(t, 5, nil)
 	s.image("v2")
@@ -260,7 +353,7 @@ func TestPauseAndResume(t *testing.T) {
 	s.run()
 	s.expect(paused, "4 v1, 2 v2", "")
 
-	s.steer(resume)
+	s.steer(s.resume)
 	s.run()
 	s.expect(completed, "6 v2", "update completed")
 }

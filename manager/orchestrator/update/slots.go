@@ -35,14 +35,17 @@ func (p *planner) present(s slot.Slot) (found *clusterpb.Task) {
 // run, or, when it was given up, the task it was given up with.
 func (p *planner) dirty(s slot.Slot) bool {
 	if len(s.Wanted()) == 0 {
-		return p.givenUp(s) && p.dates.OutOfDate(s.Newest())
+		own := s.WithoutCanaries()
+		return p.givenUp(s) && p.dates.OutOfDate(own.Newest())
 	}
 	return len(p.outdated(s)) > 0
 }
 
-// givenUp reports whether the slot's last task is not to be restarted.
+// givenUp reports whether the slot's last task is not to be restarted. Its
+// canaries are no sign of that: they only ran beside it.
 func (p *planner) givenUp(s slot.Slot) bool {
-	return slot.EndedByItself(s.Newest()) && !restart.Decide(slot.TemplateFor(p.svc, s), s).Again
+	s = s.WithoutCanaries()
+	return len(s.Tasks) > 0 && slot.EndedByItself(s.Newest()) && !restart.Decide(slot.TemplateFor(p.svc, s), s).Again
 }
 
 // unproven reports whether the slot was brought to the new spec without being

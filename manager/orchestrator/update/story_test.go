@@ -21,6 +21,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -207,9 +208,14 @@ func (s *story) steer(change func(*clusterpb.UpdateStatus)) {
 	s.Apply(state.SetUpdateStatus("web", s.Service("web").GetSpecVersion(), status))
 }
 
-func resume(u *clusterpb.UpdateStatus) {
-	u.State, u.PausedFrom = u.GetPausedFrom(), clusterpb.UpdateStatus_STATE_UNSPECIFIED
-	u.Progress = slices.DeleteFunc(u.GetProgress(), func(e *clusterpb.SlotUpdate) bool { return e.GetFailed() })
+func (s *story) resume(u *clusterpb.UpdateStatus) {
+	s.t.Helper()
+	next, err := rollout.Resume(s.Service("web"), s.Now)
+	if err != nil {
+		s.t.Fatalf("resume: %v", err)
+	}
+	proto.Reset(u)
+	proto.Merge(u, next)
 }
 
 func seconds(n int) *durationpb.Duration { return durationpb.New(time.Duration(n) * time.Second) }

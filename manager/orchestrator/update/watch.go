@@ -26,7 +26,7 @@ func (p *planner) watch() {
 		return !ok
 	})
 	for _, e := range p.status.GetProgress() {
-		if e.GetDoneAt() == nil || p.canarying() && !e.GetFailed() {
+		if !e.GetFailed() {
 			p.watchSlot(e, byNumber[e.GetSlot()])
 		}
 	}
@@ -39,7 +39,7 @@ func (p *planner) watchSlot(e *clusterpb.SlotUpdate, s slot.Slot) {
 	}
 	t := p.present(s)
 	if t == nil || !lifecycle.Serving(t) {
-		if e.GetDoneAt() != nil { // a canary that was lost: the next one has to prove itself too
+		if e.GetDoneAt() != nil { // it was lost or moved: the next one has to prove itself too
 			e.StartedAt, e.DoneAt = timestamppb.New(p.now), nil
 		}
 		e.RunningAt = nil
@@ -73,20 +73,17 @@ func (p *planner) failure(e *clusterpb.SlotUpdate, s slot.Slot) (*clusterpb.Task
 	return nil, ""
 }
 
-// counts reports whether the end of t falls into the slot's trial: after it
-// was begun, and before its monitor period was over. Canaries are on trial
-// until they are promoted.
-func (p *planner) counts(e *clusterpb.SlotUpdate, t *clusterpb.Task) bool {
+// counts reports whether the end of t falls into the slot's trial, which lasts
+// from when it was begun until the rollout is over: what a rollout has finished
+// must not fall while it goes on to the next.
+func (*planner) counts(e *clusterpb.SlotUpdate, t *clusterpb.Task) bool {
 	began, ended := e.GetStartedAt().AsTime(), t.GetStatus().GetAppliedAt().AsTime()
-	if t.GetCreatedAt().AsTime().Before(began) && !ended.After(began) {
-		return false
-	}
-	return p.canarying() || t.GetRunningAt() == nil || !ended.After(p.trialEnd(t.GetRunningAt().AsTime()))
+	return !t.GetCreatedAt().AsTime().Before(began) || ended.After(began)
 }
 
-// trialEnd is until when the end of a task counts that runs since then: for
-// its monitor period, and at least until a leader who did not see it start
-// has heard of all that happened while nobody led.
+// trialEnd is when a task that runs since then has proved itself: after its
+// monitor period, and not before a leader who did not see it start has heard of
+// all that happened while nobody led.
 func (p *planner) trialEnd(since time.Time) time.Time {
 	end := since.Add(spec.Monitor(p.cfg))
 	if since.Before(p.since) {

@@ -33,7 +33,7 @@ const carrierTimeout = 3 * time.Second
 // It waits for the first Want to be applied, which makes the overlay, and
 // returns ErrUnavailable if that takes longer than 10 s.
 func (p *Plane) Attach(ctx context.Context, t Task) error {
-	unlock, err := p.lockTask(ctx, t.ID)
+	unlock, err := lockTask(ctx, p, t.ID)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (p *Plane) Attach(ctx context.Context, t Task) error {
 
 // Detach takes a task off the overlay. It does nothing if it is not on it.
 func (p *Plane) Detach(ctx context.Context, taskID string) error {
-	unlock, err := p.lockTask(ctx, taskID)
+	unlock, err := lockTask(ctx, p, taskID)
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,26 @@ func listening() (at []netip.AddrPort, err error) {
 	return at, nil
 }
 
+// Silent returns those of the ports on which nobody in the task's network
+// namespace listens for TCP. A listener on its loopback addresses alone is
+// nobody for those who come from outside.
+func (p *Plane) Silent(_ context.Context, taskID string, ports []uint16) (silent []uint16, err error) {
+	var sockets []netip.AddrPort
+	err = inNetns(p.netns(taskID), func() (err error) {
+		sockets, err = listening()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look who listens in task %s: %w", taskID, err)
+	}
+	for _, port := range ports {
+		if !slices.ContainsFunc(sockets, func(s netip.AddrPort) bool { return s.Port() == port && !s.Addr().Unmap().IsLoopback() }) {
+			silent = append(silent, port)
+		}
+	}
+	return silent, nil
+}
+
 // Shadowed returns which published TCP ports have a listener of this machine,
 // whose new connections go to tasks instead, or nil.
 func (p *Plane) Shadowed(context.Context) error {

@@ -119,7 +119,7 @@ func (p *Plane) in(f func(*kernel) error) error {
 }
 
 // lockTask waits until nobody else works on the task.
-func (p *Plane) lockTask(ctx context.Context, id string) (unlock func(), err error) {
+func lockTask(ctx context.Context, p *Plane, id string) (unlock func(), err error) {
 	p.mu.Lock()
 	l := p.busy[id]
 	if l == nil {

@@ -1,6 +1,9 @@
 package ingress
 
 import (
+	"errors"
+	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,6 +112,35 @@ func TestOwnPorts(t *testing.T) {
 		if got := l.get(l.client, "udp", "10.77.0.101:2377"); !strings.HasPrefix(got, "a saw") {
 			t.Errorf("own %t: the other protocol: %q", own, got)
 		}
+	}
+}
+
+// TestSilent looks into a task's network namespace.
+func TestSilent(t *testing.T) {
+	l := newLab(t, 1, false)
+	l.apply()
+	l.task(0, "a") // listens on 80
+	plane := l.nodes[0].plane
+	err := inNetns(plane.netns("a"), func() error {
+		loopback, err := net.Listen("tcp4", "127.0.0.1:81")
+		if err == nil {
+			t.Cleanup(func() { loopback.Close() })
+		}
+		own, err2 := net.Listen("tcp4", "10.88.0.10:82")
+		if err2 == nil {
+			t.Cleanup(func() { own.Close() })
+		}
+		return errors.Join(err, err2)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := plane.Silent(t.Context(), "a", []uint16{80, 81, 82, 83})
+	if err != nil || !slices.Equal(got, []uint16{81, 83}) {
+		t.Errorf("silent are %v, %v, want 81, on which only the task itself reaches somebody, and 83", got, err)
+	}
+	if _, err := plane.Silent(t.Context(), "gone", nil); err == nil {
+		t.Error("a task that is not there listens")
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 type Plane interface {
 	Set(w *ingress.Want)
 	Connections(ctx context.Context, addr netip.Addr) (int, error)
+	Silent(ctx context.Context, taskID string, ports []uint16) ([]uint16, error)
 }
 
 // Images is the node's image store.

@@ -73,6 +73,11 @@ func (m *mesh) Up(ctx context.Context) error {
 // Left implements task.Mesh.
 func (m *mesh) Left(ctx context.Context, index uint64) error { return m.lowWater.wait(ctx, index) }
 
+// Silent implements task.Mesh.
+func (m *mesh) Silent(ctx context.Context, taskID string, ports []uint16) ([]uint16, error) {
+	return m.plane.Silent(ctx, taskID, ports)
+}
+
 // Connections implements task.Mesh.
 func (m *mesh) Connections(ctx context.Context, addr netip.Addr) (int, error) {
 	return m.plane.Connections(ctx, addr)

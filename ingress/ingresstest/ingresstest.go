@@ -90,6 +90,9 @@ func (p *Plane) DeleteNetns(taskID string) error {
 	return nil
 }
 
+// Silent returns none: all tasks listen.
+func (*Plane) Silent(context.Context, string, []uint16) ([]uint16, error) { return nil, nil }
+
 // Connections returns what SetConnections was given for the address, or zero.
 func (p *Plane) Connections(_ context.Context, a netip.Addr) (int, error) {
 	p.mu.Lock()

@@ -71,6 +71,9 @@ func (k *Kernel) serve(applied func(index uint64)) {
 	k.applied = applied
 }
 
+// Silent implements node.Plane: all tasks listen as soon as they run.
+func (*Kernel) Silent(context.Context, string, []uint16) ([]uint16, error) { return nil, nil }
+
 // Connections implements node.Plane.
 func (k *Kernel) Connections(_ context.Context, a netip.Addr) (int, error) {
 	k.mu.Lock()

@@ -24,6 +24,9 @@ type Mesh interface {
 	// Left waits until every live node's mesh holds the state of the index, so
 	// that none sends new connections to tasks that should stop by then.
 	Left(ctx context.Context, index uint64) error
+	// Silent returns those of the ports on which nothing in the task listens for
+	// TCP yet.
+	Silent(ctx context.Context, taskID string, ports []uint16) ([]uint16, error)
 	// Connections counts the connections that still lead to a task of this node.
 	Connections(ctx context.Context, addr netip.Addr) (int, error)
 }

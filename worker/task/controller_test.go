@@ -34,6 +34,7 @@ type node struct {
 	lowWater      uint64
 	lowWaterMoved chan struct{}
 	connections   int
+	listensAt     time.Time
 
 	ctl  *Controller
 	stop func() // the daemon, not the task

@@ -22,7 +22,7 @@ func (c *Controller) watch(ctx context.Context, t *clusterpb.Task) {
 	defer wg.Wait()
 	defer cancel()
 
-	news := make(chan *clusterpb.HealthStatus)
+	news, listens := make(chan *clusterpb.HealthStatus), make(chan string, 1)
 	switch check, err := c.healthCheck(ctx, t); {
 	case err != nil:
 		if ctx.Err() == nil && !c.stopping() {
@@ -32,7 +32,7 @@ func (c *Controller) watch(ctx context.Context, t *clusterpb.Task) {
 	case check != nil:
 		wg.Go(func() { c.check(ctx, t, check, news) })
 	case c.observed() == lifecycle.Starting && !c.process.gone():
-		c.report(lifecycle.Running, nil)
+		wg.Go(func() { listens <- awaitListeners(ctx, c.cfg.Mesh, t) })
 	}
 	for {
 		select {
@@ -43,6 +43,10 @@ func (c *Controller) watch(ctx context.Context, t *clusterpb.Task) {
 			return
 		case <-c.unwanted:
 			return
+		case silent := <-listens:
+			if !c.process.gone() {
+				c.report(lifecycle.Running, func(s *clusterpb.TaskStatus) { s.Message = silent })
+			}
 		case h := <-news:
 			if c.health(h) {
 				return

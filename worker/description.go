@@ -17,6 +17,10 @@ const (
 	describePeriod = 15 * time.Second
 	// describeTimeout bounds one look.
 	describeTimeout = 5 * time.Second
+	// registerPatience is how long a registration waits for what may hang: a new
+	// leader waits 6 s before it takes a node for lost, and may be found by way of
+	// others.
+	registerPatience = 500 * time.Millisecond
 )
 
 // describer tells managers what the node is, when it changes.
@@ -34,6 +38,8 @@ type describer struct {
 
 // atRegistration returns what to register with.
 func (d *describer) atRegistration(ctx context.Context) (*clusterpb.NodeDescription, error) {
+	ctx, cancel := context.WithTimeout(ctx, registerPatience)
+	defer cancel()
 	desc, err := d.describe(ctx)
 	if err != nil {
 		return nil, err

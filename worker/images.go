@@ -21,31 +21,41 @@ type imageReporter struct {
 	// changed is called when there is something to tell.
 	changed func()
 
-	mu   sync.Mutex
-	due  bool                     // the list has to be made again
-	news *dispatchpb.ReportImages // not told yet
+	mu    sync.Mutex
+	known []*clusterpb.NodeImage   // as made last
+	due   bool                     // the list has to be made again
+	news  *dispatchpb.ReportImages // not told yet
 }
 
 // atRegistration returns the images to register with. A runtime that restarts
-// must not keep the node from the cluster: then it registers with none, and
-// the list follows once it is known.
+// or hangs must not keep the node from the cluster: then it registers with those
+// that it held last, and the list follows once it is known.
 func (r *imageReporter) atRegistration(ctx context.Context) []*clusterpb.NodeImage {
+	ctx, cancel := context.WithTimeout(ctx, registerPatience)
+	defer cancel()
 	list, err := r.held(ctx)
 	if err != nil {
-		r.log.WarnContext(ctx, "register without images", "err", err)
+		r.log.WarnContext(ctx, "register with the images that were held last", "err", err)
 		r.setDue()
 	}
 	return list
 }
 
-// held returns what the node holds; empty when it keeps no store.
+// held returns what the node holds; empty when it keeps no store. On an error it
+// is what the node held last.
 func (r *imageReporter) held(ctx context.Context) ([]*clusterpb.NodeImage, error) {
 	if r.images == nil {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, imagesTimeout)
 	defer cancel()
-	return r.images.Held(ctx)
+	list, err := r.images.Held(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		r.known = list
+	}
+	return r.known, err
 }
 
 // take returns what is to be told now, or nil.

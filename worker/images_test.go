@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 type store struct {
 	mu      sync.Mutex
 	away    bool
+	hang    atomic.Bool // nothing is answered
 	names   []string
 	changed chan struct{}
 	orders  []*dispatchpb.ImageOrders
@@ -34,7 +36,11 @@ func (s *store) Run(ctx context.Context) error {
 	return nil
 }
 
-func (s *store) Held(context.Context) (list []*clusterpb.NodeImage, err error) {
+func (s *store) Held(ctx context.Context) (list []*clusterpb.NodeImage, err error) {
+	if s.hang.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away {
@@ -95,12 +101,18 @@ func TestImageReporter(t *testing.T) {
 		wants("it is back", "web")
 
 		images.become(true, false)
-		if got := r.atRegistration(ctx); len(got) != 0 {
-			t.Errorf("registers with %v while the runtime is away", got)
+		if got := r.atRegistration(ctx); len(got) != 1 || got[0].GetName() != "web" {
+			t.Errorf("registers with %v while the runtime is away, want what was held last", got)
 		}
+		images.hang.Store(true)
+		start := time.Now()
+		if got := r.atRegistration(ctx); len(got) != 1 || time.Since(start) > time.Second {
+			t.Errorf("registers with %v after %s while the runtime hangs", got, time.Since(start))
+		}
+		images.hang.Store(false)
 		images.become(false, false, "db")
 		time.Sleep(imagesTimeout)
-		wants("it is back after a registration without", "db")
+		wants("it is back after a registration meanwhile", "db")
 		if told != 3 {
 			t.Errorf("the session was woken %d times, want 3", told)
 		}

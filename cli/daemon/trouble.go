@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/muster/muster/ingress"
@@ -16,6 +18,7 @@ const obstaclePeriod = time.Minute
 func (r *runtime) checks(plane *ingress.Plane) []trouble.Check {
 	return []trouble.Check{
 		{Name: "containerd", Look: r.answers},
+		{Name: "state directory", Look: r.writes},
 		{Name: "data plane", Look: func(context.Context) error { return plane.Trouble() }},
 		{Name: "published port", Look: plane.Shadowed, Warning: true},
 		{Name: "firewall", Look: plane.Obstructed, Period: obstaclePeriod, Warning: true},
@@ -28,4 +31,17 @@ func (r *runtime) answers(ctx context.Context) error {
 		return fmt.Errorf("does not answer at %s: %w", r.address, err)
 	}
 	return nil
+}
+
+// writes finds out whether the disk of the node's state takes anything.
+func (r *runtime) writes(context.Context) (err error) {
+	f, err := os.CreateTemp(r.cfg.StateDir, ".probe-*")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	if _, err := f.WriteString("muster"); err != nil {
+		return err
+	}
+	return f.Sync()
 }

@@ -9,8 +9,9 @@ import (
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
-// Handler is what a session talks for. Its methods are called by one
-// goroutine at a time and must not wait for the network.
+// Handler is what a session talks for. Assignments may take their time, such as
+// for a disk: one goroutine hands them over in order. All other methods are
+// called by another, one at a time, and must wait for nothing that hangs.
 type Handler interface {
 	// Register returns what to say of the node at the start of a session.
 	Register(ctx context.Context) (*dispatchpb.Register, error)

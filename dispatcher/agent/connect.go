@@ -24,6 +24,7 @@ const (
 // connection is one session with one manager.
 type connection struct {
 	cfg        Config
+	taker      *taker
 	addr       string
 	registered bool
 }

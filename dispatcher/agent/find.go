@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -24,6 +25,10 @@ const (
 // Run keeps a session open until ctx is done. It returns nil then, after the
 // good-bye of a node that had a session is recorded, or farewellTimeout.
 func Run(ctx context.Context, cfg Config) error {
+	t := newTaker(cfg.Handler)
+	var taking sync.WaitGroup
+	taking.Go(func() { t.run(ctx) })
+	defer taking.Wait()
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.Multiplier, retry.MaxInterval = retryMin, 2, retryMax
 	silent := "" // the manager that did not answer last
@@ -33,11 +38,11 @@ func Run(ctx context.Context, cfg Config) error {
 		// A round: every manager once, until one takes the session.
 		registered := false
 		for _, addr := range order(cfg.Local, silent, cfg.Managers()) {
-			ok, last, err := follow(ctx, cfg, addr)
+			ok, last, err := follow(ctx, cfg, t, addr)
 			known = known || ok
 			if ctx.Err() != nil {
 				if known && err != nil {
-					farewell(ctx, cfg)
+					farewell(ctx, cfg, t)
 				}
 				return nil
 			}
@@ -63,7 +68,7 @@ func Run(ctx context.Context, cfg Config) error {
 		}
 	}
 	if known {
-		farewell(ctx, cfg)
+		farewell(ctx, cfg, t)
 	}
 	return nil
 }
@@ -75,13 +80,13 @@ const farewellTimeout = 2 * time.Second
 // farewell says good-bye to whoever leads now, as the manager that the session
 // was with resigns, falls silent or is gone: a node that is not known to be
 // away for a moment is taken for lost.
-func farewell(ctx context.Context, cfg Config) {
+func farewell(ctx context.Context, cfg Config, t *taker) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
 	defer cancel()
 	cfg.leaving = true
 	for ctx.Err() == nil {
 		for _, addr := range order(cfg.Local, "", cfg.Managers()) {
-			_, _, err := follow(ctx, cfg, addr)
+			_, _, err := follow(ctx, cfg, t, addr)
 			if err == nil {
 				return
 			}
@@ -126,10 +131,10 @@ func (e redirected) Error() string {
 
 // follow runs a session with the manager at addr or the one it points to. ok
 // tells whether a manager accepted it, last which one ended it.
-func follow(ctx context.Context, cfg Config, addr string) (ok bool, last string, err error) {
+func follow(ctx context.Context, cfg Config, t *taker, addr string) (ok bool, last string, err error) {
 	for range maxRedirects {
 		last = addr
-		c := &connection{cfg: cfg, addr: addr}
+		c := &connection{cfg: cfg, taker: t, addr: addr}
 		err = c.run(ctx)
 		if c.registered {
 			ok = true

@@ -14,13 +14,9 @@ import (
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
-const (
-	// echoPeriods without a word from the manager mean that it is gone.
-	echoPeriods = 3
-	// goodbyeTimeout bounds how long a stop waits until a manager has recorded
-	// the good-bye.
-	goodbyeTimeout = time.Second
-)
+// goodbyeTimeout bounds how long a stop waits until a manager has recorded the
+// good-bye.
+const goodbyeTimeout = time.Second
 
 // KeepaliveParams returns the dial option that notices a dead manager below
 // the session: gRPC's own default never does. Servers must allow pings this
@@ -33,66 +29,49 @@ func KeepaliveParams() grpc.DialOption {
 
 // talk exchanges messages until the session ends.
 func (c *connection) talk(ctx context.Context, out *sender, in <-chan *dispatchpb.SessionResponse, ended <-chan error, period time.Duration) error {
-	if period <= 0 {
-		period = time.Second
-	}
-	beat := time.NewTicker(period)
-	defer beat.Stop()
-	heard := time.Now()
-	owed := 0 // heartbeats that were not echoed yet
-
 	out.put(c.cfg.Handler.Outgoing()...)
 	if c.cfg.leaving {
 		return c.leave(ctx, out, in, ended)
 	}
+	p := newPulse(out, period)
+	defer p.beat.Stop()
+	behind := newBacklog(c.taker)
+	defer close(behind.over)
 	for {
+		work, oldest := behind.next()
 		select {
 		case <-ctx.Done():
 			return c.leave(context.WithoutCancel(ctx), out, in, ended)
 		case err := <-ended:
 			return fmt.Errorf("session with manager %s: %w", c.addr, err)
+		case err := <-behind.failed:
+			return fmt.Errorf("apply assignments of manager %s: %w", c.addr, err)
 		case <-c.cfg.Handler.Due():
 			out.put(c.cfg.Handler.Outgoing()...)
-		case <-beat.C:
-			if silent := time.Since(heard); silent >= echoPeriods*period {
-				return fmt.Errorf("manager %s is silent for %v: %w", c.addr, silent.Round(time.Millisecond), errdefs.ErrUnavailable)
-			}
-			owed++
-			out.put(heartbeat())
-		case msg := <-in:
-			heard = time.Now()
-			if msg.GetHeartbeat() != nil {
-				if owed > 0 {
-					owed--
-				} else {
-					// It answers none of ours: the manager wants to know now.
-					owed++
-					out.put(heartbeat())
-				}
-				continue
-			}
-			if err := c.take(msg); err != nil {
+		case work <- oldest:
+			if err := behind.shift(); err != nil {
 				return err
 			}
-			if d := msg.GetAssignments().GetSettings().GetHeartbeatPeriod().AsDuration(); d > 0 && d != period {
-				period = d // the cluster's settings changed
-				beat.Reset(period)
+		case <-p.beat.C:
+			if err := p.send(); err != nil {
+				return fmt.Errorf("manager %s: %w", c.addr, err)
+			}
+		case msg := <-in:
+			if p.hear(msg) {
+				continue
+			}
+			if err := c.take(msg, behind); err != nil {
+				return err
 			}
 		}
 	}
 }
 
-func heartbeat() *dispatchpb.SessionRequest {
-	return &dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Heartbeat{Heartbeat: &dispatchpb.Heartbeat{}}}
-}
-
-// take hands one message to the handler.
-func (c *connection) take(msg *dispatchpb.SessionResponse) error {
+// take does what a message asks for, or leaves it to the taker.
+func (c *connection) take(msg *dispatchpb.SessionResponse, behind *backlog) error {
 	switch k := msg.GetKind().(type) {
 	case *dispatchpb.SessionResponse_Assignments:
-		if err := c.cfg.Handler.Assignments(k.Assignments); err != nil {
-			return fmt.Errorf("apply assignments of manager %s: %w", c.addr, err)
-		}
+		behind.put(k.Assignments)
 	case *dispatchpb.SessionResponse_Recorded:
 		c.cfg.Handler.Recorded(k.Recorded.GetSequence())
 	case *dispatchpb.SessionResponse_Logs:
@@ -100,7 +79,7 @@ func (c *connection) take(msg *dispatchpb.SessionResponse) error {
 	case *dispatchpb.SessionResponse_Redirect:
 		return redirected{leader: k.Redirect.GetLeaderAddr()}
 	case *dispatchpb.SessionResponse_Registered, *dispatchpb.SessionResponse_Heartbeat:
-		// Registered came first; heartbeats are counted by talk.
+		// Registered came first; heartbeats are the pulse's.
 	}
 	return nil
 }

@@ -337,6 +337,56 @@ func TestReadsWhileItCannotSend(t *testing.T) {
 	})
 }
 
+// TestBeatsWhileItsDiskHangs: a handler that takes its time, as for a disk, keeps
+// the node neither from telling that it lives nor from the next leader.
+func TestBeatsWhileItsDiskHangs(t *testing.T) {
+	play(t, func(s *scene) {
+		m1, m2 := &manager{}, &manager{}
+		defer s.manager("m1", m1)()
+		defer s.manager("m2", m2)()
+		defer s.run(nil, "m1")()
+		thaw := s.node.Slow()
+		for i := range 30 {
+			m1.say(assignments(&dispatchpb.Assignments{Index: uint64(i), Full: true}))
+			time.Sleep(time.Second)
+		}
+		if sessions, beats, _ := m1.view(); sessions != 1 || beats < 29 {
+			t.Errorf("%d sessions and %d heartbeats in 30 s", sessions, beats)
+		}
+		m1.say(redirect("m2"))
+		synctest.Wait()
+		m2.say(assignments(&dispatchpb.Assignments{Index: 99, Full: true}))
+		time.Sleep(10 * time.Second)
+		if sessions, beats, _ := m2.view(); sessions != 1 || beats < 9 {
+			t.Errorf("%d sessions and %d heartbeats with the next leader", sessions, beats)
+		}
+		thaw()
+		synctest.Wait()
+		if got := s.node.View().Messages; len(got) != 2 || got[1].GetIndex() != 99 {
+			t.Errorf("took %v once the disk answered", got)
+		}
+	})
+}
+
+// TestNodeThatFellBehindBeginsAnew once its disk answers.
+func TestNodeThatFellBehindBeginsAnew(t *testing.T) {
+	play(t, func(s *scene) {
+		m1 := &manager{}
+		defer s.manager("m1", m1)()
+		defer s.run(nil, "m1")()
+		thaw := s.node.Slow()
+		for i := range 30 {
+			m1.say(assignments(&dispatchpb.Assignments{Index: uint64(i), Full: true}))
+			synctest.Wait()
+		}
+		thaw()
+		time.Sleep(time.Second)
+		if n := m1.connected(); n != 2 || len(s.node.View().Messages) != 1 {
+			t.Errorf("%d sessions, %d messages taken", n, len(s.node.View().Messages))
+		}
+	})
+}
+
 func TestGoodbye(t *testing.T) {
 	tests := map[string]struct {
 		m1       *manager

@@ -69,6 +69,7 @@ type Controller struct {
 	lastNews time.Time // of progress, to limit it
 
 	// What follows belongs to Run.
+	memory   *memory
 	prepared bool // since the daemon started
 	cause    error
 	process  *process
@@ -82,6 +83,8 @@ func New(cfg Config, a *dispatchpb.TaskAssignment, status *clusterpb.TaskStatus)
 		log:     cfg.Log.With("task", t.GetId(), "service", t.GetServiceName()),
 		ordered: make(chan struct{}, 1), unwanted: make(chan struct{}), gone: make(chan struct{}),
 	}
+	c.memory = newMemory(func(s *clusterpb.TaskStatus) error { return cfg.Save(c.id, s) },
+		func() *clusterpb.TaskStatus { return c.Snapshot().Status })
 	c.setUnwanted = sync.OnceFunc(func() { close(c.unwanted) })
 	c.setGone = sync.OnceFunc(func() { close(c.gone) })
 	if t.GetDesired() >= lifecycle.Shutdown {
@@ -248,7 +251,7 @@ func (c *Controller) report(state clusterpb.TaskState, edit func(*clusterpb.Task
 
 	c.log.Debug("task moves on", "to", lifecycle.Name(state), "err", next.GetErr())
 	if !c.discarded() {
-		if err := c.cfg.Save(c.id, next); err != nil {
+		if err := c.memory.remember(); err != nil {
 			c.log.Warn("status is not on disk: a restart of the daemon may see an older one", "err", err)
 		}
 		c.cfg.Report(c.id, next)

@@ -22,9 +22,13 @@ const (
 	// protocol's server to take the connection.
 	handshakeTimeout = 5 * time.Second
 
-	// maxHandshakes at once: each holds a connection and some memory, for a
-	// peer that proved nothing yet.
-	maxHandshakes = 512
+	// maxHandshakes at once, in all and from one address: each holds a
+	// connection and some memory, for a peer that proved nothing yet.
+	maxHandshakes, maxHandshakesEach = 512, 64
+
+	// maxStrangers are the connections at once of peers without a certificate,
+	// in all and from one address.
+	maxStrangers, maxStrangersEach = 128, 16
 
 	// acceptRetry is the pause after the system had no file descriptor left.
 	acceptRetry = 50 * time.Millisecond
@@ -37,12 +41,21 @@ type Listener struct {
 	config *tls.Config
 	log    *slog.Logger
 	byALPN map[string]*protocolListener
+	// strangers takes gRPC connections of peers that showed no certificate; they
+	// go to byALPN when it is nil.
+	strangers *protocolListener
+
+	handshakes, anonymous *quota
 }
 
 // New returns a listener that serves connections of inner with the TLS
 // settings given, those of mtls.Server. It owns inner from now on.
 func New(inner net.Listener, config *tls.Config, log *slog.Logger) *Listener {
-	return &Listener{inner: inner, config: config, log: log, byALPN: make(map[string]*protocolListener)}
+	return &Listener{
+		inner: inner, config: config, log: log, byALPN: make(map[string]*protocolListener),
+		handshakes: newQuota(maxHandshakes, maxHandshakesEach),
+		anonymous:  newQuota(maxStrangers, maxStrangersEach),
+	}
 }
 
 // For returns the listener of one protocol. Its connections are *tls.Conn
@@ -51,9 +64,21 @@ func (l *Listener) For(protocol string) net.Listener {
 	if _, ok := l.byALPN[protocol]; ok {
 		panic(fmt.Sprintf("listen: protocol %q is listened for twice", protocol))
 	}
-	p := &protocolListener{addr: l.inner.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})}
-	l.byALPN[protocol] = p
-	return p
+	l.byALPN[protocol] = l.part()
+	return l.byALPN[protocol]
+}
+
+// ForStrangers returns the listener of gRPC connections whose peers showed no
+// certificate. What they ask for is small, and anybody can open them: they are
+// few at a time, and their server should allow them little. Call it before Run,
+// once.
+func (l *Listener) ForStrangers() net.Listener {
+	l.strangers = l.part()
+	return l.strangers
+}
+
+func (l *Listener) part() *protocolListener {
+	return &protocolListener{addr: l.inner.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 // Run accepts until ctx is done or the port fails, then closes the port and
@@ -69,10 +94,12 @@ func (l *Listener) Run(ctx context.Context) error {
 		for _, p := range l.byALPN {
 			_ = p.Close()
 		}
+		if l.strangers != nil {
+			_ = l.strangers.Close()
+		}
 		handshakes.Wait()
 	}()
 
-	slots := make(chan struct{}, maxHandshakes)
 	for {
 		conn, err := l.inner.Accept()
 		if ctx.Err() != nil {
@@ -94,18 +121,18 @@ func (l *Listener) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		select {
-		case slots <- struct{}{}:
-		default:
+		release, ok := l.handshakes.take(sourceOf(conn))
+		if !ok {
 			// Better to turn one away than to let stalled ones stop all.
 			l.log.WarnContext(ctx, "too many handshakes at once, connection closed", "addr", conn.RemoteAddr())
 			_ = conn.Close()
 			continue
 		}
 		handshakes.Go(func() {
-			defer func() { <-slots }()
-			if err := l.handOver(ctx, conn); err != nil {
-				_ = conn.Close()
+			defer release()
+			below := &closing{Conn: conn}
+			if err := l.handOver(ctx, below); err != nil {
+				_ = below.Close()
 				if ctx.Err() == nil {
 					l.log.InfoContext(ctx, "connection refused", "addr", conn.RemoteAddr(), "err", err)
 				}
@@ -116,7 +143,7 @@ func (l *Listener) Run(ctx context.Context) error {
 
 // handOver finds out who is there and for which protocol, and gives the
 // connection to that protocol's server.
-func (l *Listener) handOver(ctx context.Context, conn net.Conn) error {
+func (l *Listener) handOver(ctx context.Context, conn *closing) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout,
 		fmt.Errorf("no handshake within %s", handshakeTimeout))
 	defer cancel()
@@ -127,10 +154,9 @@ func (l *Listener) handOver(ctx context.Context, conn net.Conn) error {
 		}
 		return fmt.Errorf("handshake: %w", err)
 	}
-	protocol := secure.ConnectionState().NegotiatedProtocol
-	p, ok := l.byALPN[protocol]
-	if !ok {
-		return fmt.Errorf("protocol %q is not served here", protocol)
+	p, protocol, err := l.partOf(secure.ConnectionState(), conn)
+	if err != nil {
+		return err
 	}
 	select {
 	case p.conns <- secure:
@@ -140,6 +166,24 @@ func (l *Listener) handOver(ctx context.Context, conn net.Conn) error {
 	case <-ctx.Done():
 		return fmt.Errorf("the server of protocol %q takes no connection", protocol)
 	}
+}
+
+// partOf returns who serves a connection.
+func (l *Listener) partOf(state tls.ConnectionState, conn *closing) (p *protocolListener, protocol string, err error) {
+	protocol = state.NegotiatedProtocol
+	if protocol == ProtocolGRPC && len(state.PeerCertificates) == 0 && l.strangers != nil {
+		release, ok := l.anonymous.take(sourceOf(conn))
+		if !ok {
+			return nil, protocol, errors.New("too many connections without a certificate at once")
+		}
+		conn.then(release)
+		return l.strangers, protocol, nil
+	}
+	p, ok := l.byALPN[protocol]
+	if !ok {
+		return nil, protocol, fmt.Errorf("protocol %q is not served here", protocol)
+	}
+	return p, protocol, nil
 }
 
 // protocolListener hands out the connections of one protocol.

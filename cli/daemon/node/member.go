@@ -155,9 +155,11 @@ func (m *member) run(ctx context.Context) error {
 	base, _ := errgroup.WithContext(inner)
 	g, gctx := errgroup.WithContext(ctx)
 	// Before the listener runs, which reads whom to serve.
-	calls, server := m.listener.For(listen.ProtocolGRPC), m.server() //nolint:contextcheck // each call has its own
+	calls, server := m.listener.For(listen.ProtocolGRPC), m.server(ofNodes()) //nolint:contextcheck // each call has its own
+	asked, strangers := m.listener.ForStrangers(), m.server(ofStrangers())    //nolint:contextcheck // each call has its own
 	base.Go(func() error { return m.listener.Run(inner) })
 	base.Go(func() error { return serve(inner, server, calls) })
+	base.Go(func() error { return serve(inner, strangers, asked) })
 	g.Go(func() error { return m.machine.Run(gctx) })
 	g.Go(func() error { return m.machine.Troubles.Run(gctx) })
 	g.Go(func() error { return m.machine.Plane.Run(gctx) })

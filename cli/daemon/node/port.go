@@ -29,19 +29,43 @@ func (m *member) tls() *tls.Config {
 	return mtls.Server{Credentials: m.holder.Current, Protocols: protocols, Removed: m.removed}.TLS()
 }
 
-// maxStreams is how many calls may be under way on one connection: another
-// manager hands on those of all its callers over one.
+// maxStreams is how many calls may be under way on one connection of a node:
+// another manager hands on those of all its callers over one.
 const maxStreams = 1000
 
-// server is the gRPC side of the control port.
-func (m *member) server() *grpc.Server {
-	opts := append(rpcerror.ServerOptions(), mtls.Gate{Removed: m.removed}.ServerOptions()...)
-	opts = append(opts,
-		grpc.Creds(listen.ServerCredentials()),
+// ofNodes are the limits of connections of nodes.
+func ofNodes() []grpc.ServerOption {
+	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(call.MaxMessage),
+		grpc.MaxConcurrentStreams(maxStreams),
 		// A peer that lost its power says nothing; what waits for it ends.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
-		grpc.MaxConcurrentStreams(maxStreams),
+	}
+}
+
+// ofStrangers are the limits of connections of whoever comes: a node that joins
+// asks for the root and for a certificate, which takes some KiB and seconds.
+func ofStrangers() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(16 << 10),
+		grpc.MaxHeaderListSize(16 << 10),
+		grpc.MaxConcurrentStreams(4),
+		grpc.StaticStreamWindowSize(64 << 10),
+		grpc.StaticConnWindowSize(64 << 10),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: 15 * time.Second, MaxConnectionAge: time.Minute, MaxConnectionAgeGrace: 10 * time.Second,
+			Time: 10 * time.Second, Timeout: 3 * time.Second,
+		}),
+	}
+}
+
+// server is the gRPC side of the control port, for peers of which little or much
+// is taken.
+func (m *member) server(limits []grpc.ServerOption) *grpc.Server {
+	opts := append(rpcerror.ServerOptions(), mtls.Gate{Removed: m.removed}.ServerOptions()...)
+	opts = append(opts, limits...)
+	opts = append(opts,
+		grpc.Creds(listen.ServerCredentials()),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	if m.manager != nil {

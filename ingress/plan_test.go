@@ -210,10 +210,7 @@ func TestRuleset(t *testing.T) {
 func TestValidate(t *testing.T) {
 	tests := map[string]func(*Want){
 		"index zero":           func(w *Want) { w.Self.Index = 0 },
-		"index too large":      func(w *Want) { w.Nodes[0].Index = MaxNodeIndex + 1 },
-		"index twice":          func(w *Want) { w.Nodes[0].Index = 1 },
-		"no data-path address": func(w *Want) { w.Nodes[0].Underlay = netip.Addr{} },
-		"mixed families":       func(w *Want) { w.Nodes[0].Underlay = addr("fd77::1") },
+		"no data-path address": func(w *Want) { w.Self.Underlay = netip.Addr{} },
 		"unknown protocol":     func(w *Want) { w.Ports[0].Protocol = unix.IPPROTO_SCTP },
 	}
 	for name, spoil := range tests {
@@ -227,6 +224,36 @@ func TestValidate(t *testing.T) {
 	}
 	if err := example().validate(); err != nil {
 		t.Errorf("validate of the example gave %v", err)
+	}
+}
+
+// TestBadNodeIsLeftOut: one node's bad claim freezes no other node's mesh.
+func TestBadNodeIsLeftOut(t *testing.T) {
+	tests := map[string]func(*Want){
+		"index too large":      func(w *Want) { w.Nodes[0].Index = MaxNodeIndex + 1 },
+		"index of this node":   func(w *Want) { w.Nodes[0].Index = w.Self.Index },
+		"index of another":     func(w *Want) { w.Nodes = append(w.Nodes, w.Nodes[0]) },
+		"no data-path address": func(w *Want) { w.Nodes[0].Underlay = netip.Addr{} },
+		"mixed families":       func(w *Want) { w.Nodes[0].Underlay = addr("fd77::1") },
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := example()
+			spoil(w)
+			whole := len(w.Nodes)
+			got, bad := w.sound()
+			if len(bad) != 1 || len(got.Nodes) != whole-1 || len(w.Nodes) != whole {
+				t.Errorf("%d of %d nodes are left, errors %v", len(got.Nodes), whole, bad)
+			}
+			if err := got.validate(); err != nil {
+				t.Errorf("the rest is refused: %v", err)
+			}
+		})
+	}
+	if w := example(); true {
+		if got, bad := w.sound(); got != w || bad != nil {
+			t.Errorf("of the example %v is left out", bad)
+		}
 	}
 }
 

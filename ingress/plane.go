@@ -93,6 +93,10 @@ func New(cfg Config) *Plane {
 // Set says what the kernel should hold from now on. It does not wait; of
 // several Wants set while one is applied, only the last counts.
 func (p *Plane) Set(w *Want) {
+	w, bad := w.sound()
+	for _, err := range bad {
+		p.log.Warn("the data plane leaves a node out", "err", err)
+	}
 	p.want.Store(w)
 	select {
 	case p.changed <- struct{}{}:

@@ -115,24 +115,49 @@ type Endpoint struct {
 	Addr4, Addr6 netip.AddrPort
 }
 
-// validate says what no kernel state can be made of.
-func (w *Want) validate() error {
-	seen := make(map[uint32]string)
-	for _, n := range append([]Node{w.Self}, w.Nodes...) {
-		if n.Index < 1 || n.Index > MaxNodeIndex {
-			return fmt.Errorf("node %s: index %d is not in 1 to %d: %w", n.ID, n.Index, MaxNodeIndex, errdefs.ErrInvalidArgument)
+// sound returns the Want without the nodes that no kernel state can be made of,
+// and says which: one node's bad claim costs that node alone.
+func (w *Want) sound() (*Want, []error) {
+	var bad []error
+	s := *w
+	s.Nodes = nil
+	seen := map[uint32]string{w.Self.Index: w.Self.ID}
+	for _, n := range w.Nodes {
+		if err := w.check(n); err != nil {
+			bad = append(bad, err)
+			continue
 		}
 		if other, ok := seen[n.Index]; ok {
-			return fmt.Errorf("nodes %s and %s both have index %d: %w", other, n.ID, n.Index, errdefs.ErrInvalidArgument)
+			bad = append(bad, fmt.Errorf("nodes %s and %s both have index %d: %w", other, n.ID, n.Index, errdefs.ErrInvalidArgument))
+			continue
 		}
 		seen[n.Index] = n.ID
-		if !n.Underlay.IsValid() {
-			return fmt.Errorf("node %s: no data-path address: %w", n.ID, errdefs.ErrInvalidArgument)
-		}
-		if n.Underlay.Unmap().Is4() != w.Self.Underlay.Unmap().Is4() {
-			return fmt.Errorf("node %s: data-path address %s is of another family than this node's %s: %w",
-				n.ID, n.Underlay, w.Self.Underlay, errdefs.ErrInvalidArgument)
-		}
+		s.Nodes = append(s.Nodes, n)
+	}
+	if len(bad) == 0 {
+		return w, nil
+	}
+	return &s, bad
+}
+
+// check refuses a node that cannot be one.
+func (w *Want) check(n Node) error {
+	switch {
+	case n.Index < 1 || n.Index > MaxNodeIndex:
+		return fmt.Errorf("node %s: index %d is not in 1 to %d: %w", n.ID, n.Index, MaxNodeIndex, errdefs.ErrInvalidArgument)
+	case !n.Underlay.IsValid():
+		return fmt.Errorf("node %s: no data-path address: %w", n.ID, errdefs.ErrInvalidArgument)
+	case n.Underlay.Unmap().Is4() != w.Self.Underlay.Unmap().Is4():
+		return fmt.Errorf("node %s: data-path address %s is of another family than this node's %s: %w",
+			n.ID, n.Underlay, w.Self.Underlay, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// validate says what no kernel state can be made of.
+func (w *Want) validate() error {
+	if err := w.check(w.Self); err != nil {
+		return err
 	}
 	for _, p := range w.Ports {
 		if !canPublish(p.Protocol) {

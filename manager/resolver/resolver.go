@@ -62,32 +62,40 @@ func (r *Resolver) Resolve(ctx context.Context, s *state.State, name, auth strin
 	case held.pulled != "":
 		return pin(name, ref, held.pulled, nil)
 	}
+	if held.worker != "" {
+		return nil, fmt.Errorf("image %q: only worker %s holds an image of that name, and what a name stands for comes from managers: run \"muster image load\" on a manager: %w",
+			name, held.worker, errdefs.ErrFailedPrecondition)
+	}
 	return nil, explain(name, ref, err)
 }
 
-// holders are the digests under which nodes hold an image.
-type holders struct{ loaded, pulled string }
+// holders are the digests under which managers hold an image, and a worker
+// that says it does.
+type holders struct{ loaded, pulled, worker string }
 
-// holding looks at what nodes hold. Where they differ about the name, the one
+// holding looks at what managers hold: what a name stands for is run by all
+// nodes, so no worker decides it, which may be anybody's by now. Where they differ about the name, the one
 // that was named last counts; the digest decides a tie, so that every manager
 // says the same.
 func holding(s *state.State, name string) (h holders) {
 	var loaded, pulled *clusterpb.NodeImage
 	for n := range s.Nodes() {
-		if n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_DOWN {
-			continue
-		}
+		down := n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_DOWN
 		for _, i := range n.GetImages() {
 			switch {
 			case i.GetName() != name:
-			case i.GetLoaded():
-				loaded = later(loaded, i)
-			default:
+			case n.GetRole() != clusterpb.NodeRole_NODE_ROLE_MANAGER:
+				h.worker = n.GetDescription().GetHostname()
+			case i.GetLoaded() && i.GetTaggedAt() > 0:
+				loaded = later(loaded, i) // what was said holds, also when that manager is lost
+			case i.GetLoaded(): // a copy of what some node, a worker even, was given
+			case !down:
 				pulled = later(pulled, i)
 			}
 		}
 	}
-	return holders{loaded.GetDigest(), pulled.GetDigest()}
+	h.loaded, h.pulled = loaded.GetDigest(), pulled.GetDigest()
+	return h
 }
 
 func later(a, b *clusterpb.NodeImage) *clusterpb.NodeImage {

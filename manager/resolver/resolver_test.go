@@ -69,14 +69,19 @@ func push(t *testing.T, ref string) v1.Hash {
 
 func login(text string) string { return base64.URLEncoding.EncodeToString([]byte(text)) }
 
-// holds is a state in which node n holds an image.
+// holds is a state in which a manager holds an image.
 func holds(t *testing.T, image string, digest v1.Hash, loaded bool) *state.State {
+	t.Helper()
+	return holdsAs(t, clusterpb.NodeRole_NODE_ROLE_MANAGER, image, digest, loaded)
+}
+
+func holdsAs(t *testing.T, role clusterpb.NodeRole, image string, digest v1.Hash, loaded bool) *state.State {
 	t.Helper()
 	return storetest.State(t,
 		state.CreateCluster(&raftpb.CreateCluster{Id: "c"}),
-		state.PutNode(&raftpb.PutNode{Id: "n", Spec: &clusterpb.NodeSpec{}}),
-		state.ObserveNode(&raftpb.ObserveNode{Id: "n", Images: &raftpb.NodeImages{Images: []*clusterpb.NodeImage{
-			{Name: image, Digest: digest.String(), Loaded: loaded},
+		state.PutNode(&raftpb.PutNode{Id: "n", Spec: &clusterpb.NodeSpec{}, Role: role}),
+		state.ObserveNode(&raftpb.ObserveNode{Id: "n", Description: &clusterpb.NodeDescription{Hostname: "alpha"}, Images: &raftpb.NodeImages{Images: []*clusterpb.NodeImage{
+			{Name: image, Digest: digest.String(), Loaded: loaded, TaggedAt: 1},
 		}}}),
 	)
 }
@@ -98,12 +103,18 @@ func TestResolve(t *testing.T) {
 		"loaded goes first":          {holds(t, image, loaded, true), image, right, loaded.String(), nil},
 		"pulled before comes second": {holds(t, image, loaded, false), image, right, here.String(), nil},
 		"pulled before and no login": {holds(t, image, loaded, false), image, "", loaded.String(), nil},
-		"no login":                   {nothing, image, "", "wants a login", errdefs.IsFailedPrecondition},
-		"a wrong login":              {nothing, image, login(`{"username": "user", "password": "?"}`), "--with-registry-auth", errdefs.IsFailedPrecondition},
-		"no such tag":                {nothing, host + "/team/web:2", right, "does not have it", errdefs.IsNotFound},
-		"nobody there":               {nothing, "127.0.0.1:1/web", "", "127.0.0.1:1 cannot be reached", errdefs.IsFailedPrecondition},
-		"no login at all":            {nothing, image, "?", "registry credential", errdefs.IsFailedPrecondition},
-		"no image name":              {nothing, "UPPER", "", "UPPER", errdefs.IsInvalidArgument},
+		"a worker decides nothing": {
+			holdsAs(t, clusterpb.NodeRole_NODE_ROLE_WORKER, image, loaded, true), image, right, here.String(), nil,
+		},
+		"a worker alone holds it": {
+			holdsAs(t, clusterpb.NodeRole_NODE_ROLE_WORKER, image, loaded, true), image, "", "only worker alpha holds an image of that name", errdefs.IsFailedPrecondition,
+		},
+		"no login":        {nothing, image, "", "wants a login", errdefs.IsFailedPrecondition},
+		"a wrong login":   {nothing, image, login(`{"username": "user", "password": "?"}`), "--with-registry-auth", errdefs.IsFailedPrecondition},
+		"no such tag":     {nothing, host + "/team/web:2", right, "does not have it", errdefs.IsNotFound},
+		"nobody there":    {nothing, "127.0.0.1:1/web", "", "127.0.0.1:1 cannot be reached", errdefs.IsFailedPrecondition},
+		"no login at all": {nothing, image, "?", "registry credential", errdefs.IsFailedPrecondition},
+		"no image name":   {nothing, "UPPER", "", "UPPER", errdefs.IsInvalidArgument},
 	}
 	for what, tt := range tests {
 		t.Run(what, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 func TestLoadedImageOutlivesItsNode(t *testing.T) {
 	c := fleet.Start(t, 4, 3)
 	first := c.Nodes[0]
-	c.Load(pack.Busybox("busybox:latest"), c.Nodes[3])
+	c.Load(pack.Busybox("busybox:latest"), c.Nodes[2]) // a manager: workers do not decide what a name stands for
 	holders := func() (list []*nodes.Node) {
 		for _, n := range c.Nodes {
 			if strings.TrimSpace(n.MustMuster("image", "ls", "-q", "busybox")) != "" {
@@ -35,9 +35,9 @@ func TestLoadedImageOutlivesItsNode(t *testing.T) {
 		})
 	}
 	twoHold()
-	c.Nodes[3].Isolate()
-	lost := c.Nodes[3]
-	c.Nodes = c.Nodes[:3]
+	lost := c.Nodes[2]
+	lost.Isolate()
+	c.Nodes = append(c.Nodes[:2:2], c.Nodes[3])
 	twoHold()
 	first.MustMuster("service", "create", "-q", "--replicas", "3", "--stop-grace-period", "1s", "--name", "idle", "busybox:latest", "sleep", "1000000")
 	c.AwaitRunning("idle", 3, lost)

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -41,17 +44,44 @@ type Fetcher interface {
 // its digest.
 func (s *Store) fromPeers(ctx context.Context, r image.Ref, source Source, progress func(Progress)) (images.Image, error) {
 	r = r.Pin(source.Digest)
-	p := &peers{fetcher: s.cfg.Fetcher, name: r.Exact(), digest: source.Digest, addrs: source.Addrs}
-	return s.pull(ctx, r, p, progress)
+	// Each node gets its turn before the whole transfer counts as stalled.
+	patience := s.cfg.Stall / 2
+	stall := patience * time.Duration(len(source.Addrs)+1)
+	p := &peers{fetcher: s.cfg.Fetcher, name: r.Exact(), digest: source.Digest, addrs: source.Addrs, patience: patience}
+	return s.pull(ctx, r, p, stall, progress)
 }
 
 // peers resolves one image from nodes. Every blob may come from another node
 // than the last; the content store checks each against its digest.
 type peers struct {
 	fetcher Fetcher
-	addrs   []string
 	name    string
 	digest  digest.Digest
+	// patience is how long a node may give nothing before the next one is asked.
+	patience time.Duration
+
+	mu    sync.Mutex
+	addrs []string // in the order in which they are asked
+}
+
+// errSilent is why a node is given up.
+var errSilent = errors.New("it gives nothing")
+
+// order returns the nodes as they are to be asked now.
+func (p *peers) order() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.addrs)
+}
+
+// silent has a node asked last from now on: the next blob should not wait for it
+// again.
+func (p *peers) silent(addr string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.addrs, addr); i >= 0 {
+		p.addrs = append(slices.Delete(p.addrs, i, i+1), addr)
+	}
 }
 
 var _ remotes.Resolver = (*peers)(nil)
@@ -113,8 +143,8 @@ func mediaTypeOf(raw []byte) (string, error) {
 	}
 }
 
-// peerBody reads one blob; when a node fails it goes on with the next one from
-// where it is.
+// peerBody reads one blob; when a node fails or falls silent it goes on with the
+// next one from where it is.
 type peerBody struct {
 	// ctx bounds the reads.
 	ctx    context.Context //nolint:containedctx // an io.Reader has no other place for it
@@ -124,20 +154,31 @@ type peerBody struct {
 
 	offset int64
 	size   int64
-	body   io.ReadCloser
-	next   int // index of the node to try next
+	left   []string // the nodes to try next
+	asked  bool     // left is known
+	from   *turn    // nil while none is read from
 	failed error
+}
+
+// turn is a node that a blob is read from.
+type turn struct {
+	addr   string
+	body   io.ReadCloser
+	cancel context.CancelCauseFunc
 }
 
 // Read implements io.Reader.
 func (b *peerBody) Read(p []byte) (int, error) {
 	for {
-		if b.body == nil {
+		if b.from == nil {
 			if err := b.open(); err != nil {
 				return 0, err
 			}
 		}
-		n, err := b.body.Read(p)
+		from := b.from
+		heard := b.listen(from)
+		n, err := from.body.Read(p)
+		err = heard(err)
 		b.offset += int64(n)
 		switch {
 		case err == nil:
@@ -146,7 +187,7 @@ func (b *peerBody) Read(p []byte) (int, error) {
 			return n, io.EOF
 		}
 		// Cut short: remember why, and let the next node go on.
-		b.failed = errors.Join(b.failed, fmt.Errorf("node %s: %w", b.peers.addrs[b.next-1], noEOF(err)))
+		b.failed = errors.Join(b.failed, fmt.Errorf("node %s: %w", from.addr, noEOF(err)))
 		_ = b.Close()
 		if n > 0 {
 			return n, nil
@@ -156,16 +197,14 @@ func (b *peerBody) Read(p []byte) (int, error) {
 
 // open asks the next node for the blob.
 func (b *peerBody) open() error {
-	for b.next < len(b.peers.addrs) {
-		addr := b.peers.addrs[b.next]
-		b.next++
-		body, size, err := b.peers.fetcher.FetchBlob(b.ctx, addr, b.digest.String(), b.offset)
-		if err == nil && b.want > 0 && size != b.want {
-			err = fmt.Errorf("it holds %d bytes of %d", size, b.want)
-			_ = body.Close()
-		}
+	if !b.asked {
+		b.left, b.asked = b.peers.order(), true
+	}
+	for len(b.left) > 0 {
+		addr := b.left[0]
+		b.left = b.left[1:]
+		err := b.openAt(addr)
 		if err == nil {
-			b.body, b.size = body, size
 			return nil
 		}
 		if b.ctx.Err() != nil {
@@ -179,26 +218,61 @@ func (b *peerBody) open() error {
 	return b.failed
 }
 
+// openAt asks one node for the blob.
+func (b *peerBody) openAt(addr string) error {
+	ctx, cancel := context.WithCancelCause(b.ctx)
+	next := &turn{addr: addr, cancel: cancel}
+	heard := b.listen(next)
+	body, size, err := b.peers.fetcher.FetchBlob(ctx, addr, b.digest.String(), b.offset)
+	if err = heard(err); err == nil && b.want > 0 && size != b.want {
+		err = fmt.Errorf("it holds %d bytes of %d", size, b.want)
+	}
+	if err != nil {
+		if body != nil {
+			_ = body.Close()
+		}
+		cancel(nil)
+		return err
+	}
+	next.body = body
+	b.from, b.size = next, size
+	return nil
+}
+
+// listen breaks a node's turn off when it says nothing for too long. It returns
+// what is told when it did say something, and gives the reason back.
+func (b *peerBody) listen(to *turn) (heard func(error) error) {
+	timer := time.AfterFunc(b.peers.patience, func() { to.cancel(errSilent) })
+	return func(err error) error {
+		if timer.Stop() || err == nil {
+			return err
+		}
+		b.peers.silent(to.addr)
+		return fmt.Errorf("%w for %s: %w", errSilent, b.peers.patience, err)
+	}
+}
+
 // Seek implements io.Seeker for a transfer that is taken up again.
 func (b *peerBody) Seek(offset int64, whence int) (int64, error) {
 	if whence != io.SeekStart {
 		return 0, errors.ErrUnsupported
 	}
-	if offset != b.offset || b.body == nil {
+	if offset != b.offset || b.from == nil {
 		_ = b.Close()
-		b.offset, b.next = offset, 0
+		b.offset, b.asked = offset, false
 	}
 	return offset, nil
 }
 
 // Close implements io.Closer.
 func (b *peerBody) Close() error {
-	if b.body == nil {
+	if b.from == nil {
 		return nil
 	}
-	body := b.body
-	b.body = nil
-	return body.Close()
+	from := b.from
+	b.from = nil
+	from.cancel(nil)
+	return from.body.Close()
 }
 
 // noEOF makes an early end readable as the error it is.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -16,7 +18,7 @@ import (
 )
 
 // cluster is nodes that hold one blob, each with what happens when it is read:
-// "ok", "away", "lacks it", "weak" (breaks off in the middle), "short" (ends
+// "ok", "away", "hangs", "falls silent" (in the middle), "lacks it", "weak" (breaks off in the middle), "short" (ends
 // there as if that were all), "cut" (says that the half is all) or "forged"
 // (another content).
 type cluster struct {
@@ -26,12 +28,15 @@ type cluster struct {
 	open  int
 }
 
-func (c *cluster) FetchBlob(_ context.Context, addr, _ string, offset int64) (io.ReadCloser, int64, error) {
+func (c *cluster) FetchBlob(ctx context.Context, addr, _ string, offset int64) (io.ReadCloser, int64, error) {
 	c.asked = append(c.asked, fmt.Sprint(addr, "@", offset))
 	content := c.blob
 	switch c.nodes[addr] {
 	case "away":
 		return nil, 0, errdefs.ErrUnavailable
+	case "hangs":
+		<-ctx.Done()
+		return nil, 0, ctx.Err()
 	case "lacks it":
 		return nil, 0, errdefs.ErrNotFound
 	case "forged":
@@ -46,9 +51,19 @@ func (c *cluster) FetchBlob(_ context.Context, addr, _ string, offset int64) (io
 		rest = io.MultiReader(half, iotest.ErrReader(errors.New("connection reset")))
 	case "short":
 		rest = half
+	case "falls silent":
+		rest = io.MultiReader(half, silence{ctx})
 	}
 	c.open++
 	return &closer{rest, func() { c.open-- }}, int64(len(content)), nil
+}
+
+// silence is what a node says that hangs.
+type silence struct{ ctx context.Context }
+
+func (s silence) Read([]byte) (int, error) {
+	<-s.ctx.Done()
+	return 0, s.ctx.Err()
 }
 
 type closer struct {
@@ -61,7 +76,7 @@ func (c *closer) Close() error { c.closed(); return nil }
 // holding returns nodes n0, n1 … that behave so, and what resolves from them.
 func holding(blob string, nodes ...string) (*cluster, *peers) {
 	c := &cluster{blob: []byte(blob), nodes: make(map[string]string)}
-	p := &peers{fetcher: c, name: "docker.io/library/web:1", digest: digest.FromString(blob)}
+	p := &peers{fetcher: c, name: "docker.io/library/web:1", digest: digest.FromString(blob), patience: time.Second}
 	for i, how := range nodes {
 		addr := fmt.Sprint("n", i)
 		c.nodes[addr], p.addrs = how, append(p.addrs, addr)
@@ -110,6 +125,26 @@ func TestBlobIsReadFromWhicheverNodeAnswers(t *testing.T) {
 			}
 			if err := body.Close(); err != nil || c.open != 0 {
 				t.Errorf("%d streams are left open, %v", c.open, err)
+			}
+		})
+	}
+}
+
+// A node that hangs costs a moment, and only once in a transfer.
+func TestNodeThatHangs(t *testing.T) {
+	for _, how := range []string{"hangs", "falls silent"} {
+		synctest.Test(t, func(t *testing.T) {
+			c, p := holding("01234567", how, how, "ok")
+			start := time.Now()
+			for range 3 {
+				body := &peerBody{ctx: t.Context(), peers: p, digest: p.digest}
+				if got, err := io.ReadAll(body); err != nil || string(got) != "01234567" {
+					t.Errorf("%s: read %q, %v", how, got, err)
+				}
+				_ = body.Close()
+			}
+			if took := time.Since(start); took != 2*time.Second || c.open != 0 {
+				t.Errorf("%s: three blobs took %s, want a second for each node that hangs; %d streams are open", how, took, c.open)
 			}
 		})
 	}

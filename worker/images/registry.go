@@ -20,7 +20,7 @@ func (s *Store) fromRegistry(ctx context.Context, r image.Ref, auth string, prog
 	if err != nil {
 		return images.Image{}, err
 	}
-	record, err := s.pull(ctx, r, registryOf(ctx, s.cfg.CertsDir, r, login), progress)
+	record, err := s.pull(ctx, r, registryOf(ctx, s.cfg.CertsDir, r, login), s.cfg.Stall, progress)
 	if err != nil {
 		return images.Image{}, refusal(r, err)
 	}

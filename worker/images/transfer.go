@@ -36,15 +36,15 @@ type transfer struct {
 }
 
 // pull brings the image that resolver gives for ref into the store, unpacked,
-// under its digest.
-func (s *Store) pull(ctx context.Context, ref image.Ref, resolver remotes.Resolver, progress func(Progress)) (images.Image, error) {
+// under its digest. It ends when nothing has come for the stall time.
+func (s *Store) pull(ctx context.Context, ref image.Ref, resolver remotes.Resolver, stall time.Duration, progress func(Progress)) (images.Image, error) {
 	if err := s.transfers.take(ctx, progress); err != nil {
 		return images.Image{}, err
 	}
 	defer func() { <-s.transfers }()
 	ctx, stop := context.WithCancelCause(s.inNamespace(ctx))
 	defer stop(nil)
-	t := &transfer{stall: s.cfg.Stall, progress: progress, stop: stop, total: make(map[digest.Digest]int64)}
+	t := &transfer{stall: stall, progress: progress, stop: stop, total: make(map[digest.Digest]int64)}
 	progress(Progress{Stage: "resolving"})
 	img, err := s.cfg.Client.Pull(ctx, ref.Exact(),
 		client.WithResolver(&guardedResolver{Resolver: resolver, t: t, ref: ref}),

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/rollout"
@@ -133,24 +131,12 @@ func (t *Tracker) current(svc *clusterpb.Service) func(*clusterpb.Task) bool {
 	if t.goal.Before != nil && svc.GetSpecVersion() == t.goal.Before.GetSpecVersion() && t.past(svc) {
 		return func(*clusterpb.Task) bool { return true }
 	}
-	want := unplaced(svc.GetSpec().GetTask())
 	return func(task *clusterpb.Task) bool {
 		// What differs in placement only is left alone where it fits.
 		return task.GetSpecVersion() == svc.GetSpecVersion() ||
-			task.GetRestarts() == svc.GetRestarts() && samePorts(task, svc) && proto.Equal(unplaced(task.GetSpec()), want)
+			task.GetRestarts() == svc.GetRestarts() && spec.SamePorts(task.GetPorts(), svc.GetPorts()) &&
+				spec.SameButPlacement(task.GetSpec(), svc.GetSpec().GetTask(), task.GetImages(), svc.GetImages())
 	}
-}
-
-func unplaced(s *clusterpb.TaskSpec) *clusterpb.TaskSpec {
-	s = proto.CloneOf(s)
-	if s != nil {
-		s.Placement = nil
-	}
-	return s
-}
-
-func samePorts(task *clusterpb.Task, svc *clusterpb.Service) bool {
-	return slices.EqualFunc(task.GetPorts(), svc.GetPorts(), func(a, b *clusterpb.Port) bool { return proto.Equal(a, b) })
 }
 
 // headway counts how far a phase of a rollout has got.

@@ -23,11 +23,3 @@ func Pinned(resolved []*clusterpb.ResolvedImage, image string) string {
 	}
 	return image
 }
-
-// SameContent reports whether two lists for the same spec stand for the same
-// content. Platforms are not content: they only say where it can run.
-func SameContent(a, b []*clusterpb.ResolvedImage) bool {
-	return slices.EqualFunc(a, b, func(a, b *clusterpb.ResolvedImage) bool {
-		return a.GetImage() == b.GetImage() && a.GetPinned() == b.GetPinned()
-	})
-}

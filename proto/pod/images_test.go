@@ -22,23 +22,3 @@ func TestResolved(t *testing.T) {
 		t.Errorf("nodes fetch %s for web, which was not resolved", got)
 	}
 }
-
-func TestSameContent(t *testing.T) {
-	one := []*clusterpb.ResolvedImage{{Image: "web", Pinned: "web:latest@sha256:1"}}
-	tests := map[string]struct {
-		other []*clusterpb.ResolvedImage
-		want  bool
-	}{
-		"the same":        {[]*clusterpb.ResolvedImage{{Image: "web", Pinned: "web:latest@sha256:1"}}, true},
-		"other platforms": {[]*clusterpb.ResolvedImage{{Image: "web", Pinned: "web:latest@sha256:1", Platforms: []*clusterpb.Platform{{Os: "linux"}}}}, true},
-		"the tag moved":   {[]*clusterpb.ResolvedImage{{Image: "web", Pinned: "web:latest@sha256:2"}}, false},
-		"not resolved":    {nil, false},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			if got := SameContent(one, tt.other); got != tt.want {
-				t.Errorf("same content: %v, want %v", got, tt.want)
-			}
-		})
-	}
-}

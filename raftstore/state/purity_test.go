@@ -16,7 +16,7 @@ func TestImportsArePure(t *testing.T) {
 		"github.com/hashicorp/go-immutable-radix/v2",
 		"github.com/muster/muster/proto/cluster/v1",
 		"github.com/muster/muster/proto/lifecycle",
-		"github.com/muster/muster/proto/pod",
+		"github.com/muster/muster/proto/spec",
 		"github.com/muster/muster/proto/network",
 		"github.com/muster/muster/proto/port",
 		"github.com/muster/muster/proto/raft/v1",

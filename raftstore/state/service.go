@@ -7,9 +7,9 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	"github.com/muster/muster/proto/pod"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/rollout"
+	"github.com/muster/muster/proto/spec"
 )
 
 const (
@@ -126,10 +126,8 @@ func (tx *tx) respec(old *clusterpb.Service, next *raftpb.PutService) (*clusterp
 // replacesTasks reports whether tasks made from the old spec, images and
 // restarts are out of date under the next.
 func replacesTasks(old, next *clusterpb.Service) bool {
-	a, b := old.GetSpec(), next.GetSpec()
-	return !proto.Equal(a.GetTask(), b.GetTask()) ||
-		!proto.Equal(&clusterpb.ServiceSpec{Ports: a.GetPorts()}, &clusterpb.ServiceSpec{Ports: b.GetPorts()}) ||
-		!pod.SameContent(old.GetImages(), next.GetImages()) ||
+	return !spec.SameTask(old.GetSpec().GetTask(), next.GetSpec().GetTask(), old.GetImages(), next.GetImages()) ||
+		!spec.SamePorts(old.GetPorts(), next.GetPorts()) ||
 		old.GetRestarts() != next.GetRestarts()
 }
 

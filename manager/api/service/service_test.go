@@ -354,3 +354,41 @@ func unresolved(spec *clusterpb.ServiceSpec) *controlpb.CreateServiceRequest {
 }
 
 var _ service.Store = (*apitest.Store)(nil)
+
+// TestPlanOfPorts: a plan knows the ports that the update would give, and is
+// refused where the update would be.
+func TestPlanOfPorts(t *testing.T) {
+	s := newStore(t, web())
+	other := web()
+	other.Name, other.Ports = "other", []*clusterpb.Port{ingressPort(9999)}
+	if _, err := serve(s).CreateService(t.Context(), &controlpb.CreateServiceRequest{Spec: other, Resolve: controlpb.ResolveImages_RESOLVE_IMAGES_NEVER}); err != nil {
+		t.Fatal(err)
+	}
+	server := serve(s)
+	var seen []*clusterpb.Port
+	server.Preview = func(_ *state.State, _, next *clusterpb.Service) []*controlpb.PlannedSlot {
+		seen = next.GetPorts()
+		return nil
+	}
+	plan := func(ports ...*clusterpb.Port) error {
+		next := web()
+		next.Ports = ports
+		_, err := server.UpdateService(t.Context(), &controlpb.UpdateServiceRequest{
+			Service: "web", Spec: next, Plan: true, Resolve: controlpb.ResolveImages_RESOLVE_IMAGES_NEVER,
+		})
+		return err
+	}
+	if err := plan(ingressPort(8083), ingressPort(0)); err != nil || len(seen) != 2 || seen[0].GetPublished() != 8083 || seen[1].GetPublished() == 0 {
+		t.Errorf("%v, it sees %v", err, seen)
+	}
+	if err := plan(ingressPort(9999)); err == nil || !strings.Contains(err.Error(), "9999/tcp is published by service other") {
+		t.Errorf("a port of another service: %v", err)
+	}
+	if got := s.service().GetPorts(); len(got) != len(web().GetPorts()) {
+		t.Errorf("the plan changed the ports to %v", got)
+	}
+}
+
+func ingressPort(published uint32) *clusterpb.Port {
+	return &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Mode: clusterpb.Port_MODE_INGRESS, Published: published, Target: 80 + published%7}
+}

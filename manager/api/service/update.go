@@ -6,6 +6,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/manager/api/lookup"
 	"github.com/muster/muster/manager/api/once"
@@ -44,8 +45,12 @@ func (s *Server) plan(ctx context.Context, r *controlpb.UpdateServiceRequest) (*
 	if err != nil {
 		return nil, nil, err
 	}
-	next := proto.CloneOf(svc)
-	next.Spec, next.Images, next.Restarts = put.GetSpec(), put.GetImages(), put.GetRestarts()
+	// Only the state machine knows which ports it would give, and what it refuses.
+	after, outcome := st.Apply(st.Index+1, &raftpb.Command{ProposedAt: timestamppb.Now(), Changes: []*raftpb.Change{state.PutService(put)}})
+	if outcome.Err != nil {
+		return nil, nil, outcome.Err
+	}
+	next, _ := after.Service(svc.GetId())
 	return credential.Redact(next), s.Preview(st, svc, next), nil
 }
 

@@ -9,6 +9,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/spec"
 )
 
 // image is a task's spec that runs only that image.
@@ -80,7 +81,7 @@ func TestReplacementDuringARollout(t *testing.T) {
 			got := TemplateFor(web(tt.update, tt.canary), s)
 			want := ofVersion(tt.want)
 			if got.SpecVersion != tt.want || pod.Main(got.Spec).GetImage() != pod.Main(want.GetSpec()).GetImage() ||
-				!pod.SameContent(got.Images, want.GetImages()) || !samePorts(got.Ports, want.GetPorts()) || got.Restarts != want.GetRestarts() {
+				!spec.SameTask(got.Spec, want.GetSpec(), got.Images, want.GetImages()) || !spec.SamePorts(got.Ports, want.GetPorts()) || got.Restarts != want.GetRestarts() {
 				t.Errorf("version %d, %s, ports %v; want version %d, %v, whole", got.SpecVersion, pod.Main(got.Spec).GetImage(), got.Ports, tt.want, want)
 			}
 			if got.ServiceID != "s1" || got.ServiceName != "web" {

@@ -3,11 +3,9 @@ package slot
 import (
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/proto/port"
+	"github.com/muster/muster/proto/spec"
 )
 
 // Dates tells which tasks of a service are out of date. It compares a spec
@@ -63,27 +61,14 @@ func (d *Dates) OutOfDate(t *clusterpb.Task) bool {
 func compare(t *clusterpb.Task, svc *clusterpb.Service) difference {
 	have, want := t.GetSpec(), svc.GetSpec().GetTask()
 	switch {
-	case t.GetRestarts() != svc.GetRestarts(),
-		!samePorts(t.GetPorts(), svc.GetPorts()), !pod.SameContent(t.GetImages(), svc.GetImages()):
+	case t.GetRestarts() != svc.GetRestarts(), !spec.SamePorts(t.GetPorts(), svc.GetPorts()):
 		return different
-	case proto.Equal(have, want):
+	case spec.SameTask(have, want, t.GetImages(), svc.GetImages()):
 		return same
-	case proto.Equal(withoutPlacement(have), withoutPlacement(want)):
+	case spec.SameButPlacement(have, want, t.GetImages(), svc.GetImages()):
 		return placementOnly
 	}
 	return different
-}
-
-func withoutPlacement(task *clusterpb.TaskSpec) *clusterpb.TaskSpec {
-	task = proto.CloneOf(task)
-	if task != nil {
-		task.Placement = nil
-	}
-	return task
-}
-
-func samePorts(a, b []*clusterpb.Port) bool {
-	return slices.EqualFunc(a, b, func(p, q *clusterpb.Port) bool { return proto.Equal(p, q) })
 }
 
 // HostPorts reports whether one of the ports is bound on the node itself.

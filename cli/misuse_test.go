@@ -23,7 +23,7 @@ var misuses = map[string]string{
 	"service create --limit-memory 64x nginx":              `--limit-memory "64x": must be a size`,
 	"service create --constraint zone nginx":               `--constraint "zone":`,
 	"service create --constraint foo==a nginx":             `--constraint "foo==a":`,
-	"service create --name a_b nginx":                      `"a_b"`,
+	"service create --name a_b_ nginx":                     `"a_b_"`,
 	"service create -p 80:80 -p 80:81 nginx":               `80`,
 	"service create Nginx:":                                `image "Nginx:": must be an image`,
 	"service create --no-such-flag nginx":                  `unknown flag: --no-such-flag`,

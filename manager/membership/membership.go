@@ -113,11 +113,20 @@ func (s *Server) Drain(ctx context.Context, _ *memberpb.DrainRequest) (*memberpb
 	return resp, nil
 }
 
-// Introduce sets the availability that the caller was told to begin with.
+// introduction is how long after its certificate was issued a node may say how
+// it begins: joining is bounded.
+const introduction = 5 * time.Minute
+
+// Introduce sets the availability that the caller was told to begin with. That
+// is for its beginning alone: later it is for administrators to say.
 func (s *Server) Introduce(ctx context.Context, r *memberpb.IntroduceRequest) (*memberpb.IntroduceResponse, error) {
 	n, err := s.caller(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if known := s.Store.State().Time.Sub(n.GetCreatedAt().AsTime()); known > introduction && n.GetSpec().GetAvailability() != r.GetAvailability() {
+		return nil, fmt.Errorf("node %s has been part of the cluster for a while: its availability is changed by \"muster node update\": %w",
+			n.GetId(), errdefs.ErrPermissionDenied)
 	}
 	return &memberpb.IntroduceResponse{}, s.makeAvailable(ctx, n, r.GetAvailability())
 }

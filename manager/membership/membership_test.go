@@ -363,3 +363,25 @@ func TestEveryCallSaysThatItIsNotCommitted(t *testing.T) {
 		})
 	}
 }
+
+// TestIntroductionIsForTheBeginning: a node that was drained does not take
+// itself back.
+func TestIntroductionIsForTheBeginning(t *testing.T) {
+	m := serverFor(t, worker)
+	drained := clusterpb.NodeSpec_AVAILABILITY_DRAIN
+	if _, err := m.Introduce(by(t, "n1"), &memberpb.IntroduceRequest{Availability: drained}); err != nil {
+		t.Fatal(err)
+	}
+	n := m.store.node()
+	// Time goes on with the cluster's next command.
+	m.store.state = storetest.ApplyAt(t, m.store.state, n.GetCreatedAt().AsTime().Add(time.Hour), state.ObserveNode(&raftpb.ObserveNode{
+		Id: "n1", Description: &clusterpb.NodeDescription{Hostname: "alpha"},
+	}))
+	_, err := m.Introduce(by(t, "n1"), &memberpb.IntroduceRequest{Availability: clusterpb.NodeSpec_AVAILABILITY_ACTIVE})
+	if !errdefs.IsPermissionDenied(err) || m.store.node().GetSpec().GetAvailability() != drained {
+		t.Errorf("%v, and it is %v", err, m.store.node().GetSpec())
+	}
+	if _, err := m.Introduce(by(t, "n1"), &memberpb.IntroduceRequest{Availability: drained}); err != nil {
+		t.Errorf("saying what it is already: %v", err)
+	}
+}

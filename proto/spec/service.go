@@ -27,7 +27,7 @@ const (
 	maxReplicas = 65_533                 // as many addresses as a /16 has for tasks
 )
 
-var dnsLabel = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$`)
+var serviceName = regexp.MustCompile(`^[a-zA-Z0-9]([-_a-zA-Z0-9]*[a-zA-Z0-9])?$`)
 
 // invalid makes an error of the kind that means: the caller must change the input.
 func invalid(format string, args ...any) error {
@@ -69,8 +69,8 @@ func ValidateService(s *clusterpb.ServiceSpec) error {
 }
 
 func validateName(name string) error {
-	if len(name) > maxName || !dnsLabel.MatchString(name) {
-		return invalid("service name %q: use 1 to %d letters, digits and hyphens, no hyphen at either end", name, maxName)
+	if len(name) > maxName || !serviceName.MatchString(name) {
+		return invalid("service name %q: use 1 to %d letters, digits, hyphens and underscores, a letter or digit at either end", name, maxName)
 	}
 	return nil
 }

@@ -29,13 +29,14 @@ func TestValidateService(t *testing.T) {
 		change func(*clusterpb.ServiceSpec)
 		want   string // a part of the message, empty when valid
 	}{
-		"plain":            {func(*clusterpb.ServiceSpec) {}, ""},
-		"no name":          {func(s *clusterpb.ServiceSpec) { s.Name = "" }, `service name ""`},
-		"a name with dots": {func(s *clusterpb.ServiceSpec) { s.Name = "a.b" }, `service name "a.b"`},
-		"a name too long":  {func(s *clusterpb.ServiceSpec) { s.Name = strings.Repeat("a", 64) }, "1 to 63"},
-		"no image":         {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "" }, "no image"},
-		"a bad image":      {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "NGINX:::" }, `image "NGINX:::"`},
-		"no container":     {func(s *clusterpb.ServiceSpec) { s.Task.Containers = nil }, "the task has 0 containers: exactly 1 is allowed"},
+		"plain":                   {func(*clusterpb.ServiceSpec) {}, ""},
+		"no name":                 {func(s *clusterpb.ServiceSpec) { s.Name = "" }, `service name ""`},
+		"a name with dots":        {func(s *clusterpb.ServiceSpec) { s.Name = "a.b" }, `service name "a.b"`},
+		"a name with underscores": {func(s *clusterpb.ServiceSpec) { s.Name = "stack_web" }, ""},
+		"a name too long":         {func(s *clusterpb.ServiceSpec) { s.Name = strings.Repeat("a", 64) }, "1 to 63"},
+		"no image":                {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "" }, "no image"},
+		"a bad image":             {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "NGINX:::" }, `image "NGINX:::"`},
+		"no container":            {func(s *clusterpb.ServiceSpec) { s.Task.Containers = nil }, "the task has 0 containers: exactly 1 is allowed"},
 		"two containers": {
 			func(s *clusterpb.ServiceSpec) {
 				s.Task.Containers = append(s.Task.Containers, &clusterpb.ContainerSpec{Image: "redis"})

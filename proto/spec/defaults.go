@@ -88,6 +88,12 @@ func HeartbeatPeriod(c *clusterpb.ClusterSpec) time.Duration {
 	return or(c.GetHeartbeatPeriod(), DefaultHeartbeatPeriod)
 }
 
+// LongestCertExpiry is how long any certificate of the cluster can be valid:
+// some may have been issued before the setting was lowered.
+func LongestCertExpiry(c *clusterpb.Cluster) time.Duration {
+	return max(c.GetLongestCertExpiry().AsDuration(), CertExpiry(c.GetSpec()))
+}
+
 // CertExpiry is how long a node's certificate is valid.
 func CertExpiry(c *clusterpb.ClusterSpec) time.Duration {
 	return or(c.GetCertExpiry(), DefaultCertExpiry)

@@ -3,10 +3,12 @@ package state
 import (
 	"slices"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/spec"
 )
 
 // KindCluster is of the cluster itself, of which there is one.
@@ -72,6 +74,9 @@ func (tx *tx) putClusterSpec(p *raftpb.PutClusterSpec) error {
 	}
 	c := shallow(old)
 	c.Spec = p.GetSpec()
+	if longest := spec.LongestCertExpiry(old); longest > spec.CertExpiry(p.GetSpec()) {
+		c.LongestCertExpiry = durationpb.New(longest)
+	}
 	c.Version = tx.index
 	c.UpdatedAt = timestamppb.New(tx.now)
 	set(tx, &tx.cluster, c)

@@ -24,6 +24,7 @@ func TestImportsArePure(t *testing.T) {
 		"google.golang.org/protobuf/encoding/protodelim",
 		"google.golang.org/protobuf/proto",
 		"google.golang.org/protobuf/reflect/protoreflect",
+		"google.golang.org/protobuf/types/known/durationpb",
 		"google.golang.org/protobuf/types/known/timestamppb",
 	}
 	pkg, err := build.ImportDir(".", 0)

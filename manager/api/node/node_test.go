@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/muster/muster/manager/api/apitest"
 	"github.com/muster/muster/manager/api/node"
@@ -18,6 +19,7 @@ import (
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
+	"github.com/muster/muster/raftstore/storetest"
 )
 
 const (
@@ -232,5 +234,21 @@ func TestForget(t *testing.T) {
 	n, _ = store.State().Node("m1")
 	if err := server.Forget(t.Context(), "r2", n); !errdefs.IsFailedPrecondition(err) {
 		t.Errorf("without a quorum: %v", err)
+	}
+}
+
+// TestRevokedForAsLongAsACertificateMayLive: one that was issued before the
+// expiry was lowered outlives what is set now.
+func TestRevokedForAsLongAsACertificateMayLive(t *testing.T) {
+	st := storetest.State(t,
+		state.CreateCluster(&raftpb.CreateCluster{Id: "c", Spec: &clusterpb.ClusterSpec{CertExpiry: durationpb.New(90 * 24 * time.Hour)}}),
+		state.PutClusterSpec(1, &clusterpb.ClusterSpec{CertExpiry: durationpb.New(time.Hour)}),
+	)
+	st = storetest.Apply(t, st, state.PutClusterSpec(st.Cluster().GetVersion(), &clusterpb.ClusterSpec{CertExpiry: durationpb.New(2 * time.Hour)}))
+	if got := spec.LongestCertExpiry(st.Cluster()); got != 90*24*time.Hour {
+		t.Errorf("the longest certificate lives for %s", got)
+	}
+	if got := spec.LongestCertExpiry(&clusterpb.Cluster{}); got != spec.DefaultCertExpiry {
+		t.Errorf("by default it lives for %s", got)
 	}
 }

@@ -77,6 +77,6 @@ func (s *Server) forget(ctx context.Context, st *state.State, n *clusterpb.Node)
 		}
 	}
 	// A certificate is back-dated by an hour and may have been renewed just now.
-	expires := time.Now().Add(spec.CertExpiry(st.Cluster().GetSpec()))
+	expires := time.Now().Add(spec.LongestCertExpiry(st.Cluster()))
 	return state.DeleteNode(n.GetId(), timestamppb.New(expires)), nil
 }

@@ -38,9 +38,12 @@ type Cluster struct {
 	// last_node_index is the highest node index given out.
 	LastNodeIndex uint32 `protobuf:"varint,8,opt,name=last_node_index,json=lastNodeIndex,proto3" json:"last_node_index,omitempty"`
 	// removed_nodes are those whose certificates are revoked.
-	RemovedNodes  []*RemovedNode `protobuf:"bytes,9,rep,name=removed_nodes,json=removedNodes,proto3" json:"removed_nodes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RemovedNodes []*RemovedNode `protobuf:"bytes,9,rep,name=removed_nodes,json=removedNodes,proto3" json:"removed_nodes,omitempty"`
+	// longest_cert_expiry is the longest cert_expiry that was set before it was
+	// lowered: some certificates may live as long. Set by the state machine.
+	LongestCertExpiry *durationpb.Duration `protobuf:"bytes,10,opt,name=longest_cert_expiry,json=longestCertExpiry,proto3" json:"longest_cert_expiry,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Cluster) Reset() {
@@ -132,6 +135,13 @@ func (x *Cluster) GetLastNodeIndex() uint32 {
 func (x *Cluster) GetRemovedNodes() []*RemovedNode {
 	if x != nil {
 		return x.RemovedNodes
+	}
+	return nil
+}
+
+func (x *Cluster) GetLongestCertExpiry() *durationpb.Duration {
+	if x != nil {
+		return x.LongestCertExpiry
 	}
 	return nil
 }
@@ -349,7 +359,7 @@ var File_cluster_v1_cluster_proto protoreflect.FileDescriptor
 const file_cluster_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"\x18cluster/v1/cluster.proto\x12\n" +
-	"cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfb\x02\n" +
+	"cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x03\n" +
 	"\aCluster\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x129\n" +
@@ -361,7 +371,9 @@ const file_cluster_v1_cluster_proto_rawDesc = "" +
 	"\aroot_ca\x18\x06 \x01(\fR\x06rootCa\x12$\n" +
 	"\x0edata_path_port\x18\a \x01(\rR\fdataPathPort\x12&\n" +
 	"\x0flast_node_index\x18\b \x01(\rR\rlastNodeIndex\x12<\n" +
-	"\rremoved_nodes\x18\t \x03(\v2\x17.cluster.v1.RemovedNodeR\fremovedNodes\"\xd9\x01\n" +
+	"\rremoved_nodes\x18\t \x03(\v2\x17.cluster.v1.RemovedNodeR\fremovedNodes\x12I\n" +
+	"\x13longest_cert_expiry\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\x11longestCertExpiry\"\xd9\x01\n" +
 	"\vClusterSpec\x121\n" +
 	"\x12task_history_limit\x18\x01 \x01(\x05H\x00R\x10taskHistoryLimit\x88\x01\x01\x12D\n" +
 	"\x10heartbeat_period\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0fheartbeatPeriod\x12:\n" +
@@ -410,15 +422,16 @@ var file_cluster_v1_cluster_proto_depIdxs = []int32{
 	4, // 1: cluster.v1.Cluster.updated_at:type_name -> google.protobuf.Timestamp
 	1, // 2: cluster.v1.Cluster.spec:type_name -> cluster.v1.ClusterSpec
 	2, // 3: cluster.v1.Cluster.removed_nodes:type_name -> cluster.v1.RemovedNode
-	5, // 4: cluster.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
-	5, // 5: cluster.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
-	4, // 6: cluster.v1.RemovedNode.expires_at:type_name -> google.protobuf.Timestamp
-	4, // 7: cluster.v1.ClusterSecrets.gossip_keys_at:type_name -> google.protobuf.Timestamp
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	5, // 4: cluster.v1.Cluster.longest_cert_expiry:type_name -> google.protobuf.Duration
+	5, // 5: cluster.v1.ClusterSpec.heartbeat_period:type_name -> google.protobuf.Duration
+	5, // 6: cluster.v1.ClusterSpec.cert_expiry:type_name -> google.protobuf.Duration
+	4, // 7: cluster.v1.RemovedNode.expires_at:type_name -> google.protobuf.Timestamp
+	4, // 8: cluster.v1.ClusterSecrets.gossip_keys_at:type_name -> google.protobuf.Timestamp
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_cluster_v1_cluster_proto_init() }

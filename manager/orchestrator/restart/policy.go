@@ -62,30 +62,36 @@ func Decide(next slot.Template, s slot.Slot) Decision {
 	}
 }
 
-// restarts counts the slot's restarts with this spec within the policy's
-// window before the last end. The reaper keeps as many tasks as this needs.
+// restarts counts the slot's restarts with this spec since one stayed up for
+// the policy's window, as Docker means it: the time after which a restart has
+// succeeded. However long the delays between them are, those that did not
+// succeed count. The reaper keeps as many tasks as this needs.
 func restarts(next slot.Template, s slot.Slot) (n uint32) {
 	window := next.Spec.GetRestart().GetWindow().AsDuration()
-	since := endedAt(s.Newest()).Add(-window)
 	for _, t := range s.Tasks {
 		if t.GetAttempt() == 0 || t.GetSpecVersion() != next.SpecVersion {
 			continue
 		}
-		if window <= 0 || t.GetCreatedAt().AsTime().After(since) {
-			n++
+		if window > 0 && uptime(t) >= window {
+			break
 		}
+		n++
 	}
 	return n
+}
+
+// uptime is how long a task that ended had run.
+func uptime(t *clusterpb.Task) time.Duration {
+	if t.GetRunningAt() == nil {
+		return 0
+	}
+	return endedAt(t).Sub(t.GetRunningAt().AsTime())
 }
 
 // stayedUp reports whether the task ran for longer than the delay it had
 // waited, and at least minUptime.
 func stayedUp(policy *clusterpb.RestartPolicy, t *clusterpb.Task) bool {
-	if t.GetRunningAt() == nil {
-		return false
-	}
-	up := endedAt(t).Sub(t.GetRunningAt().AsTime())
-	return up > max(minUptime, backoff(policy, t.GetAttempt()))
+	return uptime(t) > max(minUptime, backoff(policy, t.GetAttempt()))
 }
 
 // backoff is the delay before the restart that is the attempt-th in a row.

@@ -95,7 +95,13 @@ func TestDecide(t *testing.T) {
 		"the spec before had its own": {&clusterpb.RestartPolicy{MaxAttempts: 1}, "failed/0/1* failed/1/1* failed/0/1", "5s/1"},
 		"a move is not an attempt":    {&clusterpb.RestartPolicy{MaxAttempts: 1}, "failed/0/1 orphaned/0/1 failed/0/1", "5s/1"},
 		"attempts long ago":           {&clusterpb.RestartPolicy{MaxAttempts: 1, Window: seconds(60)}, "failed/0/1 failed/1/100", "5s/1"},
-		"attempts within the window":  {&clusterpb.RestartPolicy{MaxAttempts: 1, Window: seconds(600)}, "failed/0/1 failed/1/100", "no"},
+		"a window shorter than the delays": {
+			&clusterpb.RestartPolicy{MaxAttempts: 3, Window: seconds(10), Delay: seconds(20)}, "failed/0/1 failed/1/1 failed/2/1 failed/3/1", "no",
+		},
+		"one that stayed up for the window": {
+			&clusterpb.RestartPolicy{MaxAttempts: 2, Window: seconds(10), Delay: seconds(1)}, "failed/0/1 failed/1/1 failed/2/11 failed/1/1", "2s/2",
+		},
+		"attempts within the window": {&clusterpb.RestartPolicy{MaxAttempts: 1, Window: seconds(600)}, "failed/0/1 failed/1/100", "no"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

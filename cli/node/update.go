@@ -58,7 +58,7 @@ func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error 
 	}
 	nodes := controlpb.NewNodeServiceClient(conn)
 	id := ""
-	err = noun.Update(
+	err = noun.Update(ctx,
 		func() (*controlpb.NodeView, error) { return get(ctx, env, nodes, opts.node) },
 		func(v *controlpb.NodeView) error {
 			n := v.GetNode()

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -183,23 +185,26 @@ func TestUpdate(t *testing.T) {
 		"after a conflict": {[]error{errdefs.ErrConflict, nil}, 2, nil},
 		"never":            {[]error{errdefs.ErrConflict}, maxConflicts, errdefs.ErrConflict},
 		"another error":    {[]error{lasting}, 1, lasting},
+		"after many":       {append(slices.Repeat([]error{errdefs.ErrConflict}, 12), nil), 13, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			version, writes := 0, 0
-			err := Update(func() (int, error) { version++; return version, nil }, func(v int) error {
-				if v != version {
-					t.Errorf("written from %d, read %d last", v, version)
+			synctest.Test(t, func(t *testing.T) {
+				version, writes := 0, 0
+				err := Update(t.Context(), func() (int, error) { version++; return version, nil }, func(v int) error {
+					if v != version {
+						t.Errorf("written from %d, read %d last", v, version)
+					}
+					writes++
+					return tt.outcomes[min(writes, len(tt.outcomes))-1]
+				})
+				if !errors.Is(err, tt.want) || writes != tt.writes {
+					t.Errorf("%v after %d writes, want %v after %d", err, writes, tt.want, tt.writes)
 				}
-				writes++
-				return tt.outcomes[min(writes, len(tt.outcomes))-1]
 			})
-			if !errors.Is(err, tt.want) || writes != tt.writes {
-				t.Errorf("%v after %d writes, want %v after %d", err, writes, tt.want, tt.writes)
-			}
 		})
 	}
-	if err := Update(func() (int, error) { return 0, lasting }, func(int) error { t.Error("written"); return nil }); !errors.Is(err, lasting) {
+	if err := Update(t.Context(), func() (int, error) { return 0, lasting }, func(int) error { t.Error("written"); return nil }); !errors.Is(err, lasting) {
 		t.Errorf("what cannot be read: %v", err)
 	}
 }

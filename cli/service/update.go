@@ -100,7 +100,7 @@ func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error 
 	if opts.ifVersion != 0 { // who names a version wants no newer one
 		err = noun.Once(read, write)
 	} else {
-		err = noun.Update(read, write)
+		err = noun.Update(ctx, read, write)
 	}
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func runUpdate(ctx context.Context, env *command.Env, changes settings) error {
 		return err
 	}
 	cluster := controlpb.NewClusterServiceClient(conn)
-	err = noun.Update(
+	err = noun.Update(ctx,
 		func() (*clusterpb.Cluster, error) {
 			r, err := cluster.GetCluster(ctx, &controlpb.GetClusterRequest{})
 			return r.GetCluster(), err

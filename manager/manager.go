@@ -7,10 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
-	"sync"
-	"time"
 
-	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -128,54 +125,6 @@ func (m *Manager) Run(ctx context.Context) error {
 	return errors.Join(err, m.leader.close())
 }
 
-// direct names the connection to the manager that leads. What another manager
-// has handed on goes no further: it is asked for again, and that manager will
-// know better by then.
-func (m *Manager) direct(ctx context.Context) (*grpc.ClientConn, error) {
-	if m.cfg.Store.IsLeader() {
-		return m.inside.conn, nil
-	}
-	if call.IsForwarded(ctx) {
-		return nil, fmt.Errorf("another manager takes this one for the leader, which it is not: ask again: %w", errdefs.ErrUnavailable)
-	}
-	addr := m.leaderAddr()
-	if addr == "" {
-		return nil, fmt.Errorf("the managers have no leader now: fewer than a majority of them can be reached, or they are electing one: %w", errdefs.ErrUnavailable)
-	}
-	return m.leader.to(addr)
-}
-
-// leaderAddr is the control address of another manager that leads, or empty:
-// also while this one has been elected and does not act as the leader yet.
-func (m *Manager) leaderAddr() string {
-	id, addr := m.cfg.Store.Leader()
-	if id == m.cfg.Store.ID() {
-		return ""
-	}
-	return addr
-}
-
-// leaderPeriod is how often is looked who leads.
-const leaderPeriod = 100 * time.Millisecond
-
-// followLeader cuts off the calls that were handed on to a manager which leads
-// no more: one that lost its power or its network says nothing of it, and the
-// callers wait. They ask again, and the new leader knows their request ids.
-func (m *Manager) followLeader(ctx context.Context) error {
-	look := time.NewTicker(leaderPeriod)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-look.C:
-			if addr := m.leaderAddr(); addr != "" || m.cfg.Store.IsLeader() {
-				m.leader.leave(addr)
-			}
-		}
-	}
-}
-
 // inside is the server of what only the leader can answer. It listens in
 // memory, so that nothing but this manager's own handlers reaches it, and looks
 // again at who calls: it knows best who was removed.
@@ -209,63 +158,4 @@ func (in *inside) run(ctx context.Context) error {
 		return fmt.Errorf("serve inside: %w", err)
 	}
 	return in.conn.Close()
-}
-
-// leaderConn keeps one connection to the manager that leads.
-type leaderConn struct {
-	dial func(addr string) (*grpc.ClientConn, error)
-
-	mu   sync.Mutex
-	addr string
-	conn *grpc.ClientConn
-}
-
-func (l *leaderConn) to(addr string) (*grpc.ClientConn, error) {
-	conn, old, err := l.swap(addr)
-	if old != nil {
-		// Calls under way go to a manager that no longer leads; they fail, and
-		// their callers ask again. Closing may take seconds when that manager is
-		// gone, so no other call waits for it.
-		_ = old.Close()
-	}
-	return conn, err
-}
-
-// leave closes the connection unless it is to addr.
-func (l *leaderConn) leave(addr string) {
-	l.mu.Lock()
-	old := l.conn
-	if old == nil || l.addr == addr {
-		l.mu.Unlock()
-		return
-	}
-	l.conn, l.addr = nil, ""
-	l.mu.Unlock()
-	// Closing may take seconds when that manager is gone.
-	go old.Close()
-}
-
-// swap returns the connection to addr, and the one that it took the place of.
-func (l *leaderConn) swap(addr string) (conn, old *grpc.ClientConn, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conn != nil && l.addr == addr {
-		return l.conn, nil, nil
-	}
-	conn, err = l.dial(addr)
-	if err != nil {
-		return nil, nil, fmt.Errorf("connect to the leader at %s: %w", addr, err)
-	}
-	old = l.conn
-	l.addr, l.conn = addr, conn
-	return conn, old, nil
-}
-
-func (l *leaderConn) close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conn == nil {
-		return nil
-	}
-	return l.conn.Close()
 }

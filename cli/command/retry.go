@@ -41,7 +41,8 @@ func retryUnavailable(w io.Writer) grpc.UnaryClientInterceptor {
 			return invoke(ctx, method, req, reply, cc, opts...)
 		}
 		delays := backoff.NewExponentialBackOff()
-		delays.InitialInterval, delays.MaxInterval = 100*time.Millisecond, 2*time.Second
+		// Slowly at first: an election is over within a second or two.
+		delays.InitialInterval, delays.Multiplier, delays.MaxInterval = 100*time.Millisecond, 1.2, 2*time.Second
 		start, told := time.Now(), false
 		for {
 			err := invoke(ctx, method, req, reply, cc, opts...)

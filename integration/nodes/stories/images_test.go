@@ -37,6 +37,8 @@ func TestLoadedImageOutlivesItsNode(t *testing.T) {
 	twoHold()
 	lost := c.Nodes[2]
 	lost.Isolate()
+	whole := c.Nodes
+	defer func() { c.Nodes = whole }() // the one that is lost is taken down with the others
 	c.Nodes = append(c.Nodes[:2:2], c.Nodes[3])
 	twoHold()
 	first.MustMuster("service", "create", "-q", "--replicas", "3", "--stop-grace-period", "1s", "--name", "idle", "busybox:latest", "sleep", "1000000")

@@ -95,10 +95,8 @@ func (p *Plane) applyWant(ctx context.Context, w *Want, full bool) (lost, err er
 		return nil, fmt.Errorf("wait for the data plane: %w", err)
 	}
 	defer p.applying.Release(1)
-	known := p.known
-	p.known = nil // until all is well
 	do := func(k *kernel) (err error) {
-		lost, err = p.applyKernel(ctx, k, w, known, full)
+		lost, err = p.applyKernel(ctx, k, w, full)
 		return err
 	}
 	err = p.in(do)
@@ -117,13 +115,13 @@ func (p *Plane) applyWant(ctx context.Context, w *Want, full bool) (lost, err er
 	return lost, nil
 }
 
-func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *state, full bool) (lost, err error) {
+func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, full bool) (lost, err error) {
 	f, err := p.facts(k, w)
 	if err != nil {
 		return nil, err
 	}
 	want := plan(w, f)
-	have := known
+	known, have := p.known, p.known
 	if full || known == nil {
 		if have, err = k.read(want); err != nil {
 			return nil, err
@@ -134,6 +132,9 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, known *stat
 	}
 	tables := diffTables(have, want)
 	scan := full || known == nil || movesFlows(have, want, tables)
+	if !full || len(drift(have, want)) > 0 {
+		p.known = nil // until all is well: some of it may be changed
+	}
 	link, err := k.apply(have, want, tables)
 	if link != 0 {
 		p.watcher.overlay.Store(int64(link))

@@ -119,6 +119,11 @@ race: $(RUNTIME) ## Run all unit tests with the race detector, in random order.
 root-test: setup build ## Run the tests on real nodes: needs root, takes minutes.
 	go test -count=1 -p 1 -timeout 15m $$(go list ./... | grep '$(REAL)')
 
+# The short form, with as many requests as there is time for, is one of the tests on real nodes.
+.PHONY: zero
+zero: setup build ## Request a service REQUESTS (200000) times, and 2.5 times that kept alive, during each planned action: about an hour.
+	MUSTER_REQUESTS=$(or $(REQUESTS),200000) go test -count=1 -timeout 3h -v -run TestPlannedActionsDropNothing ./integration/nodes/stories
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for FUZZTIME (10s) each.
 	@tools/fuzz $(or $(FUZZTIME),10s)

@@ -17,9 +17,9 @@ func TestLeavingDropsNothing(t *testing.T) {
 		"--health-http", "8080/health", "--health-start-interval", "200ms", "--health-start-period", "10s", "--drain-timeout", "5s", "slow:latest")
 	tr := startTraffic(t, c, c.Nodes[:2], ":8112/")
 	for _, leaving := range c.Nodes[2:] {
-		before := tr.requests()
+		before := tr.kept.Requests() + tr.single.Requests()
 		leaving.MustMuster("swarm", "leave")
-		t.Logf("%s left during %d requests", leaving.Name, tr.requests()-before)
+		t.Logf("%s left during %d requests", leaving.Name, tr.kept.Requests()+tr.single.Requests()-before)
 		leaving.Stop()
 		c.Eventually("nothing to be left of "+leaving.Name, fleet.Converge, func() error {
 			if left := leaving.Leftovers(); len(left) > 0 {

@@ -307,6 +307,10 @@ func TestSinceAndUntil(t *testing.T) {
 		"until":        {&logspb.LogOptions{Tail: -1, Until: timestamppb.New(time.Unix(1, 0))}, "0\n1\n"},
 		"between":      {&logspb.LogOptions{Tail: -1, Since: timestamppb.New(time.Unix(1, 1)), Until: timestamppb.New(time.Unix(3, 0))}, "2\n3\n"},
 		"tail, since":  {&logspb.LogOptions{Tail: 3, Since: timestamppb.New(time.Unix(1, 0))}, "2\n3\n4\n"},
+		"tail, until":  {&logspb.LogOptions{Tail: 2, Until: timestamppb.New(time.Unix(2, 0))}, "1\n2\n"},
+		"tail of none": {&logspb.LogOptions{Tail: 0, Until: timestamppb.New(time.Unix(2, 0))}, ""},
+		"tail between": {&logspb.LogOptions{Tail: 2, Since: timestamppb.New(time.Unix(1, 0)), Until: timestamppb.New(time.Unix(3, 0))}, "2\n3\n"},
+		"long tail":    {&logspb.LogOptions{Tail: 9, Since: timestamppb.New(time.Unix(1, 0)), Until: timestamppb.New(time.Unix(2, 0))}, "1\n2\n"},
 		"until, there": {&logspb.LogOptions{Tail: -1, Until: timestamppb.New(time.Unix(2, 0)), Follow: true}, "0\n1\n2\n"},
 	}
 	for name, tt := range tests {

@@ -104,7 +104,7 @@ func (f *follower) run(ctx context.Context) error {
 			return err
 		}
 	}
-	number, offset, err := seekTail(f.dir, f.o.GetTail())
+	number, offset, err := seekTail(f.dir, f.o)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -218,10 +218,10 @@ func (f *follower) record(line []byte) error {
 		return nil //nolint:nilerr // half of a record
 	}
 	at := m.GetAt().AsTime()
-	if f.o.GetSince() != nil && at.Before(f.o.GetSince().AsTime()) {
+	if early(at, f.o) {
 		return nil
 	}
-	if f.o.GetUntil() != nil && at.After(f.o.GetUntil().AsTime()) {
+	if late(at, f.o) {
 		return errUntil
 	}
 	m.TaskId = f.taskID

@@ -47,9 +47,9 @@ func parseRecord(line []byte) (*logspb.LogMessage, error) {
 	if len(line) < headLen {
 		return nil, fmt.Errorf("record of %d bytes is too short", len(line))
 	}
-	at, err := time.Parse(timeFormat, string(line[:len(timeFormat)]))
+	at, err := recordTime(line)
 	if err != nil {
-		return nil, fmt.Errorf("record: %w", err)
+		return nil, err
 	}
 	m := &logspb.LogMessage{At: timestamppb.New(at), Stream: stdout, Data: bytes.Clone(line[headLen:])}
 	if bytes.HasPrefix(line[len(timeFormat):], []byte(" stderr ")) {
@@ -59,4 +59,34 @@ func parseRecord(line []byte) (*logspb.LogMessage, error) {
 		m.Data = append(m.Data, '\n')
 	}
 	return m, nil
+}
+
+// recordTime reads when a record was written.
+func recordTime(line []byte) (time.Time, error) {
+	at, err := time.Parse(timeFormat, string(line[:min(len(line), len(timeFormat))]))
+	if err != nil {
+		return at, fmt.Errorf("record: %w", err)
+	}
+	return at, nil
+}
+
+func isPiece(line []byte) bool { return len(line) >= headLen && line[flagAt] == piece }
+
+// wanted reports whether a record is of the time that o asks for. What a crash
+// left half-written is not.
+func wanted(line []byte, o *logspb.LogOptions) bool {
+	if o.GetSince() == nil && o.GetUntil() == nil {
+		return true // nothing to look at
+	}
+	at, err := recordTime(line)
+	return err == nil && !early(at, o) && !late(at, o)
+}
+
+// early and late report whether a time is before or after what o asks for.
+func early(at time.Time, o *logspb.LogOptions) bool {
+	return o.GetSince() != nil && at.Before(o.GetSince().AsTime())
+}
+
+func late(at time.Time, o *logspb.LogOptions) bool {
+	return o.GetUntil() != nil && at.After(o.GetUntil().AsTime())
 }

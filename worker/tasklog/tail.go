@@ -6,25 +6,29 @@ import (
 	"io"
 	"os"
 	"slices"
+
+	logspb "github.com/muster/muster/proto/logs/v1"
 )
 
 // tailChunk is how much is read at a time from the end of a file.
 const tailChunk = 64 << 10
 
-// seekTail finds where the last n lines of the logs in dir begin: the number
-// of the file, 0 when there is none, and the offset in it. Pieces of a line
-// count as one with it.
-func seekTail(dir string, n int64) (number uint64, offset int64, err error) {
+// seekTail finds where the last lines that o asks for begin in the logs in dir:
+// the number of the file, 0 when there is none, and the offset in it. Only lines
+// of the time asked for count, since only they are shown. Pieces of a line count
+// as one with it.
+func seekTail(dir string, o *logspb.LogOptions) (number uint64, offset int64, err error) {
 	numbers, err := files(dir)
 	if err != nil || len(numbers) == 0 {
 		return 0, 0, err
 	}
+	n := o.GetTail()
 	if n < 0 {
 		return numbers[0], 0, nil
 	}
 	for _, number := range slices.Backward(numbers) {
 		var found int64
-		offset, found, err = tailFile(filePath(dir, number), n)
+		offset, found, err = tailFile(filePath(dir, number), n, o)
 		if errors.Is(err, os.ErrNotExist) {
 			break // rotated away
 		}
@@ -39,9 +43,10 @@ func seekTail(dir string, n int64) (number uint64, offset int64, err error) {
 	return numbers[0], 0, nil
 }
 
-// tailFile finds where the last n lines of a file begin. When it has fewer,
-// found says how many. For none it is the end of the last record.
-func tailFile(path string, n int64) (offset, found int64, err error) {
+// tailFile finds where the last n lines of a file that are of the time in o
+// begin. When it has fewer, found says how many. For none it is behind the last
+// of them.
+func tailFile(path string, n int64, o *logspb.LogOptions) (offset, found int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, 0, err
@@ -58,11 +63,11 @@ func tailFile(path string, n int64) (offset, found int64, err error) {
 		return 0, 0, err
 	}
 	for offset = start; offset > 0; offset = start {
-		var flag byte
-		if start, flag, err = back.previous(offset - 1); err != nil {
+		var record []byte
+		if start, record, err = back.previous(offset - 1); err != nil {
 			return 0, 0, err
 		}
-		if flag != piece {
+		if !isPiece(record) && wanted(record, o) {
 			if found == n {
 				return offset, found, nil
 			}
@@ -79,21 +84,18 @@ type backward struct {
 	offset int64
 }
 
-// previous returns where the record that ends before end begins, and its flag.
-func (b *backward) previous(end int64) (start int64, flag byte, err error) {
+// previous returns the record that ends before end, until the next call, and
+// where it begins.
+func (b *backward) previous(end int64) (start int64, record []byte, err error) {
 	for {
 		if have := b.buf[:max(0, end-b.offset)]; len(have) > 0 || b.offset == 0 {
 			at := bytes.LastIndexByte(have, '\n')
 			if at >= 0 || b.offset == 0 {
-				record := have[at+1:]
-				if len(record) >= headLen {
-					flag = record[flagAt]
-				}
-				return b.offset + int64(at) + 1, flag, nil
+				return b.offset + int64(at) + 1, have[at+1:], nil
 			}
 		}
 		if err := b.more(end); err != nil {
-			return 0, 0, err
+			return 0, nil, err
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	"gopkg.in/yaml.v3"
 
+	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/proto/spec"
 )
 
@@ -52,20 +53,22 @@ type Config struct {
 const DefaultConfigFile = "/etc/muster/daemon.yaml"
 
 // AddFlags declares the daemon's flags.
-func (c *Config) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&c.StateDir, "state-dir", "/var/lib/muster", "directory for what must survive a reboot")
-	flags.StringVar(&c.RunDir, "run-dir", "/run/muster", "directory for sockets and pid files")
-	flags.StringVar(&c.Name, "name", "", "name of this node (default the host's name)")
-	flags.StringVar(&c.Containerd, "containerd", "", "socket of a containerd to use instead of the one that muster brings")
-	flags.StringVar(&c.BinDir, "bin-dir", "", "directory with containerd, its shim and runc (default beside muster, ../lib/muster, then PATH)")
-	flags.StringVar(&c.CgroupParent, "cgroup-parent", "/muster", "cgroup to put containers under")
-	flags.StringVar(&c.HostsDir, "registry-dir", "/etc/muster/certs.d", "directory with registry settings, REGISTRY/hosts.toml")
-	flags.Uint16Var(&c.GossipPort, "gossip-port", 7946, "membership port, TCP and UDP")
-	flags.StringVar(&c.LogLevel, "log-level", "info", "log level: debug, info, warn or error")
-	flags.StringVar(&c.LogFormat, "log-format", "text", "log format: text or json")
-	flags.Uint64Var(&c.LogMaxSize, "task-log-max-size", 10<<20, "size in bytes at which a task's log file is rotated")
-	flags.UintVar(&c.LogMaxFiles, "task-log-max-files", 3, "number of log files to keep for a task")
-	flags.StringArrayVar(&c.Labels, "label", nil, "label of this node for engine.labels.NAME constraints: `name=value` (repeatable)")
+func (c *Config) AddFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&c.StateDir, "state-dir", "/var/lib/muster", "directory for what must survive a reboot")
+	fs.StringVar(&c.RunDir, "run-dir", "/run/muster", "directory for sockets and pid files")
+	fs.StringVar(&c.Name, "name", "", "name of this node (default the host's name)")
+	fs.StringVar(&c.Containerd, "containerd", "", "socket of a containerd to use instead of the one that muster brings")
+	fs.StringVar(&c.BinDir, "bin-dir", "", "directory with containerd, its shim and runc (default beside muster, ../lib/muster, then PATH)")
+	fs.StringVar(&c.CgroupParent, "cgroup-parent", "/muster", "cgroup to put containers under")
+	fs.StringVar(&c.HostsDir, "registry-dir", "/etc/muster/certs.d", "directory with registry settings, REGISTRY/hosts.toml")
+	fs.Uint16Var(&c.GossipPort, "gossip-port", 7946, "membership port, TCP and UDP")
+	fs.StringVar(&c.LogLevel, "log-level", "info", "log level: debug, info, warn or error")
+	fs.StringVar(&c.LogFormat, "log-format", "text", "log format: text or json")
+	c.LogMaxSize = 10 << 20
+	size := flags.Var(fs, "task-log-max-size", "", "size at which a task's log file is rotated", flags.Size, func(n int64) { c.LogMaxSize = uint64(n) }) //nolint:gosec // 0 or more
+	flags.Default(size, "10m")
+	fs.UintVar(&c.LogMaxFiles, "task-log-max-files", 3, "number of log files to keep for a task")
+	fs.StringArrayVar(&c.Labels, "label", nil, "label of this node for engine.labels.NAME constraints: `name=value` (repeatable)")
 }
 
 // fileFlag names the configuration file.

@@ -29,6 +29,8 @@ var (
 	Duration = Kind[*durationpb.Duration]{"duration", parseDuration}
 	// Bytes are an amount with an optional unit, 1024 to the k.
 	Bytes = Kind[int64]{"bytes", parseBytes}
+	// Size is an amount like Bytes, of any height.
+	Size = Kind[int64]{"bytes", parseSize}
 	// CPUs are billionths of a core.
 	CPUs = Kind[int64]{"decimal", parseCPUs}
 	// Words is a command line, split as a shell does.
@@ -111,12 +113,17 @@ func AtLeast(low time.Duration) Kind[*durationpb.Duration] {
 const minMemory = 4 << 20
 
 func parseBytes(s string) (int64, error) {
-	n, err := units.RAMInBytes(s)
-	switch {
-	case err != nil || n < 0:
-		return 0, errorf("must be a size in bytes, or with a unit such as 512k, 64m or 2g")
-	case n > 0 && n < minMemory:
+	n, err := parseSize(s)
+	if err == nil && n > 0 && n < minMemory {
 		return 0, errorf("must be 4m or more, or 0 for none")
+	}
+	return n, err
+}
+
+func parseSize(s string) (int64, error) {
+	n, err := units.RAMInBytes(s)
+	if err != nil || n < 0 {
+		return 0, errorf("must be a size in bytes, or with a unit such as 512k, 64m or 2g")
 	}
 	return n, nil
 }

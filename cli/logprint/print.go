@@ -66,14 +66,17 @@ func (p *Printer) Copy(ctx context.Context, in controlpb.LogService_SubscribeLog
 			fmt.Fprintf(p.Err, "muster: warning: %s\n", r.GetWarning())
 		}
 		for _, m := range r.GetMessages() {
-			p.Print(ctx, m)
+			if err := p.Print(ctx, m); err != nil {
+				return err
+			}
 		}
 	}
 }
 
 // Print writes one message. A piece of a longer line is continued without a
-// prefix by the next piece, unless another stream comes between.
-func (p *Printer) Print(ctx context.Context, m *logspb.LogMessage) {
+// prefix by the next piece, unless another stream comes between. It fails when
+// nobody can read what is written any more.
+func (p *Printer) Print(ctx context.Context, m *logspb.LogMessage) error {
 	if at := m.GetAt().AsTime(); at.After(p.Last) {
 		p.Last = at
 	}
@@ -94,7 +97,10 @@ func (p *Printer) Print(ctx context.Context, m *logspb.LogMessage) {
 	default:
 		b.WriteByte('\n')
 	}
-	_, _ = p.writer(from).Write(b.Bytes()) // a broken pipe ends the process by its signal
+	if _, err := p.writer(from).Write(b.Bytes()); err != nil {
+		return fmt.Errorf("write what tasks print: %w", err)
+	}
+	return nil
 }
 
 // endLine ends a line of which no more pieces come.
@@ -112,6 +118,10 @@ func (p *Printer) writer(s stream) io.Writer {
 	return p.Out
 }
 
+// timeFormat is RFC 3339 with all nine digits, as Docker has it: columns line up,
+// and lines that are sorted as text are sorted by time.
+const timeFormat = "2006-01-02T15:04:05.000000000Z07:00"
+
 // pieceSize is the length of the pieces of a long line (logs.proto).
 const pieceSize = 16 << 10
 
@@ -119,7 +129,7 @@ const pieceSize = 16 << 10
 func (p *Printer) prefix(ctx context.Context, m *logspb.LogMessage) string {
 	var b strings.Builder
 	if p.Timestamps {
-		b.WriteString(m.GetAt().AsTime().Format(time.RFC3339Nano) + " ")
+		b.WriteString(m.GetAt().AsTime().Format(timeFormat) + " ")
 	}
 	if p.Details {
 		fmt.Fprintf(&b, "node=%s,service=%s,task=%s ", m.GetNodeId(), m.GetServiceId(), m.GetTaskId())
@@ -154,21 +164,4 @@ func (p *Printer) from(ctx context.Context, m *logspb.LogMessage) string {
 		name = strings.TrimPrefix(name+"."+id, ".")
 	}
 	return command.Printable(name + "@" + p.Names.Node(m.GetNodeId()))
-}
-
-// ParseTime reads --since and --until: a time as RFC 3339 or seconds since
-// 1970, or a duration before now.
-func ParseTime(s string, now time.Time) (time.Time, error) {
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
-		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
-			return t, nil
-		}
-	}
-	if t, ok := parseUnix(s); ok {
-		return t, nil
-	}
-	return time.Time{}, command.Misusef("must be a time such as 2026-01-02T15:04:05Z, seconds since 1970, or a duration such as 42m")
 }

@@ -3,7 +3,9 @@ package logprint
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +96,39 @@ func TestPrint(t *testing.T) {
 	}
 }
 
+// Times have one width, whatever they end in.
+func TestTimesLineUp(t *testing.T) {
+	for _, at := range []time.Time{noon, noon.Add(-5), noon.Add(1e8 - 5)} {
+		var out bytes.Buffer
+		m := message("t1", logspb.LogMessage_STREAM_STDOUT, "a\n")
+		m.At = timestamppb.New(at)
+		if err := (&Printer{Out: &out, Options: Options{Raw: true, Timestamps: true}}).Print(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := len(out.String()), len("2026-01-02T12:00:00.000000005Z a\n"); got != want {
+			t.Errorf("%q has %d characters, want %d", out.String(), got, want)
+		}
+	}
+}
+
+// closed is a standard output that cannot be written.
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+func TestCopyEndsWhenNobodyReads(t *testing.T) {
+	in := &fakeStream{responses: []*controlpb.SubscribeLogsResponse{
+		{Messages: []*logspb.LogMessage{message("t1", logspb.LogMessage_STREAM_STDOUT, "a\n")}}, {},
+	}}
+	p := &Printer{Out: closed{}, Err: io.Discard, Options: Options{Raw: true}}
+	if err := p.Copy(t.Context(), in); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("ended with %v", err)
+	}
+	if len(in.responses) != 1 {
+		t.Error("went on reading")
+	}
+}
+
 func TestCopyPassesWarningsOn(t *testing.T) {
 	var stderr bytes.Buffer
 	p := &Printer{Out: io.Discard, Err: &stderr}
@@ -115,6 +150,10 @@ func TestParseTime(t *testing.T) {
 		"duration":      {"42m", noon.Add(-42 * time.Minute)},
 		"unix":          {"1700000000", time.Unix(1700000000, 0)},
 		"unix fraction": {"1700000000.25", time.Unix(1700000000, 25e7)},
+		"epoch":         {"0", time.Unix(0, 0)},
+		"minute":        {"2026-01-02T15:04+05:30", time.Date(2026, 1, 2, 9, 34, 0, 0, time.UTC)},
+		"local minute":  {"2026-01-02T15:04", time.Date(2026, 1, 2, 15, 4, 0, 0, time.Local)},
+		"day in UTC":    {"2026-01-02Z", time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)},
 		"day":           {"2026-01-02", time.Date(2026, 1, 2, 0, 0, 0, 0, time.Local)},
 	}
 	for name, tt := range tests {

@@ -118,6 +118,9 @@ func copyLogs(ctx context.Context, client controlpb.LogServiceClient, printer *l
 		}
 		if printer.Last.After(last) {
 			request.Options.Since, request.Options.Tail = timestamppb.New(printer.Last.Add(1)), -1
+			if until := request.GetOptions().GetUntil(); until != nil && printer.Last.Add(1).After(until.AsTime()) {
+				return nil // all that was asked for is there
+			}
 			lost = time.Now()
 		}
 		if time.Since(lost) > logsRetry {

@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/proto/call"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -93,6 +95,21 @@ func check(st *state.State, req *controlpb.SubscribeLogsRequest) error {
 	}
 	if len(req.GetServiceIds())+len(req.GetTaskIds()) == 0 {
 		return fmt.Errorf("logs of which services or tasks? none were named: %w", errdefs.ErrInvalidArgument)
+	}
+	return checkTimes(req.GetOptions())
+}
+
+// checkTimes refuses times that are none, and those between which no line can be.
+func checkTimes(o *logspb.LogOptions) error {
+	for name, t := range map[string]*timestamppb.Timestamp{"since": o.GetSince(), "until": o.GetUntil()} {
+		if err := t.CheckValid(); t != nil && err != nil {
+			return fmt.Errorf("%s: %w: %w", name, err, errdefs.ErrInvalidArgument)
+		}
+	}
+	since, until := o.GetSince().AsTime(), o.GetUntil().AsTime()
+	if o.GetSince() != nil && o.GetUntil() != nil && since.After(until) {
+		return fmt.Errorf("no line is since %s and until %s: since must not be later than until: %w",
+			since.Format(time.RFC3339Nano), until.Format(time.RFC3339Nano), errdefs.ErrInvalidArgument)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/dispatcher/dispatchertest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -311,9 +312,11 @@ func TestRefusals(t *testing.T) {
 			req  *controlpb.SubscribeLogsRequest
 			want func(error) bool
 		}{
-			"no service": {&controlpb.SubscribeLogsRequest{ServiceIds: []string{"db"}}, errdefs.IsNotFound},
-			"no task":    {&controlpb.SubscribeLogsRequest{TaskIds: []string{"z"}}, errdefs.IsNotFound},
-			"nothing":    {&controlpb.SubscribeLogsRequest{}, errdefs.IsInvalidArgument},
+			"no service":       {&controlpb.SubscribeLogsRequest{ServiceIds: []string{"db"}}, errdefs.IsNotFound},
+			"no task":          {&controlpb.SubscribeLogsRequest{TaskIds: []string{"z"}}, errdefs.IsNotFound},
+			"later than until": {&controlpb.SubscribeLogsRequest{TaskIds: []string{"a"}, Options: &logspb.LogOptions{Since: timestamppb.New(time.Unix(2, 0)), Until: timestamppb.New(time.Unix(1, 0))}}, errdefs.IsInvalidArgument},
+			"no time":          {&controlpb.SubscribeLogsRequest{TaskIds: []string{"a"}, Options: &logspb.LogOptions{Until: &timestamppb.Timestamp{Nanos: -1}}}, errdefs.IsInvalidArgument},
+			"nothing":          {&controlpb.SubscribeLogsRequest{}, errdefs.IsInvalidArgument},
 		} {
 			if _, _, ended, err := s.subscribe(tt.req).view(); !ended || !tt.want(err) {
 				t.Errorf("%s: ended %v with %v", name, ended, err)

@@ -53,22 +53,22 @@ type Config struct {
 const DefaultConfigFile = "/etc/muster/daemon.yaml"
 
 // AddFlags declares the daemon's flags.
-func (c *Config) AddFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.StateDir, "state-dir", "/var/lib/muster", "directory for what must survive a reboot")
-	fs.StringVar(&c.RunDir, "run-dir", "/run/muster", "directory for sockets and pid files")
-	fs.StringVar(&c.Name, "name", "", "name of this node (default the host's name)")
-	fs.StringVar(&c.Containerd, "containerd", "", "socket of a containerd to use instead of the one that muster brings")
-	fs.StringVar(&c.BinDir, "bin-dir", "", "directory with containerd, its shim and runc (default beside muster, ../lib/muster, then PATH)")
-	fs.StringVar(&c.CgroupParent, "cgroup-parent", "/muster", "cgroup to put containers under")
-	fs.StringVar(&c.HostsDir, "registry-dir", "/etc/muster/certs.d", "directory with registry settings, REGISTRY/hosts.toml")
-	fs.Uint16Var(&c.GossipPort, "gossip-port", 7946, "membership port, TCP and UDP")
-	fs.StringVar(&c.LogLevel, "log-level", "info", "log level: debug, info, warn or error")
-	fs.StringVar(&c.LogFormat, "log-format", "text", "log format: text or json")
+func (c *Config) AddFlags(set *pflag.FlagSet) {
+	set.StringVar(&c.StateDir, "state-dir", "/var/lib/muster", "directory for what must survive a reboot")
+	set.StringVar(&c.RunDir, "run-dir", "/run/muster", "directory for sockets and pid files")
+	set.StringVar(&c.Name, "name", "", "name of this node (default the host's name)")
+	set.StringVar(&c.Containerd, "containerd", "", "socket of a containerd to use instead of the one that muster brings")
+	set.StringVar(&c.BinDir, "bin-dir", "", "directory with containerd, its shim and runc (default beside muster, ../lib/muster, then PATH)")
+	set.StringVar(&c.CgroupParent, "cgroup-parent", "/muster", "cgroup to put containers under")
+	set.StringVar(&c.HostsDir, "registry-dir", "/etc/muster/certs.d", "directory with registry settings, REGISTRY/hosts.toml")
+	set.Uint16Var(&c.GossipPort, "gossip-port", 7946, "membership port, TCP and UDP")
+	set.StringVar(&c.LogLevel, "log-level", "info", "log level: debug, info, warn or error")
+	set.StringVar(&c.LogFormat, "log-format", "text", "log format: text or json")
 	c.LogMaxSize = 10 << 20
-	size := flags.Var(fs, "task-log-max-size", "", "size at which a task's log file is rotated", flags.Size, func(n int64) { c.LogMaxSize = uint64(n) }) //nolint:gosec // 0 or more
+	size := flags.Var(set, "task-log-max-size", "", "size at which a task's log file is rotated", flags.Size, func(n int64) { c.LogMaxSize = uint64(n) })
 	flags.Default(size, "10m")
-	fs.UintVar(&c.LogMaxFiles, "task-log-max-files", 3, "number of log files to keep for a task")
-	fs.StringArrayVar(&c.Labels, "label", nil, "label of this node for engine.labels.NAME constraints: `name=value` (repeatable)")
+	set.UintVar(&c.LogMaxFiles, "task-log-max-files", 3, "number of log files to keep for a task")
+	set.StringArrayVar(&c.Labels, "label", nil, "label of this node for engine.labels.NAME constraints: `name=value` (repeatable)")
 }
 
 // fileFlag names the configuration file.
@@ -76,25 +76,25 @@ const fileFlag = "config"
 
 // AddFileFlag declares the flag that names the configuration file. It can be
 // set in the environment, but not in the file.
-func AddFileFlag(flags *pflag.FlagSet) {
-	flags.String(fileFlag, DefaultConfigFile, "configuration file")
+func AddFileFlag(set *pflag.FlagSet) {
+	set.String(fileFlag, DefaultConfigFile, "configuration file")
 }
 
 // Fill sets the flags that were not given from the environment and the file.
 // A missing file is an error only when it was asked for.
-func Fill(flags *pflag.FlagSet, getenv func(string) string) error {
-	file, asked := configFile(flags, getenv)
+func Fill(set *pflag.FlagSet, getenv func(string) string) error {
+	file, asked := configFile(set, getenv)
 	settings, err := readFile(file, asked)
 	if err != nil {
 		return err
 	}
 	for name := range settings {
-		if !isSetting(flags.Lookup(name)) {
+		if !isSetting(set.Lookup(name)) {
 			return fmt.Errorf("configuration file %s: unknown setting %q: the settings are named as the flags of \"muster daemon\": %w", file, name, errdefs.ErrInvalidArgument)
 		}
 	}
 	var errs []error
-	flags.VisitAll(func(f *pflag.Flag) {
+	set.VisitAll(func(f *pflag.Flag) {
 		if f.Changed || !isSetting(f) {
 			return
 		}
@@ -103,7 +103,7 @@ func Fill(flags *pflag.FlagSet, getenv func(string) string) error {
 			from, values = "configuration file "+file, settings[f.Name]
 		}
 		for _, v := range values {
-			if err := flags.Set(f.Name, v); err != nil {
+			if err := set.Set(f.Name, v); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %s %q: %w: %w", from, f.Name, v, err, errdefs.ErrInvalidArgument))
 			}
 		}
@@ -112,8 +112,8 @@ func Fill(flags *pflag.FlagSet, getenv func(string) string) error {
 }
 
 // configFile returns which file to read, and whether it was named.
-func configFile(flags *pflag.FlagSet, getenv func(string) string) (path string, asked bool) {
-	f := flags.Lookup(fileFlag)
+func configFile(set *pflag.FlagSet, getenv func(string) string) (path string, asked bool) {
+	f := set.Lookup(fileFlag)
 	if v := getenv(EnvName(fileFlag)); v != "" && !f.Changed {
 		return v, true
 	}

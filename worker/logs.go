@@ -6,19 +6,19 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/logmerge"
 	logspb "github.com/muster/muster/proto/logs/v1"
 )
 
 const (
-	// logBatch is how many bytes of logs go into one message.
-	logBatch = 64 << 10
-	// logQueue is how many lines wait to be sent; then readers wait.
-	logQueue = 256
+	// logWindow is how long a line that is followed waits for earlier ones of
+	// other tasks of this node.
+	logWindow = 100 * time.Millisecond
 )
 
 var errNoLogs = errors.New("this node keeps no logs")
@@ -116,20 +116,13 @@ func (p *logPublisher) publish(ctx context.Context, conn grpc.ClientConnInterfac
 	if err := stream.Send(&logspb.PublishLogsRequest{SubscriptionId: sub.GetId()}); err != nil {
 		return ended(stream, err)
 	}
-	lines := p.readAll(ctx, sub)
-	defer func() {
-		// The readers end with ctx, and lines is closed after the last of them.
-		cancel()
-		for range lines {
-			continue
-		}
-	}()
-	for req := range lines {
-		gather(req, lines)
+	all := p.readAll(ctx, sub)
+	defer func() { cancel(); all.readers.Wait() }()
+	if err := all.pass(ctx, func(req *logspb.PublishLogsRequest) error {
 		req.SubscriptionId = sub.GetId()
-		if err := stream.Send(req); err != nil {
-			return ended(stream, err)
-		}
+		return stream.Send(req)
+	}); err != nil {
+		return ended(stream, err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err // the readers were stopped: an end of the stream would say that nothing more comes
@@ -138,40 +131,62 @@ func (p *logPublisher) publish(ctx context.Context, conn grpc.ClientConnInterfac
 	return err
 }
 
-// readAll reads the logs of a subscription's tasks, all at the same time. The
-// channel is closed once all are read or ctx is done.
-func (p *logPublisher) readAll(ctx context.Context, sub *dispatchpb.LogSubscription) <-chan *logspb.PublishLogsRequest {
-	lines := make(chan *logspb.PublishLogsRequest, logQueue)
-	var readers sync.WaitGroup
+// taskLogs are the logs of several tasks, read all at the same time.
+type taskLogs struct {
+	merge   *logmerge.Merge
+	failed  chan string // why a task's logs cannot be read
+	readers sync.WaitGroup
+}
+
+// readAll reads the logs of a subscription's tasks until all are read or ctx is
+// done.
+func (p *logPublisher) readAll(ctx context.Context, sub *dispatchpb.LogSubscription) *taskLogs {
+	r := &taskLogs{merge: logmerge.New(0), failed: make(chan string, len(sub.GetTaskIds()))}
+	if sub.GetOptions().GetFollow() {
+		r.merge = logmerge.New(logWindow)
+	}
 	for _, id := range sub.GetTaskIds() {
-		readers.Go(func() { p.read(ctx, id, sub.GetOptions(), lines) })
+		source := r.merge.Join()
+		r.readers.Go(func() {
+			// After the error: when all sources have ended, all errors are there.
+			defer source.Close()
+			if err := p.read(ctx, id, sub.GetOptions(), source); err != nil && ctx.Err() == nil {
+				r.failed <- fmt.Sprintf("task %s: %v", id, err)
+			}
+		})
 	}
-	go func() { readers.Wait(); close(lines) }()
-	return lines
+	return r
 }
 
-// gather adds to req what more lines there are right now, up to a size that is
-// worth a message, and up to an error, of which a message has one.
-func gather(req *logspb.PublishLogsRequest, lines <-chan *logspb.PublishLogsRequest) {
-	for size := proto.Size(req); size < logBatch && req.GetErr() == ""; {
-		next, ok := more(lines)
-		if !ok {
-			return
+// pass sends lines in order of time, until all are read or ctx is done.
+func (r *taskLogs) pass(ctx context.Context, send func(*logspb.PublishLogsRequest) error) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		done := r.merge.Done()
+		for len(r.failed) > 0 {
+			if err := send(&logspb.PublishLogsRequest{Err: <-r.failed}); err != nil {
+				return err
+			}
 		}
-		size += proto.Size(next)
-		req.Messages = append(req.GetMessages(), next.GetMessages()...)
-		req.Err = next.GetErr()
+		if done {
+			return nil
+		}
+		lines, wait := r.merge.Take(time.Now())
+		if len(lines) > 0 {
+			if err := send(&logspb.PublishLogsRequest{Messages: lines}); err != nil {
+				return err
+			}
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-r.merge.Changed():
+		case <-timer.C:
+		case <-ctx.Done():
+		}
 	}
-}
-
-// more returns a further request if there is one right now.
-func more(lines <-chan *logspb.PublishLogsRequest) (*logspb.PublishLogsRequest, bool) {
-	select {
-	case next, ok := <-lines:
-		return next, ok
-	default:
-		return nil, false
-	}
+	return nil
 }
 
 // ended returns why a stream ended: Send only says that it did.
@@ -183,23 +198,12 @@ func ended(stream logspb.LogsService_PublishLogsClient, err error) error {
 }
 
 // read passes one task's logs on; it waits when they are not sent as fast.
-func (p *logPublisher) read(ctx context.Context, taskID string, opts *logspb.LogOptions, lines chan<- *logspb.PublishLogsRequest) {
-	put := func(req *logspb.PublishLogsRequest) error {
-		select {
-		case lines <- req:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+func (p *logPublisher) read(ctx context.Context, taskID string, opts *logspb.LogOptions, source *logmerge.Source) error {
+	if p.logs == nil {
+		return errNoLogs
 	}
-	err := errNoLogs
-	if p.logs != nil {
-		err = p.logs.Read(ctx, taskID, opts, func(m *logspb.LogMessage) error {
-			m.NodeId = p.nodeID
-			return put(&logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{m}})
-		})
-	}
-	if err != nil && ctx.Err() == nil {
-		_ = put(&logspb.PublishLogsRequest{Err: fmt.Sprintf("task %s: %v", taskID, err)})
-	}
+	return p.logs.Read(ctx, taskID, opts, func(m *logspb.LogMessage) error {
+		m.NodeId = p.nodeID
+		return source.Put(ctx, m)
+	})
 }

@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/logmerge"
 	logspb "github.com/muster/muster/proto/logs/v1"
 )
 
@@ -158,43 +164,37 @@ func TestSubscriptionIsAnsweredThoughNothingIsRead(t *testing.T) {
 	})
 }
 
-// Lines that wait go together, but a message is bounded, says of one error, and
-// waits for nothing.
-func TestGather(t *testing.T) {
-	line := func(size int) *logspb.PublishLogsRequest {
-		return &logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{{Data: make([]byte, size)}}}
-	}
-	failed := func(why string) *logspb.PublishLogsRequest { return &logspb.PublishLogsRequest{Err: why} }
-	tests := map[string]struct {
-		first       *logspb.PublishLogsRequest
-		waiting     []*logspb.PublishLogsRequest
-		lines, left int
-		err         string
-	}{
-		"nothing waits":         {line(1), nil, 1, 0, ""},
-		"all that waits":        {line(1), []*logspb.PublishLogsRequest{line(1), line(1)}, 3, 0, ""},
-		"until it is full":      {line(1), []*logspb.PublishLogsRequest{line(logBatch - 100), line(200), line(1)}, 3, 1, ""},
-		"one that is too large": {line(2 * logBatch), []*logspb.PublishLogsRequest{line(1)}, 1, 1, ""},
-		"up to an error":        {line(1), []*logspb.PublishLogsRequest{failed("a"), failed("b")}, 1, 1, "a"},
-		"an error first":        {failed("a"), []*logspb.PublishLogsRequest{line(1), failed("b")}, 0, 2, "a"},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			lines := make(chan *logspb.PublishLogsRequest, logQueue)
-			for _, l := range tt.waiting {
-				lines <- l
+// The lines of a node's tasks go out in order of time, in messages that are
+// bounded, and what failed is said before the end.
+func TestLinesOfTasksAreMerged(t *testing.T) {
+	p := &logPublisher{nodeID: "n1", logs: logsFunc(func(_ context.Context, taskID string, _ *logspb.LogOptions, emit func(*logspb.LogMessage) error) error {
+		first, _ := strconv.Atoi(taskID)
+		for i := range 500 {
+			at := time.Unix(int64(first+3*i), 0)
+			if err := emit(&logspb.LogMessage{TaskId: taskID, At: timestamppb.New(at), Data: make([]byte, 1<<10)}); err != nil {
+				return err
 			}
-			gather(tt.first, lines)
-			if got := len(tt.first.GetMessages()); got != tt.lines || len(lines) != tt.left || tt.first.GetErr() != tt.err {
-				t.Errorf("%d lines, error %q and %d left, want %d, %q and %d", got, tt.first.GetErr(), len(lines), tt.lines, tt.err, tt.left)
+		}
+		return fmt.Errorf("%s is torn", taskID)
+	})}
+	all := p.readAll(t.Context(), &dispatchpb.LogSubscription{TaskIds: []string{"0", "1", "2"}, Options: &logspb.LogOptions{Tail: -1}})
+	next, failed := int64(0), 0
+	if err := all.pass(t.Context(), func(req *logspb.PublishLogsRequest) error {
+		if size := proto.Size(req); size > 70<<10 {
+			t.Errorf("a message has %d bytes", size)
+		}
+		if req.GetErr() != "" {
+			failed++
+		}
+		for _, m := range req.GetMessages() {
+			if m.GetAt().GetSeconds() != next {
+				t.Fatalf("the line of second %d came where %d was due", m.GetAt().GetSeconds(), next)
 			}
-		})
-	}
-	closed := make(chan *logspb.PublishLogsRequest)
-	close(closed)
-	last := line(1)
-	if gather(last, closed); len(last.GetMessages()) != 1 {
-		t.Errorf("behind the last line came %v", last)
+			next++
+		}
+		return nil
+	}); err != nil || next != 1500 || failed != 3 {
+		t.Errorf("%d lines and %d failures, %v", next, failed, err)
 	}
 }
 
@@ -207,7 +207,11 @@ func TestReaderIsToldThatItsLinesAreNotWanted(t *testing.T) {
 		got = emit(&logspb.LogMessage{})
 		return got
 	})}
-	p.read(ctx, "t1", nil, make(chan *logspb.PublishLogsRequest))
+	source := logmerge.New(0).Join()
+	for source.Put(ctx, &logspb.LogMessage{Data: make([]byte, 16<<10)}) == nil {
+		continue // until there is no room
+	}
+	_ = p.read(ctx, "t1", nil, source)
 	if !errors.Is(got, context.Canceled) {
 		t.Errorf("the reader was told %v", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/logmerge"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -20,15 +21,50 @@ type ask struct {
 	// past; later those to be read from where the client's lines end: new ones
 	// from their beginning, others from where a stream broke off.
 	first, later []string
-	// pending are the tasks of each message sent that no stream has answered
+	// pending are the answers to each message sent that no stream has begun
 	// yet, oldest first; the last one was sent at.
-	pending [][]string
+	pending []*answer
 	at      time.Time
-	// open are the tasks of each stream that is open.
-	open   map[int][]string
-	serial int
+	// open are those whose stream is open.
+	open []*answer
 	// warned: the client knows that the node cannot be asked.
 	warned bool
+}
+
+// answer is what a node sends, or is to send, of some of its tasks.
+type answer struct {
+	tasks []string
+	lines *logmerge.Source
+}
+
+// silent gives up what a node does not answer in time, and warns of it. Of whom
+// follows a stream that is open may be silent for ever.
+func (s *subscription) silent(a *ask, node string, now time.Time) (warnings []string) {
+	follow := s.req.GetOptions().GetFollow()
+	if len(a.pending) > 0 && now.Sub(a.at) >= answerTimeout {
+		var tasks []string
+		for _, p := range a.pending {
+			tasks = append(tasks, p.tasks...)
+			p.lines.Drop()
+		}
+		a.pending = nil
+		warnings = append(warnings, fmt.Sprintf("node %s does not answer: logs of %s are missing", node, count(tasks)))
+		if follow {
+			a.later, a.warned = append(a.later, tasks...), true
+		}
+	}
+	if follow {
+		return warnings
+	}
+	a.open = slices.DeleteFunc(a.open, func(o *answer) bool {
+		silent := o.lines.Silent(now, answerTimeout)
+		if silent {
+			warnings = append(warnings, fmt.Sprintf("node %s has sent nothing for %s: logs of %s may be incomplete", node, answerTimeout, count(o.tasks)))
+			o.lines.Drop()
+		}
+		return silent
+	})
+	return warnings
 }
 
 // ask sends the nodes what is waiting for them, and returns warnings about
@@ -38,14 +74,7 @@ func (s *subscription) ask(now time.Time, st *state.State) (warnings []string) {
 	defer s.mu.Unlock()
 	for _, nodeID := range slices.Sorted(maps.Keys(s.asks)) {
 		a := s.asks[nodeID]
-		if len(a.pending) > 0 && now.Sub(a.at) >= answerTimeout {
-			silent := slices.Concat(a.pending...)
-			a.pending = nil
-			warnings = append(warnings, fmt.Sprintf("node %s does not answer: logs of %s are missing", name(st, nodeID), count(silent)))
-			if s.req.GetOptions().GetFollow() {
-				a.later, a.warned = append(a.later, silent...), true
-			}
-		}
+		warnings = append(warnings, s.silent(a, name(st, nodeID), now)...)
 		missing := append(s.send(nodeID, a, &a.first, false, now), s.send(nodeID, a, &a.later, true, now)...)
 		if len(missing) > 0 && !a.warned {
 			a.warned = true
@@ -69,7 +98,7 @@ func (s *subscription) send(nodeID string, a *ask, list *[]string, later bool, n
 		return tasks
 	}
 	*list, a.at, a.warned = nil, now, false
-	a.pending = append(a.pending, tasks)
+	a.pending = append(a.pending, &answer{tasks: tasks, lines: s.merge.Join()})
 	return nil
 }
 

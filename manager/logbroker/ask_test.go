@@ -83,6 +83,8 @@ func (k *talk) later(d time.Duration) string {
 	return strings.Join(k.ask(k.now, k.st), "; ")
 }
 
+func (k *talk) isFinished() bool { return k.finished(k.now, k.now) }
+
 func TestEachNodeIsAskedOnceForItsTasks(t *testing.T) {
 	k := begin(t, true)
 	if w, asked := k.later(0), k.took(); w != "" || asked != "n1:a+b tail 5, n2:c tail 5" {
@@ -137,10 +139,10 @@ func TestNodeThatDoesNotAnswer(t *testing.T) {
 	}
 	k = begin(t, false)
 	k.later(0)
-	if k.finished() {
+	if k.isFinished() {
 		t.Error("it is finished with nodes that were just asked")
 	}
-	if k.later(answerTimeout); !k.finished() {
+	if k.later(answerTimeout); !k.isFinished() {
 		t.Error("whoever does not follow waits for nodes that do not answer")
 	}
 }
@@ -164,7 +166,7 @@ func TestBrokenStreamIsResumed(t *testing.T) {
 			if !ok {
 				t.Fatal("the node was not asked")
 			}
-			if err := k.put(t.Context(), "n1", &logspb.PublishLogsRequest{Messages: tt.lines}); err != nil {
+			if err := k.put(t.Context(), "n1", stream, &logspb.PublishLogsRequest{Messages: tt.lines}); err != nil {
 				t.Fatal(err)
 			}
 			k.closed("n1", stream, false)
@@ -184,7 +186,7 @@ func TestResumeDoesNotGoBehindTheClientsSince(t *testing.T) {
 	k.later(0)
 	stream, _ := k.open("n1")
 	for _, m := range []*logspb.LogMessage{line("a", 30), line("b", 20)} {
-		if err := k.put(t.Context(), "n1", &logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{m}}); err != nil {
+		if err := k.put(t.Context(), "n1", stream, &logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{m}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,18 +200,7 @@ func TestResumeDoesNotGoBehindTheClientsSince(t *testing.T) {
 
 func TestLinesThatComeTwiceAreLeftOut(t *testing.T) {
 	k := begin(t, true)
-	put := func(lines ...*logspb.LogMessage) string {
-		t.Helper()
-		if err := k.put(t.Context(), "n1", &logspb.PublishLogsRequest{Messages: lines}); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case in := <-k.in:
-			return text(in.messages)
-		default:
-			return ""
-		}
-	}
+	put := func(lines ...*logspb.LogMessage) string { return text(k.fresh("n1", lines)) }
 	k.later(0)
 	stream, _ := k.open("n1")
 	if got := put(line("a", 1), line("c", 1), line("b", 1), line("a", 2)); got != "a1 b1 a2" {
@@ -231,13 +222,13 @@ func TestBrokenStreamOfOneThatDoesNotFollow(t *testing.T) {
 	one, _ := k.open("n1")
 	two, _ := k.open("n2")
 	k.closed("n1", one, false)
-	if in := <-k.in; in.warning != "node n1 was lost while it sent logs: they may be incomplete" {
-		t.Errorf("warned %q", in.warning)
+	if warning := <-k.warnings; warning != "node n1 was lost while it sent logs: they may be incomplete" {
+		t.Errorf("warned %q", warning)
 	}
-	if k.finished() {
+	if k.isFinished() {
 		t.Error("it is finished before n2 has sent all")
 	}
-	if k.closed("n2", two, true); !k.finished() {
+	if k.closed("n2", two, true); !k.isFinished() {
 		t.Error("it is not finished")
 	}
 }

@@ -135,7 +135,7 @@ func (b *Broker) PublishLogs(stream grpc.ClientStreamingServer[logspb.PublishLog
 	if !ok {
 		return fmt.Errorf("node %s was not asked for log subscription %s: %w", nodeID, s.id, errdefs.ErrPermissionDenied)
 	}
-	err = receive(ctx, s, nodeID, first, stream.Recv)
+	err = receive(ctx, s, nodeID, opened, first, stream.Recv)
 	s.closed(nodeID, opened, err == nil)
 	if err != nil {
 		return err
@@ -144,9 +144,9 @@ func (b *Broker) PublishLogs(stream grpc.ClientStreamingServer[logspb.PublishLog
 }
 
 // receive passes a node's messages on until it has sent all.
-func receive(ctx context.Context, s *subscription, nodeID string, req *logspb.PublishLogsRequest, recv func() (*logspb.PublishLogsRequest, error)) error {
+func receive(ctx context.Context, s *subscription, nodeID string, a *answer, req *logspb.PublishLogsRequest, recv func() (*logspb.PublishLogsRequest, error)) error {
 	for {
-		if err := s.put(ctx, nodeID, req); err != nil {
+		if err := s.put(ctx, nodeID, a, req); err != nil {
 			return err
 		}
 		next, err := recv()

@@ -3,6 +3,7 @@ package logbroker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -26,6 +27,18 @@ import (
 	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
+
+func line(task string, second int) *logspb.LogMessage {
+	return &logspb.LogMessage{TaskId: task, At: timestamppb.New(time.Unix(int64(second), 0)), Data: fmt.Appendf(nil, "%s%d", task, second)}
+}
+
+func text(messages []*logspb.LogMessage) string {
+	var w []string
+	for _, m := range messages {
+		w = append(w, string(m.GetData()))
+	}
+	return strings.Join(w, " ")
+}
 
 // scene is a broker over a real store, with nodes that the test plays.
 type scene struct {
@@ -115,6 +128,10 @@ func (s *scene) task(id, node string) {
 		state.CreateTask(&clusterpb.Task{Id: id, ServiceId: "web", Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{}}),
 		state.AssignTask(id, node, nil),
 	)
+}
+
+func (s *scene) observe(id string, to clusterpb.TaskState) {
+	s.propose(state.ObserveTask(id, &clusterpb.TaskStatus{State: to}))
 }
 
 func (s *scene) client(node string) logspb.LogsServiceClient {
@@ -289,21 +306,24 @@ func TestFollowSurvivesALostNode(t *testing.T) {
 
 // TestSlowClientHoldsNodesBack: what nobody takes, nodes do not send.
 func TestSlowClientHoldsNodesBack(t *testing.T) {
-	s := newSubscription("s", &controlpb.SubscribeLogsRequest{TaskIds: []string{"a"}}, nil)
-	s.nodeOf["a"] = "n1"
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	sent := 0
-	for s.put(ctx, "n1", &logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{line("a", sent)}}) == nil {
-		sent++
-	}
-	if sent != queue {
-		t.Errorf("%d messages were taken with nobody reading, want %d", sent, queue)
-	}
-	s.end()
-	if err := s.put(t.Context(), "n1", &logspb.PublishLogsRequest{Err: "x"}); !errdefs.IsNotFound(err) {
-		t.Errorf("put after the end: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newSubscription("s", &controlpb.SubscribeLogsRequest{TaskIds: []string{"a"}}, nil)
+		s.nodeOf["a"] = "n1"
+		a := &answer{lines: s.merge.Join()}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		sent := 0
+		for s.put(ctx, "n1", a, &logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{line("a", sent)}}) == nil {
+			sent++
+		}
+		if sent == 0 || sent > 2048 {
+			t.Errorf("%d messages were taken with nobody reading", sent)
+		}
+		time.AfterFunc(time.Second, s.end)
+		if err := s.put(t.Context(), "n1", a, &logspb.PublishLogsRequest{Messages: []*logspb.LogMessage{line("a", sent)}}); !errdefs.IsNotFound(err) {
+			t.Errorf("put after the end: %v", err)
+		}
+	})
 }
 
 func TestRefusals(t *testing.T) {
@@ -341,4 +361,90 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("asked %q", s.heard())
 		}
 	})
+}
+
+// A node that sent its beginning later, and much of it, loses nothing of the
+// order: nobody's lines go out before the other has a line or is at its end.
+func TestLinesOfNodesAreMerged(t *testing.T) {
+	play(t, func(s *scene) {
+		r := s.subscribe(&controlpb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Options: &logspb.LogOptions{Tail: -1}})
+		var want []string
+		var a, b []*logspb.LogMessage
+		for i := range 2000 {
+			a, b = append(a, line("a", 2*i)), append(b, line("b", 2*i+1))
+			want = append(want, text(a[i:]), text(b[i:]))
+		}
+		one := s.publish("n1", a[:1000]...)
+		time.Sleep(3 * time.Second)
+		if lines, _, _, _ := r.view(); lines != "" {
+			t.Errorf("without n2 were sent %d lines", len(strings.Fields(lines)))
+		}
+		two := s.publish("n2", b...)
+		if err := one.Send(&logspb.PublishLogsRequest{Messages: a[1000:]}); err != nil {
+			t.Fatal(err)
+		}
+		finish(t, one)
+		finish(t, two)
+		time.Sleep(time.Second)
+		if lines, warnings, ended, err := r.view(); lines != strings.Join(want, " ") || warnings != "" || !ended || err != nil {
+			t.Errorf("%d lines out of order or not all, warned %q, ended %v with %v", len(strings.Fields(lines)), warnings, ended, err)
+		}
+	})
+}
+
+// A node that falls silent in the middle is named, and the rest is shown.
+func TestNodeThatFallsSilent(t *testing.T) {
+	play(t, func(s *scene) {
+		r := s.subscribe(&controlpb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Options: &logspb.LogOptions{Tail: -1}})
+		s.publish("n1", line("a", 1))
+		finish(t, s.publish("n2", line("b", 2), line("b", 3)))
+		time.Sleep(7 * time.Second)
+		lines, warnings, ended, err := r.view()
+		if lines != "a1 b2 b3" || warnings != "node n1 has sent nothing for 5s: logs of task a may be incomplete" || !ended || err != nil {
+			t.Errorf("read %q, warned %q, ended %v with %v", lines, warnings, ended, err)
+		}
+	})
+}
+
+// Following ends by itself once nothing more can come.
+func TestFollowingEnds(t *testing.T) {
+	follow := &logspb.LogOptions{Follow: true, Tail: -1}
+	ofTask := &controlpb.SubscribeLogsRequest{TaskIds: []string{"a"}, Options: follow}
+	ofService := &controlpb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Options: follow}
+	for name, tt := range map[string]struct {
+		req  *controlpb.SubscribeLogsRequest
+		then func(*scene)
+		ends bool
+	}{
+		"a task that runs": {ofTask, func(s *scene) { s.publish("n1", line("a", 1)) }, false},
+		"a task has ended": {ofTask, func(s *scene) { s.observe("a", lifecycle.Complete); finish(s.t, s.publish("n1", line("a", 1))) }, true},
+		"a task never started": {ofTask, func(s *scene) {
+			s.observe("a", lifecycle.Rejected)
+			s.publish("n1")
+		}, true},
+		"a task of a node that is away": {ofTask, func(s *scene) { s.setAway("n1", true); s.observe("a", lifecycle.Complete) }, true},
+		"a task is gone":                {ofTask, func(s *scene) { s.propose(state.DeleteTask("a")) }, true},
+		"the tasks of a service ended": {ofService, func(s *scene) {
+			s.observe("a", lifecycle.Complete)
+			s.observe("b", lifecycle.Complete)
+			finish(s.t, s.publish("n1"))
+			finish(s.t, s.publish("n2"))
+		}, false},
+		"a service is removed": {ofService, func(s *scene) {
+			s.propose(state.DeleteService("web"), state.DeleteTask("a"), state.DeleteTask("b"))
+			finish(s.t, s.publish("n1"))
+			finish(s.t, s.publish("n2"))
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(s *scene) {
+				r := s.subscribe(tt.req)
+				tt.then(s)
+				time.Sleep(8 * time.Second)
+				if _, _, ended, err := r.view(); ended != tt.ends || err != nil {
+					t.Errorf("ended %v with %v, want %v", ended, err, tt.ends)
+				}
+			})
+		})
+	}
 }

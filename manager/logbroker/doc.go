@@ -2,6 +2,6 @@
 //
 // A client subscribes at the leader. The broker asks the nodes of the tasks,
 // through their sessions, to publish; they answer with streams of their own,
-// which it merges in order of time within a small window. Nothing is stored:
+// which it merges in order of time (proto/logmerge). Nothing is stored:
 // what the client does not take in time, the nodes do not read.
 package logbroker

@@ -8,102 +8,142 @@ import (
 	"github.com/containerd/errdefs"
 
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/raftstore"
-
-	logspb "github.com/muster/muster/proto/logs/v1"
+	"github.com/muster/muster/raftstore/state"
 )
 
+type sender func(*controlpb.SubscribeLogsResponse) error
+
+func (send sender) warn(text string) error {
+	return send(&controlpb.SubscribeLogsResponse{Warning: text})
+}
+
 // run asks nodes and sends the client what they publish, until all is read or
-// ctx is done.
-func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.Subscription, send func(*controlpb.SubscribeLogsResponse) error) error {
+// ctx is done. Each second it sends something, so that the client knows that
+// somebody is there.
+func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.Subscription, send sender) error {
 	defer s.close()
-	var window window
 	again := time.NewTicker(askPeriod)
 	defer again.Stop()
-	flush := time.NewTimer(time.Hour)
-	defer flush.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 
 	s.add(store.State(), false)
+	var overSince time.Time
 	for {
-		for _, text := range s.ask(time.Now(), store.State()) {
-			if err := send(&controlpb.SubscribeLogsResponse{Warning: text}); err != nil {
-				return err
-			}
+		if !s.over(store.State(), time.Now()) {
+			overSince = time.Time{}
+		} else if overSince.IsZero() {
+			overSince = time.Now()
 		}
-		if s.finished() {
-			return s.drain(&window, send)
+		wait, err := s.pass(store.State(), send)
+		if err != nil {
+			return err
 		}
+		if !overSince.IsZero() && wait > 0 && s.finished(time.Now(), overSince) {
+			return s.drain(send)
+		}
+		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 			return nil
-		case in := <-s.in:
-			if err := s.take(in, &window, send); err != nil {
+		case text := <-s.warnings:
+			if err := send.warn(text); err != nil {
 				return err
 			}
-			flush.Reset(window.wait(time.Now()))
-		case <-flush.C:
-			if err := emit(send, window.due(time.Now())); err != nil {
-				return err
-			}
-			flush.Reset(window.wait(time.Now()))
+		case <-s.merge.Changed():
+		case <-timer.C:
 		case <-changes.C:
 			changes.Take()
 			if s.req.GetOptions().GetFollow() {
 				s.add(store.State(), true)
 			}
-		case <-s.moved:
 		case <-again.C:
 			if !store.IsLeader() {
 				return fmt.Errorf("another manager leads now, ask again: %w", errdefs.ErrUnavailable)
 			}
+			if err := send(&controlpb.SubscribeLogsResponse{}); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// take puts messages into the window, and passes warnings and what no longer
-// fits on at once.
-func (s *subscription) take(in input, w *window, send func(*controlpb.SubscribeLogsResponse) error) error {
-	if in.warning != "" {
-		if err := send(&controlpb.SubscribeLogsResponse{Warning: in.warning}); err != nil {
-			return err
+// pass asks the nodes and sends the client what there is. It returns how long
+// until there may be more if nothing happens, 0 when there is more at once.
+func (s *subscription) pass(st *state.State, send sender) (wait time.Duration, err error) {
+	for _, text := range s.ask(time.Now(), st) {
+		if err := send.warn(text); err != nil {
+			return 0, err
 		}
 	}
-	return emit(send, w.add(time.Now(), in.messages))
+	lines, wait := s.merge.Take(time.Now())
+	if len(lines) == 0 {
+		return wait, nil
+	}
+	return 0, send(&controlpb.SubscribeLogsResponse{Messages: lines})
 }
 
-// drain sends what is left once every node has sent all.
-func (s *subscription) drain(w *window, send func(*controlpb.SubscribeLogsResponse) error) error {
+// drain sends the last warnings.
+func (s *subscription) drain(send sender) error {
 	for {
 		select {
-		case in := <-s.in:
-			if err := s.take(in, w, send); err != nil {
+		case text := <-s.warnings:
+			if err := send.warn(text); err != nil {
 				return err
 			}
 		default:
-			return emit(send, w.all())
+			return nil
 		}
 	}
 }
 
-func emit(send func(*controlpb.SubscribeLogsResponse) error, messages []*logspb.LogMessage) error {
-	if len(messages) == 0 {
-		return nil
+// over reports whether nothing more will be printed that is asked for: nobody
+// follows, the time asked for is past, or no task runs nor will.
+func (s *subscription) over(st *state.State, now time.Time) bool {
+	o := s.req.GetOptions()
+	if !o.GetFollow() || o.GetUntil() != nil && now.After(o.GetUntil().AsTime()) {
+		return true
 	}
-	return send(&controlpb.SubscribeLogsResponse{Messages: messages})
-}
-
-// finished reports whether nothing more can come: nobody follows, and every
-// node that was asked has answered in full.
-func (s *subscription) finished() bool {
-	if s.req.GetOptions().GetFollow() {
-		return false
+	for _, id := range s.req.GetServiceIds() {
+		if _, ok := st.Service(id); ok {
+			return false
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, a := range s.asks {
-		if len(a.first)+len(a.later)+len(a.pending)+len(a.open) > 0 {
+	for id := range s.nodeOf {
+		if prints(st, id) {
+			return false
+		}
+	}
+	for _, id := range s.req.GetTaskIds() {
+		if prints(st, id) {
 			return false
 		}
 	}
 	return true
+}
+
+func prints(st *state.State, id string) bool {
+	t, ok := st.Task(id)
+	return ok && !lifecycle.Ended(t.GetStatus().GetState())
+}
+
+// finished reports whether all lines are there, where it is over since a time:
+// every node has answered in full. Of a task that never started there is no end
+// to be read, and of a node that is away nothing, so who follows waits for a
+// while only.
+func (s *subscription) finished(now, since time.Time) bool {
+	s.mu.Lock()
+	left := 0
+	for _, a := range s.asks {
+		left += len(a.first) + len(a.later)
+	}
+	s.mu.Unlock()
+	if left == 0 && s.merge.Done() {
+		return true
+	}
+	return s.req.GetOptions().GetFollow() && now.Sub(since) >= linger && s.merge.Quiet(now, linger)
 }

@@ -2,13 +2,16 @@ package logbroker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
 
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/logmerge"
 	"github.com/muster/muster/raftstore/state"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -16,8 +19,11 @@ import (
 )
 
 const (
-	// queue is how many messages of nodes wait to be merged; then nodes wait.
-	queue = 64
+	// window is how long a line that is followed waits for earlier ones of other
+	// nodes. It is more than what a node lets them wait, and the way here.
+	window = 300 * time.Millisecond
+	// linger is how long lines are waited for once no task prints any more.
+	linger = 2 * time.Second
 	// askPeriod is how often nodes that could not be asked are asked again,
 	// while following.
 	askPeriod = time.Second
@@ -30,11 +36,11 @@ type subscription struct {
 	id    string
 	req   *controlpb.SubscribeLogsRequest
 	nodes Nodes
-	in    chan input
-	done  chan struct{} // closed when the client is gone
-	end   func()
-	// moved receives when a node opened or closed a stream.
-	moved chan struct{}
+	merge *logmerge.Merge
+	// warnings are for the client.
+	warnings chan string
+	done     chan struct{} // closed when the client is gone
+	end      func()
 
 	mu   sync.Mutex
 	asks map[string]*ask // by node
@@ -45,76 +51,82 @@ type subscription struct {
 	last, known map[string]time.Time
 }
 
-// input is what a node published.
-type input struct {
-	messages []*logspb.LogMessage
-	warning  string
-}
-
 func newSubscription(id string, req *controlpb.SubscribeLogsRequest, nodes Nodes) *subscription {
 	done := make(chan struct{})
+	merge := logmerge.New(0)
+	if req.GetOptions().GetFollow() {
+		merge = logmerge.New(window)
+	}
 	return &subscription{
-		id: id, req: req, nodes: nodes, in: make(chan input, queue), moved: make(chan struct{}, 1),
-		done: done, end: sync.OnceFunc(func() { close(done) }),
+		id: id, req: req, nodes: nodes, merge: merge, warnings: make(chan string, 1),
+		done: done, end: sync.OnceFunc(func() { close(done); merge.Stop() }),
 		asks: make(map[string]*ask), nodeOf: make(map[string]string), last: make(map[string]time.Time), known: make(map[string]time.Time),
 	}
 }
 
-// open notes that a node answers and returns which of its streams this is;
-// not ok when it was not asked.
-func (s *subscription) open(nodeID string) (stream int, ok bool) {
+// open notes that a node answers and returns with which of its streams; not ok
+// when it was not asked.
+func (s *subscription) open(nodeID string) (a *answer, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.asks[nodeID]
-	if a == nil || len(a.pending) == 0 {
-		return 0, false
+	of := s.asks[nodeID]
+	if of == nil || len(of.pending) == 0 {
+		return nil, false
 	}
-	a.serial++
-	a.open[a.serial], a.pending = a.pending[0], a.pending[1:]
-	return a.serial, true
+	a, of.pending = of.pending[0], of.pending[1:]
+	of.open = append(of.open, a)
+	return a, true
 }
 
 // closed notes that a stream ended. One that broke is asked for again while
 // following.
-func (s *subscription) closed(nodeID string, stream int, whole bool) {
-	if !whole && !s.req.GetOptions().GetFollow() {
-		// Before the stream counts as closed: afterwards nobody may be reading.
-		s.warn(fmt.Sprintf("node %s was lost while it sent logs: they may be incomplete", nodeID))
-	}
+func (s *subscription) closed(nodeID string, a *answer, whole bool) {
+	follow := s.req.GetOptions().GetFollow()
 	s.mu.Lock()
-	a := s.asks[nodeID]
-	if !whole && s.req.GetOptions().GetFollow() {
-		a.later, a.warned = append(a.later, a.open[stream]...), false
-		for _, id := range a.open[stream] {
+	of := s.asks[nodeID]
+	known := slices.Contains(of.open, a) // or it was given up
+	of.open = slices.DeleteFunc(of.open, func(o *answer) bool { return o == a })
+	if known && !whole && follow {
+		of.later, of.warned = append(of.later, a.tasks...), false
+		for _, id := range a.tasks {
 			s.known[id] = s.last[id]
 		}
 	}
-	delete(a.open, stream)
 	s.mu.Unlock()
-	s.wake()
-}
-
-func (s *subscription) wake() {
-	select {
-	case s.moved <- struct{}{}:
-	default:
+	if known && !whole && !follow {
+		// Before the source ends: afterwards nobody may be reading.
+		s.warn(fmt.Sprintf("node %s was lost while it sent logs: they may be incomplete", nodeID))
 	}
+	a.lines.Close()
 }
 
 // warn tells the client, if it is still there.
 func (s *subscription) warn(text string) {
 	select {
-	case s.in <- input{warning: text}:
+	case s.warnings <- text:
 	case <-s.done:
 	}
 }
 
-// put queues what a node published; it waits for the client. A node speaks
+// put passes on what a node published; it waits for the client. A node speaks
 // only of its own tasks.
-func (s *subscription) put(ctx context.Context, nodeID string, req *logspb.PublishLogsRequest) error {
-	in := input{warning: req.GetErr()}
+func (s *subscription) put(ctx context.Context, nodeID string, a *answer, req *logspb.PublishLogsRequest) error {
+	if req.GetErr() != "" {
+		s.warn(req.GetErr())
+	}
+	err := a.lines.Put(ctx, s.fresh(nodeID, req.GetMessages())...)
+	if errors.Is(err, logmerge.ErrDropped) {
+		return fmt.Errorf("log subscription %s has ended: %w", s.id, errdefs.ErrNotFound)
+	}
+	return err
+}
+
+// fresh returns those of a node's lines that are of its own tasks and that the
+// client does not have.
+func (s *subscription) fresh(nodeID string, messages []*logspb.LogMessage) (lines []*logspb.LogMessage) {
 	s.mu.Lock()
-	for _, m := range req.GetMessages() {
+	defer s.mu.Unlock()
+	for _, m := range messages {
 		id, at := m.GetTaskId(), m.GetAt().AsTime()
 		if s.nodeOf[id] != nodeID {
 			continue
@@ -126,20 +138,9 @@ func (s *subscription) put(ctx context.Context, nodeID string, req *logspb.Publi
 		if at.After(s.last[id]) {
 			s.last[id] = at
 		}
-		in.messages = append(in.messages, m)
+		lines = append(lines, m)
 	}
-	s.mu.Unlock()
-	if in.warning == "" && len(in.messages) == 0 {
-		return nil
-	}
-	select {
-	case s.in <- in:
-		return nil
-	case <-s.done:
-		return fmt.Errorf("log subscription %s has ended: %w", s.id, errdefs.ErrNotFound)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return lines
 }
 
 // add takes up tasks that are asked for and run somewhere. Those found while
@@ -154,7 +155,7 @@ func (s *subscription) add(st *state.State, following bool) {
 		s.nodeOf[t.GetId()] = t.GetNodeId()
 		a := s.asks[t.GetNodeId()]
 		if a == nil {
-			a = &ask{open: make(map[int][]string)}
+			a = &ask{}
 			s.asks[t.GetNodeId()] = a
 		}
 		if following {

@@ -62,8 +62,7 @@ func (p *Printer) Copy(ctx context.Context, in controlpb.LogService_SubscribeLog
 			return err
 		}
 		if r.GetWarning() != "" {
-			p.endLine()
-			fmt.Fprintf(p.Err, "muster: warning: %s\n", r.GetWarning())
+			p.Warn(r.GetWarning())
 		}
 		for _, m := range r.GetMessages() {
 			if err := p.Print(ctx, m); err != nil {
@@ -71,6 +70,12 @@ func (p *Printer) Copy(ctx context.Context, in controlpb.LogService_SubscribeLog
 			}
 		}
 	}
+}
+
+// Warn tells of what is missing.
+func (p *Printer) Warn(text string) {
+	p.endLine()
+	fmt.Fprintf(p.Err, "muster: warning: %s\n", command.Printable(text))
 }
 
 // Print writes one message. A piece of a longer line is continued without a

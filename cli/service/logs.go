@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
@@ -99,39 +98,6 @@ func runLogs(ctx context.Context, env *command.Env, opts logsOptions) error {
 		return fmt.Errorf("read logs of %s: %w", opts.target, err)
 	}
 	return nil
-}
-
-// logsRetry bounds how long following goes on without a manager.
-const logsRetry = 30 * time.Second
-
-// copyLogs prints the logs; when following, it goes on at another manager
-// where one that went away stopped.
-func copyLogs(ctx context.Context, client controlpb.LogServiceClient, printer *logprint.Printer, request *controlpb.SubscribeLogsRequest) error {
-	for lost := time.Now(); ; {
-		last := printer.Last
-		stream, err := client.SubscribeLogs(ctx, request)
-		if err == nil {
-			err = printer.Copy(ctx, stream)
-		}
-		if !errdefs.IsUnavailable(err) || !request.GetOptions().GetFollow() {
-			return err
-		}
-		if printer.Last.After(last) {
-			request.Options.Since, request.Options.Tail = timestamppb.New(printer.Last.Add(1)), -1
-			if until := request.GetOptions().GetUntil(); until != nil && printer.Last.Add(1).After(until.AsTime()) {
-				return nil // all that was asked for is there
-			}
-			lost = time.Now()
-		}
-		if time.Since(lost) > logsRetry {
-			return fmt.Errorf("no manager answered for %s: %w", logsRetry, err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Second):
-		}
-	}
 }
 
 // selectTasks names in request the service or else the task called name, and

@@ -65,14 +65,14 @@ func (p *planner) replace(s slot.Slot) []*raftpb.Change {
 	if p.canarying() || serving && p.startFirst() {
 		t := next.Successor(p.id(), s, s.Newest(), p.now)
 		t.Canary = p.canarying()
-		return append(p.stop(slices.DeleteFunc(old, lifecycle.Serving)), slot.Create(t))
+		return append(shutDown(without(old, longestServing(old))), slot.Create(t))
 	}
 	t := next.Successor(p.id(), s, s.Newest(), p.now)
 	if last := p.lastToStop(s); last != nil {
 		t.Predecessor = last.GetId()
 		slot.HoldBack(t)
 	}
-	return append(p.stop(old), slot.Create(t))
+	return append(shutDown(old), slot.Create(t))
 }
 
 // startFirst reports whether a new task may run beside the old one. Two tasks
@@ -92,7 +92,8 @@ func (p *planner) lastToStop(s slot.Slot) (last *clusterpb.Task) {
 	return last
 }
 
-func (p *planner) stop(tasks []*clusterpb.Task) (changes []*raftpb.Change) {
+// shutDown asks tasks that are out of date to stop.
+func shutDown(tasks []*clusterpb.Task) (changes []*raftpb.Change) {
 	for _, t := range tasks {
 		changes = append(changes, slot.Desire(t, lifecycle.Shutdown, "out of date"))
 	}
@@ -112,18 +113,48 @@ func (p *planner) dismiss() {
 }
 
 // release stops the tasks that are out of date in slots where one that is up
-// to date serves, unless that is a canary which is not promoted.
+// to date has proved itself, unless that is a canary which is not promoted.
 func (p *planner) release() {
 	for _, s := range p.slots {
 		t := p.present(s)
-		if t == nil || !lifecycle.Serving(t) {
+		if t == nil || !lifecycle.Serving(t) || t.GetCanary() && p.canarying() {
 			continue
 		}
-		if t.GetCanary() && p.canarying() {
-			continue
+		old := p.outdated(s)
+		if len(old) > 0 && p.proved(s, t) {
+			p.changes = append(p.changes, shutDown(old)...)
 		}
-		p.changes = append(p.changes, p.stop(p.outdated(s))...)
 	}
+}
+
+// proved reports whether the slot's serving task is past its trial. Until then the task
+// before it stays: should the new one fall, its slot is not empty, and a
+// rollback has nothing to start.
+func (p *planner) proved(s slot.Slot, t *clusterpb.Task) bool {
+	if e := rollout.Progress(p.status, s.Number); e.GetDoneAt() != nil && !e.GetFailed() {
+		return true
+	}
+	if end := p.trialEnd(runningSince(t)); end.After(p.now) {
+		p.wake(end)
+		return false
+	}
+	return t.GetStatus().GetHealth().GetState() != clusterpb.HealthStatus_STATE_UNHEALTHY
+}
+
+// longestServing returns the task that has served for the longest time, or nil.
+// Where a rollout was overtaken in a slot's trial there are two that serve.
+func longestServing(tasks []*clusterpb.Task) (found *clusterpb.Task) {
+	for _, t := range tasks {
+		if lifecycle.Serving(t) && (found == nil || runningSince(t).Before(runningSince(found))) {
+			found = t
+		}
+	}
+	return found
+}
+
+// without returns the tasks other than t.
+func without(tasks []*clusterpb.Task, t *clusterpb.Task) []*clusterpb.Task {
+	return slices.DeleteFunc(slices.Clone(tasks), func(other *clusterpb.Task) bool { return other == t })
 }
 
 // retry goes on with slots that were begun and are served by an old task only:

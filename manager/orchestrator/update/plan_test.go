@@ -46,10 +46,11 @@ func TestPlan(t *testing.T) {
 		"nothing to do":           {have: "1:running 2:running", want: "; completed"},
 		"the last one is done":    {progress: "1=done 2=done", have: "1:running 2:running", want: "; completed 1=done 2=done"},
 		"start first":             {cfg: &clusterpb.UpdateConfig{Order: clusterpb.UpdateConfig_ORDER_START_FIRST}, have: "o1:running", want: "+1; updating 1"},
-		"then the old one goes":   {progress: "1", have: "o1:running 1:running", want: "-1; updating 1"},
-		"a failure":               {progress: "1", have: "o1:shutdown! 1:failed o2:running", want: "; paused 1=failed"},
-		"a failure of a restart":  {progress: "1", have: "o1:shutdown! 1:orphaned 1:failed o2:running", want: "; paused 1=failed"},
-		"a lost one is none":      {progress: "1", have: "o1:shutdown! 1:orphaned 1:starting o2:running", want: "; updating 1"},
+		"the old one stays while the new one is on trial": {progress: "1", have: "o1:running 1:running", want: "; updating 1"},
+		"then the old one goes":                           {cfg: &clusterpb.UpdateConfig{Monitor: durationpb.New(0)}, progress: "1", have: "o1:running 1:running", want: "-1; updating 1=done"},
+		"a failure":                                       {progress: "1", have: "o1:shutdown! 1:failed o2:running", want: "; paused 1=failed"},
+		"a failure of a restart":                          {progress: "1", have: "o1:shutdown! 1:orphaned 1:failed o2:running", want: "; paused 1=failed"},
+		"a lost one is none":                              {progress: "1", have: "o1:shutdown! 1:orphaned 1:starting o2:running", want: "; updating 1"},
 		"continue": {
 			cfg:      &clusterpb.UpdateConfig{FailureAction: clusterpb.UpdateConfig_FAILURE_ACTION_CONTINUE},
 			progress: "1", have: "o1:shutdown! 1:failed o2:running", want: "-3 +2~; updating 1=failed 2",
@@ -59,7 +60,8 @@ func TestPlan(t *testing.T) {
 			progress: "1=failed", have: "o1:running 1:failed", want: "+1~; completed 1=failed",
 		},
 		"paused":                     {state: paused, have: "o1:running o2:running", want: "; paused"},
-		"paused, begun slots finish": {state: paused, progress: "1", have: "o1:running 1:running o2:running", want: "-1; paused 1"},
+		"paused, on trial":           {state: paused, progress: "1", have: "o1:running 1:running o2:running", want: "; paused 1"},
+		"paused, begun slots finish": {cfg: &clusterpb.UpdateConfig{Monitor: durationpb.New(0)}, state: paused, progress: "1", have: "o1:running 1:running o2:running", want: "-1; paused 1"},
 		"completed":                  {state: completed, progress: "1=done", have: "1:running", want: "; completed 1=done"},
 		"rollback that fails":        {state: rollbackStarted, progress: "1", have: "o1:shutdown! 1:failed o2:running", want: "; rollback_paused 1=failed"},
 		"rollback done":              {state: rollbackStarted, progress: "1=done", have: "1:running", want: "; rollback_completed 1=done"},
@@ -118,9 +120,11 @@ func TestPlan(t *testing.T) {
 			w.Put("web", func(s *clusterpb.ServiceSpec) {
 				pod.Main(s.Task).Image, s.Update = "v2", tt.cfg
 				if s.Update == nil {
-					s.Update = &clusterpb.UpdateConfig{Monitor: durationpb.New(time.Hour)}
+					s.Update = &clusterpb.UpdateConfig{}
 				}
-				s.Update.Monitor = durationpb.New(time.Hour)
+				if s.Update.Monitor == nil {
+					s.Update.Monitor = durationpb.New(time.Hour)
+				}
 			})
 			svc := w.Service("web")
 			addTasks(t, w, svc, old, tt.have)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func everything(cmd *cobra.Command, visit func(*cobra.Command)) {
 
 func testEnv(out, err *bytes.Buffer) *command.Env {
 	env, _ := command.NewEnv(strings.NewReader(""), os.Stdout, os.Stderr, "1.0")
-	env.Out, env.Err, env.Terminal = out, err, false
+	env.Out, env.Err, env.Screen = out, err, nil
 	env.LookupEnv = func(string) (string, bool) { return "", false }
 	return env
 }
@@ -79,6 +80,23 @@ func TestCompletion(t *testing.T) {
 		var out, stderr bytes.Buffer
 		if status := cli.Run(t.Context(), testEnv(&out, &stderr), []string{"completion", shell}); status != command.ExitOK || out.Len() == 0 {
 			t.Errorf("%s: exit status %d, %d bytes: %s", shell, status, out.Len(), stderr.String())
+		}
+	}
+}
+
+// full is a standard output on a disk that is full.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// A command whose result is lost has failed, whatever else it did.
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	for _, args := range [][]string{{"help"}, {"--version"}, {"service", "create", "--help"}, {"completion", "bash"}} {
+		var stderr bytes.Buffer
+		env := testEnv(nil, &stderr)
+		env.Out = full{}
+		if status := cli.Run(t.Context(), env, args); status != command.ExitFailure || !strings.Contains(stderr.String(), "no space left on device") {
+			t.Errorf("%v: status %d and %q", args, status, stderr.String())
 		}
 	}
 }

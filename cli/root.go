@@ -71,11 +71,16 @@ func checkArgs(args []string) error {
 // Run runs the command line args and returns the exit status. What went wrong
 // is told on env.Err.
 func Run(ctx context.Context, env *command.Env, args []string, more ...*cobra.Command) int {
+	out := &command.Output{Writer: env.Out}
+	env.Out = out
 	root := Root(env, more...) //nolint:contextcheck // commands get theirs from ExecuteContext
 	root.SetArgs(args)
 	err := checkArgs(args)
 	if err == nil {
 		err = root.ExecuteContext(ctx)
+	}
+	if err == nil {
+		err = out.Err()
 	}
 	if err != nil {
 		err = command.Misused("muster", err)

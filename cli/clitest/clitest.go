@@ -84,7 +84,7 @@ func (d Daemon) RunWith(t *testing.T, input string, args ...string) Result {
 		}
 	}()
 	var stdout, stderr bytes.Buffer
-	env.Out, env.Err, env.Terminal, env.Now, env.Host = &stdout, &stderr, false, Now, d.Host()
+	env.Out, env.Err, env.Screen, env.Now, env.Host = &stdout, &stderr, nil, Now, d.Host()
 	env.LookupEnv = func(string) (string, bool) { return "", false }
 	status := cli.Run(t.Context(), env, args)
 	return Result{stdout.String(), stderr.String(), status}

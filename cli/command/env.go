@@ -19,10 +19,12 @@ import (
 type Env struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// Terminal tells that Out is a terminal, on which progress is redrawn in
-	// place. Width is its columns; 0 when unknown.
-	Terminal bool
-	Width    int
+	// Width is the columns of the terminal that Out is; 0 when it is none.
+	Width int
+	// Screen returns the columns and rows of the terminal that Err is, on which
+	// progress is redrawn in place; nil when it is none, or cannot be redrawn.
+	// Progress is never written to Out, which scripts read.
+	Screen func() (columns, rows int)
 
 	// LookupEnv reads a variable of the process's environment.
 	LookupEnv func(string) (string, bool)
@@ -61,8 +63,13 @@ func (e *Env) Warn(text string) { fmt.Fprintf(e.Err, "muster: warning: %s\n", te
 func NewEnv(in io.Reader, out, err *os.File, version string) (env *Env, closeConn func() error) {
 	env = &Env{In: in, Out: out, Err: err, LookupEnv: os.LookupEnv, Now: time.Now, Version: version}
 	if fd := int(out.Fd()); term.IsTerminal(fd) {
-		env.Terminal = true
 		env.Width, _, _ = term.GetSize(fd)
+	}
+	if fd := int(err.Fd()); term.IsTerminal(fd) && redraws(env.Getenv("TERM")) {
+		env.Screen = func() (columns, rows int) {
+			columns, rows, _ = term.GetSize(fd) // 0 when it does not say
+			return columns, rows
+		}
 	}
 	link := &link{env: env}
 	env.Control = func() (grpc.ClientConnInterface, error) { return link.dial() }
@@ -76,6 +83,9 @@ func NewEnv(in io.Reader, out, err *os.File, version string) (env *Env, closeCon
 	}
 	return env, link.close
 }
+
+// redraws reports whether a kind of terminal moves its cursor.
+func redraws(kind string) bool { return kind != "" && kind != "dumb" }
 
 // Client returns a function that connects to the managers' service of a noun,
 // whose client newClient makes.

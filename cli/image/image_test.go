@@ -133,7 +133,7 @@ func TestLoadThatTheNodeRefuses(t *testing.T) {
 func TestPull(t *testing.T) {
 	c := serve(t, new(node))
 	r := c.Run(t, "image", "pull", "nginx:1.29")
-	if r.Status != command.ExitOK || r.Out != "resolving\nfetching\ndone\ndocker.io/library/nginx:1.29\n" {
+	if r.Status != command.ExitOK || r.Out != "docker.io/library/nginx:1.29\n" || r.Err != "resolving\nfetching\ndone\n" {
 		t.Errorf("%+v", r)
 	}
 	if r := c.Run(t, "image", "pull", "-q", "nginx:1.29"); r.Out != "docker.io/library/nginx:1.29\n" {

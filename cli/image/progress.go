@@ -18,7 +18,7 @@ func watch(env *command.Env, quiet bool, recv func() (*controlpb.ImageProgress, 
 	stage, open := "", false
 	defer func() {
 		if open {
-			fmt.Fprintln(env.Out)
+			fmt.Fprintln(env.Err)
 		}
 	}()
 	for {
@@ -32,11 +32,12 @@ func watch(env *command.Env, quiet bool, recv func() (*controlpb.ImageProgress, 
 		images = append(images, p.GetImages()...)
 		switch {
 		case quiet:
-		case env.Terminal:
+		case env.Screen != nil:
 			open = true
-			fmt.Fprintf(env.Out, "\r\x1b[2K%s", render.Ellipsis(line(p), env.Width))
+			columns, _ := env.Screen()
+			fmt.Fprintf(env.Err, "\r\x1b[2K%s", render.Ellipsis(line(p), columns))
 		case p.GetStage() != stage:
-			fmt.Fprintln(env.Out, p.GetStage())
+			fmt.Fprintln(env.Err, p.GetStage())
 		}
 		stage = p.GetStage()
 	}

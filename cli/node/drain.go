@@ -37,7 +37,7 @@ func waitEmpty(ctx context.Context, env *command.Env, tasks controlpb.TaskServic
 				return nil
 			}
 			if n != left {
-				fmt.Fprintf(env.Out, "draining: %d tasks left\n", n)
+				fmt.Fprintf(env.Err, "draining: %d tasks left\n", n)
 				left = n
 			}
 		}

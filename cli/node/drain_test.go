@@ -55,7 +55,7 @@ func TestWaitEmpty(t *testing.T) {
 					time.AfterFunc(tt.interrupt, func() { cancel(errors.New("signal")) })
 				}
 				var out bytes.Buffer
-				err := waitEmpty(ctx, &command.Env{Out: &out}, &fakeTasks{left: 2, stuck: tt.stuck}, "node", time.Minute)
+				err := waitEmpty(ctx, &command.Env{Out: &out, Err: &out}, &fakeTasks{left: 2, stuck: tt.stuck}, "node", time.Minute)
 				if command.ExitStatus(err) != tt.status || out.String() != tt.out {
 					t.Errorf("%v, output %q, want status %d and %q", err, out.String(), tt.status, tt.out)
 				}

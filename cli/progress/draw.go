@@ -47,14 +47,15 @@ func (v view) slot(s Slot) string {
 	return command.Printable(strings.TrimRight(strings.Join(strings.Split(line, "\n"), " "), " "))
 }
 
-// lines are the headline and the slots that are shown.
-func (v view) lines(r Report) []string {
+// lines are the headline and the slots that are shown: all, if they are limit at
+// most, or else those that are not done, up to limit.
+func (v view) lines(r Report, limit int) []string {
 	out := []string{v.headline(r)}
 	hidden := 0
 	for _, s := range r.Slots {
 		switch {
-		case len(r.Slots) > maxLines && s.Done:
-		case len(out) > maxLines:
+		case len(r.Slots) > limit && s.Done:
+		case len(out) > limit:
 			hidden++
 		default:
 			out = append(out, v.slot(s))
@@ -77,17 +78,30 @@ func (silent) draw(Report) {}
 // screen redraws in place.
 type screen struct {
 	view
-	w     io.Writer
-	width int
-	last  []string
+	w    io.Writer
+	size func() (columns, rows int) // 0 when unknown
+	last []string
+}
+
+// fit returns the lines of a report that fit on a screen. What is above its
+// first row can no longer be redrawn, and the cursor takes the last one.
+func (s *screen) fit(r Report, columns, rows int) []string {
+	if rows <= 0 {
+		rows = maxLines + 3
+	}
+	room := max(rows-1, 1)
+	lines := s.lines(r, max(0, min(maxLines, room-2))) // beside the headline and the count of the rest
+	lines = lines[:min(len(lines), room)]
+	for i, line := range lines {
+		// A line that wraps would break the count of lines to go up.
+		lines[i] = render.Ellipsis(line, columns)
+	}
+	return lines
 }
 
 func (s *screen) draw(r Report) {
-	lines := s.lines(r)
-	for i, line := range lines {
-		// A line that wraps would break the count of lines to go up.
-		lines[i] = render.Ellipsis(line, s.width)
-	}
+	columns, rows := s.size()
+	lines := s.fit(r, columns, rows)
 	var b strings.Builder
 	if n := len(s.last); n > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", n)

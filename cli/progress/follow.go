@@ -60,10 +60,10 @@ func newFollower(env *command.Env, ask clients, svc *clusterpb.Service, opts Opt
 	switch {
 	case opts.Quiet:
 		f.drawer = silent{}
-	case env.Terminal:
-		f.drawer = &screen{view: v, w: env.Out, width: env.Width}
+	case env.Screen != nil:
+		f.drawer = &screen{view: v, w: env.Err, size: env.Screen}
 	default:
-		f.drawer = &plain{view: v, w: env.Out, slots: make(map[string]string)}
+		f.drawer = &plain{view: v, w: env.Err, slots: make(map[string]string)}
 	}
 	return f
 }

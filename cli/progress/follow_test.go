@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -124,8 +125,8 @@ func TestFollowUntilConverged(t *testing.T) {
 		}
 		want := "web: 0 of 1 running\n  web.1  preparing  on alpha\n" +
 			"web: 1 of 1 running\n  web.1  running    on alpha\nweb: converged\n"
-		if s.out.String() != want {
-			t.Errorf("output:\n%s\nwant:\n%s", s.out.String(), want)
+		if s.err.String() != want || s.out.Len() > 0 {
+			t.Errorf("output %q, progress:\n%s\nwant:\n%s", s.out.String(), s.err.String(), want)
 		}
 		if s.took != 7*time.Second {
 			t.Errorf("took %s, want 2s and the monitor period", s.took)
@@ -268,13 +269,31 @@ func TestFollowAServiceThatIsRemoved(t *testing.T) {
 
 func TestScreenRedrawsInPlace(t *testing.T) {
 	var b bytes.Buffer
-	s := &screen{view: view{"web", func(string) string { return "alpha" }}, w: &b, width: 30}
+	s := &screen{view: view{"web", func(string) string { return "alpha" }}, w: &b, size: func() (int, int) { return 30, 24 }}
 	s.draw(NewTracker(Goal{}).Look(service(2, 1, none), parseTasks(t, "1:starting@1"), start))
 	s.draw(NewTracker(Goal{}).Look(service(1, 1, none), parseTasks(t, "1:running@1"), start))
 	want := "\x1b[2Kweb: 0 of 2 running\n\x1b[2K  web.1  starting   on alpha\n\x1b[2K  web.2  new        no task y…\n\x1b[J" +
 		"\x1b[3A\x1b[2Kweb: 1 of 1 running\n\x1b[2K  web.1  running    on alpha\n\x1b[J"
 	if b.String() != want {
 		t.Errorf("screen:\n%q\nwant:\n%q", b.String(), want)
+	}
+}
+
+// No frame is taller than the screen, whose last row is the cursor's.
+func TestScreenHasRows(t *testing.T) {
+	r := NewTracker(Goal{}).Look(service(20, 1, none), nil, start)
+	for rows, want := range map[int]string{
+		0: "21 lines", 50: "21 lines", 24: "21 lines", 10: "9 lines,   and 13 more", 4: "3 lines,   and 19 more",
+		3: "2 lines,   and 20 more", 2: "1 lines", 1: "1 lines",
+	} {
+		lines := (&screen{view: view{"web", nil}}).fit(r, 80, rows)
+		got := fmt.Sprint(len(lines), " lines")
+		if last := lines[len(lines)-1]; strings.Contains(last, "more") {
+			got += ", " + last
+		}
+		if got != want {
+			t.Errorf("of %d rows it takes %s, want %s", rows, got, want)
+		}
 	}
 }
 

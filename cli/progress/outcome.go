@@ -40,14 +40,14 @@ func (f *follower) outcome(ctx context.Context) error {
 		switch {
 		case f.opts.Quiet:
 		case f.report.Desired == 0:
-			fmt.Fprintf(f.env.Out, "%s: converged; it has no replicas, so nothing shows that they would run\n", f.name)
+			fmt.Fprintf(f.env.Err, "%s: converged; it has no replicas, so nothing shows that they would run\n", f.name)
 		default:
-			fmt.Fprintf(f.env.Out, "%s: converged\n", f.name)
+			fmt.Fprintf(f.env.Err, "%s: converged\n", f.name)
 		}
 		return nil
 	case Canary:
 		if !f.opts.Quiet {
-			fmt.Fprintf(f.env.Out, "%s: the canaries are running; let them take over with \"muster service promote %s\", or go back with \"muster service rollback %s\"\n", f.name, f.name, f.name)
+			fmt.Fprintf(f.env.Err, "%s: the canaries are running; let them take over with \"muster service promote %s\", or go back with \"muster service rollback %s\"\n", f.name, f.name, f.name)
 		}
 		return nil
 	case RolledBack:
@@ -67,7 +67,7 @@ func (f *follower) outcome(ctx context.Context) error {
 	case Ended:
 		if f.report.Failure.TaskID == "" {
 			if !f.opts.Quiet {
-				fmt.Fprintf(f.env.Out, "%s: its tasks have ended and are not restarted\n", f.name)
+				fmt.Fprintf(f.env.Err, "%s: its tasks have ended and are not restarted\n", f.name)
 			}
 			return nil
 		}

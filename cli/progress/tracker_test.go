@@ -285,7 +285,7 @@ func TestLines(t *testing.T) {
 	tasks[4].StartAfter = timestamppb.New(start.Add(9 * time.Second))
 	tasks[4].Status.Message = "prepared"
 	r := NewTracker(Goal{}).Look(svc, tasks, start)
-	got := strings.Join(view{"web", func(id string) string { return id + "1" }}.lines(r), "\n")
+	got := strings.Join(view{"web", func(id string) string { return id + "1" }}.lines(r, maxLines), "\n")
 	want := strings.Join([]string{
 		"web: 1 of 4 running, updating",
 		"  web.1  running",
@@ -308,12 +308,12 @@ func TestLargeServicesShowWhatDoesNotRun(t *testing.T) {
 		words = append(words, fmt.Sprintf("%d:%s@1", i, state))
 	}
 	r := NewTracker(Goal{}).Look(service(30, 1, none), parseTasks(t, strings.Join(words, " ")), start)
-	got := view{"web", func(string) string { return "n" }}.lines(r)
+	got := view{"web", func(string) string { return "n" }}.lines(r, maxLines)
 	if len(got) != 3 || !strings.Contains(got[1], "web.29") || !strings.Contains(got[2], "web.30") {
 		t.Errorf("lines = %q, want the headline and the two that do not run", got)
 	}
 	r = NewTracker(Goal{}).Look(service(30, 1, none), nil, start)
-	if got := (view{"web", nil}).lines(r); len(got) != maxLines+2 || got[maxLines+1] != "  and 10 more" {
+	if got := (view{"web", nil}).lines(r, maxLines); len(got) != maxLines+2 || got[maxLines+1] != "  and 10 more" {
 		t.Errorf("%d lines, the last %q, want the rest counted", len(got), got[len(got)-1])
 	}
 }

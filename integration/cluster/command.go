@@ -31,7 +31,7 @@ func (n *Node) Muster(ctx context.Context, args ...string) Output {
 	}
 	env.LookupEnv = func(string) (string, bool) { return "", false }
 	var stdout, stderr bytes.Buffer
-	env.Out, env.Err, env.Terminal = &stdout, &stderr, false
+	env.Out, env.Err, env.Screen = &stdout, &stderr, nil
 	status := cli.Run(ctx, env, args)
 	return Output{stdout.String(), stderr.String(), status}
 }

@@ -133,6 +133,13 @@ func TestDoctorTellsDifferences(t *testing.T) {
 	if r.Status != command.ExitFailure || r.Out != "route to beta is missing\nbeta does not answer\napplied index 42, repairs so far 1\n" {
 		t.Errorf("%+v, want the difference, the finding and failure", r)
 	}
+	want := `{"Differences":["route to beta is missing"],"Findings":["beta does not answer"],"AppliedIndex":42,"Repairs":1}` + "\n"
+	if r := d.Run(t, "node", "doctor", "--format", "json"); r.Status != command.ExitFailure || r.Out != want {
+		t.Errorf("%+v, want %s and failure", r, want)
+	}
+	if r := d.Run(t, "node", "doctor", "-f", "{{.Colour}}"); r.Status != command.ExitMisuse {
+		t.Errorf("%+v, want a misuse", r)
+	}
 	fake.differences = nil
 	if r := d.Run(t, "node", "doctor"); r.Status != command.ExitFailure || !strings.HasPrefix(r.Out, "beta does not answer\n") {
 		t.Errorf("%+v, want the finding and failure", r)

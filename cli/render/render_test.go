@@ -76,6 +76,23 @@ func TestTableHoldsNoControlCharacters(t *testing.T) {
 	}
 }
 
+// TestCell: what is made for people is not what programs read.
+func TestCell(t *testing.T) {
+	rows := []Row{{"ID": Cell{"1", "one"}, "Name": Cell{"äpfel", "\\_ äpfel"}, "Ripe": "true"}}
+	for format, want := range map[string]string{
+		"":                "ID        NAME\none *     \\_ äpfel\n",
+		"table {{.Name}}": "NAME\n\\_ äpfel\n",
+		"{{title .Name}}": "Äpfel\n",
+		"{{title \"\"}}":  "\n",
+		"json":            `{"ID":"1","Name":"äpfel","Ripe":"true"}` + "\n",
+	} {
+		var b strings.Builder
+		if err := fruit.Write(&b, format, rows); err != nil || trimLines(b.String()) != want {
+			t.Errorf("%q: %q, %v, want %q", format, trimLines(b.String()), err, want)
+		}
+	}
+}
+
 func trimLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {

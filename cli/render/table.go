@@ -26,15 +26,43 @@ type Column struct {
 	Cell string
 }
 
-// Row holds the fields of one line.
-type Row map[string]string
+// Row holds the fields of one line: strings, and Cells where people and
+// programs want to read different things.
+type Row map[string]any
+
+// Cell is a field of which a table shows Shown, while JSON and templates have
+// Value.
+type Cell struct{ Value, Shown string }
+
+// values is the row as programs read it: JSON, or a template of theirs.
+func (r Row) values() map[string]string { return r.fields(func(c Cell) string { return c.Value }) }
+
+// shown is the row as a table shows it, where a value has a line of its own.
+func (r Row) shown() map[string]string {
+	fields := r.fields(func(c Cell) string { return c.Shown })
+	for field, value := range fields {
+		fields[field] = command.Printable(value)
+	}
+	return fields
+}
+
+func (r Row) fields(of func(Cell) string) map[string]string {
+	fields := make(map[string]string, len(r))
+	for name, v := range r {
+		if c, ok := v.(Cell); ok {
+			v = of(c)
+		}
+		fields[name] = fmt.Sprint(v)
+	}
+	return fields
+}
 
 // Write writes rows as --format asks: "" or "table" for the default columns,
 // "table TEMPLATE", "json" for one object a line, or a template for each row.
 func (t Table) Write(w io.Writer, format string, rows []Row) error {
 	if format == "json" {
 		for _, row := range rows {
-			b, err := marshal(row, "")
+			b, err := marshal(row.values(), "")
 			if err != nil {
 				return fmt.Errorf("write JSON: %w", err)
 			}
@@ -57,11 +85,12 @@ func (t Table) Write(w io.Writer, format string, rows []Row) error {
 		rows = slices.Insert(slices.Clone(rows), 0, t.header())
 	}
 	for _, row := range rows {
+		fields := row.values()
 		if header {
-			row = printable(row)
+			fields = row.shown()
 		}
 		var line strings.Builder
-		if err := tmpl.Execute(&line, row); err != nil {
+		if err := tmpl.Execute(&line, fields); err != nil {
 			return command.Misusef("--format %q: %w", format, err)
 		}
 		fmt.Fprintln(tw, line.String())
@@ -153,14 +182,4 @@ func (t Table) check(format string, root parse.Node) error {
 		names = append(names, "."+c.Field)
 	}
 	return command.Misusef("--format %q: no field .%s; fields are %s", format, unknown, strings.Join(names, ", "))
-}
-
-// printable is the row as a table shows it, where a value has a line of its own.
-// Programs that read JSON or a template of theirs get it as it is.
-func printable(row Row) Row {
-	shown := make(Row, len(row))
-	for field, value := range row {
-		shown[field] = command.Printable(value)
-	}
-	return shown
 }

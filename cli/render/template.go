@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"text/template"
+	"unicode/utf8"
 
 	"github.com/muster/muster/cli/command"
 )
@@ -20,10 +21,8 @@ func functions() template.FuncMap {
 		"split": strings.Split,
 		"join":  strings.Join,
 		"title": func(s string) string {
-			if s == "" {
-				return s
-			}
-			return strings.ToUpper(s[:1]) + s[1:]
+			_, n := utf8.DecodeRuneInString(s)
+			return strings.ToUpper(s[:n]) + s[n:]
 		},
 		"lower":   strings.ToLower,
 		"upper":   strings.ToUpper,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -74,6 +75,9 @@ func listRow(env *command.Env, v *controlpb.ServiceView) render.Row {
 		"Image":       render.Image(pod.Image(svc.GetSpec().GetTask(), svc.GetImages()), false),
 		"Ports":       text.Ports(svc.GetPorts()),
 		"UpdateState": string(docker.UpdateState(svc.GetUpdate().GetState())),
-		"CreatedAt":   render.Ago(svc.GetCreatedAt(), env.Now()),
+		"CreatedAt": render.Cell{
+			Value: svc.GetCreatedAt().AsTime().Format(time.RFC3339),
+			Shown: render.Ago(svc.GetCreatedAt(), env.Now()),
+		},
 	}
 }

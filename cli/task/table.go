@@ -57,7 +57,7 @@ func rows(tasks []*clusterpb.Task, opts options, now time.Time) []render.Row {
 		previous = name
 		list = append(list, render.Row{
 			"ID":           render.ID(t.GetId(), opts.noTrunc),
-			"Name":         shown,
+			"Name":         render.Cell{Value: name, Shown: shown},
 			"Image":        render.Image(pod.Image(t.GetSpec(), t.GetImages()), opts.noTrunc),
 			"Node":         opts.names.Node(t.GetNodeId()),
 			"DesiredState": title(lifecycle.Name(t.GetDesired())),
@@ -91,18 +91,19 @@ func CurrentState(t *clusterpb.Task, now time.Time) string {
 
 // taskError says why the task does not run. A failed task also tells what
 // became of its slot, such as that no attempt is left.
-func taskError(t *clusterpb.Task, noTrunc bool) string {
+func taskError(t *clusterpb.Task, noTrunc bool) render.Cell {
 	text := strings.Join(strings.Fields(t.GetStatus().GetErr()), " ")
 	if reason := t.GetDesiredReason(); reason != "" && t.GetStatus().GetState() >= lifecycle.Failed && reason != text {
 		text = strings.TrimPrefix(text+": "+reason, ": ")
 	}
 	if text == "" {
-		return ""
+		return render.Cell{}
 	}
+	shown := text
 	if !noTrunc {
-		text = render.Ellipsis(text, errorWidth)
+		shown = render.Ellipsis(text, errorWidth)
 	}
-	return `"` + text + `"`
+	return render.Cell{Value: text, Shown: `"` + shown + `"`}
 }
 
 // hostPorts are the ports that a task has on its node for itself.

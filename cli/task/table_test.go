@@ -51,10 +51,19 @@ bbbbbbbbbbbb   web.2         nginx:1.29   beta           Running         Running
 `},
 		"whole, by ids": {opts: options{noTrunc: true}, format: "{{.ID}} {{.Name}} {{.Node}} {{.Image}} {{.Error}}", want: `
 ccccccccccccccccccccccccc svc.1 gone-node-id docker.io/library/nginx:1.29@sha256:` + strings.Repeat("a", 64) + `
-aaaaaaaaaaaaaaaaaaaaaaaaa  \_ svc.1 n1 docker.io/library/nginx:1.29@sha256:` + strings.Repeat("a", 64) + ` "the process ended with status 1: a long tale follows here"
+aaaaaaaaaaaaaaaaaaaaaaaaa svc.1 n1 docker.io/library/nginx:1.29@sha256:` + strings.Repeat("a", 64) + ` the process ended with status 1: a long tale follows here
 bbbbbbbbbbbbbbbbbbbbbbbbb svc.2 n2 docker.io/library/nginx:1.29@sha256:` + strings.Repeat("a", 64) + `
 `},
 	}
+	tests["a program's"] = struct {
+		opts   options
+		format string
+		want   string
+	}{opts: options{names: names}, format: "{{json .Name}} {{json .Error}}", want: `
+"web.1" ""
+"web.1" "the process ended with status 1: a long tale follows here"
+"web.2" ""
+`}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder

@@ -95,12 +95,8 @@ func (p *Printer) Print(ctx context.Context, m *logspb.LogMessage) error {
 	}
 	p.open = nil
 	b.Write(m.GetData())
-	switch {
-	case bytes.HasSuffix(m.GetData(), []byte("\n")):
-	case len(m.GetData()) >= pieceSize:
+	if !bytes.HasSuffix(m.GetData(), []byte("\n")) {
 		p.open = &from
-	default:
-		b.WriteByte('\n')
 	}
 	if _, err := p.writer(from).Write(b.Bytes()); err != nil {
 		return fmt.Errorf("write what tasks print: %w", err)
@@ -126,9 +122,6 @@ func (p *Printer) writer(s stream) io.Writer {
 // timeFormat is RFC 3339 with all nine digits, as Docker has it: columns line up,
 // and lines that are sorted as text are sorted by time.
 const timeFormat = "2006-01-02T15:04:05.000000000Z07:00"
-
-// pieceSize is the length of the pieces of a long line (logs.proto).
-const pieceSize = 16 << 10
 
 // prefix is what goes before a line: its time, then where it comes from.
 func (p *Printer) prefix(ctx context.Context, m *logspb.LogMessage) string {

@@ -46,7 +46,7 @@ func TestPrint(t *testing.T) {
 		out = logspb.LogMessage_STREAM_STDOUT
 		err = logspb.LogMessage_STREAM_STDERR
 	)
-	long := strings.Repeat("x", pieceSize)
+	long := strings.Repeat("x", 16<<10)
 	tests := map[string]struct {
 		options  Options
 		messages []*logspb.LogMessage
@@ -72,6 +72,11 @@ func TestPrint(t *testing.T) {
 			options:  Options{Raw: true},
 			messages: []*logspb.LogMessage{message("t1", out, long), message("t1", err, "no\n"), message("t1", out, "end\n")},
 			wantOut:  long + "\nend\n", wantErr: "no\n",
+		},
+		"a line that grows": {
+			options:  Options{Raw: true},
+			messages: []*logspb.LogMessage{message("t1", out, "\r10%"), message("t1", out, "\r20%"), message("t1", out, "\n"), message("t1", out, "done\n")},
+			wantOut:  "\r10%\r20%\ndone\n",
 		},
 		"a piece at the end": {options: Options{Raw: true}, messages: []*logspb.LogMessage{message("t1", out, long)}, wantOut: long + "\n"},
 	}

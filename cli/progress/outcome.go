@@ -154,6 +154,7 @@ func (f *follower) tail(ctx context.Context, task string) (lines []string, err e
 		for _, m := range r.GetMessages() {
 			lines = append(lines, command.Printable(strings.TrimRight(string(m.GetData()), "\r\n")))
 		}
+		lines = lines[max(0, len(lines)-tailLines):] // of a line that never ends there may be many pieces
 	}
 }
 

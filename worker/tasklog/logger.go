@@ -93,6 +93,8 @@ type logger struct {
 	sinks map[string]*sink
 	buf   []byte
 	out   []byte
+
+	unfinished unfinished
 }
 
 // pipe is one stream of a task.
@@ -140,7 +142,7 @@ func (l *logger) wake() {
 func (l *logger) loop(ctx context.Context) error {
 	events := make([]unix.EpollEvent, 128)
 	for ctx.Err() == nil {
-		n, err := unix.EpollWait(l.epoll, events, -1)
+		n, err := unix.EpollWait(l.epoll, events, l.unfinished.wait(time.Now()))
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -159,6 +161,7 @@ func (l *logger) loop(ctx context.Context) error {
 				l.read(p)
 			}
 		}
+		l.writeUnfinished(time.Now())
 	}
 	return nil
 }
@@ -273,6 +276,7 @@ func (l *logger) isAt(p *pipe) bool {
 
 // read takes what a pipe holds. No data and no writer is the end of the stream.
 func (l *logger) read(p *pipe) {
+	defer func() { l.unfinished.note(p, time.Now()) }()
 	for range burst {
 		n, err := unix.Read(p.fd, l.buf)
 		switch {
@@ -312,6 +316,7 @@ func (l *logger) drop(p *pipe) {
 		_ = os.Remove(filepath.Join(PipeDir(l.cfg.RunDir), p.name))
 	}
 	delete(l.pipes, int32(p.fd))
+	p.rest = nil // what it holds has nowhere to go any more
 	_ = unix.Close(p.fd)
 	s := l.sinks[p.taskID]
 	s.pipes--

@@ -139,6 +139,48 @@ func TestLogsOfATask(t *testing.T) {
 	}
 }
 
+// What never ends its line is read all the same, and its line goes on.
+func TestUnfinishedLineArrivesWhileTheTaskRuns(t *testing.T) {
+	p := newPlace(t)
+	p.start(t)
+	w := p.task(t, "t1")
+	w.print(t, "\r10%%")
+	p.eventually(t, "t1", "\r10%")
+	w.print(t, "\r20%%")
+	p.eventually(t, "t1", "\r10%\r20%")
+	w.print(t, "\ndone\n")
+	w.close()
+	if got := p.read(t, "t1", all()); got != "\r10%\r20%\ndone\n" {
+		t.Errorf("logs = %q", got)
+	}
+}
+
+func TestUnfinished(t *testing.T) {
+	var u unfinished
+	now := time.Unix(1000, 0)
+	a, b := &pipe{}, &pipe{}
+	if u.wait(now) != -1 || u.due(now) != nil {
+		t.Error("there is nothing to wait for")
+	}
+	a.rest, b.rest = []byte("a"), []byte("b")
+	u.note(a, now)
+	u.note(b, now.Add(300*time.Millisecond))
+	u.note(a, now.Add(500*time.Millisecond)) // it has waited since its first
+	if got := u.wait(now.Add(500 * time.Millisecond)); got != 501 {
+		t.Errorf("waits for %d ms", got)
+	}
+	if got := u.due(now.Add(time.Second)); len(got) != 1 || got[0] != a {
+		t.Errorf("due are %v, want the first", got)
+	}
+	if got := u.wait(now.Add(time.Second)); got != 301 {
+		t.Errorf("waits for %d ms more", got)
+	}
+	b.rest = nil
+	if u.note(b, now); u.wait(now) != -1 || u.due(now.Add(time.Hour)) != nil {
+		t.Error("a line that has ended is waited for")
+	}
+}
+
 func TestLinesArriveWhileTheTaskRuns(t *testing.T) {
 	p := newPlace(t)
 	p.start(t)

@@ -77,3 +77,22 @@ func UpdateState(s clusterpb.UpdateStatus_State) swarm.UpdateState {
 	}
 	return ""
 }
+
+// Outcome is how a rollout ended, in the words of UpdateState where that has
+// one; "" when there was none.
+func Outcome(o clusterpb.SpecRecord_Outcome) swarm.UpdateState {
+	switch o {
+	case clusterpb.SpecRecord_OUTCOME_COMPLETED:
+		return swarm.UpdateStateCompleted
+	case clusterpb.SpecRecord_OUTCOME_ROLLBACK_COMPLETED:
+		return swarm.UpdateStateRollbackCompleted
+	case clusterpb.SpecRecord_OUTCOME_INTERRUPTED:
+		return "interrupted"
+	case clusterpb.SpecRecord_OUTCOME_ROLLED_BACK:
+		return "rolled_back"
+	case clusterpb.SpecRecord_OUTCOME_FAILED:
+		return "failed"
+	case clusterpb.SpecRecord_OUTCOME_UNSPECIFIED:
+	}
+	return ""
+}

@@ -13,8 +13,20 @@ import (
 // MaxHistory is how many earlier specs a service keeps.
 const MaxHistory = 10
 
-// Present returns the record of the spec that the service has now, with what
-// became of its rollout so far. It shares the spec.
+// Outcome is how a rollout ended that another spec has taken the place of.
+type Outcome = clusterpb.SpecRecord_Outcome
+
+const (
+	noOutcome      = clusterpb.SpecRecord_OUTCOME_UNSPECIFIED
+	wentThrough    = clusterpb.SpecRecord_OUTCOME_COMPLETED
+	wentBack       = clusterpb.SpecRecord_OUTCOME_ROLLBACK_COMPLETED
+	wasInterrupted = clusterpb.SpecRecord_OUTCOME_INTERRUPTED
+	wasRolledBack  = clusterpb.SpecRecord_OUTCOME_ROLLED_BACK
+	hasFailed      = clusterpb.SpecRecord_OUTCOME_FAILED
+)
+
+// Present returns the record of the spec that the service has now. It shares
+// the spec.
 func Present(svc *clusterpb.Service) *clusterpb.SpecRecord {
 	r := &clusterpb.SpecRecord{
 		Number:      1,
@@ -23,19 +35,54 @@ func Present(svc *clusterpb.Service) *clusterpb.SpecRecord {
 		Restarts:    svc.GetRestarts(),
 		SpecVersion: svc.GetSpecVersion(),
 		CreatedAt:   svc.GetUpdatedAt(),
-		Outcome:     svc.GetUpdate().GetState(),
 	}
 	if n := len(svc.GetHistory()); n > 0 {
-		r.Number = svc.GetHistory()[n-1].GetNumber() + 1
+		last := svc.GetHistory()[n-1]
+		r.Number, r.Rolled = last.GetNumber()+1, last.GetSpecVersion() != svc.GetSpecVersion()
 	}
 	return r
 }
 
 // Record returns the history of old with its present spec added, for a service
-// that goes on to specVersion. Every spec counts, as for Docker, whose
-// rollback undoes a change of scale too. The history of old is left as it is.
-func Record(old *clusterpb.Service, specVersion uint64) []*clusterpb.SpecRecord {
-	return trim(append(slices.Clip(old.GetHistory()), Present(old)), specVersion)
+// that goes on to specVersion, as a rollback or not. What leaves the rollout of
+// old behind says how that ended, in all records of the same tasks. The history
+// of old is left as it is.
+func Record(old *clusterpb.Service, specVersion uint64, rollback bool) []*clusterpb.SpecRecord {
+	history := append(slices.Clone(old.GetHistory()), Present(old))
+	if specVersion != old.GetSpecVersion() {
+		for i, r := range history {
+			if r.GetSpecVersion() == old.GetSpecVersion() {
+				history[i] = proto.CloneOf(r)
+				history[i].Outcome = outcome(old, rollback)
+			}
+		}
+	}
+	return trim(history, specVersion)
+}
+
+// outcome is how the service's present rollout ends when another spec takes its
+// place, as a rollback or not.
+func outcome(svc *clusterpb.Service, rollback bool) Outcome {
+	u := svc.GetUpdate()
+	switch {
+	case rollback:
+		return wasRolledBack
+	case HasNone(u.GetState()):
+		return noOutcome
+	case !IsOver(u.GetState()):
+		return wasInterrupted
+	case float64(Failed(u)) > Config(svc).GetMaxFailureRatio()*float64(max(u.GetSlots(), 1)):
+		return hasFailed
+	case IsRollback(u.GetState()):
+		return wentBack
+	}
+	return wentThrough
+}
+
+// isWhole reports whether all slots had the tasks of a record.
+func isWhole(r *clusterpb.SpecRecord) bool {
+	is := r.GetOutcome()
+	return is == noOutcome || is == wentThrough || is == wentBack
 }
 
 // trim drops the oldest record that is too many, but never the last one whose
@@ -54,38 +101,54 @@ func trim(history []*clusterpb.SpecRecord, specVersion uint64) []*clusterpb.Spec
 }
 
 // Earlier returns the record that a user's rollback goes back to: the one of
-// that number, or with 0 the one before. One that the service has just been
-// rolled back from has to be named: who asks for the one before does not want
-// what failed.
+// that number, or with 0 the one that Retreat finds. A service that was rolled
+// back already, by its user or the cluster, needs a number: twice in a row
+// must neither return to what was left nor go back further than anybody meant.
 //
 // It is errdefs.ErrNotFound for a number that is not kept, and
-// ErrFailedPrecondition when there is none before.
+// ErrFailedPrecondition when there is nothing to go back to without one.
 func Earlier(svc *clusterpb.Service, number uint64) (*clusterpb.SpecRecord, error) {
 	history, name := svc.GetHistory(), svc.GetSpec().GetName()
-	if len(history) == 0 {
-		return nil, fmt.Errorf("service %s has no earlier spec to roll back to: %w", name, errdefs.ErrFailedPrecondition)
-	}
 	if number == 0 {
-		last := history[len(history)-1]
-		if IsRollback(svc.GetUpdate().GetState()) && last.GetOutcome() == rollbackStarted {
-			return nil, fmt.Errorf("service %s was just rolled back from the spec before, number %d: name it (--to %d) to return to it: %w",
-				name, last.GetNumber(), last.GetNumber(), errdefs.ErrFailedPrecondition)
-		}
-		return last, nil
+		return previous(svc)
 	}
 	for _, h := range history {
 		if h.GetNumber() == number {
 			return h, nil
 		}
 	}
+	switch present := Present(svc).GetNumber(); {
+	case number == present:
+		return nil, fmt.Errorf("service %s has spec number %d already: %w", name, number, errdefs.ErrFailedPrecondition)
+	case len(history) == 0:
+		return nil, fmt.Errorf("service %s has no spec number %d: it keeps none before its present one: %w", name, number, errdefs.ErrNotFound)
+	}
 	return nil, fmt.Errorf("service %s has no spec number %d: it keeps %d to %d: %w",
 		name, number, history[0].GetNumber(), history[len(history)-1].GetNumber(), errdefs.ErrNotFound)
 }
 
-// Retreat returns the record of the spec that a failed rollout goes back to by
-// itself: the last one that was rolled out whole, or else the last other one; nil
-// when there is none. The number of replicas stays when it was changed after the
-// rollout began.
+// previous is the record that a rollback without a number goes back to.
+func previous(svc *clusterpb.Service) (*clusterpb.SpecRecord, error) {
+	history, name := svc.GetHistory(), svc.GetSpec().GetName()
+	if len(history) == 0 {
+		return nil, fmt.Errorf("service %s has no earlier spec to roll back to: %w", name, errdefs.ErrFailedPrecondition)
+	}
+	first, last := history[0].GetNumber(), history[len(history)-1].GetNumber()
+	if IsRollback(svc.GetUpdate().GetState()) {
+		return nil, fmt.Errorf("service %s was just rolled back: name the spec to go to (--to %d to %d): %w", name, first, last, errdefs.ErrFailedPrecondition)
+	}
+	back := Retreat(svc)
+	if back == nil {
+		return nil, fmt.Errorf("service %s has no earlier spec with other tasks; to undo what replaced none, name the spec to go to (--to %d to %d): %w",
+			name, first, last, errdefs.ErrFailedPrecondition)
+	}
+	return back, nil
+}
+
+// Retreat returns the record of the spec that a failed rollout goes back to:
+// the last one of other tasks that was rolled out whole, or else the last one of
+// other tasks; nil when there is none. The number of replicas stays when it was
+// changed after the rollout began.
 func Retreat(svc *clusterpb.Service) *clusterpb.SpecRecord {
 	var found *clusterpb.SpecRecord
 	began := svc.GetSpec() // the first spec of this rollout
@@ -97,7 +160,7 @@ func Retreat(svc *clusterpb.Service) *clusterpb.SpecRecord {
 		if found == nil {
 			found = r
 		}
-		if IsOver(r.GetOutcome()) {
+		if isWhole(r) {
 			found = r
 			break
 		}

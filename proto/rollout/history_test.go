@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +10,12 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/rollout"
+)
+
+const (
+	wentThrough = clusterpb.SpecRecord_OUTCOME_COMPLETED
+	interrupted = clusterpb.SpecRecord_OUTCOME_INTERRUPTED
+	rolledBack  = clusterpb.SpecRecord_OUTCOME_ROLLED_BACK
 )
 
 // spec tells specs apart by a label.
@@ -21,7 +28,7 @@ func spec(label string, replicas uint32) *clusterpb.ServiceSpec {
 
 func labelOf(s *clusterpb.ServiceSpec) string { return s.GetLabels()["spec"] }
 
-func record(number, version uint64, outcome rollout.State, s *clusterpb.ServiceSpec) *clusterpb.SpecRecord {
+func record(number, version uint64, outcome rollout.Outcome, s *clusterpb.ServiceSpec) *clusterpb.SpecRecord {
 	return &clusterpb.SpecRecord{Number: number, SpecVersion: version, Outcome: outcome, Spec: s, Images: images(labelOf(s))}
 }
 
@@ -32,19 +39,55 @@ func images(label string) []*clusterpb.ResolvedImage {
 
 func TestRecord(t *testing.T) {
 	svc := service(never, func(svc *clusterpb.Service) { svc.Spec, svc.SpecVersion, svc.Images = spec("a", 1), 1, images("a") })
-	svc.History = rollout.Record(svc, 2)
+	svc.History = rollout.Record(svc, 2, false)
 	if r := svc.GetHistory()[0]; len(svc.GetHistory()) != 1 || r.GetNumber() != 1 || labelOf(r.GetSpec()) != "a" || r.GetSpecVersion() != 1 ||
 		r.GetImages()[0].GetPinned() != "web@a" {
 		t.Fatalf("history %v, want spec a as number 1", svc.GetHistory())
 	}
 	svc.Spec, svc.SpecVersion, svc.Update = spec("b", 1), 2, &clusterpb.UpdateStatus{State: paused}
 	earlier := proto.CloneOf(svc)
-	next := rollout.Record(svc, 3)
-	if r := next[1]; len(next) != 2 || r.GetNumber() != 2 || labelOf(r.GetSpec()) != "b" || r.GetOutcome() != paused {
-		t.Errorf("history %v, want spec b as number 2, paused", next)
+	next := rollout.Record(svc, 3, false)
+	if r := next[1]; len(next) != 2 || r.GetNumber() != 2 || labelOf(r.GetSpec()) != "b" || r.GetOutcome() != interrupted || !r.GetRolled() {
+		t.Errorf("history %v, want spec b as number 2, interrupted", next)
 	}
 	if !proto.Equal(earlier, svc) {
 		t.Error("the service was changed")
+	}
+}
+
+// TestOutcomes: what a rollout came to is said once it is left, of all specs of
+// the same tasks; those that began no rollout are told apart.
+func TestOutcomes(t *testing.T) {
+	failed := []*clusterpb.SlotUpdate{{Slot: 1, Failed: true}}
+	tests := map[string]struct {
+		status   *clusterpb.UpdateStatus
+		rollback bool
+		want     rollout.Outcome
+	}{
+		"never updated":            {nil, false, 0},
+		"completed":                {&clusterpb.UpdateStatus{State: completed}, false, wentThrough},
+		"a rollback that is over":  {&clusterpb.UpdateStatus{State: rollbackCompleted}, false, clusterpb.SpecRecord_OUTCOME_ROLLBACK_COMPLETED},
+		"overtaken":                {&clusterpb.UpdateStatus{State: updating}, false, interrupted},
+		"overtaken while paused":   {&clusterpb.UpdateStatus{State: paused}, false, interrupted},
+		"a rollback, overtaken":    {&clusterpb.UpdateStatus{State: rollbackStarted}, false, interrupted},
+		"rolled back":              {&clusterpb.UpdateStatus{State: completed}, true, rolledBack},
+		"went on over its failure": {&clusterpb.UpdateStatus{State: completed, Slots: 1, Progress: failed}, false, clusterpb.SpecRecord_OUTCOME_FAILED},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			svc := service(never, func(svc *clusterpb.Service) { svc.Spec, svc.SpecVersion, svc.Update = spec("b", 1), 2, tt.status })
+			svc.History = []*clusterpb.SpecRecord{record(1, 1, wentThrough, spec("a", 1))}
+			svc.History = rollout.Record(svc, 2, false) // scaled
+			scaled := rollout.Record(svc, 3, tt.rollback)
+			for i, want := range []rollout.Outcome{wentThrough, tt.want, tt.want} {
+				if r := scaled[i]; r.GetOutcome() != want || r.GetRolled() != (i == 1) {
+					t.Errorf("number %d: %s, rolled %v, want %s", r.GetNumber(), r.GetOutcome(), r.GetRolled(), want)
+				}
+			}
+			if svc.GetHistory()[1].GetOutcome() != 0 {
+				t.Error("the history before was changed")
+			}
+		})
 	}
 }
 
@@ -76,10 +119,10 @@ func TestNextRestart(t *testing.T) {
 func TestRecordKeepsAWayBack(t *testing.T) {
 	svc := service(updating, func(svc *clusterpb.Service) {
 		svc.Spec, svc.SpecVersion = spec("new", 1), 2
-		svc.History = []*clusterpb.SpecRecord{record(1, 1, completed, spec("old", 1))}
+		svc.History = []*clusterpb.SpecRecord{record(1, 1, wentThrough, spec("old", 1))}
 	})
 	for range 3 * rollout.MaxHistory {
-		svc.History = rollout.Record(svc, 2)
+		svc.History = rollout.Record(svc, 2, false)
 	}
 	if n := len(svc.GetHistory()); n != rollout.MaxHistory {
 		t.Errorf("%d records, want %d", n, rollout.MaxHistory)
@@ -91,14 +134,15 @@ func TestRecordKeepsAWayBack(t *testing.T) {
 		t.Errorf("the last number is %d", got)
 	}
 	svc.SpecVersion = 3
-	svc.History = rollout.Record(svc, 4)
+	svc.History = rollout.Record(svc, 4, false)
 	if got := labelOf(svc.GetHistory()[0].GetSpec()); got != "new" {
 		t.Errorf("the oldest record is %q, want it gone once another leads back", got)
 	}
 }
 
 func TestEarlier(t *testing.T) {
-	history := []*clusterpb.SpecRecord{record(3, 1, completed, spec("a", 1)), record(4, 2, rollbackStarted, spec("b", 1))}
+	history := []*clusterpb.SpecRecord{record(3, 1, wentThrough, spec("a", 1)), record(4, 2, rolledBack, spec("b", 1))}
+	more := append(slices.Clone(history), record(5, 9, 0, spec("scaled", 1)))
 	tests := map[string]struct {
 		state   rollout.State
 		history []*clusterpb.SpecRecord
@@ -107,17 +151,22 @@ func TestEarlier(t *testing.T) {
 		wantErr string
 		kind    func(error) bool
 	}{
-		"the one before":        {completed, history, 0, "b", "", nil},
-		"by number":             {completed, history, 3, "a", "", nil},
-		"none":                  {never, nil, 0, "", "no earlier spec", errdefs.IsFailedPrecondition},
-		"none of that number":   {completed, history, 9, "", "no spec number 9: it keeps 3 to 4", errdefs.IsNotFound},
-		"just rolled back from": {rollbackCompleted, history, 0, "", "--to 4", errdefs.IsFailedPrecondition},
-		"that, by number":       {rollbackCompleted, history, 4, "b", "", nil},
-		"rolled back before it": {rollbackCompleted, history[:1], 0, "a", "", nil},
+		"the last one rolled out whole": {completed, history, 0, "a", "", nil},
+		"of a failed update":            {paused, history, 0, "a", "", nil},
+		"past what rolled nothing":      {completed, more, 0, "a", "", nil},
+		"by number":                     {completed, history, 3, "a", "", nil},
+		"what rolled nothing, named":    {completed, more, 5, "scaled", "", nil},
+		"none":                          {never, nil, 0, "", "no earlier spec", errdefs.IsFailedPrecondition},
+		"none of other tasks":           {never, more[2:], 0, "", "no earlier spec with other tasks; to undo what replaced none, name the spec to go to (--to 5 to 5)", errdefs.IsFailedPrecondition},
+		"none of that number":           {completed, history, 9, "", "no spec number 9: it keeps 3 to 4", errdefs.IsNotFound},
+		"nothing to name":               {completed, nil, 9, "", "no spec number 9: it keeps none", errdefs.IsNotFound},
+		"the present one":               {completed, history, 5, "", "has spec number 5 already", errdefs.IsFailedPrecondition},
+		"twice in a row":                {rollbackCompleted, history, 0, "", "was just rolled back: name the spec to go to (--to 3 to 4)", errdefs.IsFailedPrecondition},
+		"twice in a row, by number":     {rollbackCompleted, history, 4, "b", "", nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			svc := service(tt.state, func(svc *clusterpb.Service) { svc.Spec, svc.History = spec("c", 1), tt.history })
+			svc := service(tt.state, func(svc *clusterpb.Service) { svc.Spec, svc.SpecVersion, svc.History = spec("c", 1), 9, tt.history })
 			got, err := rollout.Earlier(svc, tt.number)
 			if tt.kind == nil {
 				if err != nil || labelOf(got.GetSpec()) != tt.want {
@@ -133,9 +182,9 @@ func TestEarlier(t *testing.T) {
 }
 
 func TestRetreat(t *testing.T) {
-	whole := record(1, 1, completed, spec("whole", 3))
-	first := record(1, 1, never, spec("first", 3))
-	broken := record(2, 2, rollbackStarted, spec("broken", 3))
+	whole := record(1, 1, wentThrough, spec("whole", 3))
+	first := record(1, 1, 0, spec("first", 3))
+	broken := record(2, 2, rolledBack, spec("broken", 3))
 	tests := map[string]struct {
 		history  []*clusterpb.SpecRecord
 		now      *clusterpb.ServiceSpec
@@ -143,14 +192,14 @@ func TestRetreat(t *testing.T) {
 		replicas uint32
 	}{
 		"nothing before":              {nil, spec("now", 3), "", 0},
-		"only of this rollout":        {[]*clusterpb.SpecRecord{record(1, 9, updating, spec("began", 3))}, spec("now", 3), "", 0},
+		"only of this rollout":        {[]*clusterpb.SpecRecord{record(1, 9, 0, spec("began", 3))}, spec("now", 3), "", 0},
 		"the one before":              {[]*clusterpb.SpecRecord{whole}, spec("now", 3), "whole", 3},
 		"the first, never updated":    {[]*clusterpb.SpecRecord{first}, spec("now", 3), "first", 3},
 		"past one that failed":        {[]*clusterpb.SpecRecord{whole, broken}, spec("now", 3), "whole", 3},
 		"none whole":                  {[]*clusterpb.SpecRecord{broken}, spec("now", 3), "broken", 3},
 		"scaled with the update":      {[]*clusterpb.SpecRecord{whole}, spec("now", 5), "whole", 3},
-		"scaled after the update":     {[]*clusterpb.SpecRecord{whole, record(2, 9, updating, spec("began", 3))}, spec("now", 5), "whole", 5},
-		"scaled with it and after it": {[]*clusterpb.SpecRecord{whole, record(2, 9, updating, spec("began", 4))}, spec("now", 5), "whole", 5},
+		"scaled after the update":     {[]*clusterpb.SpecRecord{whole, record(2, 9, 0, spec("began", 3))}, spec("now", 5), "whole", 5},
+		"scaled with it and after it": {[]*clusterpb.SpecRecord{whole, record(2, 9, 0, spec("began", 4))}, spec("now", 5), "whole", 5},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -82,7 +82,7 @@ func (tx *tx) promoteCanaries(svc *clusterpb.Service) {
 // When that cannot be, since a port it needs was given away, the rollout
 // stops where it is and says so: trying again would not help.
 func (tx *tx) rollBack(svc *clusterpb.Service, u *raftpb.SetUpdateStatus) *clusterpb.Service {
-	back, err := tx.respec(svc, &raftpb.PutService{Spec: u.GetSpec(), Images: u.GetImages(), Restarts: u.GetRestarts()})
+	back, err := tx.respec(svc, &raftpb.PutService{Spec: u.GetSpec(), Images: u.GetImages(), Restarts: u.GetRestarts(), Rollback: true})
 	if err == nil {
 		return back
 	}

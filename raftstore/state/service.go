@@ -118,7 +118,7 @@ func (tx *tx) respec(old *clusterpb.Service, next *raftpb.PutService) (*clusterp
 		svc.SpecVersion = tx.index
 	}
 	if old.GetSpec() != nil && (svc.GetSpecVersion() != old.GetSpecVersion() || !proto.Equal(old.GetSpec(), svc.GetSpec())) {
-		svc.History = rollout.Record(old, svc.GetSpecVersion())
+		svc.History = rollout.Record(old, svc.GetSpecVersion(), next.GetRollback())
 	}
 	return svc, nil
 }

@@ -190,7 +190,7 @@ func TestRollBack(t *testing.T) {
 	if got := svc.GetPorts()[0].GetPublished(); got != 30000 {
 		t.Errorf("published on %d, want 30000 as before", got)
 	}
-	if last := svc.GetHistory()[1]; last.GetNumber() != 2 || last.GetOutcome() != clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED {
+	if last := svc.GetHistory()[1]; last.GetNumber() != 2 || last.GetOutcome() != clusterpb.SpecRecord_OUTCOME_ROLLED_BACK {
 		t.Errorf("history says of the failed spec: %v", last)
 	}
 }

@@ -205,7 +205,8 @@ func TestRollbackRaces(t *testing.T) {
 	}
 }
 
-// TestRollbackTarget is the spec before, but not one that failed, or the one named.
+// TestRollbackTarget is the last spec that was rolled out whole, or the one
+// named; nothing twice in a row.
 func TestRollbackTarget(t *testing.T) {
 	tests := map[string]struct {
 		auto    bool // the update was rolled back by the cluster
@@ -218,7 +219,7 @@ func TestRollbackTarget(t *testing.T) {
 		"by number":                {updated: true, to: 1, image: "nginx:1"},
 		"nothing before":           {refused: "no earlier spec to roll back to"},
 		"a number that is gone":    {updated: true, to: 7, refused: "no spec number 7: it keeps 1 to 1"},
-		"what failed":              {updated: true, auto: true, refused: "just rolled back from the spec before, number 2: name it (--to 2)"},
+		"what failed":              {updated: true, auto: true, refused: "was just rolled back: name the spec to go to (--to 1 to 2)"},
 		"what failed, by its name": {updated: true, auto: true, to: 2, image: "nginx:2"},
 	}
 	for name, tt := range tests {

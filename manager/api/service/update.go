@@ -99,21 +99,24 @@ func (s *Server) ScaleService(ctx context.Context, r *controlpb.ScaleServiceRequ
 	return &controlpb.ScaleServiceResponse{Service: svc}, nil
 }
 
-// RollbackService puts an earlier spec back, by default the one before.
+// RollbackService puts an earlier spec back, by default the last one of other
+// tasks that was rolled out whole.
 func (s *Server) RollbackService(ctx context.Context, r *controlpb.RollbackServiceRequest) (*controlpb.RollbackServiceResponse, error) {
+	var to uint64
 	svc, err := s.edit(ctx, r.GetService(), r.GetVersion(), func(svc *clusterpb.Service, next *raftpb.PutService) error {
 		earlier, err := rollout.Earlier(svc, r.GetTo())
 		if err != nil {
 			return err
 		}
 		next.Spec, next.Images, next.Restarts = earlier.GetSpec(), earlier.GetImages(), earlier.GetRestarts()
-		next.Rollback, next.Message = true, "rollback asked for by the user"
+		to = earlier.GetNumber()
+		next.Rollback, next.Message = true, fmt.Sprintf("rollback to number %d asked for by the user", to)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &controlpb.RollbackServiceResponse{Service: svc}, nil
+	return &controlpb.RollbackServiceResponse{Service: svc, To: to}, nil
 }
 
 // edit changes a service at the version the user has seen; 0 is whatever is

@@ -23,6 +23,68 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type SpecRecord_Outcome int32
+
+const (
+	// UNSPECIFIED: no rollout brought its tasks, or that is still the service's.
+	SpecRecord_OUTCOME_UNSPECIFIED        SpecRecord_Outcome = 0
+	SpecRecord_OUTCOME_COMPLETED          SpecRecord_Outcome = 1
+	SpecRecord_OUTCOME_ROLLBACK_COMPLETED SpecRecord_Outcome = 2
+	// INTERRUPTED: another spec took its place before it was over.
+	SpecRecord_OUTCOME_INTERRUPTED SpecRecord_Outcome = 3
+	// ROLLED_BACK: the service went back from it to an earlier spec.
+	SpecRecord_OUTCOME_ROLLED_BACK SpecRecord_Outcome = 4
+	// FAILED: it went on to its end though more slots failed than are allowed.
+	SpecRecord_OUTCOME_FAILED SpecRecord_Outcome = 5
+)
+
+// Enum value maps for SpecRecord_Outcome.
+var (
+	SpecRecord_Outcome_name = map[int32]string{
+		0: "OUTCOME_UNSPECIFIED",
+		1: "OUTCOME_COMPLETED",
+		2: "OUTCOME_ROLLBACK_COMPLETED",
+		3: "OUTCOME_INTERRUPTED",
+		4: "OUTCOME_ROLLED_BACK",
+		5: "OUTCOME_FAILED",
+	}
+	SpecRecord_Outcome_value = map[string]int32{
+		"OUTCOME_UNSPECIFIED":        0,
+		"OUTCOME_COMPLETED":          1,
+		"OUTCOME_ROLLBACK_COMPLETED": 2,
+		"OUTCOME_INTERRUPTED":        3,
+		"OUTCOME_ROLLED_BACK":        4,
+		"OUTCOME_FAILED":             5,
+	}
+)
+
+func (x SpecRecord_Outcome) Enum() *SpecRecord_Outcome {
+	p := new(SpecRecord_Outcome)
+	*p = x
+	return p
+}
+
+func (x SpecRecord_Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SpecRecord_Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_cluster_v1_service_proto_enumTypes[0].Descriptor()
+}
+
+func (SpecRecord_Outcome) Type() protoreflect.EnumType {
+	return &file_cluster_v1_service_proto_enumTypes[0]
+}
+
+func (x SpecRecord_Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SpecRecord_Outcome.Descriptor instead.
+func (SpecRecord_Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_cluster_v1_service_proto_rawDescGZIP(), []int{2, 0}
+}
+
 type RestartPolicy_Condition int32
 
 const (
@@ -59,11 +121,11 @@ func (x RestartPolicy_Condition) String() string {
 }
 
 func (RestartPolicy_Condition) Descriptor() protoreflect.EnumDescriptor {
-	return file_cluster_v1_service_proto_enumTypes[0].Descriptor()
+	return file_cluster_v1_service_proto_enumTypes[1].Descriptor()
 }
 
 func (RestartPolicy_Condition) Type() protoreflect.EnumType {
-	return &file_cluster_v1_service_proto_enumTypes[0]
+	return &file_cluster_v1_service_proto_enumTypes[1]
 }
 
 func (x RestartPolicy_Condition) Number() protoreflect.EnumNumber {
@@ -108,11 +170,11 @@ func (x Port_Protocol) String() string {
 }
 
 func (Port_Protocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_cluster_v1_service_proto_enumTypes[1].Descriptor()
+	return file_cluster_v1_service_proto_enumTypes[2].Descriptor()
 }
 
 func (Port_Protocol) Type() protoreflect.EnumType {
-	return &file_cluster_v1_service_proto_enumTypes[1]
+	return &file_cluster_v1_service_proto_enumTypes[2]
 }
 
 func (x Port_Protocol) Number() protoreflect.EnumNumber {
@@ -159,11 +221,11 @@ func (x Port_Mode) String() string {
 }
 
 func (Port_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_cluster_v1_service_proto_enumTypes[2].Descriptor()
+	return file_cluster_v1_service_proto_enumTypes[3].Descriptor()
 }
 
 func (Port_Mode) Type() protoreflect.EnumType {
-	return &file_cluster_v1_service_proto_enumTypes[2]
+	return &file_cluster_v1_service_proto_enumTypes[3]
 }
 
 func (x Port_Mode) Number() protoreflect.EnumNumber {
@@ -211,11 +273,11 @@ func (x UpdateConfig_FailureAction) String() string {
 }
 
 func (UpdateConfig_FailureAction) Descriptor() protoreflect.EnumDescriptor {
-	return file_cluster_v1_service_proto_enumTypes[3].Descriptor()
+	return file_cluster_v1_service_proto_enumTypes[4].Descriptor()
 }
 
 func (UpdateConfig_FailureAction) Type() protoreflect.EnumType {
-	return &file_cluster_v1_service_proto_enumTypes[3]
+	return &file_cluster_v1_service_proto_enumTypes[4]
 }
 
 func (x UpdateConfig_FailureAction) Number() protoreflect.EnumNumber {
@@ -260,11 +322,11 @@ func (x UpdateConfig_Order) String() string {
 }
 
 func (UpdateConfig_Order) Descriptor() protoreflect.EnumDescriptor {
-	return file_cluster_v1_service_proto_enumTypes[4].Descriptor()
+	return file_cluster_v1_service_proto_enumTypes[5].Descriptor()
 }
 
 func (UpdateConfig_Order) Type() protoreflect.EnumType {
-	return &file_cluster_v1_service_proto_enumTypes[4]
+	return &file_cluster_v1_service_proto_enumTypes[5]
 }
 
 func (x UpdateConfig_Order) Number() protoreflect.EnumNumber {
@@ -309,11 +371,11 @@ func (x UpdateConfig_Promote) String() string {
 }
 
 func (UpdateConfig_Promote) Descriptor() protoreflect.EnumDescriptor {
-	return file_cluster_v1_service_proto_enumTypes[5].Descriptor()
+	return file_cluster_v1_service_proto_enumTypes[6].Descriptor()
 }
 
 func (UpdateConfig_Promote) Type() protoreflect.EnumType {
-	return &file_cluster_v1_service_proto_enumTypes[5]
+	return &file_cluster_v1_service_proto_enumTypes[6]
 }
 
 func (x UpdateConfig_Promote) Number() protoreflect.EnumNumber {
@@ -374,11 +436,11 @@ func (x UpdateStatus_State) String() string {
 }
 
 func (UpdateStatus_State) Descriptor() protoreflect.EnumDescriptor {
-	return file_cluster_v1_service_proto_enumTypes[6].Descriptor()
+	return file_cluster_v1_service_proto_enumTypes[7].Descriptor()
 }
 
 func (UpdateStatus_State) Type() protoreflect.EnumType {
-	return &file_cluster_v1_service_proto_enumTypes[6]
+	return &file_cluster_v1_service_proto_enumTypes[7]
 }
 
 func (x UpdateStatus_State) Number() protoreflect.EnumNumber {
@@ -601,11 +663,14 @@ type SpecRecord struct {
 	Spec        *ServiceSpec           `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`
 	SpecVersion uint64                 `protobuf:"varint,3,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
 	CreatedAt   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// outcome is how the update to this spec ended.
-	Outcome UpdateStatus_State `protobuf:"varint,5,opt,name=outcome,proto3,enum=cluster.v1.UpdateStatus_State" json:"outcome,omitempty"`
+	// outcome is how the rollout ended that its tasks come from.
+	Outcome SpecRecord_Outcome `protobuf:"varint,5,opt,name=outcome,proto3,enum=cluster.v1.SpecRecord_Outcome" json:"outcome,omitempty"`
 	// images are what its images were resolved to.
-	Images        []*ResolvedImage `protobuf:"bytes,6,rep,name=images,proto3" json:"images,omitempty"`
-	Restarts      uint64           `protobuf:"varint,7,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	Images   []*ResolvedImage `protobuf:"bytes,6,rep,name=images,proto3" json:"images,omitempty"`
+	Restarts uint64           `protobuf:"varint,7,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	// rolled: a rollout began with this spec. The first spec and those that change
+	// scale or labels only begin none.
+	Rolled        bool `protobuf:"varint,8,opt,name=rolled,proto3" json:"rolled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -668,11 +733,11 @@ func (x *SpecRecord) GetCreatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *SpecRecord) GetOutcome() UpdateStatus_State {
+func (x *SpecRecord) GetOutcome() SpecRecord_Outcome {
 	if x != nil {
 		return x.Outcome
 	}
-	return UpdateStatus_STATE_UNSPECIFIED
+	return SpecRecord_OUTCOME_UNSPECIFIED
 }
 
 func (x *SpecRecord) GetImages() []*ResolvedImage {
@@ -687,6 +752,13 @@ func (x *SpecRecord) GetRestarts() uint64 {
 		return x.Restarts
 	}
 	return 0
+}
+
+func (x *SpecRecord) GetRolled() bool {
+	if x != nil {
+		return x.Rolled
+	}
+	return false
 }
 
 // ServiceSpec is written by users only; the cluster never edits it. What the
@@ -2083,7 +2155,7 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\rResolvedImage\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
 	"\x06pinned\x18\x02 \x01(\tR\x06pinned\x122\n" +
-	"\tplatforms\x18\x03 \x03(\v2\x14.cluster.v1.PlatformR\tplatforms\"\xb8\x02\n" +
+	"\tplatforms\x18\x03 \x03(\v2\x14.cluster.v1.PlatformR\tplatforms\"\xf2\x03\n" +
 	"\n" +
 	"SpecRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12+\n" +
@@ -2091,9 +2163,17 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\fspec_version\x18\x03 \x01(\x04R\vspecVersion\x129\n" +
 	"\n" +
 	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x128\n" +
-	"\aoutcome\x18\x05 \x01(\x0e2\x1e.cluster.v1.UpdateStatus.StateR\aoutcome\x121\n" +
+	"\aoutcome\x18\x05 \x01(\x0e2\x1e.cluster.v1.SpecRecord.OutcomeR\aoutcome\x121\n" +
 	"\x06images\x18\x06 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12\x1a\n" +
-	"\brestarts\x18\a \x01(\x04R\brestarts\"\x99\x03\n" +
+	"\brestarts\x18\a \x01(\x04R\brestarts\x12\x16\n" +
+	"\x06rolled\x18\b \x01(\bR\x06rolled\"\x9f\x01\n" +
+	"\aOutcome\x12\x17\n" +
+	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11OUTCOME_COMPLETED\x10\x01\x12\x1e\n" +
+	"\x1aOUTCOME_ROLLBACK_COMPLETED\x10\x02\x12\x17\n" +
+	"\x13OUTCOME_INTERRUPTED\x10\x03\x12\x17\n" +
+	"\x13OUTCOME_ROLLED_BACK\x10\x04\x12\x12\n" +
+	"\x0eOUTCOME_FAILED\x10\x05\"\x99\x03\n" +
 	"\vServiceSpec\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12;\n" +
 	"\x06labels\x18\x02 \x03(\v2#.cluster.v1.ServiceSpec.LabelsEntryR\x06labels\x12(\n" +
@@ -2275,95 +2355,96 @@ func file_cluster_v1_service_proto_rawDescGZIP() []byte {
 	return file_cluster_v1_service_proto_rawDescData
 }
 
-var file_cluster_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_cluster_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
 var file_cluster_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_cluster_v1_service_proto_goTypes = []any{
-	(RestartPolicy_Condition)(0),    // 0: cluster.v1.RestartPolicy.Condition
-	(Port_Protocol)(0),              // 1: cluster.v1.Port.Protocol
-	(Port_Mode)(0),                  // 2: cluster.v1.Port.Mode
-	(UpdateConfig_FailureAction)(0), // 3: cluster.v1.UpdateConfig.FailureAction
-	(UpdateConfig_Order)(0),         // 4: cluster.v1.UpdateConfig.Order
-	(UpdateConfig_Promote)(0),       // 5: cluster.v1.UpdateConfig.Promote
-	(UpdateStatus_State)(0),         // 6: cluster.v1.UpdateStatus.State
-	(*Service)(nil),                 // 7: cluster.v1.Service
-	(*ResolvedImage)(nil),           // 8: cluster.v1.ResolvedImage
-	(*SpecRecord)(nil),              // 9: cluster.v1.SpecRecord
-	(*ServiceSpec)(nil),             // 10: cluster.v1.ServiceSpec
-	(*ReplicatedMode)(nil),          // 11: cluster.v1.ReplicatedMode
-	(*TaskSpec)(nil),                // 12: cluster.v1.TaskSpec
-	(*ContainerSpec)(nil),           // 13: cluster.v1.ContainerSpec
-	(*DNSConfig)(nil),               // 14: cluster.v1.DNSConfig
-	(*Ulimit)(nil),                  // 15: cluster.v1.Ulimit
-	(*HealthCheck)(nil),             // 16: cluster.v1.HealthCheck
-	(*Resources)(nil),               // 17: cluster.v1.Resources
-	(*RestartPolicy)(nil),           // 18: cluster.v1.RestartPolicy
-	(*Placement)(nil),               // 19: cluster.v1.Placement
-	(*Platform)(nil),                // 20: cluster.v1.Platform
-	(*Port)(nil),                    // 21: cluster.v1.Port
-	(*UpdateConfig)(nil),            // 22: cluster.v1.UpdateConfig
-	(*UpdateStatus)(nil),            // 23: cluster.v1.UpdateStatus
-	(*SlotUpdate)(nil),              // 24: cluster.v1.SlotUpdate
-	nil,                             // 25: cluster.v1.ServiceSpec.LabelsEntry
-	nil,                             // 26: cluster.v1.TaskSpec.SysctlsEntry
-	nil,                             // 27: cluster.v1.ContainerSpec.LabelsEntry
-	(*timestamppb.Timestamp)(nil),   // 28: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 29: google.protobuf.Duration
+	(SpecRecord_Outcome)(0),         // 0: cluster.v1.SpecRecord.Outcome
+	(RestartPolicy_Condition)(0),    // 1: cluster.v1.RestartPolicy.Condition
+	(Port_Protocol)(0),              // 2: cluster.v1.Port.Protocol
+	(Port_Mode)(0),                  // 3: cluster.v1.Port.Mode
+	(UpdateConfig_FailureAction)(0), // 4: cluster.v1.UpdateConfig.FailureAction
+	(UpdateConfig_Order)(0),         // 5: cluster.v1.UpdateConfig.Order
+	(UpdateConfig_Promote)(0),       // 6: cluster.v1.UpdateConfig.Promote
+	(UpdateStatus_State)(0),         // 7: cluster.v1.UpdateStatus.State
+	(*Service)(nil),                 // 8: cluster.v1.Service
+	(*ResolvedImage)(nil),           // 9: cluster.v1.ResolvedImage
+	(*SpecRecord)(nil),              // 10: cluster.v1.SpecRecord
+	(*ServiceSpec)(nil),             // 11: cluster.v1.ServiceSpec
+	(*ReplicatedMode)(nil),          // 12: cluster.v1.ReplicatedMode
+	(*TaskSpec)(nil),                // 13: cluster.v1.TaskSpec
+	(*ContainerSpec)(nil),           // 14: cluster.v1.ContainerSpec
+	(*DNSConfig)(nil),               // 15: cluster.v1.DNSConfig
+	(*Ulimit)(nil),                  // 16: cluster.v1.Ulimit
+	(*HealthCheck)(nil),             // 17: cluster.v1.HealthCheck
+	(*Resources)(nil),               // 18: cluster.v1.Resources
+	(*RestartPolicy)(nil),           // 19: cluster.v1.RestartPolicy
+	(*Placement)(nil),               // 20: cluster.v1.Placement
+	(*Platform)(nil),                // 21: cluster.v1.Platform
+	(*Port)(nil),                    // 22: cluster.v1.Port
+	(*UpdateConfig)(nil),            // 23: cluster.v1.UpdateConfig
+	(*UpdateStatus)(nil),            // 24: cluster.v1.UpdateStatus
+	(*SlotUpdate)(nil),              // 25: cluster.v1.SlotUpdate
+	nil,                             // 26: cluster.v1.ServiceSpec.LabelsEntry
+	nil,                             // 27: cluster.v1.TaskSpec.SysctlsEntry
+	nil,                             // 28: cluster.v1.ContainerSpec.LabelsEntry
+	(*timestamppb.Timestamp)(nil),   // 29: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 30: google.protobuf.Duration
 }
 var file_cluster_v1_service_proto_depIdxs = []int32{
-	28, // 0: cluster.v1.Service.created_at:type_name -> google.protobuf.Timestamp
-	28, // 1: cluster.v1.Service.updated_at:type_name -> google.protobuf.Timestamp
-	10, // 2: cluster.v1.Service.spec:type_name -> cluster.v1.ServiceSpec
-	21, // 3: cluster.v1.Service.ports:type_name -> cluster.v1.Port
-	23, // 4: cluster.v1.Service.update:type_name -> cluster.v1.UpdateStatus
-	9,  // 5: cluster.v1.Service.history:type_name -> cluster.v1.SpecRecord
-	8,  // 6: cluster.v1.Service.images:type_name -> cluster.v1.ResolvedImage
-	20, // 7: cluster.v1.ResolvedImage.platforms:type_name -> cluster.v1.Platform
-	10, // 8: cluster.v1.SpecRecord.spec:type_name -> cluster.v1.ServiceSpec
-	28, // 9: cluster.v1.SpecRecord.created_at:type_name -> google.protobuf.Timestamp
-	6,  // 10: cluster.v1.SpecRecord.outcome:type_name -> cluster.v1.UpdateStatus.State
-	8,  // 11: cluster.v1.SpecRecord.images:type_name -> cluster.v1.ResolvedImage
-	25, // 12: cluster.v1.ServiceSpec.labels:type_name -> cluster.v1.ServiceSpec.LabelsEntry
-	12, // 13: cluster.v1.ServiceSpec.task:type_name -> cluster.v1.TaskSpec
-	11, // 14: cluster.v1.ServiceSpec.replicated:type_name -> cluster.v1.ReplicatedMode
-	22, // 15: cluster.v1.ServiceSpec.update:type_name -> cluster.v1.UpdateConfig
-	22, // 16: cluster.v1.ServiceSpec.rollback:type_name -> cluster.v1.UpdateConfig
-	21, // 17: cluster.v1.ServiceSpec.ports:type_name -> cluster.v1.Port
-	13, // 18: cluster.v1.TaskSpec.containers:type_name -> cluster.v1.ContainerSpec
-	17, // 19: cluster.v1.TaskSpec.limits:type_name -> cluster.v1.Resources
-	17, // 20: cluster.v1.TaskSpec.reservations:type_name -> cluster.v1.Resources
-	18, // 21: cluster.v1.TaskSpec.restart:type_name -> cluster.v1.RestartPolicy
-	19, // 22: cluster.v1.TaskSpec.placement:type_name -> cluster.v1.Placement
-	14, // 23: cluster.v1.TaskSpec.dns:type_name -> cluster.v1.DNSConfig
-	26, // 24: cluster.v1.TaskSpec.sysctls:type_name -> cluster.v1.TaskSpec.SysctlsEntry
-	27, // 25: cluster.v1.ContainerSpec.labels:type_name -> cluster.v1.ContainerSpec.LabelsEntry
-	29, // 26: cluster.v1.ContainerSpec.stop_grace_period:type_name -> google.protobuf.Duration
-	29, // 27: cluster.v1.ContainerSpec.drain_timeout:type_name -> google.protobuf.Duration
-	16, // 28: cluster.v1.ContainerSpec.health:type_name -> cluster.v1.HealthCheck
-	15, // 29: cluster.v1.ContainerSpec.ulimits:type_name -> cluster.v1.Ulimit
-	29, // 30: cluster.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	29, // 31: cluster.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	29, // 32: cluster.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
-	29, // 33: cluster.v1.HealthCheck.start_interval:type_name -> google.protobuf.Duration
-	0,  // 34: cluster.v1.RestartPolicy.condition:type_name -> cluster.v1.RestartPolicy.Condition
-	29, // 35: cluster.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
-	29, // 36: cluster.v1.RestartPolicy.max_delay:type_name -> google.protobuf.Duration
-	29, // 37: cluster.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
-	1,  // 38: cluster.v1.Port.protocol:type_name -> cluster.v1.Port.Protocol
-	2,  // 39: cluster.v1.Port.mode:type_name -> cluster.v1.Port.Mode
-	29, // 40: cluster.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
-	3,  // 41: cluster.v1.UpdateConfig.failure_action:type_name -> cluster.v1.UpdateConfig.FailureAction
-	29, // 42: cluster.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
-	4,  // 43: cluster.v1.UpdateConfig.order:type_name -> cluster.v1.UpdateConfig.Order
-	29, // 44: cluster.v1.UpdateConfig.progress_deadline:type_name -> google.protobuf.Duration
-	5,  // 45: cluster.v1.UpdateConfig.promote:type_name -> cluster.v1.UpdateConfig.Promote
-	6,  // 46: cluster.v1.UpdateStatus.state:type_name -> cluster.v1.UpdateStatus.State
-	28, // 47: cluster.v1.UpdateStatus.started_at:type_name -> google.protobuf.Timestamp
-	28, // 48: cluster.v1.UpdateStatus.completed_at:type_name -> google.protobuf.Timestamp
-	24, // 49: cluster.v1.UpdateStatus.progress:type_name -> cluster.v1.SlotUpdate
-	6,  // 50: cluster.v1.UpdateStatus.paused_from:type_name -> cluster.v1.UpdateStatus.State
-	28, // 51: cluster.v1.SlotUpdate.started_at:type_name -> google.protobuf.Timestamp
-	28, // 52: cluster.v1.SlotUpdate.running_at:type_name -> google.protobuf.Timestamp
-	28, // 53: cluster.v1.SlotUpdate.done_at:type_name -> google.protobuf.Timestamp
+	29, // 0: cluster.v1.Service.created_at:type_name -> google.protobuf.Timestamp
+	29, // 1: cluster.v1.Service.updated_at:type_name -> google.protobuf.Timestamp
+	11, // 2: cluster.v1.Service.spec:type_name -> cluster.v1.ServiceSpec
+	22, // 3: cluster.v1.Service.ports:type_name -> cluster.v1.Port
+	24, // 4: cluster.v1.Service.update:type_name -> cluster.v1.UpdateStatus
+	10, // 5: cluster.v1.Service.history:type_name -> cluster.v1.SpecRecord
+	9,  // 6: cluster.v1.Service.images:type_name -> cluster.v1.ResolvedImage
+	21, // 7: cluster.v1.ResolvedImage.platforms:type_name -> cluster.v1.Platform
+	11, // 8: cluster.v1.SpecRecord.spec:type_name -> cluster.v1.ServiceSpec
+	29, // 9: cluster.v1.SpecRecord.created_at:type_name -> google.protobuf.Timestamp
+	0,  // 10: cluster.v1.SpecRecord.outcome:type_name -> cluster.v1.SpecRecord.Outcome
+	9,  // 11: cluster.v1.SpecRecord.images:type_name -> cluster.v1.ResolvedImage
+	26, // 12: cluster.v1.ServiceSpec.labels:type_name -> cluster.v1.ServiceSpec.LabelsEntry
+	13, // 13: cluster.v1.ServiceSpec.task:type_name -> cluster.v1.TaskSpec
+	12, // 14: cluster.v1.ServiceSpec.replicated:type_name -> cluster.v1.ReplicatedMode
+	23, // 15: cluster.v1.ServiceSpec.update:type_name -> cluster.v1.UpdateConfig
+	23, // 16: cluster.v1.ServiceSpec.rollback:type_name -> cluster.v1.UpdateConfig
+	22, // 17: cluster.v1.ServiceSpec.ports:type_name -> cluster.v1.Port
+	14, // 18: cluster.v1.TaskSpec.containers:type_name -> cluster.v1.ContainerSpec
+	18, // 19: cluster.v1.TaskSpec.limits:type_name -> cluster.v1.Resources
+	18, // 20: cluster.v1.TaskSpec.reservations:type_name -> cluster.v1.Resources
+	19, // 21: cluster.v1.TaskSpec.restart:type_name -> cluster.v1.RestartPolicy
+	20, // 22: cluster.v1.TaskSpec.placement:type_name -> cluster.v1.Placement
+	15, // 23: cluster.v1.TaskSpec.dns:type_name -> cluster.v1.DNSConfig
+	27, // 24: cluster.v1.TaskSpec.sysctls:type_name -> cluster.v1.TaskSpec.SysctlsEntry
+	28, // 25: cluster.v1.ContainerSpec.labels:type_name -> cluster.v1.ContainerSpec.LabelsEntry
+	30, // 26: cluster.v1.ContainerSpec.stop_grace_period:type_name -> google.protobuf.Duration
+	30, // 27: cluster.v1.ContainerSpec.drain_timeout:type_name -> google.protobuf.Duration
+	17, // 28: cluster.v1.ContainerSpec.health:type_name -> cluster.v1.HealthCheck
+	16, // 29: cluster.v1.ContainerSpec.ulimits:type_name -> cluster.v1.Ulimit
+	30, // 30: cluster.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	30, // 31: cluster.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	30, // 32: cluster.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
+	30, // 33: cluster.v1.HealthCheck.start_interval:type_name -> google.protobuf.Duration
+	1,  // 34: cluster.v1.RestartPolicy.condition:type_name -> cluster.v1.RestartPolicy.Condition
+	30, // 35: cluster.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
+	30, // 36: cluster.v1.RestartPolicy.max_delay:type_name -> google.protobuf.Duration
+	30, // 37: cluster.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
+	2,  // 38: cluster.v1.Port.protocol:type_name -> cluster.v1.Port.Protocol
+	3,  // 39: cluster.v1.Port.mode:type_name -> cluster.v1.Port.Mode
+	30, // 40: cluster.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
+	4,  // 41: cluster.v1.UpdateConfig.failure_action:type_name -> cluster.v1.UpdateConfig.FailureAction
+	30, // 42: cluster.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
+	5,  // 43: cluster.v1.UpdateConfig.order:type_name -> cluster.v1.UpdateConfig.Order
+	30, // 44: cluster.v1.UpdateConfig.progress_deadline:type_name -> google.protobuf.Duration
+	6,  // 45: cluster.v1.UpdateConfig.promote:type_name -> cluster.v1.UpdateConfig.Promote
+	7,  // 46: cluster.v1.UpdateStatus.state:type_name -> cluster.v1.UpdateStatus.State
+	29, // 47: cluster.v1.UpdateStatus.started_at:type_name -> google.protobuf.Timestamp
+	29, // 48: cluster.v1.UpdateStatus.completed_at:type_name -> google.protobuf.Timestamp
+	25, // 49: cluster.v1.UpdateStatus.progress:type_name -> cluster.v1.SlotUpdate
+	7,  // 50: cluster.v1.UpdateStatus.paused_from:type_name -> cluster.v1.UpdateStatus.State
+	29, // 51: cluster.v1.SlotUpdate.started_at:type_name -> google.protobuf.Timestamp
+	29, // 52: cluster.v1.SlotUpdate.running_at:type_name -> google.protobuf.Timestamp
+	29, // 53: cluster.v1.SlotUpdate.done_at:type_name -> google.protobuf.Timestamp
 	54, // [54:54] is the sub-list for method output_type
 	54, // [54:54] is the sub-list for method input_type
 	54, // [54:54] is the sub-list for extension type_name
@@ -2385,7 +2466,7 @@ func file_cluster_v1_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_v1_service_proto_rawDesc), len(file_cluster_v1_service_proto_rawDesc)),
-			NumEnums:      7,
+			NumEnums:      8,
 			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,

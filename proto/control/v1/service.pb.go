@@ -788,7 +788,8 @@ func (x *ScaleServiceResponse) GetService() *v1.Service {
 type RollbackServiceRequest struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Service string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	// to is a number of the service's history; 0 is the one before.
+	// to is a number of the service's history; 0 is the last spec of other tasks
+	// that was rolled out whole.
 	To            uint64 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
 	Version       uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -847,8 +848,11 @@ func (x *RollbackServiceRequest) GetVersion() uint64 {
 }
 
 type RollbackServiceResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Service       *v1.Service            `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service *v1.Service            `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// to is the number in the service's history of the spec that was put back; 0
+	// when a request is repeated whose first answer was lost.
+	To            uint64 `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -888,6 +892,13 @@ func (x *RollbackServiceResponse) GetService() *v1.Service {
 		return x.Service
 	}
 	return nil
+}
+
+func (x *RollbackServiceResponse) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
 }
 
 type ControlRolloutRequest struct {
@@ -1218,9 +1229,10 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\x16RollbackServiceRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x04R\x02to\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\x04R\aversion\"H\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"X\n" +
 	"\x17RollbackServiceResponse\x12-\n" +
-	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\"\xe2\x01\n" +
+	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\x04R\x02to\"\xe2\x01\n" +
 	"\x15ControlRolloutRequest\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12@\n" +
 	"\x06action\x18\x02 \x01(\x0e2(.control.v1.ControlRolloutRequest.ActionR\x06action\"m\n" +

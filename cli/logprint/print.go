@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/render"
 	"github.com/muster/muster/cli/task"
@@ -38,6 +40,8 @@ type Printer struct {
 
 	// Last is the time of the newest message that was printed.
 	Last time.Time
+	// Printing are the tasks that may still print, as managers last said.
+	Printing []string
 
 	width int // of the widest prefix so far, to line messages up
 	// open is the stream whose last piece did not end its line.
@@ -61,6 +65,9 @@ func (p *Printer) Copy(ctx context.Context, in controlpb.LogService_SubscribeLog
 		if err != nil {
 			return err
 		}
+		if r.GetPrinting() != nil {
+			p.Printing = r.GetPrinting().GetTaskIds()
+		}
 		if r.GetWarning() != "" {
 			p.Warn(r.GetWarning())
 		}
@@ -77,6 +84,25 @@ func (p *Printer) Warn(text string) {
 	p.endLine()
 	fmt.Fprintf(p.Err, "muster: warning: %s\n", command.Printable(text))
 }
+
+// WarnOfGone tells of those tasks that are no more, since what they printed last
+// may not have come.
+func (p *Printer) WarnOfGone(ctx context.Context, tasks []string) {
+	ctx, cancel := context.WithTimeout(ctx, goneTimeout)
+	defer cancel()
+	var gone []string
+	for _, id := range tasks {
+		if _, err := p.Lookup(ctx, id); errdefs.IsNotFound(err) {
+			gone = append(gone, id)
+		}
+	}
+	if len(gone) > 0 {
+		p.Warn("removed while no manager was heard: their last lines may be missing: tasks " + strings.Join(gone, ", "))
+	}
+}
+
+// goneTimeout bounds the questions that WarnOfGone asks.
+const goneTimeout = 5 * time.Second
 
 // Print writes one message. A piece of a longer line is continued without a
 // prefix by the next piece, unless another stream comes between. It fails when

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -28,9 +29,11 @@ var errSilent = errors.New("the managers have sent nothing for " + logsSilence.S
 // copyLogs prints the logs; when following, it goes on at another manager
 // where one that went away stopped.
 func copyLogs(ctx context.Context, client controlpb.LogServiceClient, printer *logprint.Printer, request *controlpb.SubscribeLogsRequest) error {
+	var printing []string // before the last manager was lost
 	for lost := time.Now(); ; {
 		last := printer.Last
-		err := copyStream(ctx, client, printer, request)
+		err := copyStream(ctx, client, printer, request, printing)
+		printing = printer.Printing
 		if !errdefs.IsUnavailable(err) || !request.GetOptions().GetFollow() {
 			return err
 		}
@@ -62,16 +65,19 @@ func goOn(o *logspb.LogOptions, last time.Time) bool {
 	return o.GetUntil() == nil || !since.After(o.GetUntil().AsTime())
 }
 
-// copyStream prints the logs of one manager. It is Unavailable when that falls
-// silent.
-func copyStream(ctx context.Context, client controlpb.LogServiceClient, printer *logprint.Printer, request *controlpb.SubscribeLogsRequest) error {
+// copyStream prints the logs of one manager, and tells which of the tasks that
+// printed before are gone. It is Unavailable when the manager falls silent.
+func copyStream(
+	ctx context.Context, client controlpb.LogServiceClient, printer *logprint.Printer, request *controlpb.SubscribeLogsRequest, printing []string,
+) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(logsSilence, func() { cancel(errSilent) })
 	defer silence.Stop()
 	stream, err := client.SubscribeLogs(ctx, request)
 	if err == nil {
-		err = printer.Copy(ctx, &heard{stream, silence})
+		begun := sync.OnceFunc(func() { printer.WarnOfGone(ctx, printing) })
+		err = printer.Copy(ctx, &heard{stream, silence, begun})
 	}
 	if err != nil && errors.Is(context.Cause(ctx), errSilent) {
 		return fmt.Errorf("%w: %w", errSilent, errdefs.ErrUnavailable)
@@ -84,11 +90,16 @@ func copyStream(ctx context.Context, client controlpb.LogServiceClient, printer 
 type heard struct {
 	controlpb.LogService_SubscribeLogsClient
 	silence *time.Timer
+	begun   func() // called when something came
 }
 
 // Recv returns what comes next.
 func (h *heard) Recv() (*controlpb.SubscribeLogsResponse, error) {
 	h.silence.Reset(logsSilence)
 	defer h.silence.Stop()
-	return h.LogService_SubscribeLogsClient.Recv()
+	r, err := h.LogService_SubscribeLogsClient.Recv()
+	if err == nil {
+		h.begun()
+	}
+	return r, err
 }

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/cli/logprint"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
 )
@@ -94,4 +97,51 @@ func TestGoOnEndsAtUntil(t *testing.T) {
 	if !goOn(o, at) || o.GetTail() != -1 || !o.GetSince().AsTime().Equal(at.Add(1)) {
 		t.Errorf("goes on with %v", o)
 	}
+}
+
+// changing is a leader that is lost after it told of three tasks, and the next
+// one, which ends the stream.
+type changing struct{ calls int }
+
+func (c *changing) SubscribeLogs(context.Context, *controlpb.SubscribeLogsRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[controlpb.SubscribeLogsResponse], error) {
+	c.calls++
+	if c.calls == 1 {
+		return &scripted{responses: []*controlpb.SubscribeLogsResponse{{Printing: &controlpb.Printing{TaskIds: []string{"a", "b", "c"}}}, {}}, end: errdefs.ErrUnavailable}, nil
+	}
+	return &scripted{responses: []*controlpb.SubscribeLogsResponse{{Printing: &controlpb.Printing{TaskIds: []string{"b"}}}}, end: io.EOF}, nil
+}
+
+type scripted struct {
+	grpc.ClientStream
+	responses []*controlpb.SubscribeLogsResponse
+	end       error
+}
+
+func (s *scripted) Recv() (*controlpb.SubscribeLogsResponse, error) {
+	if len(s.responses) == 0 {
+		return nil, s.end
+	}
+	r := s.responses[0]
+	s.responses = s.responses[1:]
+	return r, nil
+}
+
+// Tasks that were removed while the lead changed are named: nobody reads their
+// last lines any more.
+func TestTasksGoneWhileTheLeadChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var warned bytes.Buffer
+		p := &logprint.Printer{Out: io.Discard, Err: &warned, Lookup: func(_ context.Context, id string) (*clusterpb.Task, error) {
+			if id == "b" {
+				return &clusterpb.Task{Id: id}, nil
+			}
+			return nil, errdefs.ErrNotFound
+		}}
+		if err := copyLogs(t.Context(), &changing{}, p, &controlpb.SubscribeLogsRequest{Options: &logspb.LogOptions{Follow: true}}); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := warned.String(), "muster: warning: removed while no manager was heard: their last lines may be missing: tasks a, c\n"; got != want {
+			t.Errorf("warned %q, want %q", got, want)
+		}
+	})
 }

@@ -148,6 +148,7 @@ type reader struct {
 	mu       sync.Mutex
 	messages []*logspb.LogMessage
 	warnings []string
+	printing []string // all that was said of it
 	err      error
 	ended    bool
 	stop     func()
@@ -171,6 +172,9 @@ func (s *scene) subscribe(req *controlpb.SubscribeLogsRequest) *reader {
 			if resp, err = stream.Recv(); err == nil {
 				r.mu.Lock()
 				r.messages = append(r.messages, resp.GetMessages()...)
+				if resp.GetPrinting() != nil {
+					r.printing = append(r.printing, strings.Join(resp.GetPrinting().GetTaskIds(), "+"))
+				}
 				if resp.GetWarning() != "" {
 					r.warnings = append(r.warnings, resp.GetWarning())
 				}
@@ -447,4 +451,27 @@ func TestFollowingEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The client knows who prints, so that it can tell of whom lines may be missing
+// when this manager is lost.
+func TestClientKnowsWhoPrints(t *testing.T) {
+	play(t, func(s *scene) {
+		r := s.subscribe(&controlpb.SubscribeLogsRequest{ServiceIds: []string{"web"}, Options: &logspb.LogOptions{Follow: true}})
+		for _, id := range []string{"n1", "n2"} {
+			s.publish(id)
+		}
+		time.Sleep(3 * time.Second)
+		s.observe("a", lifecycle.Complete)
+		time.Sleep(2 * time.Second)
+		s.task("c", "n1")
+		time.Sleep(2 * time.Second)
+		s.propose(state.DeleteTask("b"))
+		time.Sleep(2 * time.Second)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if got := strings.Join(r.printing, " "); got != "a+b b b+c c" {
+			t.Errorf("it was told %q", got)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package logbroker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -30,6 +31,9 @@ func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.
 	defer timer.Stop()
 
 	s.add(store.State(), false)
+	if err := send(&controlpb.SubscribeLogsResponse{Printing: s.printing(store.State())}); err != nil {
+		return err
+	}
 	var overSince time.Time
 	for {
 		if !s.over(store.State(), time.Now()) {
@@ -63,7 +67,7 @@ func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.
 			if !store.IsLeader() {
 				return fmt.Errorf("another manager leads now, ask again: %w", errdefs.ErrUnavailable)
 			}
-			if err := send(&controlpb.SubscribeLogsResponse{}); err != nil {
+			if err := send(&controlpb.SubscribeLogsResponse{Printing: s.printing(store.State())}); err != nil {
 				return err
 			}
 		}
@@ -111,19 +115,35 @@ func (s *subscription) over(st *state.State, now time.Time) bool {
 			return false
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id := range s.nodeOf {
-		if prints(st, id) {
-			return false
-		}
-	}
 	for _, id := range s.req.GetTaskIds() {
 		if prints(st, id) {
 			return false
 		}
 	}
-	return true
+	return len(s.printers(st)) == 0
+}
+
+// printers are the tasks that nodes were asked for and that may still print.
+func (s *subscription) printers(st *state.State) (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.nodeOf {
+		if prints(st, id) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// printing is what the client is told of them; nil when it knows.
+func (s *subscription) printing(st *state.State) *controlpb.Printing {
+	ids := s.printers(st)
+	if slices.Equal(ids, s.told) {
+		return nil
+	}
+	s.told = ids
+	return &controlpb.Printing{TaskIds: ids}
 }
 
 func prints(st *state.State, id string) bool {

@@ -37,6 +37,8 @@ type subscription struct {
 	req   *controlpb.SubscribeLogsRequest
 	nodes Nodes
 	merge *logmerge.Merge
+	// told are the tasks that the client knows may still print.
+	told []string
 	// warnings are for the client.
 	warnings chan string
 	done     chan struct{} // closed when the client is gone

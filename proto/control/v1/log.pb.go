@@ -88,7 +88,10 @@ type SubscribeLogsResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Messages []*v1.LogMessage       `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
 	// warning tells of tasks whose node could not be asked.
-	Warning       string `protobuf:"bytes,2,opt,name=warning,proto3" json:"warning,omitempty"`
+	Warning string `protobuf:"bytes,2,opt,name=warning,proto3" json:"warning,omitempty"`
+	// printing, when set, are the tasks that may still print. Whoever goes on at
+	// another manager knows by them of which tasks lines may be missing.
+	Printing      *Printing `protobuf:"bytes,3,opt,name=printing,proto3" json:"printing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -137,6 +140,57 @@ func (x *SubscribeLogsResponse) GetWarning() string {
 	return ""
 }
 
+func (x *SubscribeLogsResponse) GetPrinting() *Printing {
+	if x != nil {
+		return x.Printing
+	}
+	return nil
+}
+
+type Printing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskIds       []string               `protobuf:"bytes,1,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Printing) Reset() {
+	*x = Printing{}
+	mi := &file_control_v1_log_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Printing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Printing) ProtoMessage() {}
+
+func (x *Printing) ProtoReflect() protoreflect.Message {
+	mi := &file_control_v1_log_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Printing.ProtoReflect.Descriptor instead.
+func (*Printing) Descriptor() ([]byte, []int) {
+	return file_control_v1_log_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Printing) GetTaskIds() []string {
+	if x != nil {
+		return x.TaskIds
+	}
+	return nil
+}
+
 var File_control_v1_log_proto protoreflect.FileDescriptor
 
 const file_control_v1_log_proto_rawDesc = "" +
@@ -147,10 +201,13 @@ const file_control_v1_log_proto_rawDesc = "" +
 	"\vservice_ids\x18\x01 \x03(\tR\n" +
 	"serviceIds\x12\x19\n" +
 	"\btask_ids\x18\x02 \x03(\tR\ataskIds\x12-\n" +
-	"\aoptions\x18\x03 \x01(\v2\x13.logs.v1.LogOptionsR\aoptions\"b\n" +
+	"\aoptions\x18\x03 \x01(\v2\x13.logs.v1.LogOptionsR\aoptions\"\x94\x01\n" +
 	"\x15SubscribeLogsResponse\x12/\n" +
 	"\bmessages\x18\x01 \x03(\v2\x13.logs.v1.LogMessageR\bmessages\x12\x18\n" +
-	"\awarning\x18\x02 \x01(\tR\awarning2t\n" +
+	"\awarning\x18\x02 \x01(\tR\awarning\x120\n" +
+	"\bprinting\x18\x03 \x01(\v2\x14.control.v1.PrintingR\bprinting\"%\n" +
+	"\bPrinting\x12\x19\n" +
+	"\btask_ids\x18\x01 \x03(\tR\ataskIds2t\n" +
 	"\n" +
 	"LogService\x12f\n" +
 	"\rSubscribeLogs\x12 .control.v1.SubscribeLogsRequest\x1a!.control.v1.SubscribeLogsResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x03\x040\x01B\x98\x01\n" +
@@ -170,23 +227,25 @@ func file_control_v1_log_proto_rawDescGZIP() []byte {
 	return file_control_v1_log_proto_rawDescData
 }
 
-var file_control_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_control_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_control_v1_log_proto_goTypes = []any{
 	(*SubscribeLogsRequest)(nil),  // 0: control.v1.SubscribeLogsRequest
 	(*SubscribeLogsResponse)(nil), // 1: control.v1.SubscribeLogsResponse
-	(*v1.LogOptions)(nil),         // 2: logs.v1.LogOptions
-	(*v1.LogMessage)(nil),         // 3: logs.v1.LogMessage
+	(*Printing)(nil),              // 2: control.v1.Printing
+	(*v1.LogOptions)(nil),         // 3: logs.v1.LogOptions
+	(*v1.LogMessage)(nil),         // 4: logs.v1.LogMessage
 }
 var file_control_v1_log_proto_depIdxs = []int32{
-	2, // 0: control.v1.SubscribeLogsRequest.options:type_name -> logs.v1.LogOptions
-	3, // 1: control.v1.SubscribeLogsResponse.messages:type_name -> logs.v1.LogMessage
-	0, // 2: control.v1.LogService.SubscribeLogs:input_type -> control.v1.SubscribeLogsRequest
-	1, // 3: control.v1.LogService.SubscribeLogs:output_type -> control.v1.SubscribeLogsResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 0: control.v1.SubscribeLogsRequest.options:type_name -> logs.v1.LogOptions
+	4, // 1: control.v1.SubscribeLogsResponse.messages:type_name -> logs.v1.LogMessage
+	2, // 2: control.v1.SubscribeLogsResponse.printing:type_name -> control.v1.Printing
+	0, // 3: control.v1.LogService.SubscribeLogs:input_type -> control.v1.SubscribeLogsRequest
+	1, // 4: control.v1.LogService.SubscribeLogs:output_type -> control.v1.SubscribeLogsResponse
+	4, // [4:5] is the sub-list for method output_type
+	3, // [3:4] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_log_proto_init() }
@@ -200,7 +259,7 @@ func file_control_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_log_proto_rawDesc), len(file_control_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

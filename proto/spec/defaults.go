@@ -10,19 +10,23 @@ import (
 
 // What an unset field means. Where Docker has a default, it is Docker's.
 const (
-	DefaultStopGracePeriod  = 10 * time.Second
-	DefaultDrainTimeout     = 10 * time.Second
-	DefaultRestartDelay     = 5 * time.Second
-	DefaultRestartMaxDelay  = 5 * time.Minute
-	DefaultMonitor          = 5 * time.Second
-	DefaultProgressDeadline = 10 * time.Minute
-	DefaultParallelism      = 1
-	DefaultHistoryLimit     = 5
-	DefaultHeartbeatPeriod  = time.Second
-	DefaultCertExpiry       = 90 * 24 * time.Hour
-	DefaultDataPathPort     = 4789
-	DefaultControlPort      = 2377
-	DefaultGossipPort       = 7946
+	DefaultStopGracePeriod     = 10 * time.Second
+	DefaultDrainTimeout        = 10 * time.Second
+	DefaultRestartDelay        = 5 * time.Second
+	DefaultRestartMaxDelay     = 5 * time.Minute
+	DefaultMonitor             = 5 * time.Second
+	DefaultHealthInterval      = 30 * time.Second
+	DefaultHealthTimeout       = 30 * time.Second
+	DefaultHealthStartInterval = 5 * time.Second
+	DefaultHealthRetries       = 3
+	DefaultProgressDeadline    = 10 * time.Minute
+	DefaultParallelism         = 1
+	DefaultHistoryLimit        = 5
+	DefaultHeartbeatPeriod     = time.Second
+	DefaultCertExpiry          = 90 * 24 * time.Hour
+	DefaultDataPathPort        = 4789
+	DefaultControlPort         = 2377
+	DefaultGossipPort          = 7946
 )
 
 // DefaultAddrPool is where networks are cut from. It avoids the low half of

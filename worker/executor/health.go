@@ -7,42 +7,35 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/spec"
 )
 
-// Docker's defaults for health checks.
-const (
-	defaultHealthInterval      = 30 * time.Second
-	defaultHealthTimeout       = 30 * time.Second
-	defaultHealthStartInterval = 5 * time.Second
-	defaultHealthRetries       = 3
-)
-
-// MergeHealth returns the health check that applies to a task: what spec
+// MergeHealth returns the health check that applies to a task: what own
 // sets, else what the image's check sets, else Docker's defaults. It is nil
 // when there is no check or when the test is NONE. Both arguments may be nil.
 //
-// A spec that names a check of its own (test, http or tcp) replaces the
+// An own one that names a check of its own (test, http or tcp) replaces the
 // image's test but, as in Docker, inherits its timing.
-func MergeHealth(spec, image *clusterpb.HealthCheck) *clusterpb.HealthCheck {
+func MergeHealth(own, image *clusterpb.HealthCheck) *clusterpb.HealthCheck {
 	h := &clusterpb.HealthCheck{}
 	if image != nil {
 		h = proto.CloneOf(image)
 	}
-	if len(spec.GetTest()) > 0 || spec.GetHttp() != "" || spec.GetTcp() != 0 {
-		h.Test, h.Http, h.Tcp = spec.GetTest(), spec.GetHttp(), spec.GetTcp()
+	if len(own.GetTest()) > 0 || own.GetHttp() != "" || own.GetTcp() != 0 {
+		h.Test, h.Http, h.Tcp = own.GetTest(), own.GetHttp(), own.GetTcp()
 	}
 	if !checks(h) {
 		return nil
 	}
-	override(&h.Interval, spec.GetInterval(), defaultHealthInterval)
-	override(&h.Timeout, spec.GetTimeout(), defaultHealthTimeout)
-	override(&h.StartPeriod, spec.GetStartPeriod(), 0)
-	override(&h.StartInterval, spec.GetStartInterval(), defaultHealthStartInterval)
-	if spec.GetRetries() > 0 {
-		h.Retries = spec.GetRetries()
+	override(&h.Interval, own.GetInterval(), spec.DefaultHealthInterval)
+	override(&h.Timeout, own.GetTimeout(), spec.DefaultHealthTimeout)
+	override(&h.StartPeriod, own.GetStartPeriod(), 0)
+	override(&h.StartInterval, own.GetStartInterval(), spec.DefaultHealthStartInterval)
+	if own.GetRetries() > 0 {
+		h.Retries = own.GetRetries()
 	}
 	if h.GetRetries() == 0 {
-		h.Retries = defaultHealthRetries
+		h.Retries = spec.DefaultHealthRetries
 	}
 	return h
 }

@@ -33,5 +33,5 @@ func (s *Server) CreateService(ctx context.Context, r *controlpb.CreateServiceRe
 	if err != nil {
 		return nil, err
 	}
-	return &controlpb.CreateServiceResponse{Service: svc, Warnings: hostPortWarnings(r.GetSpec())}, nil
+	return &controlpb.CreateServiceResponse{Service: svc, Warnings: warnings(r.GetSpec())}, nil
 }

@@ -22,7 +22,7 @@ import (
 // UpdateService replaces a service's spec; tasks that differ are rolled. As a
 // plan it tells what that would do, and does nothing.
 func (s *Server) UpdateService(ctx context.Context, r *controlpb.UpdateServiceRequest) (*controlpb.UpdateServiceResponse, error) {
-	resp := &controlpb.UpdateServiceResponse{Warnings: hostPortWarnings(r.GetSpec())}
+	resp := &controlpb.UpdateServiceResponse{Warnings: warnings(r.GetSpec())}
 	var err error
 	if r.GetPlan() {
 		resp.Service, resp.Plan, err = s.plan(ctx, r)

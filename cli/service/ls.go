@@ -17,6 +17,10 @@ import (
 	"github.com/muster/muster/proto/pod"
 )
 
+// modes are the kinds of services that Docker's filter knows: asking for one
+// that no service has is not a mistake.
+var modes = []string{"replicated", "global", "replicated-job", "global-job"}
+
 func newListCommand(env *command.Env) *cobra.Command {
 	return noun.List[controlpb.ServiceServiceClient, *controlpb.ServiceView]{
 		Connect: command.Client(env, controlpb.NewServiceServiceClient),
@@ -24,7 +28,7 @@ func newListCommand(env *command.Env) *cobra.Command {
 		Filters: []noun.Filter[*controlpb.ServiceView]{
 			noun.Prefix("id", func(v *controlpb.ServiceView) string { return v.GetService().GetId() }),
 			noun.Labels("label", func(v *controlpb.ServiceView) map[string]string { return v.GetService().GetSpec().GetLabels() }),
-			noun.Word("mode", func(*controlpb.ServiceView) string { return "replicated" }, "replicated"),
+			noun.Word("mode", func(*controlpb.ServiceView) string { return "replicated" }, modes...),
 			noun.Prefix("name", name),
 		},
 		Find:    list,

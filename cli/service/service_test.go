@@ -64,6 +64,21 @@ func (m *manager) UpdateService(_ context.Context, r *controlpb.UpdateServiceReq
 	return &controlpb.UpdateServiceResponse{Service: m.service}, nil
 }
 
+// ListServices lists the service.
+func (m *manager) ListServices(context.Context, *controlpb.ListServicesRequest) (*controlpb.ListServicesResponse, error) {
+	return &controlpb.ListServicesResponse{Services: []*controlpb.ServiceView{{Service: m.service}}}, nil
+}
+
+func TestServiceListByModesOfDocker(t *testing.T) {
+	d := serve(t, new(manager))
+	for mode, want := range map[string]int{"replicated": 1, "global": 0, "replicated-job": 0, "global-job": 0} {
+		r := d.Run(t, "service", "ls", "-q", "--filter", "mode="+mode)
+		if r.Status != command.ExitOK || strings.Count(r.Out, "\n") != want {
+			t.Errorf("mode=%s: %+v, want %d services", mode, r, want)
+		}
+	}
+}
+
 func TestWarningsAreShown(t *testing.T) {
 	r := serve(t, new(manager)).Run(t, "service", "create", "-d", "--name", "web", "nginx")
 	if r.Status != command.ExitOK || r.Err != "muster: warning: the image has no digest\n" {

@@ -61,6 +61,7 @@ func ServiceSpecOf(s *clusterpb.ServiceSpec, images []*clusterpb.ResolvedImage, 
 	return out
 }
 
+// endpointSpec always has the mode: the mesh spreads what comes to one address.
 func endpointSpec(s *clusterpb.ServiceSpec) swarm.EndpointSpec {
-	return swarm.EndpointSpec{Ports: PortsOf(s.GetPorts())}
+	return swarm.EndpointSpec{Mode: swarm.ResolutionModeVIP, Ports: PortsOf(s.GetPorts())}
 }

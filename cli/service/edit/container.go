@@ -18,6 +18,11 @@ func (e *Edits) service() {
 			s.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: n}}
 		})
 	e.byDefault(replicas, "1")
+	if !e.update { // what a service is does not change later, as in Docker
+		// Create makes no other, but converters write the default down.
+		e.byDefault(one(e, "mode", "", "kind of service: replicated", flags.OneOf([]string{"replicated"}, map[string]bool{"replicated": true}),
+			func(*Spec, bool) {}), "replicated")
+	}
 	many(e, list{"label", "l", "service label", "add or replace a service label", "remove a service label by its key"}, flags.Label,
 		func(s *Spec, kv [2]string) { put(&s.Labels, kv) },
 		func(s *Spec, key string) { delete(s.Labels, key) })

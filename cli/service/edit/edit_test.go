@@ -63,6 +63,7 @@ func TestCreate(t *testing.T) {
 		want []string
 	}{
 		"nothing":  {"", nil},
+		"mode":     {"--mode replicated", nil},
 		"replicas": {"--replicas 3", []string{"Mode.Replicated.Replicas: 1 -> 3"}},
 		"publish": {"-p 8111:80 --publish target=53,protocol=udp,mode=host", []string{
 			"EndpointSpec.Ports:  -> [*:8111->80/tcp 53/udp (host)]",
@@ -225,7 +226,7 @@ func TestMisuse(t *testing.T) {
 		"two checks":         {false, []string{"--health-tcp", "1", "--health-http", "1"}, "cannot be used together"},
 		"flag of update":     {false, []string{"--env-add", "A=1"}, "unknown flag: --env-add"},
 		"flag of create":     {true, []string{"--env", "A=1"}, "unknown flag: --env"},
-		"mode is not there":  {false, []string{"--mode", "global"}, "unknown flag: --mode"},
+		"mode is not there":  {false, []string{"--mode", "global"}, `--mode "global": must be replicated`},
 		"no value":           {false, []string{"--replicas"}, "flag needs an argument: --replicas"},
 		"env file not there": {false, []string{"--env-file", "/nope"}, `--env-file "/nope": open /nope: no such file or directory`},
 	}

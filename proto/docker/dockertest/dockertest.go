@@ -95,7 +95,7 @@ func Node() *controlpb.NodeView {
 			Platform:  &clusterpb.Platform{Os: "linux", Architecture: "amd64"},
 			Resources: &clusterpb.Resources{NanoCpus: 2e9, MemoryBytes: 4 << 30},
 		},
-		Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY, Addr: "192.0.2.1", Message: "well", Since: timestamppb.New(Now().Add(-time.Minute))},
+		Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY, Addr: "192.0.2.1:33206", Message: "well", Since: timestamppb.New(Now().Add(-time.Minute))},
 		Images: []*clusterpb.NodeImage{{Name: "docker.io/library/nginx:1.29", Digest: "sha256:1", SizeBytes: 187e6}},
 	}}
 }

@@ -37,7 +37,7 @@ func newLogsCommand(env *command.Env) *cobra.Command {
 		},
 	}
 	fs := cmd.Flags()
-	flags.On(fs, &opts.part.Follow, "follow", "f", "keep showing new lines until interrupted")
+	flags.On(fs, &opts.part.Follow, "follow", "f", "keep showing new lines as they come")
 	flags.On(fs, &opts.Timestamps, "timestamps", "t", "show the time of each line")
 	flags.On(fs, &opts.noResolve, "no-resolve", "", "show IDs instead of names")
 	flags.On(fs, &opts.NoTaskIDs, "no-task-ids", "", "leave out task IDs")

@@ -29,10 +29,10 @@ type cluster struct {
 // host is a node and what its tasks hold.
 type host struct {
 	node   *clusterpb.Node
-	cpus   int64 // not reserved
-	memory int64 // not reserved
-	tasks  int   // wanted
-	ports  map[port.Key]bool
+	cpus   int64            // not reserved
+	memory int64            // not reserved
+	tasks  int              // wanted
+	ports  map[port.Key]int // how many tasks hold each; two only while one waits for the other
 }
 
 // survey looks at every node and task once.
@@ -93,9 +93,9 @@ func (h *host) hold(t *clusterpb.Task) {
 	for _, p := range t.GetPorts() {
 		if port.IsFixedOnHost(p) {
 			if h.ports == nil {
-				h.ports = make(map[port.Key]bool)
+				h.ports = make(map[port.Key]int)
 			}
-			h.ports[port.Of(p)] = true
+			h.ports[port.Of(p)]++
 		}
 	}
 }
@@ -112,7 +112,7 @@ func (h *host) release(t *clusterpb.Task) {
 	h.memory += t.GetSpec().GetReservations().GetMemoryBytes()
 	for _, p := range t.GetPorts() {
 		if port.IsFixedOnHost(p) {
-			delete(h.ports, port.Of(p))
+			h.ports[port.Of(p)]--
 		}
 	}
 }

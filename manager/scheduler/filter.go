@@ -87,7 +87,7 @@ func platform(g *group, h *host) reason {
 // hostPorts: no task there has a port that this one binds on the node.
 func hostPorts(g *group, h *host) reason {
 	for _, p := range g.ports {
-		if h.ports[p] {
+		if h.ports[p] > 0 {
 			return portInUse
 		}
 	}

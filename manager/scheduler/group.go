@@ -6,6 +6,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/constraint"
+	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -115,13 +116,13 @@ func (g *group) pick(t *clusterpb.Task, c *cluster) *host {
 
 // inherit places a held task on its predecessor's node when there is room
 // nowhere else: it is not started before the other has stopped, so it may
-// count on what that one holds.
+// count on what that one holds. One that has ended holds nothing any more.
 func (g *group) inherit(t *clusterpb.Task, c *cluster) *host {
 	if !t.GetHold() {
 		return nil
 	}
 	old, ok := c.task(t.GetPredecessor())
-	if !ok {
+	if !ok || lifecycle.Ended(old.GetStatus().GetState()) {
 		return nil
 	}
 	h := c.byID[old.GetNodeId()]

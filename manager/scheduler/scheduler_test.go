@@ -280,6 +280,34 @@ func TestHeldTaskMayHaveWhatItsPredecessorHolds(t *testing.T) {
 	}
 }
 
+// TestHeldTaskOfOneThatEnded: what a predecessor gave back may be another's.
+func TestHeldTaskOfOneThatEnded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spec *clusterpb.TaskSpec
+		want string
+	}{
+		"memory": {reserve(10, 0), "insufficient memory"},
+		"a port": {nil, "host-mode port already in use"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := controltest.New(t)
+			addNodes(t, w, "a,mem=10")
+			addTasks(t, w, "web", "1@a", tt.spec, hostPort80)
+			old := slices.Collect(w.State.TasksOf("web"))[0]
+			w.Observe(old, lifecycle.Failed)
+			addTasks(t, w, "greedy", "1@a", tt.spec, hostPort80)
+			w.Apply(state.CreateTask(&clusterpb.Task{
+				Id: w.ID(), ServiceId: "web", Slot: 1, Spec: old.GetSpec(), SpecVersion: 2, Ports: old.GetPorts(),
+				Desired: lifecycle.Ready, Predecessor: old.GetId(), Hold: true,
+			}))
+			w.Turn(Controller())
+			if got := placement(w, "web"); !strings.Contains(got, tt.want) {
+				t.Errorf("placed %s, want it to wait: %s", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestAddresses(t *testing.T) {
 	w := controltest.New(t)
 	w.Apply(state.CreateNetwork(&raftpb.CreateNetwork{

@@ -25,7 +25,8 @@ func Controller(id func() string) *control.Controller {
 			if !ok || !active(n) {
 				return nil, 0
 			}
-			return enforcer{state: s, node: n, id: id, now: now}.plan(), 0
+			e := enforcer{state: s, node: n, id: id, now: now, slots: make(map[string]map[uint32]slot.Slot)}
+			return e.plan(), 0
 		},
 	}
 }
@@ -64,6 +65,8 @@ type enforcer struct {
 	node  *clusterpb.Node
 	id    func() string
 	now   time.Time
+	// slots are those of the services that a task was taken of, grouped once.
+	slots map[string]map[uint32]slot.Slot
 }
 
 func (e enforcer) plan() (changes []*raftpb.Change) {
@@ -124,12 +127,24 @@ func tooMuch(tasks []*clusterpb.Task, have *clusterpb.Resources) (gone []*cluste
 // evict stops a task and, unless its slot has another one, replaces it at once.
 func (e enforcer) evict(t *clusterpb.Task, svc *clusterpb.Service, reason string) []*raftpb.Change {
 	changes := []*raftpb.Change{slot.Desire(t, lifecycle.Shutdown, reason)}
-	for _, s := range slot.Group(e.state.TasksOf(svc.GetId())) {
-		if s.Number != t.GetSlot() || len(s.Wanted()) > 1 {
-			continue
-		}
-		next := slot.TemplateFor(svc, s).Successor(e.id(), s, t, e.now)
-		changes = append(changes, slot.Create(slot.HoldBack(next)))
+	s, ok := e.slot(svc.GetId(), t.GetSlot())
+	if !ok || len(s.Wanted()) > 1 {
+		return changes
 	}
-	return changes
+	next := slot.TemplateFor(svc, s).Successor(e.id(), s, t, e.now)
+	return append(changes, slot.Create(slot.HoldBack(next)))
+}
+
+// slot returns a slot of a service, if it has one of that number.
+func (e enforcer) slot(service string, number uint32) (slot.Slot, bool) {
+	byNumber, ok := e.slots[service]
+	if !ok {
+		byNumber = make(map[uint32]slot.Slot)
+		for _, s := range slot.Group(e.state.TasksOf(service)) {
+			byNumber[s.Number] = s
+		}
+		e.slots[service] = byNumber
+	}
+	s, ok := byNumber[number]
+	return s, ok
 }

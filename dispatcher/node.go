@@ -14,9 +14,13 @@ import (
 	"github.com/muster/muster/raftstore/state"
 )
 
-// connected is the status of a node that has a session from addr, and says d of itself.
-func connected(d *clusterpb.NodeDescription, addr string, now time.Time) *clusterpb.NodeStatus {
-	s := &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY, Since: timestamppb.New(now), Addr: addr}
+// daemon is one run of a daemon: where it connects from, and its instance (see
+// dispatchpb.Register).
+type daemon struct{ addr, instance string }
+
+// connected is the status of a node whose daemon by has a session, and says d of the node.
+func connected(d *clusterpb.NodeDescription, by daemon, now time.Time) *clusterpb.NodeStatus {
+	s := &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY, Since: timestamppb.New(now), Addr: by.addr, Instance: by.instance}
 	s.Message = sentences(d.GetWarnings())
 	if len(d.GetTroubles()) > 0 {
 		s.State, s.Message = clusterpb.NodeStatus_STATE_UNWELL, sentences(slices.Concat(d.GetTroubles(), d.GetWarnings()))
@@ -41,7 +45,7 @@ func images(id string, list []*clusterpb.NodeImage) *raftpb.ObserveNode {
 // described replaces what the connected node n says of itself.
 func described(n *clusterpb.Node, d *clusterpb.NodeDescription, now time.Time) *raftpb.ObserveNode {
 	was := n.GetStatus()
-	status := connected(d, was.GetAddr(), now)
+	status := connected(d, daemon{was.GetAddr(), was.GetInstance()}, now)
 	if status.GetState() == was.GetState() {
 		status.Since = was.GetSince()
 	}

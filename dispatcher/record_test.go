@@ -111,7 +111,7 @@ func TestReportIsRecordedOnceItIsWritten(t *testing.T) {
 		defer wg.Wait()
 		defer cancel()
 
-		sess := newSession("n1")
+		sess := newSession("n1", daemon{})
 		recorded := func() uint64 { sess.mu.Lock(); defer sess.mu.Unlock(); return sess.out.recorded }
 		tm.statuses.put(sess, 7, []*dispatchpb.TaskReport{{TaskId: "a", Status: &clusterpb.TaskStatus{State: lifecycle.Running}}})
 		written := tm.statuses.putNode(isConnected("n1", "192.0.2.1:5", time.Now()))
@@ -175,7 +175,7 @@ func TestWhatARegistrationChanges(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := registered(tt.node, tt.reg, "192.0.2.1:5", time.Unix(1000, 0))
+			got := registered(tt.node, tt.reg, daemon{addr: "192.0.2.1:5"}, time.Unix(1000, 0))
 			if (got != nil) != tt.news {
 				t.Fatalf("changes %v, want any: %t", got, tt.news)
 			}
@@ -204,7 +204,7 @@ func TestRegistrationThatIsNotWrittenIsUnavailable(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				tt.during(tm, cancel)
-				err := tm.register(ctx, "n1", &dispatchpb.Register{})
+				err := tm.register(ctx, "n1", &dispatchpb.Register{}, daemon{})
 				if !tt.is(err) || time.Since(start) != tt.after {
 					t.Errorf("%v after %s", err, time.Since(start))
 				}
@@ -238,7 +238,7 @@ func TestLeaderForgivesWhatItMissed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRoster(lease.New(stateOf(t).Nodes(), time.Second, time.Now()), newStatusQueue())
-				r.admit(newSession("n1"), connected(nil, "", time.Now()))
+				r.admit(newSession("n1", daemon{}), connected(nil, daemon{}, time.Now()))
 				time.Sleep(3500 * time.Millisecond)
 				r.forgive(tt.late)
 				if ids, silence, _ := r.expired(time.Now()); (len(ids) > 0) != tt.down || silence != 3*time.Second {
@@ -255,7 +255,7 @@ func TestLeasesAreLookedAtWithinALease(t *testing.T) {
 		if _, _, next := r.expired(time.Now()); !next.Equal(time.Now().Add(3 * time.Second)) {
 			t.Errorf("without a lease it looks again in %s", time.Until(next))
 		}
-		r.admit(newSession("n1"), connected(nil, "", time.Now()))
+		r.admit(newSession("n1", daemon{}), connected(nil, daemon{}, time.Now()))
 		time.Sleep(time.Second)
 		if _, _, next := r.expired(time.Now()); !next.Equal(time.Now().Add(2 * time.Second)) {
 			t.Errorf("with one it looks again in %s", time.Until(next))
@@ -264,5 +264,5 @@ func TestLeasesAreLookedAtWithinALease(t *testing.T) {
 }
 
 func isConnected(id, addr string, now time.Time) *raftpb.ObserveNode {
-	return &raftpb.ObserveNode{Id: id, Status: connected(nil, addr, now)}
+	return &raftpb.ObserveNode{Id: id, Status: connected(nil, daemon{addr: addr}, now)}
 }

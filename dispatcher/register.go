@@ -9,19 +9,18 @@ import (
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 )
 
 // register writes down that the node is ready and what it says of itself.
-func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Register) error {
+func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Register, by daemon) error {
 	n, ok := t.cfg.Store.State().Node(nodeID)
 	if !ok {
 		return fmt.Errorf("node %s is not part of the cluster: %w", nodeID, errdefs.ErrPermissionDenied)
 	}
-	news := registered(n, reg, call.From(ctx).Addr, time.Now())
+	news := registered(n, reg, by, time.Now())
 	if news == nil {
 		return nil // a reconnect that brings no news costs no log entry
 	}
@@ -40,9 +39,9 @@ func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Regi
 }
 
 // registered returns what a node's registration changes, or nil.
-func registered(n *clusterpb.Node, reg *dispatchpb.Register, addr string, now time.Time) *raftpb.ObserveNode {
-	status := connected(reg.GetDescription(), addr, now)
-	if n.GetStatus().GetState() == status.GetState() &&
+func registered(n *clusterpb.Node, reg *dispatchpb.Register, by daemon, now time.Time) *raftpb.ObserveNode {
+	status := connected(reg.GetDescription(), by, now)
+	if n.GetStatus().GetState() == status.GetState() && n.GetStatus().GetInstance() == by.instance &&
 		proto.Equal(n.GetDescription(), reg.GetDescription()) && sameImages(n.GetImages(), reg.GetImages()) {
 		return nil
 	}

@@ -18,8 +18,10 @@ type roster struct {
 	// leaseDue the lease loop at the leases.
 	lowWaterDue, leaseDue chan struct{}
 
-	mu       sync.Mutex
-	byNode   map[string]*session
+	mu     sync.Mutex
+	byNode map[string]*session
+	// arrived is closed, and made anew, whenever a session is admitted.
+	arrived  chan struct{}
 	leases   *lease.Table
 	lowWater uint64
 }
@@ -27,14 +29,16 @@ type roster struct {
 func newRoster(leases *lease.Table, statuses *statusQueue) *roster {
 	return &roster{
 		statuses: statuses, lowWaterDue: make(chan struct{}, 1), leaseDue: make(chan struct{}, 1),
-		byNode: make(map[string]*session), leases: leases,
+		byNode: make(map[string]*session), arrived: make(chan struct{}), leases: leases,
 	}
 }
 
-func (r *roster) session(nodeID string) *session {
+// session returns the node's session, nil if it has none, and what is closed
+// when a session is admitted.
+func (r *roster) session(nodeID string) (*session, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.byNode[nodeID]
+	return r.byNode[nodeID], r.arrived
 }
 
 // admit makes s the node's session and ends the one it had. The node has the
@@ -43,6 +47,8 @@ func (r *roster) admit(s *session, status *clusterpb.NodeStatus) {
 	r.mu.Lock()
 	old := r.byNode[s.nodeID]
 	r.byNode[s.nodeID] = s
+	close(r.arrived)
+	r.arrived = make(chan struct{})
 	if r.leases.Connect(s.nodeID, status.GetSince().AsTime()) {
 		// Its good-bye may still be on its way to the state, which said at
 		// registration that the node is connected: the state has to say so again.

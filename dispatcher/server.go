@@ -82,7 +82,7 @@ func (s *Server) Suspect(nodeID string) {
 // when the node is not connected or another manager leads.
 func (s *Server) SubscribeLogs(nodeID string, sub *dispatchpb.LogSubscription) error {
 	if t := s.leading(); t != nil {
-		if sess := t.nodes.session(nodeID); sess != nil {
+		if sess, _ := t.nodes.session(nodeID); sess != nil {
 			sess.post(func(o *outbox) { o.logs = append(o.logs, sub) })
 			return nil
 		}
@@ -93,7 +93,11 @@ func (s *Server) SubscribeLogs(nodeID string, sub *dispatchpb.LogSubscription) e
 // Connected reports whether the node has a session with this manager.
 func (s *Server) Connected(nodeID string) bool {
 	t := s.leading()
-	return t != nil && t.nodes.session(nodeID) != nil
+	if t == nil {
+		return false
+	}
+	sess, _ := t.nodes.session(nodeID)
+	return sess != nil
 }
 
 // Session implements the wire; see dispatch.proto.

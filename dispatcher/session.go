@@ -22,9 +22,12 @@ type stream = grpc.BidiStreamingServer[dispatchpb.SessionRequest, dispatchpb.Ses
 // node that reads slowly delays only itself.
 type session struct {
 	nodeID string
+	by     daemon
 	kicked chan struct{}
 	kick   func()
 	wake   chan struct{}
+	// lives receives whenever the node said something.
+	lives chan struct{}
 
 	mu  sync.Mutex
 	out outbox
@@ -49,11 +52,11 @@ type outbox struct {
 	logs       []*dispatchpb.LogSubscription
 }
 
-func newSession(nodeID string) *session {
+func newSession(nodeID string, by daemon) *session {
 	kicked := make(chan struct{})
 	return &session{
-		nodeID: nodeID, kicked: kicked, kick: sync.OnceFunc(func() { close(kicked) }),
-		wake: make(chan struct{}, 1), due: due{tasks: true, shared: true},
+		nodeID: nodeID, by: by, kicked: kicked, kick: sync.OnceFunc(func() { close(kicked) }),
+		wake: make(chan struct{}, 1), lives: make(chan struct{}, 1), due: due{tasks: true, shared: true},
 	}
 }
 
@@ -81,12 +84,16 @@ func (t *term) serve(str stream, nodeID string) error {
 	case reg == nil:
 		return str.Send(redirect(t.cfg.Leader()))
 	}
-	if err := t.register(ctx, nodeID, reg); err != nil {
+	by := daemon{call.From(ctx).Addr, reg.GetInstance()}
+	if err := t.alone(ctx, nodeID, by); err != nil {
+		return err
+	}
+	if err := t.register(ctx, nodeID, reg, by); err != nil {
 		return err
 	}
 
-	s := newSession(nodeID)
-	t.nodes.admit(s, connected(reg.GetDescription(), call.From(ctx).Addr, time.Now()))
+	s := newSession(nodeID, by)
+	t.nodes.admit(s, connected(reg.GetDescription(), by, time.Now()))
 	defer t.nodes.dismiss(s)
 	t.log.DebugContext(ctx, "node connected", "node", nodeID)
 	// The reader must not wait for the sender: heartbeats go on arriving while
@@ -204,6 +211,7 @@ func receive(str stream, in chan<- *dispatchpb.SessionRequest) error {
 func (t *term) handle(s *session, msg *dispatchpb.SessionRequest) {
 	// Whatever the node says, it lives.
 	t.nodes.heard(s.nodeID)
+	wake(s.lives)
 	switch k := msg.GetKind().(type) {
 	case *dispatchpb.SessionRequest_Heartbeat:
 		s.post(func(o *outbox) { o.heartbeats++ })

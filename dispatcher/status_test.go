@@ -44,7 +44,7 @@ func TestTake(t *testing.T) {
 				if !ok {
 					t.Fatalf("no state %q", text)
 				}
-				q.put(newSession(nodeID), uint64(i), []*dispatchpb.TaskReport{{TaskId: id, Status: &clusterpb.TaskStatus{State: observed}}})
+				q.put(newSession(nodeID, daemon{}), uint64(i), []*dispatchpb.TaskReport{{TaskId: id, Status: &clusterpb.TaskStatus{State: observed}}})
 			}
 			var got []string
 			for _, c := range q.take(st).changes {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/muster/muster/dispatcher/agent"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/id"
 )
 
 // handler is the worker as its session with a manager sees it.
@@ -21,8 +22,11 @@ func (h *handler) Register(ctx context.Context) (*dispatchpb.Register, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dispatchpb.Register{Description: desc, Images: h.images.atRegistration(ctx)}, nil
+	return &dispatchpb.Register{Description: desc, Images: h.images.atRegistration(ctx), Instance: h.instance}, nil
 }
+
+// newInstance names a run of the daemon.
+func newInstance() string { return id.New() }
 
 // Connected implements agent.Handler.
 func (h *handler) Connected(ctx context.Context, conn grpc.ClientConnInterface) {

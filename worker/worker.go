@@ -20,6 +20,7 @@ import (
 // Worker is the agent of one node.
 type Worker struct {
 	cfg      Config
+	instance string // of this run of the daemon, see dispatchpb.Register
 	dataAddr string
 
 	tasks     *tasks
@@ -47,7 +48,7 @@ func New(cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	w := &Worker{
-		cfg: cfg, mesh: newMesh(cfg.Plane), logs: newLogPublisher(cfg),
+		cfg: cfg, instance: newInstance(), mesh: newMesh(cfg.Plane), logs: newLogPublisher(cfg),
 		due: make(chan struct{}, 1), connected: newLatch(), held: remembered(saved),
 	}
 	w.reports = report.New(w.wake)

@@ -340,9 +340,12 @@ func (*SessionResponse_Logs) isSessionResponse_Kind() {}
 
 // Register opens the session. Who the node is comes from its certificate.
 type Register struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Description   *v1.NodeDescription    `protobuf:"bytes,1,opt,name=description,proto3" json:"description,omitempty"`
-	Images        []*v1.NodeImage        `protobuf:"bytes,2,rep,name=images,proto3" json:"images,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Description *v1.NodeDescription    `protobuf:"bytes,1,opt,name=description,proto3" json:"description,omitempty"`
+	Images      []*v1.NodeImage        `protobuf:"bytes,2,rep,name=images,proto3" json:"images,omitempty"`
+	// instance is a random id of this run of the daemon: it tells a node that
+	// comes back from another machine that has a copy of its identity.
+	Instance      string `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -389,6 +392,13 @@ func (x *Register) GetImages() []*v1.NodeImage {
 		return x.Images
 	}
 	return nil
+}
+
+func (x *Register) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
 }
 
 // Registered accepts the session.
@@ -1620,10 +1630,11 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\brecorded\x18\x04 \x01(\v2\x1d.dispatch.v1.StatusesRecordedH\x00R\brecorded\x126\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x16.dispatch.v1.HeartbeatH\x00R\theartbeat\x122\n" +
 	"\x04logs\x18\x06 \x01(\v2\x1c.dispatch.v1.LogSubscriptionH\x00R\x04logsB\x06\n" +
-	"\x04kind\"x\n" +
+	"\x04kind\"\x94\x01\n" +
 	"\bRegister\x12=\n" +
 	"\vdescription\x18\x01 \x01(\v2\x1b.cluster.v1.NodeDescriptionR\vdescription\x12-\n" +
-	"\x06images\x18\x02 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"q\n" +
+	"\x06images\x18\x02 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\x12\x1a\n" +
+	"\binstance\x18\x03 \x01(\tR\binstance\"q\n" +
 	"\n" +
 	"Registered\x12\x1d\n" +
 	"\n" +

@@ -31,6 +31,18 @@ func (inv Inventory) Minus(other Inventory) Inventory {
 	return more
 }
 
+// OfTasks are the things that only a node with tasks on it has. Rules and
+// routes are about other nodes and their tasks too.
+func (inv Inventory) OfTasks() (found Inventory) {
+	for _, thing := range inv {
+		kind, _, _ := strings.Cut(thing, " ")
+		if slices.Contains([]string{"process", "mount", "netns", "link", "cgroup", "container"}, kind) {
+			found = append(found, thing)
+		}
+	}
+	return found
+}
+
 // String is a line each.
 func (inv Inventory) String() string { return strings.Join(inv, "\n") }
 

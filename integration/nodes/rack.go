@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,8 @@ import (
 type Config struct {
 	// Nodes is how many there are, 1 to 99; default 3.
 	Nodes int
+	// Spare is how many machines there are beside the nodes; with them 99 at most.
+	Spare int
 	// Clients is how many machines outside of the cluster there are, 1 to 99; default 1.
 	Clients int
 	// Number names the rack and is the third octet of its addresses; by default
@@ -44,6 +47,8 @@ type Rack struct {
 	// Nodes and Clients are numbered from 1 in names and addresses, from 0 here.
 	Nodes   []*Node
 	Clients []*Client
+	// Spare are wired like nodes, numbered after them, and not started with them.
+	Spare []*Node
 	// Dir holds a directory for each node.
 	Dir string
 
@@ -120,6 +125,9 @@ func build(t T, config Config) (*Rack, error) {
 		return nil, err
 	}
 	r.fill(r.config.Nodes, r.config.Clients)
+	for i := range config.Spare {
+		r.Spare = append(r.Spare, r.newNode(len(r.Nodes)+i+1))
+	}
 	return r, r.assemble()
 }
 
@@ -189,7 +197,7 @@ func (r *Rack) assemble() error {
 	if err := r.wire.build(); err != nil {
 		return err
 	}
-	for _, n := range r.Nodes {
+	for _, n := range slices.Concat(r.Nodes, r.Spare) {
 		if err := n.boot(); err != nil {
 			return err
 		}
@@ -240,7 +248,7 @@ func (r *Rack) end() {
 // clear takes everything down but the claim on the number.
 func (r *Rack) clear() error {
 	var errs []error
-	for _, n := range r.Nodes {
+	for _, n := range slices.Concat(r.Nodes, r.Spare) {
 		errs = append(errs, n.destroy())
 	}
 	for _, c := range r.Clients {

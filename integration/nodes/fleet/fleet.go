@@ -27,8 +27,14 @@ type Fleet struct {
 // Start makes a cluster of n nodes, the first of which are managers.
 func Start(t nodes.T, n, managers int, flags ...string) *Fleet {
 	t.Helper()
-	f := &Fleet{Rack: nodes.Build(t, nodes.Config{Nodes: n, Clients: 2, Flags: flags}), t: t}
-	rack := f.Rack
+	return Make(nodes.Build(t, nodes.Config{Nodes: n, Clients: 2, Flags: flags}), t, managers)
+}
+
+// Make starts the nodes of a rack and makes them a cluster, the first of which
+// are managers.
+func Make(rack *nodes.Rack, t nodes.T, managers int) *Fleet {
+	t.Helper()
+	f := &Fleet{Rack: rack, t: t}
 	rack.Start()
 	first := f.Nodes[0]
 	first.MustMuster("swarm", "init", "--advertise-addr", first.Addr.String())
@@ -39,7 +45,7 @@ func Start(t nodes.T, n, managers int, flags ...string) *Fleet {
 		}
 		f.Join(node, role)
 	}
-	f.AwaitReady(n)
+	f.AwaitReady(len(f.Nodes))
 	return f
 }
 

@@ -35,7 +35,7 @@ func TestPartitionsAndLeaders(t *testing.T) {
 		worker.Heal()
 		c.AwaitReady(4)
 		c.Eventually("the stale task to be gone", 30*time.Second, func() error {
-			if left := ofTasks(worker.Inventory().Minus(bare)); len(left) > 0 {
+			if left := worker.Inventory().Minus(bare).OfTasks(); len(left) > 0 {
 				return fmt.Errorf("the worker still has:\n%s", left)
 			}
 			return nil
@@ -75,18 +75,6 @@ func TestPartitionsAndLeaders(t *testing.T) {
 		c.AwaitReady(4)
 		c.AwaitRunning("idle", 6)
 	})
-}
-
-// ofTasks are the things that only a node with tasks on it has. Rules and
-// routes are about tasks of other nodes too.
-func ofTasks(things nodes.Inventory) (found nodes.Inventory) {
-	for _, thing := range things {
-		kind, _, _ := strings.Cut(thing, " ")
-		if slices.Contains([]string{"process", "mount", "netns", "link", "cgroup", "container"}, kind) {
-			found = append(found, thing)
-		}
-	}
-	return found
 }
 
 // leaderOf returns the node that leads.

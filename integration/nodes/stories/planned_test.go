@@ -127,6 +127,7 @@ func TestPlannedActionsDropNothing(t *testing.T) {
 	}{
 		{"checked", []string{"--health-http", "80", "--health-start-interval", "200ms", "--health-start-period", "10s"}, planned},
 		{"unchecked", nil, func(t *testing.T, c *fleet.Fleet) []step {
+			t.Helper()
 			return planned(t, c)[2:] // a daemon's restart knows no health check
 		}},
 	} {

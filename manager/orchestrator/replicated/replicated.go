@@ -54,7 +54,7 @@ func (p planner) plan(tasks []*clusterpb.Task) (changes []*raftpb.Change) {
 	}
 	for _, s := range slots {
 		if !gone[s.Number] {
-			changes = append(changes, p.settle(s)...)
+			changes = append(changes, retire(s, p.settle(s))...)
 		}
 	}
 	missing := int(replicas) - len(slots)

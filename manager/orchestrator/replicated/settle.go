@@ -44,6 +44,24 @@ func (p planner) settle(s slot.Slot) (changes []*raftpb.Change) {
 	return append(changes, p.refill(own, leaving)...)
 }
 
+// retire asks no more for what ended and has been followed, whoever made the
+// follower: who asks what is to run is not shown it, as in Docker. A newest task
+// that changes do not follow is left to the restart policy, which says why.
+func retire(s slot.Slot, changes []*raftpb.Change) []*raftpb.Change {
+	followed := slices.ContainsFunc(changes, func(c *raftpb.Change) bool { return c.GetCreateTask() != nil })
+	newest := []*clusterpb.Task{s.Newest()}
+	if own := s.WithoutCanaries(); len(own.Tasks) > 0 {
+		newest = append(newest, own.Newest())
+	}
+	for _, t := range s.Tasks {
+		left := !followed && slices.Contains(newest, t)
+		if !left && t.GetDesired() < lifecycle.Shutdown && lifecycle.Ended(t.GetStatus().GetState()) {
+			changes = append(changes, slot.Desire(t, lifecycle.Shutdown, ""))
+		}
+	}
+	return changes
+}
+
 // best keeps one of the tasks that are alike and removes the others. There are
 // others only after a drain was called off or a proposal was applied though it
 // seemed to have failed.

@@ -25,8 +25,7 @@ func Controller() *control.Controller {
 		Keys:   control.ServiceKeys,
 		KeysOf: keysOf,
 		Plan: func(s *state.State, id string, now time.Time) ([]*raftpb.Change, time.Duration) {
-			svc, _ := s.Service(id)
-			r := reaper{limit: limit(s.Cluster(), svc), nodes: s.Node, now: now}
+			r := reaper{limit: limit(s.Cluster()), nodes: s.Node, now: now}
 			var again time.Duration
 			var changes []*raftpb.Change
 			for t := range s.TasksOf(id) {
@@ -54,14 +53,10 @@ func keysOf(s *state.State, ref state.Ref) []string {
 }
 
 // limit is how many tasks a slot keeps; negative is all.
-func limit(c *clusterpb.Cluster, svc *clusterpb.Service) int {
+func limit(c *clusterpb.Cluster) int {
 	kept := int(spec.HistoryLimit(c.GetSpec()))
 	if kept < 0 {
 		return kept
-	}
-	// The restart policy counts as many attempts in a slot's history.
-	if attempts := int(svc.GetSpec().GetTask().GetRestart().GetMaxAttempts()); attempts > 0 {
-		kept = attempts + 1
 	}
 	return max(kept, 1)
 }

@@ -46,7 +46,7 @@ func Decide(next slot.Template, s slot.Slot) Decision {
 		}
 	case clusterpb.RestartPolicy_CONDITION_UNSPECIFIED, clusterpb.RestartPolicy_CONDITION_ANY:
 	}
-	if allowed := policy.GetMaxAttempts(); allowed > 0 && restarts(next, s) >= allowed {
+	if allowed := policy.GetMaxAttempts(); allowed > 0 && next.Restarted(last, slot.EndedAt(last)) >= allowed {
 		return Decision{Reason: fmt.Sprintf("not restarted: used up all %d restart attempts; last end: %s", allowed, slot.Cause(last))}
 	}
 	attempt := uint32(1)
@@ -56,42 +56,16 @@ func Decide(next slot.Template, s slot.Slot) Decision {
 	delay := backoff(policy, attempt)
 	return Decision{
 		Again:   true,
-		After:   endedAt(last).Add(delay),
+		After:   slot.EndedAt(last).Add(delay),
 		Attempt: attempt,
 		Reason:  describe(delay, attempt, last),
 	}
 }
 
-// restarts counts the slot's restarts with this spec since one stayed up for
-// the policy's window, as Docker means it: the time after which a restart has
-// succeeded. However long the delays between them are, those that did not
-// succeed count. The reaper keeps as many tasks as this needs.
-func restarts(next slot.Template, s slot.Slot) (n uint32) {
-	window := next.Spec.GetRestart().GetWindow().AsDuration()
-	for _, t := range s.Tasks {
-		if t.GetAttempt() == 0 || t.GetSpecVersion() != next.SpecVersion {
-			continue
-		}
-		if window > 0 && uptime(t) >= window {
-			break
-		}
-		n++
-	}
-	return n
-}
-
-// uptime is how long a task that ended had run.
-func uptime(t *clusterpb.Task) time.Duration {
-	if t.GetRunningAt() == nil {
-		return 0
-	}
-	return endedAt(t).Sub(t.GetRunningAt().AsTime())
-}
-
 // stayedUp reports whether the task ran for longer than the delay it had
 // waited, and at least minUptime.
 func stayedUp(policy *clusterpb.RestartPolicy, t *clusterpb.Task) bool {
-	return uptime(t) > max(minUptime, backoff(policy, t.GetAttempt()))
+	return slot.Uptime(t, slot.EndedAt(t)) > max(minUptime, backoff(policy, t.GetAttempt()))
 }
 
 // backoff is the delay before the restart that is the attempt-th in a row.
@@ -123,12 +97,4 @@ func describe(delay time.Duration, attempt uint32, last *clusterpb.Task) string 
 		what = "ends"
 	}
 	return fmt.Sprintf("%s after %d %s in a row: %s", when, attempt, what, slot.Cause(last))
-}
-
-// endedAt is the leader's clock when the task's end became known.
-func endedAt(t *clusterpb.Task) time.Time {
-	if at := t.GetStatus().GetAppliedAt(); at != nil {
-		return at.AsTime()
-	}
-	return t.GetStatus().GetAt().AsTime()
 }

@@ -55,6 +55,18 @@ func parse(t *testing.T, text string) slot.Slot {
 	return s
 }
 
+// count fills in what each task of a slot had inherited when it was made.
+func count(next slot.Template, s slot.Slot) {
+	for i := len(s.Tasks) - 2; i >= 0; i-- {
+		made := next
+		made.SpecVersion = s.Tasks[i].GetSpecVersion()
+		s.Tasks[i].Restarted = made.Restarted(s.Tasks[i+1], epoch)
+		if s.Tasks[i].GetAttempt() > 0 {
+			s.Tasks[i].Restarted++
+		}
+	}
+}
+
 func TestDecide(t *testing.T) {
 	const (
 		none      = clusterpb.RestartPolicy_CONDITION_NONE
@@ -106,7 +118,9 @@ func TestDecide(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := parse(t, tt.slot)
-			d := Decide(slot.Template{Spec: &clusterpb.TaskSpec{Restart: tt.policy}, SpecVersion: 7}, s)
+			next := slot.Template{Spec: &clusterpb.TaskSpec{Restart: tt.policy}, SpecVersion: 7}
+			count(next, s)
+			d := Decide(next, s)
 			got := "no"
 			if d.Again {
 				got = fmt.Sprintf("%s/%d", d.After.Sub(s.Newest().GetStatus().GetAppliedAt().AsTime()), d.Attempt)

@@ -30,6 +30,7 @@ func After(next slot.Template, s slot.Slot, id func() string, now time.Time) []*
 // then it would fail at once, and be replaced at once, without end.
 func replacement(t, last *clusterpb.Task, d Decision, now time.Time) *clusterpb.Task {
 	t.Attempt = d.Attempt
+	t.Restarted++
 	t.DesiredReason = d.Reason
 	if d.After.After(now) {
 		t.Desired = lifecycle.Ready

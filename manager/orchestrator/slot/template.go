@@ -79,7 +79,7 @@ func (t Template) Task(id string, number uint32, tasks []*clusterpb.Task, now ti
 // Successor is a new task in the place of old.
 func (t Template) Successor(id string, s Slot, old *clusterpb.Task, now time.Time) *clusterpb.Task {
 	next := t.Task(id, s.Number, s.Tasks, now)
-	next.Predecessor = old.GetId()
+	next.Predecessor, next.Restarted = old.GetId(), t.Restarted(old, now)
 	return next
 }
 

@@ -220,6 +220,10 @@ type Task struct {
 	// attempt is how many times in a row this slot was restarted with this
 	// spec_version without staying up; it sets the back-off delay.
 	Attempt uint32 `protobuf:"varint,18,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// restarted is how many restarts with this spec_version count towards the
+	// policy's max_attempts, this task's own among them. It goes on from task to
+	// task, so that no history is needed to count them.
+	Restarted uint32 `protobuf:"varint,25,opt,name=restarted,proto3" json:"restarted,omitempty"`
 	// status is what was last observed.
 	Status *TaskStatus `protobuf:"bytes,19,opt,name=status,proto3" json:"status,omitempty"`
 	// canary marks a task that runs beside the slots it may later replace.
@@ -402,6 +406,13 @@ func (x *Task) GetHold() bool {
 func (x *Task) GetAttempt() uint32 {
 	if x != nil {
 		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Task) GetRestarted() uint32 {
+	if x != nil {
+		return x.Restarted
 	}
 	return 0
 }
@@ -754,7 +765,7 @@ var File_cluster_v1_task_proto protoreflect.FileDescriptor
 const file_cluster_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15cluster/v1/task.proto\x12\n" +
-	"cluster.v1\x1a\x18cluster/v1/network.proto\x1a\x18cluster/v1/service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\a\n" +
+	"cluster.v1\x1a\x18cluster/v1/network.proto\x1a\x18cluster/v1/service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\a\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x129\n" +
@@ -780,7 +791,8 @@ const file_cluster_v1_task_proto_rawDesc = "" +
 	"startAfter\x12 \n" +
 	"\vpredecessor\x18\x10 \x01(\tR\vpredecessor\x12\x12\n" +
 	"\x04hold\x18\x11 \x01(\bR\x04hold\x12\x18\n" +
-	"\aattempt\x18\x12 \x01(\rR\aattempt\x12.\n" +
+	"\aattempt\x18\x12 \x01(\rR\aattempt\x12\x1c\n" +
+	"\trestarted\x18\x19 \x01(\rR\trestarted\x12.\n" +
 	"\x06status\x18\x13 \x01(\v2\x16.cluster.v1.TaskStatusR\x06status\x12\x16\n" +
 	"\x06canary\x18\x14 \x01(\bR\x06canary\x129\n" +
 	"\n" +

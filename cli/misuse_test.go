@@ -103,6 +103,12 @@ var misuses = map[string]string{
 	"image ls --format {{.": `--format "{{."`,
 	"servicex":              `did you mean "service"`,
 	"--no-such-flag info":   "unknown flag: --no-such-flag",
+	"run -d -p 80:80 nginx": `unknown command "muster run"`,
+	"stack deploy -c x y":   `unknown command "muster stack"`,
+	"service nope -x":       `unknown command "muster service nope"`,
+	"pull nginx":            `unknown command "muster pull", did you mean "muster image pull"?`,
+	"logs -f web":           `unknown command "muster logs", did you mean "muster service logs"?`,
+	"ps":                    `did you mean "muster node ps" or "muster service ps"?`,
 }
 
 func TestArgumentsAreText(t *testing.T) {

@@ -33,9 +33,7 @@ func Root(env *command.Env, more ...*cobra.Command) *cobra.Command {
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return command.FlagError(cmd.CommandPath(), err)
-	})
+	root.SetFlagErrorFunc(command.BadFlag)
 	fs := root.PersistentFlags()
 	// Both are empty unless given, since the environment comes before the default.
 	fs.StringVarP(&env.Host, "host", "H", env.Host, "daemon to connect to: unix:///PATH or tcp://HOST[:PORT] [$MUSTER_HOST]")

@@ -75,8 +75,33 @@ func Group(use, short string, commands ...*cobra.Command) *cobra.Command {
 
 func unknown(cmd *cobra.Command, name string) error {
 	hint := ""
-	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+	near := cmd.SuggestionsFor(name)
+	if len(near) == 0 {
+		near = elsewhere(cmd, name)
+	}
+	if len(near) > 0 {
 		hint = fmt.Sprintf(`, did you mean "%s"?`, strings.Join(near, `" or "`))
 	}
 	return Misusef("unknown command %q%s; see %q", cmd.CommandPath()+" "+name, hint, cmd.CommandPath()+" --help")
+}
+
+// elsewhere finds name one level below: Docker has short forms such as "ps".
+func elsewhere(cmd *cobra.Command, name string) (paths []string) {
+	for _, group := range cmd.Commands() {
+		for _, c := range group.Commands() {
+			if !c.Hidden && (c.Name() == name || c.HasAlias(name)) {
+				paths = append(paths, c.CommandPath())
+			}
+		}
+	}
+	return paths
+}
+
+// BadFlag is FlagError, but where the word before the flag names no command of
+// a group, that is what is wrong.
+func BadFlag(cmd *cobra.Command, err error) error {
+	if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 {
+		return unknown(cmd, words[0])
+	}
+	return FlagError(cmd.CommandPath(), err)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/muster/muster/cli"
+	"github.com/muster/muster/cli/clitest"
 	"github.com/muster/muster/cli/command"
 )
 
@@ -79,4 +80,15 @@ func TestHelpTellsDefaultsInOneStyle(t *testing.T) {
 			}
 		})
 	})
+}
+
+// Only commands that wait for a rollout have the statuses of one, and those
+// that take options say so.
+func TestHelpOfRolloutVerbs(t *testing.T) {
+	for verb, waits := range map[string]bool{"pause": false, "resume": true, "promote": true, "restart": true} {
+		r := clitest.Nobody().Run(t, "service", verb, "--help")
+		if strings.Contains(r.Out, "Exit status:") != waits || strings.Contains(r.Out, verb+" [OPTIONS] SERVICE") != waits {
+			t.Errorf("%s --help:\n%s", verb, r.Out)
+		}
+	}
 }

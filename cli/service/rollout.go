@@ -20,33 +20,35 @@ type rolloutOptions struct {
 func newPauseCommand(env *command.Env) *cobra.Command {
 	opts := rolloutOptions{action: controlpb.ControlRolloutRequest_ACTION_PAUSE}
 	opts.detach = true // a paused rollout does not converge
-	return newRolloutCommand(env, &opts, "pause", "Pause the rollout of a service")
+	cmd := newRolloutCommand(env, &opts, "pause SERVICE", "Pause the rollout of a service")
+	cmd.Long = "" // nor has it the exit statuses of a wait
+	return cmd
 }
 
 func newResumeCommand(env *command.Env) *cobra.Command {
 	opts := rolloutOptions{action: controlpb.ControlRolloutRequest_ACTION_RESUME}
-	cmd := newRolloutCommand(env, &opts, "resume", "Resume the paused rollout of a service")
+	cmd := newRolloutCommand(env, &opts, "resume [OPTIONS] SERVICE", "Resume the paused rollout of a service")
 	opts.addFlags(cmd.Flags())
 	return cmd
 }
 
 func newPromoteCommand(env *command.Env) *cobra.Command {
 	opts := rolloutOptions{action: controlpb.ControlRolloutRequest_ACTION_PROMOTE}
-	cmd := newRolloutCommand(env, &opts, "promote", "Let the canaries of a service take over")
+	cmd := newRolloutCommand(env, &opts, "promote [OPTIONS] SERVICE", "Let the canaries of a service take over")
 	opts.addFlags(cmd.Flags())
 	return cmd
 }
 
 func newRestartCommand(env *command.Env) *cobra.Command {
 	opts := rolloutOptions{action: controlpb.ControlRolloutRequest_ACTION_RESTART}
-	cmd := newRolloutCommand(env, &opts, "restart", "Replace the tasks of a service, following its update settings")
+	cmd := newRolloutCommand(env, &opts, "restart [OPTIONS] SERVICE", "Replace the tasks of a service, following its update settings")
 	opts.addFlags(cmd.Flags())
 	return cmd
 }
 
-func newRolloutCommand(env *command.Env, opts *rolloutOptions, verb, short string) *cobra.Command {
+func newRolloutCommand(env *command.Env, opts *rolloutOptions, use, short string) *cobra.Command {
 	return &cobra.Command{
-		Use:   verb + " SERVICE",
+		Use:   use,
 		Short: short,
 		Long:  short + ".\n\n" + command.ExitHelp,
 		Args:  command.ExactArgs(1),

@@ -53,6 +53,8 @@ func listFilters() []noun.Filter[*controlpb.NodeView] {
 	return []noun.Filter[*controlpb.NodeView]{
 		noun.Prefix("id", text((*clusterpb.Node).GetId)),
 		noun.Labels("label", labels(func(n *clusterpb.Node) map[string]string { return n.GetDescription().GetLabels() })),
+		// Who joined was accepted with its token: none is pending.
+		noun.Word("membership", func(*controlpb.NodeView) string { return "accepted" }, "accepted", "pending"),
 		noun.Prefix("name", text(hostname)),
 		noun.Labels("node.label", labels(func(n *clusterpb.Node) map[string]string { return n.GetSpec().GetLabels() })),
 		noun.Word("role", text(func(n *clusterpb.Node) string { return string(docker.Role(n.GetRole())) }), "manager", "worker"),

@@ -162,3 +162,13 @@ func TestListSaysWhy(t *testing.T) {
 		}
 	}
 }
+
+func TestNodeListByMembership(t *testing.T) {
+	_, d := serve(t)
+	for membership, want := range map[string]int{"accepted": 2, "pending": 0} {
+		r := d.Run(t, "node", "ls", "-q", "--filter", "membership="+membership)
+		if r.Status != command.ExitOK || strings.Count(r.Out, "\n") != want {
+			t.Errorf("membership=%s: %+v, want %d nodes", membership, r, want)
+		}
+	}
+}

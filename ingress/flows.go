@@ -22,28 +22,35 @@ const (
 	tcpTimeWait  = 7 // and above: over; a new connection takes the place of such a flow
 )
 
-// Connections counts the TCP connections that still lead to the address of a
+// Connections counts the TCP connections that still lead to the addresses of a
 // task on this node, from wherever they came in. It is what a drain waits to
-// become zero. UDP has no connections and is not counted.
-func (p *Plane) Connections(_ context.Context, a netip.Addr) (int, error) {
-	n := 0
-	err := p.in(func(*kernel) error {
+// become zero. UDP has no connections and is not counted. Where the node has
+// many flows it takes seconds, see census.
+func (p *Plane) Connections(ctx context.Context, addrs []netip.Addr) (int, error) {
+	return p.census.count(ctx, addrs)
+}
+
+// servers returns where the replies of each TCP connection of a kernel come from, which is
+// a task whether the connection was translated here, by another node, or not
+// at all.
+func servers(in func(func(*kernel) error) error) (all []netip.Addr, err error) {
+	err = in(func(*kernel) error {
 		flows, err := listFlows()
 		for _, f := range flows {
-			if leadsToTask(f, a.Unmap()) {
-				n++
+			if connected(f) {
+				all = append(all, f.TupleReply.IP.SourceAddress)
 			}
 		}
 		return err
 	})
-	return n, err
+	return all, err
 }
 
-// leadsToTask looks at where replies come from, which is the task whether the
-// connection was translated here, by another node, or not at all.
-func leadsToTask(f conntrack.Flow, task netip.Addr) bool {
+// connected reports whether the flow is a TCP connection that data may still
+// flow on.
+func connected(f conntrack.Flow) bool {
 	tcp := f.ProtoInfo.TCP
-	return tcp != nil && f.TupleReply.IP.SourceAddress.Unmap() == task && tcp.State >= tcpSynSent && tcp.State <= tcpCloseWait
+	return tcp != nil && tcp.State >= tcpSynSent && tcp.State <= tcpCloseWait
 }
 
 // cutStaleFlows makes the kernel forget connections that lead nowhere, so

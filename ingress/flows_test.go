@@ -61,9 +61,8 @@ func TestStaleStates(t *testing.T) {
 	}
 }
 
-func TestLeadsToTask(t *testing.T) {
+func TestConnected(t *testing.T) {
 	const established, timeWait = 3, 7
-	task := addr("10.88.0.10")
 	tests := map[string]struct {
 		flow conntrack.Flow
 		want bool
@@ -71,13 +70,12 @@ func TestLeadsToTask(t *testing.T) {
 		"translated here":   {flow(6, "10.77.0.101:8111", "10.88.0.10:80", established), true},
 		"translated before": {flow(6, "10.88.0.10:80", "10.88.0.10:80", established), true},
 		"ended":             {flow(6, "10.88.0.10:80", "10.88.0.10:80", timeWait), false},
-		"another task":      {flow(6, "10.77.0.101:8111", "10.88.0.11:80", established), false},
 		"udp":               {flow(17, "10.77.0.101:53", "10.88.0.10:80", 0), false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := leadsToTask(tt.flow, task); got != tt.want {
-				t.Errorf("leads to the task is %t, want %t", got, tt.want)
+			if got := connected(tt.flow); got != tt.want {
+				t.Errorf("connected is %t, want %t", got, tt.want)
 			}
 		})
 	}

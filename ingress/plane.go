@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +57,8 @@ type Plane struct {
 	known    *state // what the kernel holds if nobody else changed it, nil if that is not known
 	zoneless bool   // the kernel has no conntrack zones
 
+	census *census
+
 	mu       sync.Mutex
 	attached map[string]bool // tasks attached by this process
 	detached map[string]bool // tasks detached that Want may still name
@@ -82,12 +85,14 @@ func New(cfg Config) *Plane {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Plane{
+	p := &Plane{
 		cfg: cfg, log: cfg.Log, changed: make(chan struct{}, 1), ready: make(chan struct{}),
 		watcher:  &watcher{netns: cfg.Netns, log: cfg.Log, noticed: make(chan struct{}, 1)},
 		applying: semaphore.NewWeighted(1),
 		attached: make(map[string]bool), detached: make(map[string]bool), busy: make(map[string]*taskLock),
 	}
+	p.census = newCensus(func() ([]netip.Addr, error) { return servers(p.in) })
+	return p
 }
 
 // Set says what the kernel should hold from now on. It does not wait; of

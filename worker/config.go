@@ -19,7 +19,7 @@ import (
 // [Worker.Applied] with the index of each Want the kernel holds.
 type Plane interface {
 	Set(w *ingress.Want)
-	Connections(ctx context.Context, addr netip.Addr) (int, error)
+	Connections(ctx context.Context, addrs []netip.Addr) (int, error)
 	Silent(ctx context.Context, taskID string, ports []uint16) ([]uint16, error)
 }
 

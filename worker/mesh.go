@@ -79,6 +79,6 @@ func (m *mesh) Silent(ctx context.Context, taskID string, ports []uint16) ([]uin
 }
 
 // Connections implements task.Mesh.
-func (m *mesh) Connections(ctx context.Context, addr netip.Addr) (int, error) {
-	return m.plane.Connections(ctx, addr)
+func (m *mesh) Connections(ctx context.Context, addrs []netip.Addr) (int, error) {
+	return m.plane.Connections(ctx, addrs)
 }

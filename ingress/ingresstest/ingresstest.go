@@ -93,11 +93,14 @@ func (p *Plane) DeleteNetns(taskID string) error {
 // Silent returns none: all tasks listen.
 func (*Plane) Silent(context.Context, string, []uint16) ([]uint16, error) { return nil, nil }
 
-// Connections returns what SetConnections was given for the address, or zero.
-func (p *Plane) Connections(_ context.Context, a netip.Addr) (int, error) {
+// Connections returns what SetConnections was given for the addresses, or zero.
+func (p *Plane) Connections(_ context.Context, addrs []netip.Addr) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.connections[a], nil
+	for _, a := range addrs {
+		n += p.connections[a]
+	}
+	return n, nil
 }
 
 // Diff finds no drift.

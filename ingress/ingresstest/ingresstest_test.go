@@ -20,7 +20,7 @@ type plane interface {
 	CreateNetns(taskID string) (path string, err error)
 	DeleteNetns(taskID string) error
 	Netns() (taskIDs []string, err error)
-	Connections(ctx context.Context, a netip.Addr) (int, error)
+	Connections(ctx context.Context, addrs []netip.Addr) (int, error)
 	Diff(ctx context.Context) ([]string, error)
 	Index() uint64
 	Repairs() uint64

@@ -75,10 +75,13 @@ func (k *Kernel) serve(applied func(index uint64)) {
 func (*Kernel) Silent(context.Context, string, []uint16) ([]uint16, error) { return nil, nil }
 
 // Connections implements node.Plane.
-func (k *Kernel) Connections(_ context.Context, a netip.Addr) (int, error) {
+func (k *Kernel) Connections(_ context.Context, addrs []netip.Addr) (n int, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.conns[a], nil
+	for _, a := range addrs {
+		n += k.conns[a]
+	}
+	return n, nil
 }
 
 // Probe implements node.Plane: all ways lead where they should.

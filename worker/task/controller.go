@@ -27,8 +27,9 @@ type Mesh interface {
 	// Silent returns those of the ports on which nothing in the task listens for
 	// TCP yet.
 	Silent(ctx context.Context, taskID string, ports []uint16) ([]uint16, error)
-	// Connections counts the connections that still lead to a task of this node.
-	Connections(ctx context.Context, addr netip.Addr) (int, error)
+	// Connections counts the connections that still lead to the addresses of a
+	// task of this node.
+	Connections(ctx context.Context, addrs []netip.Addr) (int, error)
 }
 
 // Config is what the controllers of a node share.

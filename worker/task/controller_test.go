@@ -66,7 +66,7 @@ func (n *node) raise(lowWater uint64) {
 	n.lowWaterMoved = make(chan struct{})
 }
 
-func (n *node) Connections(context.Context, netip.Addr) (int, error) {
+func (n *node) Connections(context.Context, []netip.Addr) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.connections, nil

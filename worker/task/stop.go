@@ -98,18 +98,19 @@ func (c *Controller) idle(ctx context.Context, t *clusterpb.Task, limit time.Dur
 
 // connections counts what leads to the task; what cannot be counted counts as
 // one, so that it is waited for.
-func (c *Controller) connections(ctx context.Context, t *clusterpb.Task) (n int) {
+func (c *Controller) connections(ctx context.Context, t *clusterpb.Task) int {
+	var addrs []netip.Addr
 	for _, a := range network.Addresses(t.GetAttachments()) {
-		addr, err := netip.ParseAddr(a)
-		if err != nil {
-			continue
+		if addr, err := netip.ParseAddr(a); err == nil {
+			addrs = append(addrs, addr)
 		}
-		k, err := c.cfg.Mesh.Connections(ctx, addr)
-		if err != nil {
-			c.log.Warn("count connections", "addr", a, "err", err)
-			k = 1
+	}
+	n, err := c.cfg.Mesh.Connections(ctx, addrs)
+	if err != nil {
+		if ctx.Err() == nil {
+			c.log.Warn("count connections", "addrs", addrs, "err", err)
 		}
-		n += k
+		return 1
 	}
 	return n
 }

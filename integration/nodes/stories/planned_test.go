@@ -167,7 +167,10 @@ func planned(t *testing.T, c *fleet.Fleet) []step {
 		}},
 		{"update stop-first", 4, update("--update-order", "stop-first", "--update-parallelism", "2")},
 		{"update start-first", 4, update("--update-order", "start-first", "--update-parallelism", "1")},
-		{"rollback", 4, func() { first.MustMuster("service", "rollback", "-q", "web") }},
+		{"update and rollback", 8, func() {
+			update()()
+			first.MustMuster("service", "rollback", "-q", "web")
+		}},
 		{"scale to 10, 2 and 4", 8, func() {
 			for _, n := range []string{"10", "2", "4"} {
 				first.MustMuster("service", "scale", "web="+n)

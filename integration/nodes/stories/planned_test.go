@@ -137,6 +137,14 @@ func TestPlannedActionsDropNothing(t *testing.T) {
 				"service", "create", "-q", "--replicas", "4", "--name", "web", "-p", "8111:80",
 				"--update-monitor", "0s", "--rollback-monitor", "0s", "--drain-timeout", "5s",
 			}, check.flags...), "nginx:latest")...)
+			c.Eventually("every node to have the port", 10*time.Second, func() error {
+				for _, n := range c.Nodes {
+					if _, err := c.Clients[0].Get(fmt.Sprintf("http://%s:8111/whoami", n.Addr)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
 			during(t, c, ":8111/quiet", check.steps(t, c))
 			first.MustMuster("service", "rm", "web")
 		})

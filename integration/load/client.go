@@ -91,6 +91,7 @@ func (c *client) ask(over *conn, u *url.URL, deadline time.Time) error {
 	if err != nil {
 		return err
 	}
+	defer answer.Body.Close()
 	_, err = io.Copy(io.Discard, answer.Body)
 	if err == nil && answer.StatusCode >= http.StatusInternalServerError {
 		err = fmt.Errorf("%s: %s", u, answer.Status)

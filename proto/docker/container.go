@@ -9,6 +9,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/spec"
 )
 
 // ContainerSpec is what runs. DrainTimeout is how long open connections may go
@@ -31,6 +32,7 @@ type Healthcheck struct {
 // containers of a pod share.
 func containerSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage) ContainerSpec {
 	c := pod.Main(t)
+	grace := spec.StopGracePeriod(c)
 	return ContainerSpec{
 		ContainerSpec: swarm.ContainerSpec{
 			Image:           pod.Image(t, images),
@@ -45,7 +47,7 @@ func containerSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage) Con
 			TTY:             c.GetTty(),
 			ReadOnly:        c.GetReadOnly(),
 			StopSignal:      c.GetStopSignal(),
-			StopGracePeriod: duration(c.GetStopGracePeriod()),
+			StopGracePeriod: &grace,
 			Hosts:           t.GetHosts(),
 			DNSConfig:       dnsConfig(t.GetDns()),
 			CapabilityAdd:   c.GetCapAdd(),

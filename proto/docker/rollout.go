@@ -11,30 +11,29 @@ import (
 	"github.com/muster/muster/proto/spec"
 )
 
-// UpdateConfig is how a change is rolled out.
+// UpdateConfig is how a change is rolled out. It is whole: what is unset has
+// its default. Where 0 is a choice of the user's, a pointer tells it from none.
 type UpdateConfig struct {
 	swarm.UpdateConfig
-	// Monitor tells 0 from unset, which means another time.
-	Monitor          *time.Duration `json:",omitempty"`
-	ProgressDeadline *time.Duration `json:",omitempty"`
-	Canary           uint32         `json:",omitempty"`
-	Promote          string         `json:",omitempty"`
+	Parallelism      *uint64
+	Monitor          *time.Duration
+	ProgressDeadline *time.Duration
+	Canary           uint32 `json:",omitempty"`
+	Promote          string `json:",omitempty"`
 }
 
 func updateConfig(u *clusterpb.UpdateConfig) *UpdateConfig {
-	if u == nil {
-		return nil
-	}
+	parallelism, monitor, deadline := uint64(spec.Parallelism(u)), spec.Monitor(u), spec.ProgressDeadline(u)
 	out := &UpdateConfig{
 		UpdateConfig: swarm.UpdateConfig{
-			Parallelism:     uint64(spec.Parallelism(u)),
 			Delay:           u.GetDelay().AsDuration(),
 			FailureAction:   cmp.Or(word[swarm.FailureAction](u.GetFailureAction(), "FAILURE_ACTION_"), swarm.UpdateFailureActionPause),
 			MaxFailureRatio: float32(u.GetMaxFailureRatio()),
 			Order:           cmp.Or(word[swarm.UpdateOrder](u.GetOrder(), "ORDER_"), swarm.UpdateOrderStopFirst),
 		},
-		Monitor:          duration(u.GetMonitor()),
-		ProgressDeadline: duration(u.GetProgressDeadline()),
+		Parallelism:      &parallelism,
+		Monitor:          &monitor,
+		ProgressDeadline: &deadline,
 		Canary:           u.GetCanary(),
 	}
 	if out.Canary > 0 {

@@ -8,6 +8,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/spec"
 )
 
 // TaskSpec is what each task is made from.
@@ -37,18 +38,15 @@ func taskSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage, restarts
 }
 
 func restartPolicy(r *clusterpb.RestartPolicy) *RestartPolicy {
-	if r == nil {
-		return nil
-	}
-	attempts := uint64(r.GetMaxAttempts())
+	attempts, delay, maxDelay := uint64(r.GetMaxAttempts()), spec.RestartDelay(r), spec.RestartMaxDelay(r)
 	return &RestartPolicy{
 		RestartPolicy: swarm.RestartPolicy{
 			Condition:   cmp.Or(word[swarm.RestartPolicyCondition](r.GetCondition(), "CONDITION_"), swarm.RestartPolicyConditionAny),
-			Delay:       duration(r.GetDelay()),
+			Delay:       &delay,
 			MaxAttempts: &attempts,
 			Window:      duration(r.GetWindow()),
 		},
-		MaxDelay: duration(r.GetMaxDelay()),
+		MaxDelay: &maxDelay,
 	}
 }
 

@@ -79,7 +79,7 @@ func TestCreate(t *testing.T) {
 		"process": {"--entrypoint sh -w /srv -u 1000:1000 --group video --hostname h -t --read-only --stop-signal QUIT --stop-grace-period 30s --drain-timeout 0s", []string{
 			`ContainerSpec.Command:  -> ["sh"]`, "ContainerSpec.Dir:  -> /srv", "ContainerSpec.DrainTimeout:  -> 0s",
 			`ContainerSpec.Groups:  -> ["video"]`, "ContainerSpec.Hostname:  -> h", "ContainerSpec.ReadOnly:  -> true",
-			"ContainerSpec.StopGracePeriod:  -> 30s", "ContainerSpec.StopSignal:  -> SIGQUIT", "ContainerSpec.TTY:  -> true",
+			"ContainerSpec.StopGracePeriod: 10s -> 30s", "ContainerSpec.StopSignal:  -> SIGQUIT", "ContainerSpec.TTY:  -> true",
 			"ContainerSpec.User:  -> 1000:1000",
 		}},
 		"security": {"--cap-add net_admin --cap-drop ALL --sysctl net.core.somaxconn=1024 --ulimit nofile=10:20 --oom-score-adj -5", []string{
@@ -105,20 +105,20 @@ func TestCreate(t *testing.T) {
 		"tcp":       {"--health-tcp 80", []string{"ContainerSpec.Healthcheck.TCP:  -> 80"}},
 		"no health": {"--no-healthcheck", []string{`ContainerSpec.Healthcheck.Test:  -> ["NONE"]`}},
 		"restart": {"--restart-condition on-failure --restart-delay 1s --restart-max-delay 1m --restart-max-attempts 3 --restart-window 1h", []string{
-			"RestartPolicy.Condition:  -> on-failure", "RestartPolicy.Delay:  -> 1s", "RestartPolicy.MaxAttempts:  -> 3",
-			"RestartPolicy.MaxDelay:  -> 1m0s", "RestartPolicy.Window:  -> 1h0m0s",
+			"RestartPolicy.Condition: any -> on-failure", "RestartPolicy.Delay: 5s -> 1s", "RestartPolicy.MaxAttempts: 0 -> 3",
+			"RestartPolicy.MaxDelay: 5m0s -> 1m0s", "RestartPolicy.Window:  -> 1h0m0s",
 		}},
 		"placement": {"--constraint node.role==worker --placement-pref spread=node.labels.zone --replicas-max-per-node 2", []string{
 			`Placement.Constraints:  -> ["node.role==worker"]`, "Placement.MaxReplicas:  -> 2",
 			"Placement.Preferences:  -> [spread=node.labels.zone]",
 		}},
 		"update": {"--update-parallelism 0 --update-delay 1s --update-monitor 0s --update-max-failure-ratio 0.5 --update-order start-first --update-failure-action rollback --update-progress-deadline 1m --update-canary 1 --update-promote auto", []string{
-			"UpdateConfig.Canary:  -> 1", "UpdateConfig.Delay:  -> 1s", "UpdateConfig.FailureAction:  -> rollback",
-			"UpdateConfig.MaxFailureRatio:  -> 0.5", "UpdateConfig.Monitor:  -> 0s", "UpdateConfig.Order:  -> start-first",
-			"UpdateConfig.ProgressDeadline:  -> 1m0s", "UpdateConfig.Promote:  -> auto",
+			"UpdateConfig.Canary:  -> 1", "UpdateConfig.Delay:  -> 1s", "UpdateConfig.FailureAction: pause -> rollback",
+			"UpdateConfig.MaxFailureRatio:  -> 0.5", "UpdateConfig.Monitor: 5s -> 0s", "UpdateConfig.Order: stop-first -> start-first",
+			"UpdateConfig.Parallelism: 1 -> 0", "UpdateConfig.ProgressDeadline: 10m0s -> 1m0s", "UpdateConfig.Promote:  -> auto",
 		}},
 		"rollback": {"--rollback-parallelism 2 --rollback-failure-action continue", []string{
-			"RollbackConfig.FailureAction:  -> continue", "RollbackConfig.Order:  -> stop-first", "RollbackConfig.Parallelism:  -> 2",
+			"RollbackConfig.FailureAction: pause -> continue", "RollbackConfig.Parallelism: 1 -> 2",
 		}},
 	}
 	for name, tt := range tests {

@@ -125,14 +125,11 @@ func (p layout) placement(v *swarm.Placement) {
 }
 
 func (p layout) updateConfig(name string, u *docker.UpdateConfig) {
-	if u == nil {
-		return
-	}
 	p.section(name)
-	if u.Parallelism == 0 {
+	if *u.Parallelism == 0 {
 		p.line(1, "Parallelism", "all")
 	} else {
-		p.line(1, "Parallelism", u.Parallelism)
+		p.line(1, "Parallelism", *u.Parallelism)
 	}
 	p.lasting("Delay", u.Delay)
 	p.line(1, "On failure", u.FailureAction)

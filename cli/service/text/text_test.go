@@ -73,7 +73,7 @@ func TestDiff(t *testing.T) {
 			"TaskTemplate.ContainerSpec.Image",
 			"nginx:1.29@sha256:" + strings.Repeat("c", 64), "nginx:1.29@sha256:" + strings.Repeat("d", 64),
 		},
-		{"TaskTemplate.ContainerSpec.StopGracePeriod", "1s", ""},
+		{"TaskTemplate.ContainerSpec.StopGracePeriod", "1s", "10s"},
 	}
 	if diff := cmp.Diff(want, Diff(before, docker.ServiceOf(svc).Spec)); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)

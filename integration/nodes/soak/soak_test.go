@@ -63,7 +63,7 @@ func TestSoak(t *testing.T) {
 		left = left[1:]
 	}
 	s.leaveNothing()
-	s.memory.flat(t)
+	s.memory.flat(t, length)
 }
 
 // start makes the cluster. The disk of the last node is small, so that it can be filled.

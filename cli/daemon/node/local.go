@@ -63,7 +63,7 @@ func (n *Node) toManager(srv any, stream grpc.ServerStream) error {
 	case m == nil:
 		return fmt.Errorf("this node is in no cluster: create one with \"muster swarm init\" or join one with \"muster swarm join\": %w", errdefs.ErrFailedPrecondition)
 	case m.manager == nil:
-		return fmt.Errorf("this node is a worker, which knows only its own tasks: run the command on a manager (%s), or name one with --host: %w",
+		return fmt.Errorf("this node is a worker, which knows only its own tasks: run the command on a manager (%s): %w",
 			list(m.managers()), errdefs.ErrFailedPrecondition)
 	}
 	return m.manager.Handler()(srv, stream)

@@ -131,6 +131,23 @@ func TestOneSourcePort(t *testing.T) {
 	}
 }
 
+// askAgain has each client ask over its connection, by UDP up to three times:
+// the kernel switches the chains of a new table on one after the other, so a
+// datagram in between may be lost, and its sender sends it again.
+func (l *lab) askAgain(conns []net.Conn) {
+	l.t.Helper()
+	for _, c := range conns {
+		got, err := l.ask(c)
+		for i := 0; i < 2 && err != nil && c.RemoteAddr().Network() == "udp"; i++ {
+			got, err = l.ask(c)
+		}
+		client := netip.MustParseAddrPort(c.LocalAddr().String()).Addr()
+		if err != nil || got != fmt.Sprintf("a saw %s", client) {
+			l.t.Errorf("meanwhile: by %s from %s: %q, %v", c.RemoteAddr(), c.LocalAddr(), got, err)
+		}
+	}
+}
+
 // TestZoneKept replaces the tables of the mesh all the time while a client goes on asking.
 func TestZoneKept(t *testing.T) {
 	l := newLab(t, 3, false)
@@ -149,7 +166,7 @@ func TestZoneKept(t *testing.T) {
 	rounds := 0
 	asking.Go(func() {
 		for ; ctx.Err() == nil; rounds++ {
-			l.askAll("meanwhile", conns)
+			l.askAgain(conns)
 		}
 	})
 	for range 20 {

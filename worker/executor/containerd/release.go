@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/muster/muster/worker/tasklog"
 )
@@ -123,10 +124,26 @@ func (x *Executor) RemoveCgroups() error {
 	}
 	var errs []error
 	for _, root := range roots {
-		err := os.Remove(filepath.Join(root, x.cfg.CgroupParent))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := removeCgroup(filepath.Join(root, x.cfg.CgroupParent)); err != nil {
 			errs = append(errs, fmt.Errorf("remove cgroup: %w", err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// emptying is how long a cgroup may be busy after its last process was killed:
+// the kernel takes a process out of it only once it is through with it.
+const emptying = 5 * time.Second
+
+// removeCgroup removes a cgroup, if it is there, once it is empty.
+func removeCgroup(path string) error {
+	for deadline := time.Now().Add(emptying); ; time.Sleep(20 * time.Millisecond) {
+		err := os.Remove(path)
+		switch {
+		case err == nil || errors.Is(err, os.ErrNotExist):
+			return nil
+		case !errors.Is(err, unix.EBUSY) || time.Now().After(deadline):
+			return err
+		}
+	}
 }

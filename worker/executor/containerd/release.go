@@ -137,7 +137,7 @@ const emptying = 5 * time.Second
 
 // removeCgroup removes a cgroup, if it is there, once it is empty.
 func removeCgroup(path string) error {
-	for deadline := time.Now().Add(emptying); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(emptying); ; <-time.After(20 * time.Millisecond) {
 		err := os.Remove(path)
 		switch {
 		case err == nil || errors.Is(err, os.ErrNotExist):

@@ -3,10 +3,11 @@ package dispatcher
 import (
 	"context"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/proto/call"
 )
 
 const (
@@ -41,7 +42,7 @@ func (t *term) rival(ctx context.Context, nodeID string, by daemon) *session {
 	n, _ := t.cfg.Store.State().Node(nodeID)
 	was := n.GetStatus()
 	// A daemon that comes back from the same address is the same machine's.
-	moved := was.GetInstance() != "" && was.GetInstance() != by.instance && host(was.GetAddr()) != host(by.addr)
+	moved := was.GetInstance() != "" && was.GetInstance() != by.instance && call.Host(was.GetAddr()) != call.Host(by.addr)
 	ctx, cancel := context.WithTimeout(ctx, rivalReturn)
 	defer cancel()
 	for {
@@ -60,14 +61,6 @@ func (t *term) rival(ctx context.Context, nodeID string, by daemon) *session {
 			return nil
 		}
 	}
-}
-
-// host is addr without its port.
-func host(addr string) string {
-	if h, _, err := net.SplitHostPort(addr); err == nil {
-		return h
-	}
-	return addr
 }
 
 // answers asks the node to say something, and reports whether it does.

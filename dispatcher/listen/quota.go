@@ -3,6 +3,8 @@ package listen
 import (
 	"net"
 	"sync"
+
+	"github.com/muster/muster/proto/call"
 )
 
 // quota bounds how many of something there are, in all and for each source: one
@@ -42,13 +44,7 @@ func (q *quota) give(source string) {
 }
 
 // sourceOf is who a connection counts for: an address without its port.
-func sourceOf(conn net.Conn) string {
-	addr := conn.RemoteAddr().String()
-	if host, _, err := net.SplitHostPort(addr); err == nil {
-		return host
-	}
-	return addr
-}
+func sourceOf(conn net.Conn) string { return call.Host(conn.RemoteAddr().String()) }
 
 // closing is a connection that tells when it is closed.
 type closing struct {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -187,9 +186,5 @@ func (s *Service) signerOf(c Cluster) (*Signer, error) {
 
 // callerHost is the address of the caller without its port.
 func callerHost(ctx context.Context) string {
-	addr := cmp.Or(call.From(ctx).Addr, "unknown")
-	if host, _, err := net.SplitHostPort(addr); err == nil {
-		return host
-	}
-	return addr
+	return cmp.Or(call.Host(call.From(ctx).Addr), "unknown")
 }

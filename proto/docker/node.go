@@ -2,11 +2,11 @@ package docker
 
 import (
 	"cmp"
-	"net/netip"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
 
+	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
@@ -104,22 +104,13 @@ func nodeDescription(d *clusterpb.NodeDescription) NodeDescription {
 	}
 }
 
-// host is the address that a session came from without its port, which is
-// another one each time: programs add the port of what they look for.
-func host(addr string) string {
-	if ap, err := netip.ParseAddrPort(addr); err == nil {
-		return ap.Addr().Unmap().String()
-	}
-	return addr
-}
-
 func nodeStatus(v *controlpb.NodeView) NodeStatus {
 	s := v.GetNode().GetStatus()
 	return NodeStatus{
 		NodeStatus: swarm.NodeStatus{
 			State:   cmp.Or(word[swarm.NodeState](s.GetState(), "STATE_"), swarm.NodeStateUnknown),
 			Message: s.GetMessage(),
-			Addr:    host(s.GetAddr()),
+			Addr:    call.Host(s.GetAddr()), // programs add the port of what they look for
 		},
 		Since:  at(s.GetSince()),
 		Gossip: v.GetGossip(),

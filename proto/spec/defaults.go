@@ -53,6 +53,14 @@ func DrainTimeout(c *clusterpb.ContainerSpec) time.Duration {
 	return or(c.GetDrainTimeout(), DefaultDrainTimeout)
 }
 
+// Checks reports whether h has anything to check.
+func Checks(h *clusterpb.HealthCheck) bool {
+	if h.GetHttp() != "" || h.GetTcp() != 0 {
+		return true
+	}
+	return len(h.GetTest()) > 0 && h.GetTest()[0] != "NONE"
+}
+
 // RestartDelay is the wait before the first restart in a row.
 func RestartDelay(r *clusterpb.RestartPolicy) time.Duration {
 	return or(r.GetDelay(), DefaultRestartDelay)

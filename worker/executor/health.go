@@ -24,7 +24,7 @@ func MergeHealth(own, image *clusterpb.HealthCheck) *clusterpb.HealthCheck {
 	if len(own.GetTest()) > 0 || own.GetHttp() != "" || own.GetTcp() != 0 {
 		h.Test, h.Http, h.Tcp = own.GetTest(), own.GetHttp(), own.GetTcp()
 	}
-	if !checks(h) {
+	if !spec.Checks(h) {
 		return nil
 	}
 	override(&h.Interval, own.GetInterval(), spec.DefaultHealthInterval)
@@ -38,14 +38,6 @@ func MergeHealth(own, image *clusterpb.HealthCheck) *clusterpb.HealthCheck {
 		h.Retries = spec.DefaultHealthRetries
 	}
 	return h
-}
-
-// checks reports whether h has anything to check.
-func checks(h *clusterpb.HealthCheck) bool {
-	if h.GetHttp() != "" || h.GetTcp() != 0 {
-		return true
-	}
-	return len(h.GetTest()) > 0 && h.GetTest()[0] != "NONE"
 }
 
 // override sets d to own unless that is unset, and to fallback when neither

@@ -20,7 +20,7 @@ func warnings(s *clusterpb.ServiceSpec) []string {
 // known here. A start period does not count: a task runs once it is healthy.
 func monitorWarnings(s *clusterpb.ServiceSpec) (warnings []string) {
 	h := pod.Main(s.GetTask()).GetHealth()
-	if len(h.GetTest()) == 0 && h.GetHttp() == "" && h.GetTcp() == 0 || len(h.GetTest()) > 0 && h.GetTest()[0] == "NONE" {
+	if !spec.Checks(h) {
 		return nil
 	}
 	interval := cmp.Or(h.GetInterval().AsDuration(), spec.DefaultHealthInterval)

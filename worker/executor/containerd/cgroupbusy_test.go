@@ -32,7 +32,7 @@ func TestCgroupThatIsBusy(t *testing.T) {
 	}
 	end := time.AfterFunc(200*time.Millisecond, func() { _ = cmd.Process.Kill() })
 	defer end.Stop()
-	if err := removeCgroup(dir); err != nil {
+	if err := removeCgroup(dir, time.Now().Add(emptying)); err != nil {
 		t.Error(err)
 	}
 	if err := cmd.Wait(); err == nil {

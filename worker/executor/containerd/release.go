@@ -123,8 +123,9 @@ func (x *Executor) RemoveCgroups() error {
 		}
 	}
 	var errs []error
+	deadline := time.Now().Add(emptying)
 	for _, root := range roots {
-		if err := removeCgroup(filepath.Join(root, x.cfg.CgroupParent)); err != nil {
+		if err := removeCgroup(filepath.Join(root, x.cfg.CgroupParent), deadline); err != nil {
 			errs = append(errs, fmt.Errorf("remove cgroup: %w", err))
 		}
 	}
@@ -136,8 +137,8 @@ func (x *Executor) RemoveCgroups() error {
 const emptying = 5 * time.Second
 
 // removeCgroup removes a cgroup, if it is there, once it is empty.
-func removeCgroup(path string) error {
-	for deadline := time.Now().Add(emptying); ; <-time.After(20 * time.Millisecond) {
+func removeCgroup(path string, deadline time.Time) error {
+	for ; ; <-time.After(20 * time.Millisecond) {
 		err := os.Remove(path)
 		switch {
 		case err == nil || errors.Is(err, os.ErrNotExist):

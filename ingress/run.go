@@ -132,7 +132,7 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, full bool) 
 	}
 	tables := diffTables(have, want)
 	scan := full || known == nil || movesFlows(have, want, tables)
-	if !full || len(drift(have, want)) > 0 {
+	if !full || len(differences(have, want, tables)) > 0 {
 		p.known = nil // until all is well: some of it may be changed
 	}
 	link, err := k.apply(have, want, tables)

@@ -116,7 +116,10 @@ func diffTables(have, want *state) tableChanges {
 }
 
 // drift lists for people what have lacks or has beside want.
-func drift(have, want *state) []string {
+func drift(have, want *state) []string { return differences(have, want, diffTables(have, want)) }
+
+// differences is drift where those of the tables are known.
+func differences(have, want *state, tables tableChanges) []string {
 	var lines []string
 	if have.device != want.device {
 		lines = append(lines, fmt.Sprintf("device %s is %s, not %s", Overlay, have.device, want.device))
@@ -130,7 +133,7 @@ func drift(have, want *state) []string {
 		lines = append(lines, fmt.Sprintf("sysctl %s is not %s", s.path, s.value))
 	}
 	for id, t := range want.tables {
-		lines = append(lines, ruleset.Diff(have.tables[id], t).Describe(t)...)
+		lines = append(lines, tables[id].Describe(t)...)
 	}
 	slices.Sort(lines)
 	return lines

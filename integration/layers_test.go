@@ -93,6 +93,7 @@ const layers = `
 	cli/daemon, worker/executor/executortest < integration/cluster;
 	NOTHING < integration/load, integration/needs, integration/slowserver;
 	NOTHING < integration/nodes, integration/pack < integration/nodes/fleet, integration/pack/packimage, integration/demo;
+	integration/load < integration/nodes/fleet;
 	NOTHING < integration, integration/bench, integration/nodes/soak, integration/nodes/stories, integration/scripts;
 
 	NOTHING < tools/source < tools/figures;

@@ -197,7 +197,7 @@ func (r *Rack) assemble() error {
 	if err := r.wire.build(); err != nil {
 		return err
 	}
-	for _, n := range slices.Concat(r.Nodes, r.Spare) {
+	for _, n := range r.machines() {
 		if err := n.boot(); err != nil {
 			return err
 		}
@@ -209,6 +209,9 @@ func (r *Rack) assemble() error {
 	}
 	return nil
 }
+
+// machines are the nodes and the spare ones.
+func (r *Rack) machines() []*Node { return slices.Concat(r.Nodes, r.Spare) }
 
 // Start starts every node, all at once, and waits until all are up.
 func (r *Rack) Start() {
@@ -248,7 +251,7 @@ func (r *Rack) end() {
 // clear takes everything down but the claim on the number.
 func (r *Rack) clear() error {
 	var errs []error
-	for _, n := range slices.Concat(r.Nodes, r.Spare) {
+	for _, n := range r.machines() {
 		errs = append(errs, n.destroy())
 	}
 	for _, c := range r.Clients {

@@ -3,10 +3,8 @@ package soak
 import (
 	"fmt"
 	"strings"
-	"time"
 
-	"github.com/muster/muster/integration/load"
-	"github.com/muster/muster/integration/nodes"
+	"github.com/muster/muster/integration/nodes/fleet"
 )
 
 // whole waits until the cluster is as if nothing had happened.
@@ -37,17 +35,12 @@ func (s *soak) ready() error {
 // answers holds when all replicas, and no others, answer through every node.
 func (s *soak) answers() error {
 	for _, n := range s.Nodes {
-		seen := make(map[string]bool)
-		for range 3 * s.replicas {
-			body, err := s.Clients[0].Get(fmt.Sprintf("http://%s:%d/whoami", n.Addr, port))
-			if err != nil {
-				return fmt.Errorf("through %s: %w", n.Name, err)
-			}
-			replica, _, _ := strings.Cut(body, " ")
-			seen[replica] = true
+		answers, err := fleet.Ask(&s.Clients[0].Namespace, fmt.Sprintf("http://%s:%d/whoami", n.Addr, port), 3*s.replicas)
+		if err != nil {
+			return fmt.Errorf("through %s: %w", n.Name, err)
 		}
-		if len(seen) != s.replicas {
-			return fmt.Errorf("%d replicas answer through %s, want %d", len(seen), n.Name, s.replicas)
+		if have := fleet.Replicas(answers); have != s.replicas {
+			return fmt.Errorf("%d replicas answer through %s, want %d", have, n.Name, s.replicas)
 		}
 	}
 	return nil
@@ -76,23 +69,4 @@ func (s *soak) well() error {
 		}
 	}
 	return nil
-}
-
-// request asks the service through nodes until the returned function is
-// called, which fails the test if a request failed.
-func (s *soak) request(through []*nodes.Node) (stop func()) {
-	var urls []string
-	for _, n := range through {
-		urls = append(urls, fmt.Sprintf("http://%s:%d/quiet", n.Addr, port))
-	}
-	single := load.Start(load.Config{URLs: urls, Clients: 2, Dial: s.Clients[0].Dial, Timeout: 10 * time.Second, Pause: time.Millisecond})
-	kept := load.Start(load.Config{URLs: urls, Clients: 2, KeepAlive: true, Dial: s.Clients[1].Dial, Timeout: 10 * time.Second, Pause: time.Millisecond})
-	return func() {
-		s.t.Helper()
-		for _, g := range []*load.Generator{single, kept} {
-			if r := g.Stop(); r.Failures > 0 {
-				s.t.Errorf("requests failed: %s", r)
-			}
-		}
-	}
 }

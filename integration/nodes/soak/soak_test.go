@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster/muster/integration/load"
 	"github.com/muster/muster/integration/nodes"
 	"github.com/muster/muster/integration/nodes/fleet"
 	"github.com/muster/muster/integration/pack"
@@ -123,19 +124,22 @@ func (s *soak) try(a action) {
 	}
 	began := time.Now()
 	stop := s.write(n)
+	var traffic *fleet.Traffic
 	if a.planned {
-		stop = both(stop, s.request(s.Nodes))
+		gently := load.Config{Clients: 2, Pause: time.Millisecond}
+		traffic = s.Request(s.Nodes, fmt.Sprintf(":%d/quiet", port), gently, gently)
 	}
 	a.do(s, n)
 	did := time.Since(began)
 	s.whole()
 	stop()
+	if traffic != nil {
+		traffic.None()
+	}
 	s.kept()
 	s.t.Logf("%s %s: %s, whole after %s; %s", a.name, n.Name, did.Round(10*time.Millisecond), time.Since(began).Round(10*time.Millisecond), s.written())
 	s.memory.sample(s.t, s.Nodes)
 }
-
-func both(f, g func()) func() { return func() { f(); g() } }
 
 // leaveNothing removes the services and looks for what is left of them.
 func (s *soak) leaveNothing() {

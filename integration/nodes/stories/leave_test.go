@@ -15,11 +15,11 @@ func TestLeavingDropsNothing(t *testing.T) {
 	slow(t, c)
 	first.MustMuster("service", "create", "-q", "--replicas", "4", "--name", "slow", "-p", "8112:8080", "--env", "START_DELAY=0s",
 		"--health-http", "8080/health", "--health-start-interval", "200ms", "--health-start-period", "10s", "--drain-timeout", "5s", "slow:latest")
-	tr := startTraffic(t, c, c.Nodes[:2], ":8112/")
+	tr := startTraffic(c, c.Nodes[:2], ":8112/")
 	for _, leaving := range c.Nodes[2:] {
-		before := tr.kept.Requests() + tr.single.Requests()
+		before := tr.Requests()
 		leaving.MustMuster("swarm", "leave")
-		t.Logf("%s left during %d requests", leaving.Name, tr.kept.Requests()+tr.single.Requests()-before)
+		t.Logf("%s left during %d requests", leaving.Name, tr.Requests()-before)
 		leaving.Stop()
 		c.Eventually("nothing to be left of "+leaving.Name, fleet.Converge, func() error {
 			if left := leaving.Leftovers(); len(left) > 0 {
@@ -44,5 +44,5 @@ func TestLeavingDropsNothing(t *testing.T) {
 		}
 		return nil
 	})
-	tr.none()
+	tr.None()
 }

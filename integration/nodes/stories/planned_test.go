@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -35,41 +34,9 @@ type step struct {
 	do    func()
 }
 
-// traffic requests a service from outside, kept alive and with a connection
-// for each request.
-type traffic struct {
-	t      *testing.T
-	kept   *load.Generator
-	single *load.Generator
-	// conns is how many kept-alive connections there are at a time.
-	conns uint64
-}
-
-func startTraffic(t *testing.T, c *fleet.Fleet, through []*nodes.Node, address string) *traffic {
-	t.Helper()
-	const singles, clients = 8, 4
-	var urls []string
-	for _, n := range through {
-		urls = append(urls, fmt.Sprintf("http://%s%s", n.Addr, address))
-	}
-	return &traffic{
-		t:      t,
-		single: load.Start(load.Config{URLs: urls, Clients: singles, Dial: c.Clients[0].Dial, Timeout: 10 * time.Second}),
-		kept:   load.Start(load.Config{URLs: urls, Clients: clients, KeepAlive: true, Dial: c.Clients[1].Dial, Timeout: 10 * time.Second}),
-		conns:  clients * uint64(len(urls)),
-	}
-}
-
-// none fails the test unless every request was answered.
-func (tr *traffic) none() {
-	tr.t.Helper()
-	for name, g := range map[string]*load.Generator{"kept alive": tr.kept, "a connection each": tr.single} {
-		r := g.Stop()
-		tr.t.Logf("%s: %s", name, r)
-		if r.Failures > 0 {
-			tr.t.Errorf("%s: %d of %d requests failed: %s", name, r.Failures, r.Requests, strings.Join(r.Examples, "; "))
-		}
-	}
+// startTraffic requests the service at address, :PORT/PATH, through nodes.
+func startTraffic(c *fleet.Fleet, through []*nodes.Node, address string) *fleet.Traffic {
+	return c.Request(through, address, load.Config{Clients: 8}, load.Config{Clients: 4})
 }
 
 // during takes steps one after the other while the service at address,
@@ -78,11 +45,11 @@ func (tr *traffic) none() {
 func during(t *testing.T, c *fleet.Fleet, address string, steps []step) {
 	t.Helper()
 	contend(t)
-	tr := startTraffic(t, c, c.Nodes, address)
+	tr := startTraffic(c, c.Nodes, address)
 	var stops uint64
 	for _, s := range steps {
-		singles, kept, began, times := tr.single.Requests(), tr.kept.Requests(), time.Now(), 0
-		made := func() (uint64, uint64) { return tr.single.Requests() - singles, tr.kept.Requests() - kept }
+		singles, kept, began, times := tr.Single.Requests(), tr.Kept.Requests(), time.Now(), 0
+		made := func() (uint64, uint64) { return tr.Single.Requests() - singles, tr.Kept.Requests() - kept }
 		for enough := false; !enough; times++ {
 			s.do()
 			stops += s.stops
@@ -92,11 +59,11 @@ func during(t *testing.T, c *fleet.Fleet, address string, steps []step) {
 		one, more := made()
 		t.Logf("%s, %d times in %s: %d requests with a connection each, %d kept alive", s.name, times, time.Since(began).Round(10*time.Millisecond), one, more)
 		// A server that is stopped closes what is kept alive. Nobody else does.
-		if n := tr.kept.Closed(); n > stops*tr.conns {
+		if n := tr.Kept.Closed(); n > stops*tr.Connections {
 			t.Errorf("%s: %d kept-alive connections were closed, %d tasks stopped", s.name, n, stops)
 		}
 	}
-	tr.none()
+	tr.None()
 }
 
 // contend keeps the machine's cores busy until the test ends.
@@ -138,12 +105,7 @@ func TestPlannedActionsDropNothing(t *testing.T) {
 				"--update-monitor", "0s", "--rollback-monitor", "0s", "--drain-timeout", "5s",
 			}, check.flags...), "nginx:latest")...)
 			c.Eventually("every node to have the port", 10*time.Second, func() error {
-				for _, n := range c.Nodes {
-					if _, err := c.Clients[0].Get(fmt.Sprintf("http://%s:8111/whoami", n.Addr)); err != nil {
-						return err
-					}
-				}
-				return nil
+				return answersEverywhere(c, c.Nodes, 8111, 4)
 			})
 			during(t, c, ":8111/quiet", check.steps(t, c))
 			first.MustMuster("service", "rm", "web")

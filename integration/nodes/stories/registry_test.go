@@ -54,7 +54,7 @@ func TestRegistry(t *testing.T) {
 				t.Fatalf("service create: %v, exit %d: %s", err, res.Exit, res.Stderr)
 			}
 			for _, n := range c.Nodes {
-				if answers, err := ask(&host.Namespace, fmt.Sprintf("http://%s:8111/whoami", n.Addr), 6); err != nil || replicas(answers) != 2 {
+				if answers, err := fleet.Ask(&host.Namespace, fmt.Sprintf("http://%s:8111/whoami", n.Addr), 6); err != nil || fleet.Replicas(answers) != 2 {
 					t.Errorf("through %s: %v, %v", n.Name, answers, err)
 				}
 			}

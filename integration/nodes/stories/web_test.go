@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,34 +11,6 @@ import (
 	"github.com/muster/muster/integration/nodes/fleet"
 	"github.com/muster/muster/integration/pack"
 )
-
-// asked is what nginx's /whoami answers: which replica, and whom it saw.
-type asked struct{ replica, client string }
-
-// ask requests /whoami n times from one machine and returns what was answered.
-func ask(from *nodes.Namespace, url string, n int) (answers []asked, err error) {
-	for range n {
-		body, err := from.Get(url)
-		if err != nil {
-			return answers, err
-		}
-		replica, client, ok := strings.Cut(strings.TrimSpace(body), " ")
-		if !ok {
-			return answers, fmt.Errorf("%s answered %q", url, body)
-		}
-		answers = append(answers, asked{replica, client})
-	}
-	return answers, nil
-}
-
-// replicas counts the different ones.
-func replicas(answers []asked) int {
-	seen := make(map[string]bool)
-	for _, a := range answers {
-		seen[a.replica] = true
-	}
-	return len(seen)
-}
 
 // answersEverywhere says what is wrong until n replicas answer through every
 // node, to a client outside, whose address they see, and to each node itself.
@@ -57,16 +28,16 @@ func answersEverywhere(c *fleet.Fleet, through []*nodes.Node, port, n int) error
 			{&node.Namespace, "localhost", ""},
 		} {
 			url := fmt.Sprintf("http://%s:%d/whoami", via.host, port)
-			answers, err := ask(via.from, url, 3*n)
+			answers, err := fleet.Ask(via.from, url, 3*n)
 			if err != nil {
 				return fmt.Errorf("%s from %s: %w", url, via.from.Name, err)
 			}
-			if got := replicas(answers); got != n {
+			if got := fleet.Replicas(answers); got != n {
 				return fmt.Errorf("%s from %s: %d replicas answered, want %d: %v", url, via.from.Name, got, n, answers)
 			}
 			for _, a := range answers {
-				if via.seen != "" && a.client != via.seen {
-					return fmt.Errorf("%s from %s: a replica saw %s, want %s", url, via.from.Name, a.client, via.seen)
+				if via.seen != "" && a.Client != via.seen {
+					return fmt.Errorf("%s from %s: a replica saw %s, want %s", url, via.from.Name, a.Client, via.seen)
 				}
 			}
 		}
@@ -96,11 +67,11 @@ func TestThreeReplicasOnThreeNodes(t *testing.T) {
 	t.Run("all answer", func(t *testing.T) { everywhere(t) })
 	t.Run("ipv6", func(t *testing.T) {
 		for _, node := range c.Nodes {
-			answers, err := ask(&c.Clients[0].Namespace, fmt.Sprintf("http://[%s]:8111/whoami", node.Addr6), 9)
+			answers, err := fleet.Ask(&c.Clients[0].Namespace, fmt.Sprintf("http://[%s]:8111/whoami", node.Addr6), 9)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if replicas(answers) != 3 || answers[0].client != c.Clients[0].Addr6.String() {
+			if fleet.Replicas(answers) != 3 || answers[0].Client != c.Clients[0].Addr6.String() {
 				t.Errorf("through %s: %v", node.Name, answers)
 			}
 		}
@@ -134,7 +105,7 @@ func TestThreeReplicasOnThreeNodes(t *testing.T) {
 		pids := c.PIDs("nginx: master")
 		for _, node := range c.Nodes {
 			node.KillDaemon()
-			if _, err := ask(&c.Clients[0].Namespace, fmt.Sprintf("http://%s:8111/whoami", node.Addr), 6); err != nil {
+			if _, err := fleet.Ask(&c.Clients[0].Namespace, fmt.Sprintf("http://%s:8111/whoami", node.Addr), 6); err != nil {
 				t.Errorf("while the daemon of %s is dead: %v", node.Name, err)
 			}
 			node.Start()

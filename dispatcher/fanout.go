@@ -20,7 +20,7 @@ func (t *term) sendAssignments(str stream, s *session, base *plan.Set) (*plan.Se
 	}
 	next := t.nextSet(s.nodeID, base, d)
 	a, changed := message(base, next)
-	a.LowWaterMark = t.nodes.currentLowWaterMark()
+	a.LowWaterMark, _ = t.nodes.currentLowWaterMark()
 	send := s.decide(a, next.Leaving(), changed, d.lowWater)
 	// The node is now known to be where the plan is, or to be on its way there:
 	// the low-water mark may rise.

@@ -22,6 +22,8 @@ func (r *roster) raiseLowWaterMark(index uint64) {
 		return
 	}
 	r.lowWater = mark
+	close(r.risen)
+	r.risen = make(chan struct{})
 	for _, s := range r.byNode {
 		s.mu.Lock()
 		owes := lease.Owes(s.awaited, s.lowWaterSent, mark)
@@ -33,10 +35,22 @@ func (r *roster) raiseLowWaterMark(index uint64) {
 	}
 }
 
-func (r *roster) currentLowWaterMark() uint64 {
+// currentLowWaterMark returns the low-water mark and what is closed when it
+// rises.
+func (r *roster) currentLowWaterMark() (mark uint64, risen <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.lowWater
+	return r.lowWater, r.risen
+}
+
+// LowWaterMark returns the lowest index of the state that the kernels of all
+// live nodes hold, and what is closed when it rises. While another manager
+// leads, it is 0 and does not rise.
+func (s *Server) LowWaterMark() (mark uint64, risen <-chan struct{}) {
+	if t := s.leading(); t != nil {
+		return t.nodes.currentLowWaterMark()
+	}
+	return 0, nil
 }
 
 // at returns the index that the node's kernel is known to hold, given that

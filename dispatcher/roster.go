@@ -24,12 +24,14 @@ type roster struct {
 	arrived  chan struct{}
 	leases   *lease.Table
 	lowWater uint64
+	// risen is closed, and made anew, whenever lowWater rises.
+	risen chan struct{}
 }
 
 func newRoster(leases *lease.Table, statuses *statusQueue) *roster {
 	return &roster{
 		statuses: statuses, lowWaterDue: make(chan struct{}, 1), leaseDue: make(chan struct{}, 1),
-		byNode: make(map[string]*session), arrived: make(chan struct{}), leases: leases,
+		byNode: make(map[string]*session), arrived: make(chan struct{}), leases: leases, risen: make(chan struct{}),
 	}
 }
 

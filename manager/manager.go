@@ -84,6 +84,7 @@ func (m *Manager) Register(s grpc.ServiceRegistrar) {
 func (m *Manager) register(s grpc.ServiceRegistrar) {
 	users := api.New(api.Config{
 		Store: m.cfg.Store, Members: m.cfg.Store, Images: m.cfg.Images, Gossip: m.cfg.Gossip, Preview: preview,
+		LowWaterMark: m.dispatcher.LowWaterMark,
 	})
 	users.Register(s)
 	controlpb.RegisterLogServiceServer(s, m.broker)

@@ -34,7 +34,6 @@ func (h *handler) Connected(ctx context.Context, conn grpc.ClientConnInterface) 
 	h.acked, h.applied = 0, 0
 	h.mu.Unlock()
 	h.reports.Resend()
-	h.connected.set()
 	h.logs.connected(ctx, conn)
 }
 

@@ -31,8 +31,8 @@ type Worker struct {
 	sweeper   *sweeper
 	reports   *report.Queue
 
-	due       chan struct{} // the session may have something to say
-	connected latch         // a manager has accepted the node
+	due     chan struct{} // the session may have something to say
+	routing latch         // see Routing
 
 	mu   sync.Mutex
 	held *held
@@ -49,7 +49,7 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w := &Worker{
 		cfg: cfg, instance: newInstance(), mesh: newMesh(cfg.Plane), logs: newLogPublisher(cfg),
-		due: make(chan struct{}, 1), connected: newLatch(), held: remembered(saved),
+		due: make(chan struct{}, 1), routing: newLatch(), held: remembered(saved),
 	}
 	w.reports = report.New(w.wake)
 	w.images = &imageReporter{images: cfg.Images, log: cfg.Log, changed: w.wake}
@@ -85,8 +85,9 @@ func (w *Worker) newTasks(saved *state.Saved) *tasks {
 	return t
 }
 
-// Connected is closed once a manager has accepted the node for the first time.
-func (w *Worker) Connected() <-chan struct{} { return w.connected.closed }
+// Routing is closed once the kernel holds what a manager has said in this run:
+// the node answers on the cluster's ports as the others do.
+func (w *Worker) Routing() <-chan struct{} { return w.routing.closed }
 
 // Run makes the node what managers say until ctx is done. Containers, network
 // and mesh stay as they are then.
@@ -115,9 +116,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Applied tells that the kernel holds the Want of the index.
+// Applied tells that the kernel holds the Want of the index, which is 0 for one
+// made of what the node remembers.
 func (w *Worker) Applied(index uint64) {
 	w.mesh.up.set()
+	if index > 0 {
+		w.routing.set()
+	}
 	w.mu.Lock()
 	w.applied = max(w.applied, index)
 	w.mu.Unlock()

@@ -108,26 +108,29 @@ func TestManagersAway(t *testing.T) {
 	})
 }
 
-func TestConnectedIsTold(t *testing.T) {
+// TestRoutingIsTold: that the kernel holds what the node remembers is not
+// enough.
+func TestRoutingIsTold(t *testing.T) {
 	on(t, func(m *machine) {
-		connected := func() bool {
+		routing := func() bool {
 			select {
-			case <-m.worker.Connected():
+			case <-m.worker.Routing():
 				return true
 			default:
 				return false
 			}
 		}
+		m.assign(web("t1", lifecycle.Running))
 		m.stop()
 		m.network.Stall("n1")
 		m.start()
-		if connected() {
-			t.Error("connected while no manager answers")
+		if routing() {
+			t.Error("it routes while no manager answers")
 		}
 		m.network.Heal("n1")
 		time.Sleep(time.Minute)
-		if !connected() {
-			t.Error("not connected to a manager that answers")
+		if !routing() {
+			t.Error("it does not route as a manager says")
 		}
 	})
 }

@@ -78,8 +78,7 @@ type follower struct {
 	drawer   drawer
 	nodes    map[string]string // host names by id
 
-	svc    *clusterpb.Service
-	tasks  []*clusterpb.Task
+	seen   *controlpb.FollowServiceResponse
 	report Report
 	phase  clusterpb.UpdateStatus_State
 	best   int       // the most headway in this phase
@@ -152,7 +151,7 @@ func (f *follower) attach(ctx context.Context) (seen bool, err error) {
 				return seen, u.err
 			}
 			seen = true
-			f.svc, f.tasks = u.response.GetService(), u.response.GetTasks()
+			f.seen = u.response
 		case <-timer.C:
 		case <-ctx.Done():
 			return seen, context.Cause(ctx)
@@ -172,7 +171,7 @@ func (f *follower) attach(ctx context.Context) (seen bool, err error) {
 // when the wait is over.
 func (f *follower) look(ctx context.Context) (time.Duration, error) {
 	now := time.Now()
-	f.report = f.tracker.Look(f.svc, f.tasks, now)
+	f.report = f.tracker.Look(f.seen, now)
 	f.learnNodes(ctx)
 	f.drawer.draw(f.report)
 	if f.report.Verdict != Waiting {
@@ -181,9 +180,10 @@ func (f *follower) look(ctx context.Context) (time.Duration, error) {
 	if f.report.Phase != f.phase || f.report.Headway > f.best {
 		f.phase, f.best, f.bestAt = f.report.Phase, f.report.Headway, now
 	}
-	left := patience(f.svc.GetSpec()) - now.Sub(f.bestAt)
+	limit := patience(f.seen.GetService().GetSpec())
+	left := limit - now.Sub(f.bestAt)
 	if left <= 0 && f.opts.Timeout == 0 {
-		return 0, fmt.Errorf("no progress for %s: %w", patience(f.svc.GetSpec()), errTimeout)
+		return 0, fmt.Errorf("no progress for %s: %w", limit, errTimeout)
 	}
 	again := max(left, time.Second)
 	if f.report.Again > 0 {

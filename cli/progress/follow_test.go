@@ -26,6 +26,8 @@ type step struct {
 	svc   *clusterpb.Service
 	tasks []*clusterpb.Task
 	err   error
+
+	unrouted bool
 }
 
 // fakeControl gives each call of FollowService the next of its streams. One
@@ -73,7 +75,7 @@ func (s *fakeStream) Recv() (*controlpb.FollowServiceResponse, error) {
 		return nil, s.ctx.Err()
 	case <-time.After(next.after):
 	}
-	return &controlpb.FollowServiceResponse{Service: next.svc, Tasks: next.tasks}, next.err
+	return &controlpb.FollowServiceResponse{Service: next.svc, Tasks: next.tasks, Routed: !next.unrouted}, next.err
 }
 
 // SubscribeLogs answers every subscription with two lines.
@@ -108,6 +110,24 @@ func (s *scene) follow(ctx context.Context, opts Options, streams ...[]step) err
 	began := time.Now()
 	defer func() { s.took = time.Since(began) }()
 	return newFollower(env, clients{s.control, s.control, s.control}, service(1, 1, none), opts).run(ctx)
+}
+
+func TestFollowUntilNodesRoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s scene
+		svc, tasks := service(1, 1, completed), parseTasks(t, "1:running@1")
+		err := s.follow(t.Context(), Options{Quiet: true}, []step{
+			{svc: svc, tasks: tasks, unrouted: true},
+			{after: 20 * time.Millisecond, svc: svc, tasks: tasks},
+		})
+		if err != nil || s.took != 20*time.Millisecond || s.err.Len() > 0 {
+			t.Errorf("ended after %s: %v, %q", s.took, err, s.err.String())
+		}
+		err = s.follow(t.Context(), Options{Quiet: true}, []step{{svc: svc, tasks: tasks, unrouted: true}})
+		if err != nil || s.took != routeLimit || !strings.Contains(s.err.String(), "not every node has confirmed in 5s") {
+			t.Errorf("without them, ended after %s: %v, %q", s.took, err, s.err.String())
+		}
+	})
 }
 
 func TestFollowUntilConverged(t *testing.T) {
@@ -270,8 +290,8 @@ func TestFollowAServiceThatIsRemoved(t *testing.T) {
 func TestScreenRedrawsInPlace(t *testing.T) {
 	var b bytes.Buffer
 	s := &screen{view: view{"web", func(string) string { return "alpha" }}, w: &b, size: func() (int, int) { return 30, 24 }}
-	s.draw(NewTracker(Goal{}).Look(service(2, 1, none), parseTasks(t, "1:starting@1"), start))
-	s.draw(NewTracker(Goal{}).Look(service(1, 1, none), parseTasks(t, "1:running@1"), start))
+	s.draw(NewTracker(Goal{}).Look(routed(service(2, 1, none), parseTasks(t, "1:starting@1")), start))
+	s.draw(NewTracker(Goal{}).Look(routed(service(1, 1, none), parseTasks(t, "1:running@1")), start))
 	want := "\x1b[2Kweb: 0 of 2 running\n\x1b[2K  web.1  starting   on alpha\n\x1b[2K  web.2  new        no task y…\n\x1b[J" +
 		"\x1b[3A\x1b[2Kweb: 1 of 1 running\n\x1b[2K  web.1  running    on alpha\n\x1b[J"
 	if b.String() != want {
@@ -281,7 +301,7 @@ func TestScreenRedrawsInPlace(t *testing.T) {
 
 // No frame is taller than the screen, whose last row is the cursor's.
 func TestScreenHasRows(t *testing.T) {
-	r := NewTracker(Goal{}).Look(service(20, 1, none), nil, start)
+	r := NewTracker(Goal{}).Look(routed(service(20, 1, none), nil), start)
 	for rows, want := range map[int]string{
 		0: "21 lines", 50: "21 lines", 24: "21 lines", 10: "9 lines,   and 13 more", 4: "3 lines,   and 19 more",
 		3: "2 lines,   and 20 more", 2: "1 lines", 1: "1 lines",

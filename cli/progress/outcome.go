@@ -31,6 +31,9 @@ func orEnded(err error) error {
 
 // outcome turns the verdict into what the command returns.
 func (f *follower) outcome(ctx context.Context) error {
+	if f.report.Unrouted {
+		fmt.Fprintf(f.env.Err, "%s: not every node has confirmed in %s that it routes to the tasks as they are; see \"muster node doctor\"\n", f.name, routeLimit)
+	}
 	message := ""
 	if f.report.Message != "" {
 		message = ": " + strings.TrimPrefix(f.report.Message, "rollback completed, after: ")

@@ -44,6 +44,9 @@ type Report struct {
 	// Headway grows as the rollout gets on in its phase. It tells one that
 	// takes its time from one that is stuck.
 	Headway int
+	// Unrouted tells that the verdict did not wait any longer for all nodes to
+	// route to the tasks as they are.
+	Unrouted bool
 	// Again is when the verdict may change though nothing happens; 0 is never.
 	Again time.Duration
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/proto/spec"
@@ -26,6 +27,10 @@ type Goal struct {
 	Rollback bool
 }
 
+// routeLimit is how long the nodes are waited for to route to the tasks as they
+// are: as long as a task that should stop waits for them.
+const routeLimit = 5 * time.Second
+
 // Tracker looks at one view of a service after the other.
 type Tracker struct {
 	goal Goal
@@ -34,6 +39,8 @@ type Tracker struct {
 	// view, and since is when that set was first seen.
 	running string
 	since   time.Time
+	// unrouted is since when only the nodes' routing is waited for.
+	unrouted time.Time
 }
 
 // NewTracker returns a tracker that has seen nothing.
@@ -41,7 +48,8 @@ func NewTracker(goal Goal) *Tracker { return &Tracker{goal: goal} }
 
 // Look judges a view. It keeps nothing but how long the tasks have been
 // running, by the clock that now is from.
-func (t *Tracker) Look(svc *clusterpb.Service, tasks []*clusterpb.Task, now time.Time) Report {
+func (t *Tracker) Look(v *controlpb.FollowServiceResponse, now time.Time) Report {
+	svc, tasks := v.GetService(), v.GetTasks()
 	if svc == nil {
 		return Report{Verdict: Removed}
 	}
@@ -73,6 +81,17 @@ func (t *Tracker) Look(svc *clusterpb.Service, tasks []*clusterpb.Task, now time
 		return r
 	}
 	r.Verdict, r.Again = t.judge(svc, done == r.Desired, gaveUp, strings.Join(ids, " "), now)
+	if r.Verdict == Waiting || v.GetRouted() {
+		t.unrouted = time.Time{}
+		return r
+	}
+	if t.unrouted.IsZero() {
+		t.unrouted = now
+	}
+	if left := routeLimit - now.Sub(t.unrouted); left > 0 {
+		r.Verdict, r.Again = Waiting, left
+	}
+	r.Unrouted = r.Verdict != Waiting
 	return r
 }
 

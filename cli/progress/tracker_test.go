@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
 )
 
@@ -84,6 +85,11 @@ const (
 	canary     = clusterpb.UpdateStatus_STATE_CANARY
 )
 
+// routed is a view of a service that all nodes route as it is.
+func routed(svc *clusterpb.Service, tasks []*clusterpb.Task) *controlpb.FollowServiceResponse {
+	return &controlpb.FollowServiceResponse{Service: svc, Tasks: tasks, Routed: true}
+}
+
 func TestVerdict(t *testing.T) {
 	tests := map[string]struct {
 		svc   *clusterpb.Service
@@ -145,7 +151,7 @@ func TestVerdict(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := NewTracker(tt.goal).Look(tt.svc, parseTasks(t, tt.tasks), start.Add(time.Hour))
+			got := NewTracker(tt.goal).Look(routed(tt.svc, parseTasks(t, tt.tasks)), start.Add(time.Hour))
 			if got.Verdict != tt.want {
 				t.Errorf("verdict = %d, want %d; report %+v", got.Verdict, tt.want, got)
 			}
@@ -173,7 +179,7 @@ func TestSlotsShown(t *testing.T) {
 		"":                                    "1 2",
 	} {
 		var got []string
-		for _, s := range NewTracker(Goal{}).Look(service(2, 1, none), parseTasks(t, tasks), start).Slots {
+		for _, s := range NewTracker(Goal{}).Look(routed(service(2, 1, none), parseTasks(t, tasks)), start).Slots {
 			got = append(got, fmt.Sprint(s.Number))
 		}
 		if g := strings.Join(got, " "); g != want {
@@ -186,12 +192,12 @@ func TestCanaryThatPromotesItselfIsWaitedFor(t *testing.T) {
 	svc := service(1, 2, canary)
 	svc.Spec.Update.Promote = clusterpb.UpdateConfig_PROMOTE_AUTO
 	tasks := parseTasks(t, "1:running@1 1:running@2c")
-	if got := NewTracker(Goal{}).Look(svc, tasks, start); got.Verdict != Waiting {
+	if got := NewTracker(Goal{}).Look(routed(svc, tasks), start); got.Verdict != Waiting {
 		t.Errorf("auto: verdict = %d, want to wait", got.Verdict)
 	}
 	svc.Spec.Update.Promote = clusterpb.UpdateConfig_PROMOTE_MANUAL
 	svc.Update.Promoted = true
-	if got := NewTracker(Goal{}).Look(svc, tasks, start); got.Verdict != Waiting {
+	if got := NewTracker(Goal{}).Look(routed(svc, tasks), start); got.Verdict != Waiting {
 		t.Errorf("promoted: verdict = %d, want to wait", got.Verdict)
 	}
 }
@@ -225,7 +231,7 @@ func TestTasksThatAreNotRestarted(t *testing.T) {
 			}
 			svc := service(uint32(len(tasks)), 1, none)
 			svc.Spec.Task.Restart = &clusterpb.RestartPolicy{Condition: tt.condition, MaxAttempts: tt.attempts}
-			if got := NewTracker(Goal{}).Look(svc, tasks, start); got.Verdict != tt.want {
+			if got := NewTracker(Goal{}).Look(routed(svc, tasks), start); got.Verdict != tt.want {
 				t.Errorf("verdict = %d, want %d", got.Verdict, tt.want)
 			}
 		})
@@ -237,7 +243,7 @@ func TestTasksMustRunForTheMonitorPeriod(t *testing.T) {
 	svc.Spec.Update = nil // 5 s by default
 	tracker := NewTracker(Goal{})
 	look := func(tasks string, after time.Duration) Report {
-		return tracker.Look(svc, parseTasks(t, tasks), start.Add(after))
+		return tracker.Look(routed(svc, parseTasks(t, tasks)), start.Add(after))
 	}
 	if r := look("1:running@1", 0); r.Verdict != Waiting || r.Again != 5*time.Second {
 		t.Errorf("at first: verdict %d, again in %s, want to wait 5s", r.Verdict, r.Again)
@@ -253,12 +259,43 @@ func TestTasksMustRunForTheMonitorPeriod(t *testing.T) {
 	}
 }
 
+// TestNodesMustRoute: what runs is not all. Until every node routes to it, a
+// request may go to a task that is no more, or to none.
+func TestNodesMustRoute(t *testing.T) {
+	tracker := NewTracker(Goal{})
+	look := func(v *controlpb.FollowServiceResponse, after time.Duration) Report {
+		return tracker.Look(v, start.Add(after))
+	}
+	behind := routed(service(1, 2, completed), parseTasks(t, "1:running@2"))
+	behind.Routed = false
+	updates := routed(service(1, 3, updating), parseTasks(t, "1:running@2"))
+	for i, tt := range []struct {
+		view    *controlpb.FollowServiceResponse
+		after   time.Duration
+		verdict Verdict
+		again   time.Duration
+		gaveUp  bool
+	}{
+		{view: behind, after: 0, again: 5 * time.Second},
+		{view: behind, after: 4 * time.Second, again: time.Second},
+		{view: updates, after: 5 * time.Second},
+		{view: behind, after: 6 * time.Second, again: 5 * time.Second},
+		{view: behind, after: 11 * time.Second, verdict: Converged, gaveUp: true},
+		{view: routed(behind.GetService(), behind.GetTasks()), after: 11 * time.Second, verdict: Converged},
+	} {
+		r := look(tt.view, tt.after)
+		if r.Verdict != tt.verdict || r.Again != tt.again || r.Unrouted != tt.gaveUp {
+			t.Errorf("%d: verdict %d, again in %s, unrouted %t; want %+v", i, r.Verdict, r.Again, r.Unrouted, tt)
+		}
+	}
+}
+
 func TestPlacementAloneKeepsTasksCurrent(t *testing.T) {
 	svc := service(1, 2, completed)
 	svc.Spec.Task = &clusterpb.TaskSpec{Placement: &clusterpb.Placement{MaxPerNode: 1}}
 	tasks := parseTasks(t, "1:running@1")
 	tasks[0].Spec, tasks[0].Restarts = &clusterpb.TaskSpec{}, svc.GetRestarts()
-	if got := NewTracker(Goal{}).Look(svc, tasks, start); got.Verdict != Converged {
+	if got := NewTracker(Goal{}).Look(routed(svc, tasks), start); got.Verdict != Converged {
 		t.Errorf("verdict = %d, want converged", got.Verdict)
 	}
 }
@@ -266,14 +303,14 @@ func TestPlacementAloneKeepsTasksCurrent(t *testing.T) {
 func TestFailure(t *testing.T) {
 	tasks := parseTasks(t, "1:failed@1! 2:rejected@1! 1:running@1")
 	svc := service(2, 1, none)
-	if got := NewTracker(Goal{}).Look(svc, tasks, start).Failure; got.TaskID != "task1" || got.Err != "exit 1" {
+	if got := NewTracker(Goal{}).Look(routed(svc, tasks), start).Failure; got.TaskID != "task1" || got.Err != "exit 1" {
 		t.Errorf("failure = %+v, want the last task that failed", got)
 	}
 	svc.Update = &clusterpb.UpdateStatus{State: paused, Progress: []*clusterpb.SlotUpdate{
 		{Slot: 1, Failed: true, TaskId: "task0", Err: "exit 7"},
 	}}
 	want := Failure{TaskID: "task0", NodeID: "node", Slot: 1, Err: "exit 7"}
-	if got := NewTracker(Goal{}).Look(svc, tasks, start).Failure; got != want {
+	if got := NewTracker(Goal{}).Look(routed(svc, tasks), start).Failure; got != want {
 		t.Errorf("failure = %+v, want the one that the update counted: %+v", got, want)
 	}
 }
@@ -284,7 +321,7 @@ func TestLines(t *testing.T) {
 	tasks[1].NodeId = ""
 	tasks[4].StartAfter = timestamppb.New(start.Add(9 * time.Second))
 	tasks[4].Status.Message = "prepared"
-	r := NewTracker(Goal{}).Look(svc, tasks, start)
+	r := NewTracker(Goal{}).Look(routed(svc, tasks), start)
 	got := strings.Join(view{"web", func(id string) string { return id + "1" }}.lines(r, maxLines), "\n")
 	want := strings.Join([]string{
 		"web: 1 of 4 running, updating",
@@ -307,12 +344,12 @@ func TestLargeServicesShowWhatDoesNotRun(t *testing.T) {
 		}
 		words = append(words, fmt.Sprintf("%d:%s@1", i, state))
 	}
-	r := NewTracker(Goal{}).Look(service(30, 1, none), parseTasks(t, strings.Join(words, " ")), start)
+	r := NewTracker(Goal{}).Look(routed(service(30, 1, none), parseTasks(t, strings.Join(words, " "))), start)
 	got := view{"web", func(string) string { return "n" }}.lines(r, maxLines)
 	if len(got) != 3 || !strings.Contains(got[1], "web.29") || !strings.Contains(got[2], "web.30") {
 		t.Errorf("lines = %q, want the headline and the two that do not run", got)
 	}
-	r = NewTracker(Goal{}).Look(service(30, 1, none), nil, start)
+	r = NewTracker(Goal{}).Look(routed(service(30, 1, none), nil), start)
 	if got := (view{"web", nil}).lines(r, maxLines); len(got) != maxLines+2 || got[maxLines+1] != "  and 10 more" {
 		t.Errorf("%d lines, the last %q, want the rest counted", len(got), got[len(got)-1])
 	}

@@ -31,6 +31,9 @@ type Config struct {
 	// Preview returns what the orchestrators would do to each slot of svc if it
 	// were next.
 	Preview func(st *state.State, svc, next *clusterpb.Service) []*controlpb.PlannedSlot
+	// LowWaterMark returns the lowest index of the state that the kernels of all
+	// live nodes hold, and what is closed when it rises.
+	LowWaterMark func() (mark uint64, risen <-chan struct{})
 }
 
 // API has a server for each noun.
@@ -46,7 +49,7 @@ func New(c Config) *API {
 	return &API{
 		cluster: &cluster.Server{Store: c.Store, Members: c.Members},
 		node:    &node.Server{Store: c.Store, Members: c.Members, Gossip: c.Gossip},
-		service: &service.Server{Store: c.Store, Images: c.Images, Preview: c.Preview},
+		service: &service.Server{Store: c.Store, Images: c.Images, Preview: c.Preview, LowWaterMark: c.LowWaterMark},
 		task:    &task.Server{Store: c.Store},
 	}
 }

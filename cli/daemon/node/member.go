@@ -229,17 +229,18 @@ func (m *member) askForVote(ctx context.Context) error {
 	return nil
 }
 
-// sessionTimeout bounds how long a new member is waited for.
-const sessionTimeout = 5 * time.Second
+// routingTimeout bounds how long a new member is waited for.
+const routingTimeout = 5 * time.Second
 
-// awaitSession waits until this node has registered with a manager, so that a
-// script's next command finds the node ready, and the images it holds. A node
-// that cannot get there is a member all the same.
-func (m *member) awaitSession(ctx context.Context) {
+// awaitRouting waits until this node has registered with a manager and routes as
+// it says, so that a script's next command finds the node ready, the images it
+// holds, and the cluster's ports on it. A node that cannot get there is a member
+// all the same.
+func (m *member) awaitRouting(ctx context.Context) {
 	select {
-	case <-m.worker.Connected():
+	case <-m.worker.Routing():
 	case <-ctx.Done():
-	case <-time.After(sessionTimeout):
+	case <-time.After(routingTimeout):
 	}
 }
 

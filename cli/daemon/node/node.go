@@ -157,7 +157,7 @@ func (n *Node) become(ctx context.Context, s settings, credentials *mtls.Credent
 		return err
 	}
 	n.member.Store(m)
-	m.awaitSession(ctx)
+	m.awaitRouting(ctx)
 	return nil
 }
 

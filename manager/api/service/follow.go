@@ -11,9 +11,9 @@ import (
 	"github.com/muster/muster/raftstore/state"
 )
 
-// FollowService sends a service and its tasks now and after every change,
-// until it is removed. Changes that come faster than they can be sent are
-// seen as one.
+// FollowService sends a service and its tasks now, after every change, and once
+// every node routes to them, until it is removed. Changes that come faster than
+// they can be sent are seen as one.
 func (s *Server) FollowService(r *controlpb.FollowServiceRequest, stream grpc.ServerStreamingServer[controlpb.FollowServiceResponse]) error {
 	sub := s.Store.Subscribe()
 	defer sub.Close()
@@ -23,20 +23,36 @@ func (s *Server) FollowService(r *controlpb.FollowServiceRequest, stream grpc.Se
 	}
 	for {
 		resp, gone := s.follow(svc.GetId())
+		at := index(resp)
+		mark, risen := s.LowWaterMark()
+		resp.Routed = mark >= at
 		if err := stream.Send(resp); err != nil || gone {
 			return err
 		}
-		for {
+		if resp.GetRouted() {
+			risen = nil
+		}
+		for news := false; !news; {
 			select {
 			case <-stream.Context().Done():
 				return nil
 			case <-sub.C:
-			}
-			if concerns(sub.Take(), svc.GetId()) {
-				break
+				news = concerns(sub.Take(), svc.GetId())
+			case <-risen:
+				mark, risen = s.LowWaterMark()
+				news = mark >= at
 			}
 		}
 	}
+}
+
+// index returns the index of the state in which what is sent came about.
+func index(r *controlpb.FollowServiceResponse) uint64 {
+	at := max(r.GetService().GetVersion(), r.GetService().GetUpdate().GetVersion())
+	for _, t := range r.GetTasks() {
+		at = max(at, t.GetVersion())
+	}
+	return at
 }
 
 func (s *Server) follow(serviceID string) (resp *controlpb.FollowServiceResponse, gone bool) {

@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -32,9 +33,14 @@ func newStore(t *testing.T, spec *clusterpb.ServiceSpec) *store {
 	return &store{apitest.New(t, state.PutService(&raftpb.PutService{Id: "s1", Spec: spec})), t}
 }
 
-// serve is the API on a store, without orchestrators to foretell anything.
+// serve is the API on a store, without orchestrators to foretell anything and
+// without nodes that would be behind.
 func serve(s service.Store) *service.Server {
-	return &service.Server{Store: s, Preview: func(*state.State, *clusterpb.Service, *clusterpb.Service) []*controlpb.PlannedSlot { return nil }}
+	return &service.Server{
+		Store:        s,
+		Preview:      func(*state.State, *clusterpb.Service, *clusterpb.Service) []*controlpb.PlannedSlot { return nil },
+		LowWaterMark: func() (uint64, <-chan struct{}) { return math.MaxUint64, nil },
+	}
 }
 
 func (s *store) service() *clusterpb.Service {

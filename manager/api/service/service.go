@@ -31,6 +31,9 @@ type Server struct {
 	// Preview returns what the orchestrators would do to each slot of svc if it
 	// were next.
 	Preview func(st *state.State, svc, next *clusterpb.Service) []*controlpb.PlannedSlot
+	// LowWaterMark returns the lowest index of the state that the kernels of all
+	// live nodes hold, and what is closed when it rises.
+	LowWaterMark func() (mark uint64, risen <-chan struct{})
 }
 
 var _ controlpb.ServiceServiceServer = (*Server)(nil)

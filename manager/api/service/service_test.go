@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -329,6 +330,65 @@ func TestFollowService(t *testing.T) {
 		t.Errorf("ended: %v", err)
 	}
 	hides(t, first, second, last)
+}
+
+// marks is the low-water mark of nodes.
+type marks struct {
+	mu    sync.Mutex
+	mark  uint64
+	risen chan struct{}
+}
+
+func (m *marks) lowWaterMark() (uint64, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mark, m.risen
+}
+
+func (m *marks) rise(to uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.risen)
+	m.mark, m.risen = to, make(chan struct{})
+}
+
+// TestFollowServiceTellsWhenNodesRoute: what is sent is sent again once the
+// kernels of all nodes hold it, and only then.
+func TestFollowServiceTellsWhenNodesRoute(t *testing.T) {
+	store := storetest.New(t)
+	commit := func(c *raftpb.Change) uint64 {
+		t.Helper()
+		if err := store.Propose(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		return store.State().Index
+	}
+	made := commit(state.PutService(&raftpb.PutService{Id: "s1", Spec: web()}))
+	nodes := &marks{mark: made - 1, risen: make(chan struct{})}
+	api := serve(store)
+	api.LowWaterMark = nodes.lowWaterMark
+	f := &follower{ctx: t.Context(), sent: make(chan *controlpb.FollowServiceResponse)}
+	ended := make(chan error, 1)
+	go func() { ended <- api.FollowService(&controlpb.FollowServiceRequest{Service: "web"}, f) }()
+	expect := func(what string, tasks int, routed bool) {
+		t.Helper()
+		if got := <-f.sent; len(got.GetTasks()) != tasks || got.GetRouted() != routed {
+			t.Errorf("%s: %d tasks, routed %t, want %d and %t", what, len(got.GetTasks()), got.GetRouted(), tasks, routed)
+		}
+	}
+	expect("at first", 0, false)
+	nodes.rise(made)
+	expect("once nodes hold it", 0, true)
+	started := commit(state.CreateTask(&clusterpb.Task{Id: "t1", ServiceId: "s1", Slot: 1, Desired: lifecycle.Running, Spec: web().GetTask()}))
+	expect("with a task", 1, false)
+	nodes.rise(started - 1) // says nothing of the task
+	nodes.rise(started)
+	expect("once nodes hold that", 1, true)
+	commit(state.DeleteService("s1"))
+	<-f.sent
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestFollowEnds(t *testing.T) {

@@ -1132,8 +1132,11 @@ func (x *FollowServiceRequest) GetService() string {
 type FollowServiceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// service is unset once it was removed.
-	Service       *v1.Service `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	Tasks         []*v1.Task  `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Service *v1.Service `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Tasks   []*v1.Task  `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// routed tells that the kernels of all live nodes send new requests to these
+	// tasks as they are here, and to no earlier ones.
+	Routed        bool `protobuf:"varint,3,opt,name=routed,proto3" json:"routed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1180,6 +1183,13 @@ func (x *FollowServiceResponse) GetTasks() []*v1.Task {
 		return x.Tasks
 	}
 	return nil
+}
+
+func (x *FollowServiceResponse) GetRouted() bool {
+	if x != nil {
+		return x.Routed
+	}
+	return false
 }
 
 var File_control_v1_service_proto protoreflect.FileDescriptor
@@ -1249,10 +1259,11 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\x15RemoveServiceResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"0\n" +
 	"\x14FollowServiceRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\"n\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"\x86\x01\n" +
 	"\x15FollowServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12&\n" +
-	"\x05tasks\x18\x02 \x03(\v2\x10.cluster.v1.TaskR\x05tasks*\x80\x01\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x10.cluster.v1.TaskR\x05tasks\x12\x16\n" +
+	"\x06routed\x18\x03 \x01(\bR\x06routed*\x80\x01\n" +
 	"\rResolveImages\x12\x1e\n" +
 	"\x1aRESOLVE_IMAGES_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOLVE_IMAGES_CHANGED\x10\x01\x12\x19\n" +

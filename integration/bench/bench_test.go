@@ -106,36 +106,46 @@ func BenchmarkThirtyReplicas(b *testing.B) {
 }
 
 // BenchmarkHundredOnOne starts 100 containers on one node, through muster and
-// with its containerd alone, in turns.
+// with its containerd alone, in turns, and tells where the cores' time goes.
 func BenchmarkHundredOnOne(b *testing.B) {
 	const n = 100
 	c := fleet.Start(b, 1, 1)
 	c.Load(pack.Nginx("nginx:latest"))
 	first := c.Nodes[0]
 	var ours, alone []time.Duration
+	var oursUse, aloneUse busy
 	for range rounds {
-		ours = append(ours, timed(func() {
-			first.MustMuster("service", "create", "-q", "--replicas", fmt.Sprint(n), "--name", "many", "--update-monitor", "0s", "nginx:latest")
-		}))
+		oursUse.use(b, first, func() {
+			ours = append(ours, timed(func() {
+				first.MustMuster("service", "create", "-q", "--replicas", fmt.Sprint(n), "--name", "many", "--update-monitor", "0s", "nginx:latest")
+			}))
+		})
 		first.MustMuster("service", "rm", "many")
 		gone(b, c)
-		alone = append(alone, containerdAlone(b, first, n))
+		var remove func()
+		aloneUse.use(b, first, func() {
+			var took time.Duration
+			took, remove = containerdAlone(b, first, n)
+			alone = append(alone, took)
+		})
+		remove()
 		gone(b, c)
 	}
+	oursUse.log(b, "muster")
+	aloneUse.log(b, "containerd alone")
 	report(b, "muster-s", ours)
 	report(b, "containerd-s", alone)
 	b.ReportMetric(100*median(alone).Seconds()/median(ours).Seconds(), "%-of-containerd")
 }
 
 // containerdAlone starts n containers with nothing but containerd, as many at
-// a time as it does best with here, and removes them again.
-func containerdAlone(b *testing.B, node *nodes.Node, n int) time.Duration {
+// a time as it does best with here. remove removes them again.
+func containerdAlone(b *testing.B, node *nodes.Node, n int) (took time.Duration, remove func()) {
 	b.Helper()
 	cl, err := client.New(node.RunDir() + "/containerd/containerd.sock")
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer cl.Close()
 	ctx := namespaces.WithNamespace(context.Background(), "muster")
 	image, err := cl.GetImage(ctx, "docker.io/library/nginx:latest")
 	if err != nil {
@@ -169,8 +179,17 @@ func containerdAlone(b *testing.B, node *nodes.Node, n int) time.Duration {
 		})
 	}
 	wg.Wait()
-	took := time.Since(began)
+	took = time.Since(began)
 	close(tasks)
+	return took, func() {
+		defer cl.Close()
+		removeAlone(ctx, b, cl, tasks)
+	}
+}
+
+// removeAlone removes the containers of the tasks.
+func removeAlone(ctx context.Context, b *testing.B, cl *client.Client, tasks <-chan client.Task) {
+	b.Helper()
 	for task := range tasks {
 		if _, err := task.Delete(ctx, client.WithProcessKill); err != nil {
 			b.Error(err)
@@ -184,7 +203,6 @@ func containerdAlone(b *testing.B, node *nodes.Node, n int) time.Duration {
 			b.Error(err)
 		}
 	}
-	return took
 }
 
 // BenchmarkMesh requests a replica through the published port and by its own

@@ -21,88 +21,109 @@ const (
 	answerTimeout = 5 * time.Second
 )
 
-// connection is one session with one manager.
-type connection struct {
-	cfg        Config
-	taker      *taker
-	addr       string
-	registered bool
+// line is an open stream to a manager, on which nothing has been said.
+type line struct {
+	addr   string
+	conn   *grpc.ClientConn
+	stream client
+	cancel context.CancelFunc // ends the stream
 }
 
 type client = grpc.BidiStreamingClient[dispatchpb.SessionRequest, dispatchpb.SessionResponse]
 
-// run connects, registers and talks until either side ends it.
-func (c *connection) run(ctx context.Context) error {
-	// The stream must outlive ctx for the moment that a good-bye takes.
-	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+// dial connects to a manager. The line outlives ctx, for the moment that a
+// good-bye takes.
+func dial(ctx context.Context, cfg Config, addr string) (*line, error) {
+	own, end := context.WithCancel(context.WithoutCancel(ctx))
+	l := &line{addr: addr, cancel: end}
+	waiting, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	started := time.AfterFunc(connectTimeout, cancel)
-	defer started.Stop()
-	stopEarly := context.AfterFunc(ctx, func() {
-		if started.Stop() {
-			cancel() // not registered yet: nobody to say good-bye to
-		}
-	})
-	defer stopEarly()
-
-	conn, err := c.cfg.Dial(streamCtx, c.addr)
-	if err != nil {
-		return fmt.Errorf("connect to manager %s: %w", c.addr, err)
+	stop := context.AfterFunc(waiting, l.cancel)
+	err := l.open(own, cfg)
+	if !stop() {
+		err = fmt.Errorf("no answer within %v: %w", connectTimeout, errdefs.ErrUnavailable)
 	}
-	defer func() { _ = conn.Close() }() // an error would change nothing
-	stream, reg, err := c.open(streamCtx, conn, started)
 	if err != nil {
+		l.close()
+		return nil, fmt.Errorf("connect to manager %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+func (l *line) open(ctx context.Context, cfg Config) (err error) {
+	if l.conn, err = cfg.Dial(ctx, l.addr); err != nil {
 		return err
 	}
-	c.registered = true
+	l.stream, err = dispatchpb.NewDispatcherServiceClient(l.conn).Session(ctx, grpc.MaxCallRecvMsgSize(call.MaxMessage))
+	return err
+}
+
+func (l *line) close() {
+	l.cancel()
+	if l.conn != nil {
+		_ = l.conn.Close() // an error would change nothing
+	}
+}
+
+// connection is one session with one manager.
+type connection struct {
+	*line
+
+	cfg   Config
+	taker *taker
+}
+
+// run registers and talks until either side ends it, and closes the line.
+// registered is called once the manager has accepted the session.
+func (c *connection) run(ctx context.Context, registered func()) error {
+	defer c.close()
+	reg, err := c.register(ctx)
+	if err != nil {
+		return fmt.Errorf("register with manager %s: %w", c.addr, err)
+	}
+	registered()
 	c.cfg.Log.InfoContext(ctx, "connected to the cluster", "addr", c.addr)
-	c.cfg.Handler.Connected(streamCtx, conn)
+	connected, over := context.WithCancel(context.WithoutCancel(ctx))
+	defer over()
+	c.cfg.Handler.Connected(connected, c.conn)
 
 	in := make(chan *dispatchpb.SessionResponse)
 	ended := make(chan error, 1)
 	reading := make(chan struct{})
 	go func() {
 		defer close(reading)
-		ended <- receive(stream, in)
+		ended <- receive(c.stream, in)
 	}()
-	out := newSender(stream, c.cfg.Log)
+	out := newSender(c.stream, c.cfg.Log)
 	err = c.talk(ctx, out, in, ended, reg.GetHeartbeatPeriod().AsDuration())
-	cancel() // frees a Send or Recv that still waits
+	c.cancel() // frees a Send or Recv that still waits
 	out.stop()
 	<-reading
 	return err
 }
 
-// open opens the stream and registers. started is the timer that ends ctx: it
-// runs while connecting, is reset for the answer, and stopped after that.
-func (c *connection) open(ctx context.Context, conn *grpc.ClientConn, started *time.Timer) (client, *dispatchpb.Registered, error) {
-	stream, err := dispatchpb.NewDispatcherServiceClient(conn).Session(ctx, grpc.MaxCallRecvMsgSize(call.MaxMessage))
-	if err != nil {
-		return nil, nil, fmt.Errorf("open a session with manager %s: %w", c.addr, err)
+// register says who the node is and returns how it was accepted. Nobody needs a
+// good-bye before, so ctx ends the line.
+func (c *connection) register(ctx context.Context) (*dispatchpb.Registered, error) {
+	waiting, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	stop := context.AfterFunc(waiting, c.cancel)
+	reg, err := c.introduce(waiting)
+	if !stop() {
+		err = fmt.Errorf("no answer within %v: %w", answerTimeout, errdefs.ErrUnavailable)
 	}
-	if !started.Reset(answerTimeout) {
-		return nil, nil, fmt.Errorf("connect to manager %s: no answer within %v: %w", c.addr, connectTimeout, errdefs.ErrUnavailable)
-	}
-	reg, err := c.register(ctx, stream)
-	if err != nil {
-		return nil, nil, fmt.Errorf("register with manager %s: %w", c.addr, err)
-	}
-	if !started.Stop() {
-		return nil, nil, fmt.Errorf("register with manager %s: no answer within %v: %w", c.addr, answerTimeout, errdefs.ErrUnavailable)
-	}
-	return stream, reg, nil
+	return reg, err
 }
 
-// register says who the node is and returns how it was accepted.
-func (c *connection) register(ctx context.Context, stream client) (*dispatchpb.Registered, error) {
+func (c *connection) introduce(ctx context.Context) (*dispatchpb.Registered, error) {
 	reg, err := c.cfg.Handler.Register(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("describe the node: %w", err)
 	}
 	text.CleanMessage(reg)
 	// Send only fails once the stream has ended; Recv then says why.
-	_ = stream.Send(&dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Register{Register: reg}})
-	msg, err := stream.Recv()
+	_ = c.stream.Send(&dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Register{Register: reg}})
+	msg, err := c.stream.Recv()
 	if err != nil {
 		return nil, err
 	}

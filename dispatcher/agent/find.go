@@ -2,9 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -13,14 +10,10 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-const (
-	// maxRedirects bounds how many managers in a row may point elsewhere.
-	maxRedirects = 3
-	// retryMin and retryMax bound the wait between rounds over all managers.
-	// A new leader waits two leases (6 s) before it takes a silent node for
-	// lost, so the longest wait with its jitter must stay well below that.
-	retryMin, retryMax = 100 * time.Millisecond, 2 * time.Second
-)
+// retryMin and retryMax are how often all managers are tried, but for jitter of
+// a half. A new leader waits two leases (6 s) before it takes a silent node for
+// lost, so that managers are tried twice in that time, whichever of them are gone.
+const retryMin, retryMax = 100 * time.Millisecond, 2 * time.Second
 
 // Run keeps a session open until ctx is done. It returns nil then, after the
 // good-bye of a node that had a session is recorded, or farewellTimeout.
@@ -31,44 +24,26 @@ func Run(ctx context.Context, cfg Config) error {
 	defer taking.Wait()
 	retry := backoff.NewExponentialBackOff()
 	retry.InitialInterval, retry.Multiplier, retry.MaxInterval = retryMin, 2, retryMax
-	silent := "" // the manager that did not answer last
-	told := ""   // the last reason logged
+	f := &finder{cfg: cfg, taker: t, told: make(map[string]string)}
 	known := false
 	for ctx.Err() == nil {
-		// A round: every manager once, until one takes the session.
-		registered := false
-		for _, addr := range order(cfg.Local, silent, cfg.Managers()) {
-			ok, last, err := follow(ctx, cfg, t, addr)
-			known = known || ok
-			if ctx.Err() != nil {
-				if known && err != nil {
-					farewell(ctx, cfg, t)
-				}
-				return nil
-			}
-			registered = registered || ok
-			level := slog.LevelDebug
-			if !errors.As(err, &redirected{}) {
-				silent = last
-				if reason := fmt.Sprint(err); reason != told { // not the same again
-					told, level = reason, slog.LevelInfo
-				}
-			}
-			cfg.Log.Log(ctx, level, "session ended", "addr", addr, "err", err)
-			if ok {
-				break // the managers may be others now
-			}
+		began := time.Now()
+		ok, err := f.round(ctx)
+		known = known || ok
+		if ctx.Err() != nil && err == nil {
+			return nil // said good-bye
 		}
-		if registered {
+		if ok {
 			retry.Reset()
+			began = time.Now()
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(retry.NextBackOff()):
+		case <-time.After(max(retryMin, retry.NextBackOff()-time.Since(began))):
 		}
 	}
 	if known {
-		farewell(ctx, cfg, t)
+		farewell(ctx, f)
 	}
 	return nil
 }
@@ -80,27 +55,20 @@ const farewellTimeout = 2 * time.Second
 // farewell says good-bye to whoever leads now, as the manager that the session
 // was with resigns, falls silent or is gone: a node that is not known to be
 // away for a moment is taken for lost.
-func farewell(ctx context.Context, cfg Config, t *taker) {
+func farewell(ctx context.Context, f *finder) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
 	defer cancel()
-	cfg.leaving = true
+	f.cfg.leaving = true
 	for ctx.Err() == nil {
-		for _, addr := range order(cfg.Local, "", cfg.Managers()) {
-			_, _, err := follow(ctx, cfg, t, addr)
-			if err == nil {
-				return
-			}
-			cfg.Log.Debug("good-bye not recorded", "addr", addr, "err", err)
-			if ctx.Err() != nil {
-				break
-			}
+		if _, err := f.round(ctx); err == nil {
+			return
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(retryMin):
 		}
 	}
-	cfg.Log.Warn("no manager has recorded that this daemon stops: it may be taken for lost", "within", farewellTimeout)
+	f.cfg.Log.Warn("no manager has recorded that this daemon stops: it may be taken for lost", "within", farewellTimeout)
 }
 
 // order returns the managers to try: the local one, then the others shuffled,
@@ -117,33 +85,4 @@ func order(local, silent string, managers []string) []string {
 	}
 	others = slices.DeleteFunc(others, func(a string) bool { return a == local })
 	return append([]string{local}, others...)
-}
-
-// redirected is the error of a manager that does not lead.
-type redirected struct{ leader string }
-
-func (e redirected) Error() string {
-	if e.leader == "" {
-		return "there is no leader now"
-	}
-	return "another manager leads: " + e.leader
-}
-
-// follow runs a session with the manager at addr or the one it points to. ok
-// tells whether a manager accepted it, last which one ended it.
-func follow(ctx context.Context, cfg Config, t *taker, addr string) (ok bool, last string, err error) {
-	for range maxRedirects {
-		last = addr
-		c := &connection{cfg: cfg, taker: t, addr: addr}
-		err = c.run(ctx)
-		if c.registered {
-			ok = true
-		}
-		var r redirected
-		if !errors.As(err, &r) || r.leader == "" || r.leader == addr {
-			return ok, last, err
-		}
-		addr = r.leader
-	}
-	return ok, last, err
 }

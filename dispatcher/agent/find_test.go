@@ -125,6 +125,43 @@ func TestBacksOff(t *testing.T) {
 	})
 }
 
+// TestManagersThatAreGone: of seven managers six do not even refuse. The one that
+// is left is asked often enough to know this node when it comes to lead, which
+// is within two leases.
+func TestManagersThatAreGone(t *testing.T) {
+	for range 10 { // orders are random
+		play(t, func(s *scene) {
+			m1 := &manager{session: redirects("").session}
+			down := s.manager("m1", m1)
+			gone := []string{"m2", "m3", "m4", "m5", "m6", "m7"}
+			s.network.Stall("n1", gone...)
+			defer s.network.Heal("n1")
+			stop := s.run(nil, append(gone, "m1")...)
+			defer stop()
+			time.Sleep(2 * time.Minute)
+			s.mu.Lock()
+			last := time.Duration(0)
+			for i, addr := range s.dialed {
+				if addr != "m1" {
+					continue
+				}
+				if wait := s.at[i] - last; wait > 5*time.Second {
+					t.Errorf("the manager that is left was not asked for %v", wait)
+				}
+				last = s.at[i]
+			}
+			s.mu.Unlock()
+			down()
+			m1 = &manager{}
+			defer s.manager("m1", m1)()
+			time.Sleep(5 * time.Second)
+			if m1.connected() != 1 {
+				t.Error("the manager that is left has no session")
+			}
+		})
+	}
+}
+
 // TestRedirectLoopsCostLittle: managers that point at each other for ever.
 func TestRedirectLoopsCostLittle(t *testing.T) {
 	play(t, func(s *scene) {

@@ -81,8 +81,14 @@ func (e *end) Read(b []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if err := e.network.pass(e.local.name, e.remote.name, e.closed, nil); err != nil {
-		return 0, err
+	late := e.reading.expired()
+	if err := e.network.pass(e.local.name, e.remote.name, e.closed, late); err != nil {
+		select {
+		case <-late:
+			return 0, os.ErrDeadlineExceeded
+		default:
+			return 0, err
+		}
 	}
 	n := copy(b, e.rest)
 	e.rest = e.rest[n:]

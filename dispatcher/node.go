@@ -22,7 +22,10 @@ type daemon struct{ addr, instance string }
 func connected(d *clusterpb.NodeDescription, by daemon, now time.Time) *clusterpb.NodeStatus {
 	s := &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY, Since: timestamppb.New(now), Addr: by.addr, Instance: by.instance}
 	s.Message = sentences(d.GetWarnings())
-	if len(d.GetTroubles()) > 0 {
+	switch {
+	case d.GetStopping():
+		s.State, s.Message = clusterpb.NodeStatus_STATE_UNWELL, "its machine shuts down; its tasks move"
+	case len(d.GetTroubles()) > 0:
 		s.State, s.Message = clusterpb.NodeStatus_STATE_UNWELL, sentences(slices.Concat(d.GetTroubles(), d.GetWarnings()))
 	}
 	return s
@@ -58,6 +61,15 @@ func disconnected(id string, now time.Time) *raftpb.ObserveNode {
 		State:   clusterpb.NodeStatus_STATE_DISCONNECTED,
 		Since:   timestamppb.New(now),
 		Message: fmt.Sprintf("its daemon stops or restarts; its tasks are kept for %v", lease.GoodbyeGrace),
+	}}
+}
+
+// shutDown says that the node's machine is shut down.
+func shutDown(id string, now time.Time) *raftpb.ObserveNode {
+	return &raftpb.ObserveNode{Id: id, Status: &clusterpb.NodeStatus{
+		State:   clusterpb.NodeStatus_STATE_DOWN,
+		Since:   timestamppb.New(now),
+		Message: "its machine was shut down",
 	}}
 }
 

@@ -110,18 +110,24 @@ func (r *roster) suspect(nodeID string) {
 	wake(r.leaseDue)
 }
 
-// goodbye notes a planned stop, unless the node is back already.
+// goodbye notes a planned stop, unless the node is back already. Of a machine
+// that shuts down nothing is left to wait for.
 func (r *roster) goodbye(s *session) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.byNode[s.nodeID] == s {
-		r.leases.Goodbye(s.nodeID, now)
-		recorded := r.statuses.putNode(disconnected(s.nodeID, now))
-		s.mu.Lock()
-		s.goodbye = recorded
-		s.mu.Unlock()
+	if r.byNode[s.nodeID] != s {
+		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		r.leases.Forget(s.nodeID)
+		s.goodbye = r.statuses.putNode(shutDown(s.nodeID, now))
+		return
+	}
+	r.leases.Goodbye(s.nodeID, now)
+	s.goodbye = r.statuses.putNode(disconnected(s.nodeID, now))
 }
 
 func (r *roster) acknowledge(s *session, index uint64) {

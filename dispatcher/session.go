@@ -41,6 +41,8 @@ type session struct {
 	awaited []uint64
 	// goodbye is closed once the node's good-bye is recorded; nil when it said none.
 	goodbye <-chan struct{}
+	// stopping: the node's machine shuts down.
+	stopping bool
 	// lowWaterSent is the last low-water mark the node was told.
 	lowWaterSent uint64
 }
@@ -225,6 +227,9 @@ func (t *term) handle(s *session, msg *dispatchpb.SessionRequest) {
 		if n, ok := t.cfg.Store.State().Node(s.nodeID); ok {
 			t.statuses.putNode(described(n, k.Description, time.Now()))
 		}
+		s.mu.Lock()
+		s.stopping = k.Description.GetStopping()
+		s.mu.Unlock()
 	case *dispatchpb.SessionRequest_Goodbye:
 		t.nodes.goodbye(s)
 	case *dispatchpb.SessionRequest_Register:

@@ -27,6 +27,7 @@ const (
 type describer struct {
 	describe func(ctx context.Context) (*clusterpb.NodeDescription, error)
 	troubles <-chan struct{} // receives when they may have changed
+	stopping latch           // set once the machine shuts down
 	log      *slog.Logger
 	// changed is called when there is something to tell.
 	changed func()
@@ -40,13 +41,28 @@ type describer struct {
 func (d *describer) atRegistration(ctx context.Context) (*clusterpb.NodeDescription, error) {
 	ctx, cancel := context.WithTimeout(ctx, registerPatience)
 	defer cancel()
-	desc, err := d.describe(ctx)
+	desc, err := d.now(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.told, d.news = desc, nil
+	return desc, nil
+}
+
+// now returns what the node is.
+func (d *describer) now(ctx context.Context) (*clusterpb.NodeDescription, error) {
+	desc, err := d.describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-d.stopping.closed:
+		desc = proto.CloneOf(desc)
+		desc.Stopping = true
+	default:
+	}
 	return desc, nil
 }
 
@@ -65,12 +81,15 @@ func (d *describer) take() *clusterpb.NodeDescription {
 func (d *describer) run(ctx context.Context) error {
 	look := time.NewTicker(describePeriod)
 	defer look.Stop()
+	stopping := d.stopping.closed
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
 		case <-d.troubles:
+		case <-stopping:
+			stopping = nil
 		}
 		d.look(ctx)
 	}
@@ -81,7 +100,7 @@ func (d *describer) run(ctx context.Context) error {
 func (d *describer) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
-	desc, err := d.describe(ctx)
+	desc, err := d.now(ctx)
 	if err != nil {
 		d.log.WarnContext(ctx, "what this node is cannot be told", "err", err)
 		return

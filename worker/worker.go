@@ -53,7 +53,7 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w.reports = report.New(w.wake)
 	w.images = &imageReporter{images: cfg.Images, log: cfg.Log, changed: w.wake}
-	w.describer = &describer{describe: cfg.Describe, troubles: cfg.Troubles, log: cfg.Log, changed: w.wake}
+	w.describer = &describer{describe: cfg.Describe, troubles: cfg.Troubles, log: cfg.Log, changed: w.wake, stopping: newLatch()}
 	w.tasks = w.newTasks(saved)
 	w.sweeper = &sweeper{tasks: w.tasks, executor: cfg.Executor, log: cfg.Log, due: make(chan struct{}, 1)}
 	for id := range saved.Statuses {

@@ -49,6 +49,8 @@ func Run(ctx context.Context, cfg Config, version string) (err error) {
 		Images:     &resolver.Resolver{HostsDir: cfg.HostsDir},
 		Log:        log,
 	})
+	ctx, stop := untilStop(ctx, n, log)
+	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.run(ctx) })
 	g.Go(func() error { return serveLocal(ctx, cfg.Socket(), n, r) })

@@ -99,7 +99,7 @@ func (c *Cluster) check(w witness) {
 // checker looks at one state after the other.
 type checker struct {
 	before *state.State
-	// drained are the nodes that were ever drained: what moved off them ran
+	// drained are the nodes that were ever drained, or shut down: what moved off them ran
 	// beside its replacement.
 	drained map[string]bool
 }
@@ -109,7 +109,7 @@ func (c *checker) next(now *state.State) (problems []string) {
 	before := c.before
 	c.before = now
 	for n := range now.Nodes() {
-		if n.GetSpec().GetAvailability() == clusterpb.NodeSpec_AVAILABILITY_DRAIN {
+		if n.GetSpec().GetAvailability() == clusterpb.NodeSpec_AVAILABILITY_DRAIN || n.GetDescription().GetStopping() {
 			c.drained[n.GetId()] = true
 		}
 	}

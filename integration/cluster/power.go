@@ -80,6 +80,20 @@ func (c *Cluster) Destroy(n *Node) {
 	delete(c.Nodes, n.Name)
 }
 
+// ShutDown switches a machine off as "systemctl poweroff" does. The error says
+// which tasks were still there after limit.
+func (n *Node) ShutDown(limit time.Duration) error {
+	c := n.cluster
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), limit)
+	defer cancel()
+	err := n.current().node.Evacuate(ctx)
+	c.StopGracefully(n)
+	c.PowerOff(n)
+	n.Runtime.Reboot()
+	return err
+}
+
 // StopGracefully stops the daemon of a node, as systemd does.
 func (c *Cluster) StopGracefully(n *Node) {
 	c.t.Helper()

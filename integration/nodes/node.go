@@ -103,6 +103,9 @@ func (n *Node) boot() error {
 			return err
 		}
 	}
+	if err := systemdOf(n).is("running"); err != nil {
+		return err
+	}
 	base, err := n.inventory()
 	n.base = base
 	return err
@@ -131,7 +134,7 @@ func (n *Node) start() error {
 	argv := n.rack.config.Command(n)
 	cmd := n.Command(context.Background(), argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(), "GOTRACEBACK=all")
+	cmd.Env = append(os.Environ(), "GOTRACEBACK=all", "PATH="+string(systemdOf(n))+":"+os.Getenv("PATH"))
 	// A session of its own: an interrupt of the test's or demo's terminal is not for it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -155,7 +158,7 @@ func (n *Node) start() error {
 // manages runs on.
 func (n *Node) Stop() {
 	n.rack.t.Helper()
-	if err := n.signalDaemon(unix.SIGTERM); err != nil {
+	if err := n.signalDaemon(unix.SIGTERM, stopTimeout); err != nil {
 		n.rack.t.Fatalf("stop %s: %v", n.Name, err)
 	}
 }
@@ -163,7 +166,7 @@ func (n *Node) Stop() {
 // KillDaemon ends the daemon, and nothing else, with SIGKILL.
 func (n *Node) KillDaemon() {
 	n.rack.t.Helper()
-	if err := n.signalDaemon(unix.SIGKILL); err != nil {
+	if err := n.signalDaemon(unix.SIGKILL, stopTimeout); err != nil {
 		n.rack.t.Fatalf("kill the daemon of %s: %v", n.Name, err)
 	}
 }
@@ -180,13 +183,13 @@ func (n *Node) KillContainerd() {
 	}
 }
 
-func (n *Node) signalDaemon(sig unix.Signal) error {
+func (n *Node) signalDaemon(sig unix.Signal, timeout time.Duration) error {
 	argv := n.rack.config.Command(n)
 	p, err := n.Process(filepath.Base(argv[0]), argv[1])
 	if err != nil {
 		return err
 	}
-	return signal(p, sig, stopTimeout)
+	return signal(p, sig, timeout)
 }
 
 // signal sends sig and waits until the process is gone.

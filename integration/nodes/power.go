@@ -32,14 +32,12 @@ func (n *Node) kill() error {
 	if err := n.port.unplug(); err != nil {
 		return err
 	}
-	return n.destroyRunning()
+	return n.destroy()
 }
 
-// destroy leaves nothing of the node but what is in its directory.
-func (n *Node) destroy() error { return n.destroyRunning() }
-
-// destroyRunning ends the node's processes and forgets what a reboot forgets.
-func (n *Node) destroyRunning() error {
+// destroy ends the node's processes and forgets what a reboot forgets. It leaves
+// nothing of the node but what is in its directory.
+func (n *Node) destroy() error {
 	sockets := n.shimSockets()
 	err := killAll("the processes of "+n.Name, n.Processes)
 	if err != nil {

@@ -61,6 +61,16 @@ func (n *Node) Run(ctx context.Context) error {
 	return err
 }
 
+// Evacuate has the cluster move or stop this node's tasks, since the machine
+// shuts down, and waits until none runs here, or ctx is done. Nothing else
+// changes: started again, the node takes tasks as before.
+func (n *Node) Evacuate(ctx context.Context) error {
+	if m := n.member.Load(); m != nil {
+		return m.worker.Evacuate(ctx)
+	}
+	return nil
+}
+
 // Peer returns a client of the node at addr, for content that it holds.
 func (n *Node) Peer(addr string) (nodepb.PeerServiceClient, error) { return n.peers.node(addr) }
 

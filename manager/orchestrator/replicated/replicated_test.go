@@ -20,8 +20,9 @@ import (
 )
 
 // TestPlan writes tasks, the oldest of a slot first, as SLOT:STATE[@NODE],
-// with ! when they are asked to stop, ~ when they are held at READY, and a
-// leading v2: for those of another spec. Nodes are a and b, down, drain, and gone.
+// with ! when they are asked to stop, ~ when they are held at READY, ? when no
+// node may run them, and a leading v2: for those of another spec. Nodes are a and
+// b, down, drain, stop (which shuts down), and gone.
 //
 // Changes are +SLOT (a task that may run), +SLOT~ (one that has to wait),
 // +SLOT^ (one that is not prepared either),
@@ -77,6 +78,12 @@ func TestPlan(t *testing.T) {
 		"drain with stop-first":         {replicas: 1, spec: stopFirst, have: "1:running@drain", want: "-1 +1~"},
 		"drain with a host port":        {replicas: 1, spec: hostPort, have: "1:running@drain", want: "-1 +1~"},
 		"drain, the new one failed":     {replicas: 1, have: "1:running@drain 1:failed@a", want: "+1~ -2"},
+		"a shutdown starts first":       {replicas: 1, have: "1:running@stop", want: "+1"},
+		"until the new one serves too":  {replicas: 1, have: "1:running@stop 1:running@a", want: "-1"},
+		"and waits for one that comes":  {replicas: 1, have: "1:running@stop 1:starting@a", want: ""},
+		"not for one without a place":   {replicas: 1, have: "1:running@stop 1:pending?", want: "-1"},
+		"unless it may find one":        {replicas: 1, have: "1:running@stop 1:pending", want: ""},
+		"as a drain does":               {replicas: 1, have: "1:running@drain 1:pending?", want: ""},
 		"drain called off":              {replicas: 1, have: "1:running@a 1:starting@b", want: "x2"},
 		"two of the same":               {replicas: 1, have: "1:new 1:running@b", want: "x1"},
 		"two of different specs":        {replicas: 1, have: "1:running@a v2:1:starting@b"},
@@ -114,6 +121,7 @@ func world(t *testing.T) *controltest.World {
 	w.AddNode("b")
 	w.AddNode("down", func(n *clusterpb.Node) { n.Status.State = clusterpb.NodeStatus_STATE_DOWN })
 	w.AddNode("drain", func(n *clusterpb.Node) { n.Spec.Availability = clusterpb.NodeSpec_AVAILABILITY_DRAIN })
+	w.AddNode("stop", func(n *clusterpb.Node) { n.Description = &clusterpb.NodeDescription{Stopping: true} })
 	return w
 }
 
@@ -133,6 +141,7 @@ func addTasks(t *testing.T, w *controltest.World, text string) {
 		if rest, ok := strings.CutSuffix(f, "~"); ok {
 			f, task.Desired = rest, lifecycle.Ready
 		}
+		f, unplaceable := strings.CutSuffix(f, "?")
 		f, task.NodeId, _ = strings.Cut(f, "@")
 		number, name, _ := strings.Cut(f, ":")
 		observed, ok := lifecycle.Parse(name)
@@ -140,6 +149,9 @@ func addTasks(t *testing.T, w *controltest.World, text string) {
 			t.Fatalf("task %q: %v", f, err)
 		}
 		task.Status = &clusterpb.TaskStatus{State: observed}
+		if unplaceable {
+			task.Status.Err = "no suitable node"
+		}
 		w.Apply(state.CreateTask(task))
 	}
 }

@@ -97,11 +97,13 @@ func (p planner) version(t *clusterpb.Task) uint64 {
 }
 
 // letGo stops the tasks on drained nodes once another one serves, or if they
-// serve nothing themselves.
+// serve nothing themselves. A machine that shuts down does not wait for one that
+// has no place.
 func (p planner) letGo(leaving, placed []*clusterpb.Task) (changes []*raftpb.Change) {
 	serves := slices.ContainsFunc(placed, lifecycle.Serving)
+	noPlace := len(placed) > 0 && !slices.ContainsFunc(placed, func(t *clusterpb.Task) bool { return !slot.Unplaceable(t) })
 	for _, t := range leaving {
-		if serves || !lifecycle.Serving(t) || !p.overlap() {
+		if serves || !lifecycle.Serving(t) || !p.overlap() || noPlace && slot.Stopping(t, p.nodes) {
 			changes = append(changes, slot.Desire(t, lifecycle.Shutdown, slot.Drained(t, p.nodes)))
 		}
 	}

@@ -26,16 +26,33 @@ func Lost(t *clusterpb.Task, nodes Nodes) string {
 }
 
 // Drained tells why the task has to leave a node that works: it is being
-// drained. "" when it may stay.
+// drained, or shuts down. "" when it may stay.
 func Drained(t *clusterpb.Task, nodes Nodes) string {
 	if t.GetNodeId() == "" {
 		return ""
 	}
 	n, ok := nodes(t.GetNodeId())
-	if ok && n.GetSpec().GetAvailability() == clusterpb.NodeSpec_AVAILABILITY_DRAIN {
+	switch {
+	case !ok:
+		return ""
+	case n.GetDescription().GetStopping():
+		return "its node " + name(n) + " shuts down"
+	case n.GetSpec().GetAvailability() == clusterpb.NodeSpec_AVAILABILITY_DRAIN:
 		return "its node " + name(n) + " is being drained"
 	}
 	return ""
+}
+
+// Stopping reports whether the task's node shuts down, so that the task ends
+// whether there is another one or not.
+func Stopping(t *clusterpb.Task, nodes Nodes) bool {
+	n, ok := nodes(t.GetNodeId())
+	return ok && n.GetDescription().GetStopping()
+}
+
+// Unplaceable reports whether no node may run the task, as things are.
+func Unplaceable(t *clusterpb.Task) bool {
+	return t.GetStatus().GetState() == lifecycle.Pending && t.GetNodeId() == "" && t.GetStatus().GetErr() != ""
 }
 
 // Stopped reports whether nothing of the task can be running any more: it

@@ -7,19 +7,20 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 )
 
-// nodes are "up", "down", "leaving" (drained), "unseen" (its status is unknown)
-// and "paused"; there is no other.
+// nodes are "up", "down", "leaving" (drained), "stopping" (its machine is), "unseen"
+// (its status is unknown) and "paused"; there is no other.
 func nodes(id string) (*clusterpb.Node, bool) {
 	all := map[string]*clusterpb.Node{
-		"up":      {Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY}},
-		"down":    {Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_DOWN}},
-		"unseen":  {Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_UNKNOWN}},
-		"leaving": {Spec: &clusterpb.NodeSpec{Availability: clusterpb.NodeSpec_AVAILABILITY_DRAIN}},
-		"paused":  {Spec: &clusterpb.NodeSpec{Availability: clusterpb.NodeSpec_AVAILABILITY_PAUSE}},
+		"up":       {Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_READY}},
+		"down":     {Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_DOWN}},
+		"unseen":   {Status: &clusterpb.NodeStatus{State: clusterpb.NodeStatus_STATE_UNKNOWN}},
+		"leaving":  {Spec: &clusterpb.NodeSpec{Availability: clusterpb.NodeSpec_AVAILABILITY_DRAIN}},
+		"stopping": {},
+		"paused":   {Spec: &clusterpb.NodeSpec{Availability: clusterpb.NodeSpec_AVAILABILITY_PAUSE}},
 	}
 	n, ok := all[id]
 	if ok {
-		n.Id, n.Description = id, &clusterpb.NodeDescription{Hostname: "host-" + id}
+		n.Id, n.Description = id, &clusterpb.NodeDescription{Hostname: "host-" + id, Stopping: id == "stopping"}
 	}
 	return n, ok
 }
@@ -31,6 +32,7 @@ func TestWhyATaskLeavesItsNode(t *testing.T) {
 		"it is down":        {"down", "its node host-down is down", ""},
 		"it was removed":    {"gone", "its node was removed", ""},
 		"it is drained":     {"leaving", "", "its node host-leaving is being drained"},
+		"it shuts down":     {"stopping", "", "its node host-stopping shuts down"},
 		"a pause moves not": {"paused", "", ""},
 		// A new leader knows of no node at first, and must not move everything.
 		"a leader has not heard of it yet": {"unseen", "", ""},

@@ -395,7 +395,10 @@ type NodeDescription struct {
 	// troubles keep the node from doing its work: it is given no new tasks.
 	Troubles []string `protobuf:"bytes,12,rep,name=troubles,proto3" json:"troubles,omitempty"`
 	// warnings are troubles that leave it its work, or most of it.
-	Warnings      []string `protobuf:"bytes,13,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []string `protobuf:"bytes,13,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// stopping: the node's machine shuts down. Its tasks move to other nodes, and
+	// those that no other may run are stopped.
+	Stopping      bool `protobuf:"varint,14,opt,name=stopping,proto3" json:"stopping,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -519,6 +522,13 @@ func (x *NodeDescription) GetWarnings() []string {
 		return x.Warnings
 	}
 	return nil
+}
+
+func (x *NodeDescription) GetStopping() bool {
+	if x != nil {
+		return x.Stopping
+	}
+	return false
 }
 
 // NodeStatus is what managers observe about a node.
@@ -715,7 +725,7 @@ const file_cluster_v1_node_proto_rawDesc = "" +
 	"\x18AVAILABILITY_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13AVAILABILITY_ACTIVE\x10\x01\x12\x16\n" +
 	"\x12AVAILABILITY_PAUSE\x10\x02\x12\x16\n" +
-	"\x12AVAILABILITY_DRAIN\x10\x03\"\xa8\x04\n" +
+	"\x12AVAILABILITY_DRAIN\x10\x03\"\xc4\x04\n" +
 	"\x0fNodeDescription\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x120\n" +
 	"\bplatform\x18\x02 \x01(\v2\x14.cluster.v1.PlatformR\bplatform\x123\n" +
@@ -731,7 +741,8 @@ const file_cluster_v1_node_proto_rawDesc = "" +
 	" \x01(\tR\x11containerdVersion\x12\x1c\n" +
 	"\taddresses\x18\v \x03(\tR\taddresses\x12\x1a\n" +
 	"\btroubles\x18\f \x03(\tR\btroubles\x12\x1a\n" +
-	"\bwarnings\x18\r \x03(\tR\bwarnings\x1a9\n" +
+	"\bwarnings\x18\r \x03(\tR\bwarnings\x12\x1a\n" +
+	"\bstopping\x18\x0e \x01(\bR\bstopping\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xba\x02\n" +

@@ -70,7 +70,7 @@ func New(cfg Config) (*Manager, error) {
 	})
 	m.broker = logbroker.New(logbroker.Config{Store: cfg.Store, Nodes: m.dispatcher, Log: cfg.Log.With("part", "logs")})
 	var err error
-	m.inside, err = newInside(m.register, m.Removed)
+	m.inside, err = newInside(m.register, m.Standing)
 	return m, err
 }
 
@@ -104,9 +104,6 @@ func (m *Manager) Handler() grpc.StreamHandler { return forward.Handler(m.direct
 // Suspect is the hint of gossip that a node does not answer.
 func (m *Manager) Suspect(nodeID string) { m.dispatcher.Suspect(nodeID) }
 
-// Removed reports whether a node was removed from the cluster.
-func (m *Manager) Removed(nodeID string) bool { return caState{m.cfg.Store}.Removed(nodeID) }
-
 // Run runs the manager until ctx is done. It then hands leadership over and
 // closes the store.
 func (m *Manager) Run(ctx context.Context) error {
@@ -135,9 +132,9 @@ type inside struct {
 	conn     *grpc.ClientConn
 }
 
-func newInside(register func(grpc.ServiceRegistrar), removed func(nodeID string) bool) (*inside, error) {
+func newInside(register func(grpc.ServiceRegistrar), standing mtls.Standing) (*inside, error) {
 	in := &inside{listener: bufconn.Listen(1 << 18)}
-	gate := mtls.Gate{Peer: call.Forwarded, Removed: removed}
+	gate := mtls.Gate{Peer: call.Forwarded, Standing: standing}
 	opts := append(append(rpcerror.ServerOptions(), gate.ServerOptions()...), grpc.MaxRecvMsgSize(call.MaxMessage))
 	in.server = grpc.NewServer(opts...)
 	register(in.server)

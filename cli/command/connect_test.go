@@ -156,7 +156,14 @@ func TestTCPHost(t *testing.T) {
 		config := mtls.Server{
 			Credentials: func() *mtls.Credentials { return c },
 			Protocols:   map[string]call.Callers{"h2": call.AnyNode},
-			Removed:     func(id string) bool { return id == "removed" },
+			Standing: func(string) mtls.Standing {
+				return func(id string, kind call.Callers) (call.Callers, error) {
+					if id == "removed" {
+						return 0, call.ErrRemoved(id)
+					}
+					return kind, nil
+				}
+			},
 		}.TLS()
 		serve(t, l, grpc.Creds(credentials.NewTLS(config)))
 		return "tcp://" + l.Addr().String()

@@ -46,6 +46,7 @@ type Listener struct {
 	strangers *protocolListener
 
 	handshakes, anonymous *quota
+	open                  *open
 }
 
 // New returns a listener that serves connections of inner with the TLS
@@ -55,6 +56,7 @@ func New(inner net.Listener, config *tls.Config, log *slog.Logger) *Listener {
 		inner: inner, config: config, log: log, byALPN: make(map[string]*protocolListener),
 		handshakes: newQuota(maxHandshakes, maxHandshakesEach),
 		anonymous:  newQuota(maxStrangers, maxStrangersEach),
+		open:       newOpen(),
 	}
 }
 
@@ -158,6 +160,7 @@ func (l *Listener) handOver(ctx context.Context, conn *closing) error {
 	if err != nil {
 		return err
 	}
+	l.open.add(conn, secure.ConnectionState())
 	select {
 	case p.conns <- secure:
 		return nil

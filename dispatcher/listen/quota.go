@@ -50,22 +50,23 @@ func sourceOf(conn net.Conn) string { return call.Host(conn.RemoteAddr().String(
 type closing struct {
 	net.Conn
 	mu     sync.Mutex
-	onOver func()
+	onOver []func()
 }
 
 // then has f called when the connection is closed.
 func (c *closing) then(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.onOver = f
+	c.onOver = append(c.onOver, f)
 }
 
 // Close implements net.Conn.
 func (c *closing) Close() error {
 	c.mu.Lock()
-	f := c.onOver
+	over := c.onOver
+	c.onOver = nil
 	c.mu.Unlock()
-	if f != nil {
+	for _, f := range over {
 		f()
 	}
 	return c.Conn.Close()

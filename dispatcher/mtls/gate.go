@@ -13,6 +13,12 @@ import (
 	"github.com/muster/muster/proto/call"
 )
 
+// Standing tells what a node is in its cluster by now, which has the last word:
+// a certificate says what it was when that was issued. kind is what the node
+// calls as, the result what it may call as. The error, PermissionDenied, is why
+// it is no node of the cluster.
+type Standing func(nodeID string, kind call.Callers) (call.Callers, error)
+
 // Gate finds out who makes a call, and lets it through if the method's own rule
 // allows that caller (package call). Nobody may call a method without a rule.
 // What is asked for has to be text that can be stored and shown (package text).
@@ -21,9 +27,8 @@ type Gate struct {
 	// Peer returns who is at the other end of the connection; [PeerPrincipal]
 	// when nil.
 	Peer func(ctx context.Context) (call.Principal, error)
-	// Removed reports whether a node was removed from the cluster; its open
-	// connections may then call nothing. May be nil.
-	Removed func(nodeID string) bool
+	// Standing tells what nodes are by now; nil where nobody knows.
+	Standing Standing
 }
 
 // ServerOptions make a server ask the gate before every call.
@@ -57,7 +62,7 @@ func (g Gate) enter(ctx context.Context, method string, now time.Time) (context.
 	if err != nil {
 		return nil, err
 	}
-	if err := g.standing(peer, now); err != nil {
+	if peer, err = g.standing(peer, now); err != nil {
 		return nil, err
 	}
 	rule, _ := call.Lookup(method)
@@ -83,7 +88,7 @@ func (g Gate) enterForwarded(ctx context.Context, by call.Principal, method stri
 		return nil, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
 			"%s, handed on by %s, belongs to another cluster (%s, this is %s)", caller, by, caller.ClusterID, by.ClusterID))
 	}
-	if err := g.standing(caller, now); err != nil {
+	if caller, err = g.standing(caller, now); err != nil {
 		return nil, err
 	}
 	if err := permit(rule, method, caller); err != nil {
@@ -99,15 +104,18 @@ func (g Gate) peer(ctx context.Context) (call.Principal, error) {
 	return g.Peer(ctx)
 }
 
-// standing refuses a node that is no longer one.
-func (g Gate) standing(p call.Principal, now time.Time) error {
+// standing returns the caller as what it is by now, and refuses a node that is
+// no longer one.
+func (g Gate) standing(p call.Principal, now time.Time) (call.Principal, error) {
 	if err := p.Check(now); err != nil {
-		return err
+		return p, err
 	}
-	if p.NodeID != "" && g.Removed != nil && g.Removed(p.NodeID) {
-		return call.ErrRemoved(p.NodeID)
+	if p.NodeID == "" || g.Standing == nil {
+		return p, nil
 	}
-	return nil
+	var err error
+	p.Kind, err = g.Standing(p.NodeID, p.Kind)
+	return p, err
 }
 
 // permit refuses a caller that may not call a method.

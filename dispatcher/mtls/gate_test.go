@@ -35,7 +35,15 @@ const (
 )
 
 func gate() Gate {
-	return Gate{Removed: func(id string) bool { return id == "gone" }}
+	return Gate{Standing: func(id string, kind call.Callers) (call.Callers, error) {
+		switch {
+		case id == "gone":
+			return 0, call.ErrRemoved(id)
+		case id == "demoted" && kind == call.Manager:
+			return call.Worker, nil
+		}
+		return kind, nil
+	}}
 }
 
 func TestGate(t *testing.T) {
@@ -65,6 +73,8 @@ func TestGate(t *testing.T) {
 		"no such service":        {local, "/x", "is for nobody"},
 		"no name":                {local, "", "is for nobody"},
 		"a service":              {local, "/ca.v1.CAService", "is for nobody"},
+		"demoted":                {node(t, "demoted", manager, now), listNodes, "not for worker demoted"},
+		"demoted, as a worker":   {node(t, "demoted", manager, now), session, ""},
 		"removed":                {node(t, "gone", worker, now), getRootCA, "node gone was removed"},
 		"expired while open":     {node(t, "w1", worker, now.Add(-48*time.Hour)), getRootCA, "w1 expired on"},
 		"a foreign certificate":  {withCertificate(t, &x509.Certificate{}), getRootCA, "is not a muster node's"},

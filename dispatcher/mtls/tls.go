@@ -21,9 +21,9 @@ type Server struct {
 	Credentials func() *Credentials
 	// Protocols maps each ALPN protocol that is served to who may open it.
 	Protocols map[string]call.Callers
-	// Removed reports whether a node was removed from the cluster; its
-	// certificate is then refused though it is valid. May be nil.
-	Removed func(nodeID string) bool
+	// Standing tells what nodes are by now, for a protocol; nil where nobody
+	// knows.
+	Standing func(protocol string) Standing
 }
 
 // TLS returns the server's side of the cluster's TLS. It takes the
@@ -55,8 +55,6 @@ func (s Server) verify(cs tls.ConnectionState) error {
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
 			"peer asked for no protocol, it must be one of %q", slices.Sorted(maps.Keys(s.Protocols))))
 	}
-	allowed := s.Protocols[cs.NegotiatedProtocol]
-	have, who := call.Anonymous, "a node without a certificate"
 	if len(cs.PeerCertificates) > 0 {
 		c := s.Credentials()
 		if c == nil {
@@ -66,14 +64,39 @@ func (s Server) verify(cs tls.ConnectionState) error {
 		if err != nil {
 			return err
 		}
-		if s.Removed != nil && s.Removed(id.NodeID) {
-			return call.ErrRemoved(id.NodeID)
-		}
-		have, who = kindOf(id), RoleName(id.Role)+" "+id.NodeID
+		return s.admit(cs.NegotiatedProtocol, id)
 	}
-	if allowed&have == 0 {
-		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
-			"protocol %s is for %s, not for %s", cs.NegotiatedProtocol, allowed, who))
+	return s.allow(cs.NegotiatedProtocol, call.Anonymous, "a node without a certificate")
+}
+
+// Stands returns why the node at the other end of a connection that was made
+// before may keep it no longer, or nil. Its certificate is not verified again.
+func (s Server) Stands(cs tls.ConnectionState) error {
+	if len(cs.PeerCertificates) == 0 {
+		return nil
+	}
+	id, err := FromCertificate(cs.PeerCertificates[0])
+	if err != nil {
+		return err
+	}
+	return s.admit(cs.NegotiatedProtocol, id)
+}
+
+// admit refuses a node that may not open a protocol.
+func (s Server) admit(protocol string, id Identity) error {
+	kind := kindOf(id)
+	if s.Standing != nil {
+		var err error
+		if kind, err = s.Standing(protocol)(id.NodeID, kind); err != nil {
+			return err
+		}
+	}
+	return s.allow(protocol, kind, call.Principal{Kind: kind, NodeID: id.NodeID}.String())
+}
+
+func (s Server) allow(protocol string, kind call.Callers, who string) error {
+	if allowed := s.Protocols[protocol]; allowed&kind == 0 {
+		return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("protocol %s is for %s, not for %s", protocol, allowed, who))
 	}
 	return nil
 }

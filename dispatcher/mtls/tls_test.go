@@ -75,6 +75,7 @@ func TestWhoMayConnect(t *testing.T) {
 		"anonymous on h2":    {ca.Issue("m1", mtlstest.Manager), nil, mtls.Peer{}, "h2", "", ""},
 		"anonymous on raft":  {ca.Issue("m1", mtlstest.Manager), nil, mtls.Peer{}, "raft", "not for a node without a certificate", "bad certificate"},
 		"no protocol":        {ca.Issue("m1", mtlstest.Manager), nil, mtls.Peer{}, "", "asked for no protocol", "bad certificate"},
+		"demoted":            {ca.Issue("m1", mtlstest.Manager), ca.Issue("demoted", mtlstest.Manager), mtls.AnyManager(), "raft", "is for managers, not for worker demoted", "bad certificate"},
 		"removed":            {ca.Issue("m1", mtlstest.Manager), ca.Issue("gone", mtlstest.Worker), mtls.AnyManager(), "h2", "node gone was removed", "bad certificate"},
 		"foreign server":     {foreign.Issue("m1", mtlstest.Manager), ca.Issue("w1", mtlstest.Worker), mtls.AnyManager(), "h2", "remote error", "m1 belongs to another cluster (c2, this is c1)"},
 		"impostor":           {impostor.Issue("m1", mtlstest.Manager), ca.Issue("w1", mtlstest.Worker), mtls.AnyManager(), "h2", "remote error", "certificate of node m1 is not one of cluster c1"},
@@ -86,13 +87,24 @@ func TestWhoMayConnect(t *testing.T) {
 			server := mtls.Server{
 				Credentials: mtlstest.Holding(tt.server).Current,
 				Protocols:   protocols,
-				Removed:     func(id string) bool { return id == "gone" },
+				Standing:    func(string) mtls.Standing { return standing },
 			}
 			_, serverErr, clientErr := shake(t, server.TLS(), clientTLS(tt.client, tt.want, tt.protocol))
 			says(t, "server", serverErr, tt.serverSays)
 			says(t, "client", clientErr, tt.clientSays)
 		})
 	}
+}
+
+// standing is what a cluster knows of the nodes of a test.
+func standing(id string, kind call.Callers) (call.Callers, error) {
+	switch id {
+	case "gone":
+		return 0, call.ErrRemoved(id)
+	case "demoted":
+		return call.Worker, nil
+	}
+	return kind, nil
 }
 
 // TestServerTrustsNoForeignClient has clients that do not verify the server.

@@ -3,7 +3,10 @@ package cluster
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"os"
 	"path/filepath"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -80,6 +83,23 @@ func (n *Node) Leave(ctx context.Context, force bool) error {
 // Credentials are what the node proves itself by, as its disk holds them.
 func (n *Node) Credentials() (*mtls.Credentials, error) {
 	return mtls.Load(filepath.Join(n.dir, "identity"))
+}
+
+// DialRaft opens a raft connection to another manager, as whoever has the
+// credentials, and waits until the other side has closed it or a second is over:
+// it returns whether it was kept open.
+func (n *Node) DialRaft(ctx context.Context, to *Node, as *mtls.Credentials) (kept bool) {
+	outside := n.cluster.network.host(n.Name, n.addr)
+	conn, err := listen.DialRaft(ctx, to.ID, to.ControlAddr(), outside.Dial, func() *mtls.Credentials { return as })
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return false
+	}
+	_, err = conn.Read(make([]byte, 1))
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // Connect opens a connection to another node's control port, as whoever has

@@ -49,6 +49,13 @@ func ErrRemoved(nodeID string) error {
 		"node %s was removed from the cluster; rejoin with a new token", nodeID))
 }
 
+// ErrUnknown is the refusal of a node with a certificate of the cluster that
+// the cluster does not know.
+func ErrUnknown(nodeID string) error {
+	return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
+		"node %s is not part of the cluster; rejoin with a new token", nodeID))
+}
+
 // Check refuses a node whose certificate is no longer valid at now: connections
 // outlive the moment at which it was verified.
 func (p Principal) Check(now time.Time) error {

@@ -61,7 +61,7 @@ func (n *Node) startMember(ctx context.Context, s settings, credentials *mtls.Cr
 	if err != nil {
 		return nil, explainListen(s, err)
 	}
-	m.listener = listen.New(port, m.tls(), m.log.With("part", "port"))
+	m.listener = listen.New(port, m.entrance().TLS(), m.log.With("part", "port"))
 	run, err := m.assemble(ctx)
 	if err != nil {
 		return nil, errors.Join(err, port.Close())
@@ -158,6 +158,9 @@ func (m *member) run(ctx context.Context) error {
 	calls, server := m.listener.For(listen.ProtocolGRPC), m.server(ofNodes()) //nolint:contextcheck // each call has its own
 	asked, strangers := m.listener.ForStrangers(), m.server(ofStrangers())    //nolint:contextcheck // each call has its own
 	base.Go(func() error { return m.listener.Run(inner) })
+	if m.manager != nil {
+		base.Go(func() error { return m.listener.Watch(inner, m.entrance().Stands) })
+	}
 	base.Go(func() error { return serve(inner, server, calls) })
 	base.Go(func() error { return serve(inner, strangers, asked) })
 	g.Go(func() error { return m.machine.Run(gctx) })

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"crypto/tls"
 	"time"
 
 	"google.golang.org/grpc"
@@ -15,18 +14,31 @@ import (
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
-// removed reports whether a node was removed from the cluster. Workers do not
-// know; what they answer are managers, and requests for content that is no
-// secret.
-func (m *member) removed(nodeID string) bool { return m.manager != nil && m.manager.Removed(nodeID) }
+// standing tells what a node is by now. Workers do not know; what they answer
+// are managers, and requests for content that is no secret.
+func (m *member) standing(nodeID string, kind call.Callers) (call.Callers, error) {
+	if m.manager == nil {
+		return kind, nil
+	}
+	return m.manager.Standing(nodeID, kind)
+}
 
-// tls is how the control port proves who this node is and finds out who calls.
-func (m *member) tls() *tls.Config {
+// standingFor is standing, for a protocol.
+func (m *member) standingFor(protocol string) mtls.Standing {
+	if protocol == listen.ProtocolRaft && m.manager != nil {
+		return m.manager.RaftStanding
+	}
+	return m.standing
+}
+
+// entrance is how the control port proves who this node is and finds out who
+// calls.
+func (m *member) entrance() mtls.Server {
 	protocols := map[string]call.Callers{listen.ProtocolGRPC: call.Anyone}
 	if m.isManager() {
 		protocols[listen.ProtocolRaft] = call.Manager
 	}
-	return mtls.Server{Credentials: m.holder.Current, Protocols: protocols, Removed: m.removed}.TLS()
+	return mtls.Server{Credentials: m.holder.Current, Protocols: protocols, Standing: m.standingFor}
 }
 
 // maxStreams is how many calls may be under way on one connection of a node:
@@ -62,7 +74,7 @@ func ofStrangers() []grpc.ServerOption {
 // server is the gRPC side of the control port, for peers of which little or much
 // is taken.
 func (m *member) server(limits []grpc.ServerOption) *grpc.Server {
-	opts := append(rpcerror.ServerOptions(), mtls.Gate{Removed: m.removed}.ServerOptions()...)
+	opts := append(rpcerror.ServerOptions(), mtls.Gate{Standing: m.standing}.ServerOptions()...)
 	opts = append(opts, limits...)
 	opts = append(opts,
 		grpc.Creds(listen.ServerCredentials()),

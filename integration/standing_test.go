@@ -1,0 +1,118 @@
+package integration_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/integration/cluster"
+	"github.com/muster/muster/manager/ca"
+	"github.com/muster/muster/proto/call"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	controlpb "github.com/muster/muster/proto/control/v1"
+)
+
+// issue makes a certificate by the cluster's own root.
+func issue(t *testing.T, c *cluster.Cluster, nodeID string, role clusterpb.NodeRole) *mtls.Credentials {
+	t.Helper()
+	st := c.State()
+	signer, err := ca.NewSigner(st.Cluster().GetId(), st.Cluster().GetRootCa(), st.Secrets().GetRootCaKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := signer.Issue(nodeID, role, 24*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// TestCertificateOfNoNode: a certificate alone makes nobody a node. It takes the
+// cluster's state, which says in which role, on every manager's port and for
+// every method.
+func TestCertificateOfNoNode(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 3, Workers: 1}, func(ctx context.Context, c *cluster.Cluster) {
+		w1 := c.Nodes["w1"]
+		ghost := issue(t, c, "ghost", clusterpb.NodeRole_NODE_ROLE_MANAGER)
+		former := issue(t, c, w1.ID, clusterpb.NodeRole_NODE_ROLE_MANAGER)
+		own, err := c.Nodes["m2"].Credentials()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range c.Managers() {
+			for who, as := range map[string]*mtls.Credentials{"a node that is none": ghost, "a worker that was a manager": former} {
+				conn, err := w1.Connect(m, as)
+				if err != nil {
+					t.Fatal(err)
+				}
+				methods(func(name string, rule call.Rule) {
+					if !rule.Leader || as == former && rule.Callers&call.Worker != 0 {
+						return
+					}
+					if err := invoke(ctx, conn, name); !errdefs.IsPermissionDenied(err) {
+						t.Errorf("%s by %s on %s: %v", name, who, m.Name, err)
+					}
+				})
+				if err := conn.Close(); err != nil {
+					t.Error(err)
+				}
+				if w1.DialRaft(ctx, m, as) {
+					t.Errorf("%s speaks raft with %s", who, m.Name)
+				}
+			}
+			if !w1.DialRaft(ctx, m, own) {
+				t.Errorf("m2 does not speak raft with %s", m.Name)
+			}
+		}
+	})
+}
+
+// TestCallsUnderWayOfARemovedNode end, whichever manager they came in on.
+func TestCallsUnderWayOfARemovedNode(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 4, Workers: 1}, func(ctx context.Context, c *cluster.Cluster) {
+		c.CreateService("web", 1)
+		gone := c.Others(c.Leader())[0]
+		own, err := gone.Credentials()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		stays := c.Others(gone)[:3]
+		for _, m := range stays {
+			conn, err := gone.Connect(m, own)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			follow, err := services(conn).FollowService(ctx, &controlpb.FollowServiceRequest{Service: "web"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := follow.Recv(); err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				for {
+					if _, err := follow.Recv(); err != nil {
+						ended <- struct{}{}
+						return
+					}
+				}
+			}()
+		}
+		if _, err := controlpb.NewNodeServiceClient(c.Control()).RemoveNode(ctx, &controlpb.RemoveNodeRequest{Node: gone.ID, Force: true}); err != nil {
+			t.Fatal(err)
+		}
+		late := time.After(5 * time.Second)
+		for range stays {
+			select {
+			case <-ended:
+			case <-late:
+				t.Fatal("it still follows a service")
+			}
+		}
+	})
+}

@@ -2,12 +2,15 @@ package integration_test
 
 import (
 	"context"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/muster/muster/dispatcher/mtls"
+	"github.com/muster/muster/ingress"
 	"github.com/muster/muster/integration/cluster"
 	"github.com/muster/muster/manager/ca"
 	"github.com/muster/muster/proto/call"
@@ -113,6 +116,27 @@ func TestCallsUnderWayOfARemovedNode(t *testing.T) {
 			case <-late:
 				t.Fatal("it still follows a service")
 			}
+		}
+	})
+}
+
+// TestJoinFromTheNetworkOfTasks is refused: the machine would lose its
+// neighbours. Nothing is left of it.
+func TestJoinFromTheNetworkOfTasks(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 1, Idle: 2}, func(ctx context.Context, c *cluster.Cluster) {
+		in, beside := c.Nodes["i1"], c.Nodes["i2"]
+		in.Near(ingress.Nearby{Prefix: netip.MustParsePrefix("10.128.4.0/22"), Device: "eth1", Own: true})
+		beside.Near(ingress.Nearby{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Device: "tun0"})
+		before := len(nodesOf(c))
+		err := in.Join(ctx, byWorker(c))
+		if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "10.128.4.0/22 (eth1) overlaps with the tasks' 10.128.0.0/16") {
+			t.Errorf("joined: %v", err)
+		}
+		if got := len(nodesOf(c)); got != before {
+			t.Errorf("the cluster has %d nodes, want %d as before", got, before)
+		}
+		if err := beside.Join(ctx, byWorker(c)); err != nil {
+			t.Errorf("a wider route: %v", err)
 		}
 	})
 }

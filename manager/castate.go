@@ -24,7 +24,12 @@ func clusterOf(st *state.State) (ca.Cluster, bool) {
 	if c == nil || secrets == nil {
 		return ca.Cluster{}, false
 	}
+	var subnets []string
+	for n := range st.Networks() {
+		subnets = append(subnets, n.GetSubnets()...)
+	}
 	return ca.Cluster{
+		Subnets:       subnets,
 		ID:            c.GetId(),
 		RootCert:      c.GetRootCa(),
 		RootKey:       secrets.GetRootCaKey(),

@@ -11,15 +11,18 @@ import (
 	"github.com/muster/muster/worker/trouble"
 )
 
-// obstaclePeriod is how often the rules of others are read.
+// obstaclePeriod is how often the rules and routes of others are read.
 const obstaclePeriod = time.Minute
 
 // checks are what tells whether the node can do its work.
 func (r *runtime) checks(plane *ingress.Plane) []trouble.Check {
+	near := ingress.Neighbourhood{Plane: plane}
 	return []trouble.Check{
 		{Name: "containerd", Look: r.answers},
 		{Name: "state directory", Look: r.writes},
 		{Name: "data plane", Look: func(context.Context) error { return plane.Trouble() }},
+		{Name: "network", Look: near.Overlapping, Period: obstaclePeriod},
+		{Name: "route", Look: near.Covering, Period: obstaclePeriod, Warning: true},
 		{Name: "published port", Look: plane.Shadowed, Warning: true},
 		{Name: "firewall", Look: plane.Obstructed, Period: obstaclePeriod, Warning: true},
 	}

@@ -2,7 +2,6 @@ package mtls
 
 import (
 	"context"
-	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -30,31 +29,36 @@ const (
 
 // Join gets a certificate from the manager at addr (HOST or HOST:PORT) for
 // the join token. It takes 10 s at most, and changes nothing on this node:
-// save what it returns. The options are added to those it dials with.
-func Join(ctx context.Context, addr, token string, opts ...grpc.DialOption) (*Credentials, error) {
+// save what it returns. subnets are those of the cluster's tasks. The options are added to those it dials with.
+func Join(ctx context.Context, addr, token string, opts ...grpc.DialOption) (c *Credentials, subnets []string, err error) {
 	parsed, err := jointoken.Parse(token)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if addr, err = managerAddress(addr); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	key, csr, err := NewRequest()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 
 	rootPEM, err := fetchRoot(ctx, addr, opts)
 	if err != nil {
-		return nil, explainUnreachable(addr, err)
+		return nil, nil, explainUnreachable(addr, err)
 	}
 	if !parsed.Pins(rootPEM) {
-		return nil, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
+		return nil, nil, errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf(
 			"this join token belongs to another cluster than the manager at %s", addr))
 	}
-	return requestCertificate(ctx, addr, rootPEM, parsed.Secret, key, csr, opts)
+	resp, err := requestCertificate(ctx, addr, rootPEM, parsed.Secret, csr, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err = Accept(key, resp)
+	return c, resp.GetSubnets(), err
 }
 
 func managerAddress(addr string) (string, error) {
@@ -96,7 +100,7 @@ func fetchRoot(ctx context.Context, addr string, opts []grpc.DialOption) ([]byte
 // requestCertificate shows the secret, to a manager of the pinned root only.
 // It asks again while the cluster is choosing a leader: the request names the
 // same key each time, so it is one node however often it arrives.
-func requestCertificate(ctx context.Context, addr string, rootPEM []byte, secret string, key *ecdsa.PrivateKey, csr []byte, opts []grpc.DialOption) (*Credentials, error) {
+func requestCertificate(ctx context.Context, addr string, rootPEM []byte, secret string, csr []byte, opts []grpc.DialOption) (*capb.IssueNodeCertificateResponse, error) {
 	// gRPC reports a failed handshake as text and kind Unavailable, like a
 	// cluster without a leader; the first is final.
 	var refused atomic.Pointer[error]
@@ -114,7 +118,7 @@ func requestCertificate(ctx context.Context, addr string, rootPEM []byte, secret
 	for {
 		resp, err := client.IssueNodeCertificate(ctx, &capb.IssueNodeCertificateRequest{CsrPem: csr, Token: secret})
 		if err == nil {
-			return Accept(key, resp)
+			return resp, nil
 		}
 		if cause := refused.Load(); cause != nil {
 			return nil, fmt.Errorf("join via %s: %w", addr, *cause)

@@ -103,7 +103,7 @@ func TestJoin(t *testing.T) {
 	m := &manager{ca: ca, secret: jointoken.NewSecret()}
 	m.leaderless.Store(2) // an election is going on
 	addr := m.serve(t, ca.Issue("m1", mtlstest.Manager))
-	got, err := mtls.Join(t.Context(), addr, token(t, ca, m.secret))
+	got, _, err := mtls.Join(t.Context(), addr, token(t, ca, m.secret))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestJoinExplains(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
-			_, err := mtls.Join(ctx, tt.addr, tt.token)
+			_, _, err := mtls.Join(ctx, tt.addr, tt.token)
 			if err == nil || !tt.is(err) {
 				t.Fatalf("Join = %v, of another kind than wanted", err)
 			}
@@ -182,7 +182,7 @@ func TestJoinIsBounded(t *testing.T) {
 	ca := mtlstest.New(t, "c1")
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err = mtls.Join(ctx, l.Addr().String(), token(t, ca, jointoken.NewSecret()))
+	_, _, err = mtls.Join(ctx, l.Addr().String(), token(t, ca, jointoken.NewSecret()))
 	if !errdefs.IsUnavailable(err) || !strings.Contains(err.Error(), "no answer") {
 		t.Errorf("Join = %v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/muster/muster/dispatcher/listen"
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/rpcerror"
+	"github.com/muster/muster/ingress"
 
 	nodepb "github.com/muster/muster/proto/node/v1"
 
@@ -100,6 +101,14 @@ func (n *Node) DialRaft(ctx context.Context, to *Node, as *mtls.Credentials) (ke
 	}
 	_, err = conn.Read(make([]byte, 1))
 	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// Near makes the machine reach another network by itself.
+func (n *Node) Near(other ingress.Nearby) {
+	w := n.cluster.network
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.nears[n.Name] = append(w.nears[n.Name], other)
 }
 
 // Connect opens a connection to another node's control port, as whoever has

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/muster/muster/cli/daemon/node"
+	"github.com/muster/muster/ingress"
 )
 
 // latency is how long bytes are under way.
@@ -28,12 +30,13 @@ type network struct {
 	moved chan struct{}   // closed when cut changes
 	ports map[string]*listener
 	conns map[*end]bool
+	nears map[string][]ingress.Nearby // what machines reach by themselves, beside the network
 }
 
 func newNetwork() *network {
 	return &network{
 		names: make(map[netip.Addr]string), cut: make(map[string]bool), moved: make(chan struct{}),
-		ports: make(map[string]*listener), conns: make(map[*end]bool),
+		ports: make(map[string]*listener), conns: make(map[*end]bool), nears: make(map[string][]ingress.Nearby),
 	}
 }
 
@@ -119,12 +122,18 @@ func (h *host) kill() {
 	}
 }
 
+func (n *network) near(name string) []ingress.Nearby {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.nears[name])
+}
+
 // Host implements node.Network.
 func (h *host) Host() (node.Host, error) {
 	prefix := netip.PrefixFrom(h.addr, 24)
 	return node.Host{
 		Interfaces: map[string][]netip.Addr{"eth0": {h.addr}},
-		Prefixes:   []netip.Prefix{prefix.Masked()},
+		Near:       append(h.network.near(h.name), ingress.Nearby{Prefix: prefix.Masked(), Device: "eth0", Own: true}),
 	}, nil
 }
 

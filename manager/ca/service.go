@@ -24,6 +24,8 @@ type Cluster struct {
 	RootCert, RootKey []byte
 	// WorkerSecret and ManagerSecret are the secrets of the join tokens.
 	WorkerSecret, ManagerSecret string
+	// Subnets of all networks of tasks.
+	Subnets []string
 	// Expiry of node certificates; DefaultExpiry when zero.
 	Expiry time.Duration
 }
@@ -99,6 +101,7 @@ func (s *Service) IssueNodeCertificate(ctx context.Context, req *capb.IssueNodeC
 		NodeId:         nodeID,
 		ClusterId:      c.ID,
 		Role:           role,
+		Subnets:        c.Subnets,
 	}, nil
 }
 

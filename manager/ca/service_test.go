@@ -144,7 +144,7 @@ func TestJoin(t *testing.T) {
 		secret string
 		role   clusterpb.NodeRole
 	}{{s.cluster.WorkerSecret, worker}, {s.cluster.ManagerSecret, manager}} {
-		c, err := mtls.Join(t.Context(), addr, s.token(t, tt.secret))
+		c, _, err := mtls.Join(t.Context(), addr, s.token(t, tt.secret))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +186,7 @@ func TestJoinRefused(t *testing.T) {
 			defer s.set(func() { s.behind, s.register = false, nil })
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, err := mtls.Join(ctx, addr, tt.token)
+			_, _, err := mtls.Join(ctx, addr, tt.token)
 			if err == nil || !tt.is(err) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("Join = %v, want one line with %q", err, tt.want)
 			}
@@ -201,11 +201,11 @@ func TestTooManyWrongTokens(t *testing.T) {
 	s, addr := serve(t)
 	wrong := s.token(t, jointoken.NewSecret())
 	for range 10 {
-		if _, err := mtls.Join(t.Context(), addr, wrong); !errdefs.IsPermissionDenied(err) {
+		if _, _, err := mtls.Join(t.Context(), addr, wrong); !errdefs.IsPermissionDenied(err) {
 			t.Fatalf("Join = %v", err)
 		}
 	}
-	_, err := mtls.Join(t.Context(), addr, wrong)
+	_, _, err := mtls.Join(t.Context(), addr, wrong)
 	if !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "too many wrong join tokens from 127.0.0.1") {
 		t.Errorf("Join = %v", err)
 	}
@@ -237,7 +237,7 @@ func renewal(t *testing.T, addr string, c *mtls.Credentials) (*mtls.Credentials,
 
 func TestRenew(t *testing.T) {
 	s, addr := serve(t)
-	c, err := mtls.Join(t.Context(), addr, s.token(t, s.cluster.WorkerSecret))
+	c, _, err := mtls.Join(t.Context(), addr, s.token(t, s.cluster.WorkerSecret))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func TestNeitherTokenNorCertificate(t *testing.T) {
 // TestNewRootIsTakenUp: the parsed root is kept only as long as it is current.
 func TestNewRootIsTakenUp(t *testing.T) {
 	s, addr := serve(t)
-	c, err := mtls.Join(t.Context(), addr, s.token(t, s.cluster.WorkerSecret))
+	c, _, err := mtls.Join(t.Context(), addr, s.token(t, s.cluster.WorkerSecret))
 	if err != nil {
 		t.Fatal(err)
 	}

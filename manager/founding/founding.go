@@ -34,6 +34,9 @@ type Request struct {
 	// InUse are the networks that its host is in: task addresses must not be
 	// taken from them.
 	InUse []netip.Prefix
+	// Routed are networks that its host has routes to. They are avoided as well,
+	// unless that leaves no room: a route may be much wider than what is there.
+	Routed []netip.Prefix
 }
 
 // Founding is everything that a new cluster begins with.
@@ -58,7 +61,7 @@ func New(r Request) (*Founding, error) {
 		return nil, err
 	}
 	clusterID, nodeID := id.New(), id.New()
-	subnets, err := ingressSubnets(r.AddrPool, clusterID, r.InUse)
+	subnets, err := ingressSubnets(r.AddrPool, clusterID, r.InUse, r.Routed)
 	if err != nil {
 		return nil, err
 	}

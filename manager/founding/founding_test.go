@@ -44,6 +44,36 @@ func TestFoundingIsWhole(t *testing.T) {
 	}
 }
 
+// TestFoundingAvoids the networks of the host and those it has routes to, but not
+// a route that covers the whole pool.
+func TestFoundingAvoids(t *testing.T) {
+	prefixes := func(list ...string) (all []netip.Prefix) {
+		for _, p := range list {
+			all = append(all, netip.MustParsePrefix(p))
+		}
+		return all
+	}
+	tests := map[string]struct {
+		inUse, routed []netip.Prefix
+		want          string // "": refused
+	}{
+		"nothing":               {nil, nil, "10.128.0.0/16"},
+		"a network":             {prefixes("10.128.4.0/24"), nil, "10.129.0.0/16"},
+		"a route":               {prefixes("10.128.4.0/24"), prefixes("10.129.0.0/18"), "10.130.0.0/16"},
+		"a route to everything": {prefixes("10.128.4.0/24"), prefixes("10.0.0.0/8"), "10.129.0.0/16"},
+		"a network of all":      {prefixes("10.0.0.0/8"), nil, ""},
+	}
+	for name, tt := range tests {
+		f, err := New(Request{InUse: tt.inUse, Routed: tt.routed})
+		if refused := errdefs.IsResourceExhausted(err); refused != (tt.want == "") || err != nil && !refused {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil && f.Network.GetSubnets()[0] != tt.want {
+			t.Errorf("%s: %v, want %s", name, f.Network.GetSubnets(), tt.want)
+		}
+	}
+}
+
 func TestFoundingRefuses(t *testing.T) {
 	tests := map[string]struct {
 		request Request

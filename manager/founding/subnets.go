@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/containerd/errdefs"
 
@@ -27,7 +28,7 @@ const ingressBits = 16
 // ingressSubnets cuts the network of published ports from the pool, beside
 // the networks in use. IPv6 tasks get addresses that are unique to the cluster
 // (RFC 4193).
-func ingressSubnets(pool, clusterID string, inUse []netip.Prefix) ([]string, error) {
+func ingressSubnets(pool, clusterID string, inUse, routed []netip.Prefix) ([]string, error) {
 	if pool == "" {
 		pool = spec.DefaultAddrPool
 	}
@@ -35,7 +36,11 @@ func ingressSubnets(pool, clusterID string, inUse []netip.Prefix) ([]string, err
 	if err != nil || !prefix.Addr().Is4() || prefix != prefix.Masked() {
 		return nil, fmt.Errorf("--default-addr-pool %q: use an IPv4 prefix such as %s: %w", pool, spec.DefaultAddrPool, errdefs.ErrInvalidArgument)
 	}
-	subnet, err := ipam.Cut(prefix, max(ingressBits, prefix.Bits()), inUse)
+	bits := max(ingressBits, prefix.Bits())
+	subnet, err := ipam.Cut(prefix, bits, slices.Concat(inUse, routed))
+	if errdefs.IsResourceExhausted(err) {
+		subnet, err = ipam.Cut(prefix, bits, inUse)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--default-addr-pool: %w", err)
 	}

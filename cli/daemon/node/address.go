@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/muster/muster/ingress"
 	"github.com/muster/muster/proto/spec"
 )
 
@@ -17,8 +18,8 @@ import (
 type Host struct {
 	// Interfaces maps their names to their addresses.
 	Interfaces map[string][]netip.Addr
-	// Prefixes are the networks that the host is in.
-	Prefixes []netip.Prefix
+	// Near are the networks that the host reaches by itself.
+	Near []ingress.Nearby
 }
 
 // ThisHost reads the addresses of this network namespace.
@@ -36,11 +37,42 @@ func ThisHost() (Host, error) {
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
 				h.Interfaces[i.Name] = append(h.Interfaces[i.Name], p.Addr().Unmap())
-				h.Prefixes = append(h.Prefixes, p.Masked())
 			}
 		}
 	}
-	return h, nil
+	h.Near, err = ingress.NearbyNetworks()
+	return h, err
+}
+
+// inUse are the networks that the host is in, and those that it has routes to.
+func (h Host) inUse() (own, routed []netip.Prefix) {
+	for _, n := range h.Near {
+		if n.Own {
+			own = append(own, n.Prefix)
+		} else {
+			routed = append(routed, n.Prefix)
+		}
+	}
+	return own, routed
+}
+
+// mustBeApart refuses a cluster whose tasks have addresses of these subnets when
+// the host reaches some of them by itself.
+func mustBeApart(network Network, subnets []string) error {
+	h, err := network.Host()
+	if err != nil {
+		return err
+	}
+	var tasks []netip.Prefix
+	for _, s := range subnets {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			tasks = append(tasks, p)
+		}
+	}
+	if conflicts, _ := ingress.Overlaps(tasks, h.Near); conflicts != nil {
+		return fmt.Errorf("%w: %w", conflicts, errdefs.ErrFailedPrecondition)
+	}
+	return nil
 }
 
 // advertised returns the address that IP|INTERFACE[:PORT] means. Empty means

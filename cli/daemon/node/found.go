@@ -28,9 +28,10 @@ func (n *Node) found(ctx context.Context, r *nodepb.InitClusterRequest) (*nodepb
 	if err != nil {
 		return nil, err
 	}
+	own, routed := h.inUse()
 	f, err := founding.New(founding.Request{
 		Spec: r.GetSpec(), AddrPool: r.GetDefaultAddrPool(), DataPathPort: r.GetDataPathPort(),
-		ControlAddr: s.Advertise.String(), Availability: r.GetAvailability(), InUse: h.Prefixes,
+		ControlAddr: s.Advertise.String(), Availability: r.GetAvailability(), InUse: own, Routed: routed,
 	})
 	if err != nil {
 		return nil, err

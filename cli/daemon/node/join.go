@@ -36,11 +36,14 @@ func (n *Node) join(ctx context.Context, r *nodepb.JoinClusterRequest) (*nodepb.
 		return nil, err
 	}
 	remote := s.Managers[0]
-	credentials, err := mtls.Join(ctx, remote, r.GetToken(), grpc.WithContextDialer(n.cfg.Network.Dial))
+	credentials, subnets, err := mtls.Join(ctx, remote, r.GetToken(), grpc.WithContextDialer(n.cfg.Network.Dial))
 	if err != nil {
 		return nil, err
 	}
-	if err := n.become(ctx, s, credentials, nil); err != nil {
+	if err = mustBeApart(n.cfg.Network, subnets); err == nil {
+		err = n.become(ctx, s, credentials, nil)
+	}
+	if err != nil {
 		n.takeBack(ctx, remote, credentials)
 		return nil, err
 	}

@@ -164,8 +164,11 @@ type IssueNodeCertificateResponse struct {
 	NodeId         string      `protobuf:"bytes,3,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	ClusterId      string      `protobuf:"bytes,4,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	Role           v1.NodeRole `protobuf:"varint,5,opt,name=role,proto3,enum=cluster.v1.NodeRole" json:"role,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// subnets are those of all networks of tasks. A machine that reaches one by
+	// itself must not join.
+	Subnets       []string `protobuf:"bytes,6,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IssueNodeCertificateResponse) Reset() {
@@ -233,6 +236,13 @@ func (x *IssueNodeCertificateResponse) GetRole() v1.NodeRole {
 	return v1.NodeRole(0)
 }
 
+func (x *IssueNodeCertificateResponse) GetSubnets() []string {
+	if x != nil {
+		return x.Subnets
+	}
+	return nil
+}
+
 var File_ca_v1_ca_proto protoreflect.FileDescriptor
 
 const file_ca_v1_ca_proto_rawDesc = "" +
@@ -243,14 +253,15 @@ const file_ca_v1_ca_proto_rawDesc = "" +
 	"\broot_pem\x18\x01 \x01(\fR\arootPem\"L\n" +
 	"\x1bIssueNodeCertificateRequest\x12\x17\n" +
 	"\acsr_pem\x18\x01 \x01(\fR\x06csrPem\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\tR\x05token\"\xc4\x01\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\"\xde\x01\n" +
 	"\x1cIssueNodeCertificateResponse\x12'\n" +
 	"\x0fcertificate_pem\x18\x01 \x01(\fR\x0ecertificatePem\x12\x19\n" +
 	"\broot_pem\x18\x02 \x01(\fR\arootPem\x12\x17\n" +
 	"\anode_id\x18\x03 \x01(\tR\x06nodeId\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x04 \x01(\tR\tclusterId\x12(\n" +
-	"\x04role\x18\x05 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role2\xd0\x01\n" +
+	"\x04role\x18\x05 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role\x12\x18\n" +
+	"\asubnets\x18\x06 \x03(\tR\asubnets2\xd0\x01\n" +
 	"\tCAService\x12P\n" +
 	"\tGetRootCA\x12\x17.ca.v1.GetRootCARequest\x1a\x18.ca.v1.GetRootCAResponse\"\x10\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x04\x01\x02\x03\x04\x12q\n" +
 	"\x14IssueNodeCertificate\x12\".ca.v1.IssueNodeCertificateRequest\x1a#.ca.v1.IssueNodeCertificateResponse\"\x10\xc8\xf3\x18\x02\xd0\xf3\x18\x01\xda\xf3\x18\x04\x01\x02\x03\x04Bt\n" +

@@ -24,9 +24,18 @@ type view struct {
 
 // headline is the first line: the whole at a glance.
 func (v view) headline(r Report) string {
-	s := fmt.Sprintf("%s: %d of %d running", v.service, r.Running, r.Desired)
+	s := v.service + ": " + count(r)
 	if phase := rollout.Name(r.Phase); phase != "" {
 		s += ", " + phase
+	}
+	return s
+}
+
+// count tells what serves: tasks of both sides of a rollout do.
+func count(r Report) string {
+	s := fmt.Sprintf("%d of %d running", r.Running, r.Desired)
+	if r.Before > 0 {
+		s += fmt.Sprintf(", %d as before", r.Before)
 	}
 	return s
 }

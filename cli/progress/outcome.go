@@ -105,8 +105,8 @@ func (f *follower) timedOut(ctx context.Context, err error) error {
 		why = strings.TrimSuffix(err.Error(), ": "+errTimeout.Error())
 	}
 	return &command.StatusError{Status: command.ExitTimeout, Err: fmt.Errorf(
-		"service %s: %s (%d of %d running); it keeps converging in the background, see \"muster service ps %s\"",
-		f.name, why, f.report.Running, f.report.Desired, f.name)}
+		"service %s: %s (%s); it keeps converging in the background, see \"muster service ps %s\"",
+		f.name, why, count(f.report), f.name)}
 }
 
 // explain shows the error and the last log lines of the task that failed.

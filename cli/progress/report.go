@@ -33,6 +33,8 @@ type Report struct {
 	Verdict Verdict
 	// Running of Desired slots run what was asked for.
 	Running, Desired int
+	// Before is how many of the others serve with a task from before the change.
+	Before int
 	// Phase is the state of the rollout, Message what it says of itself.
 	Phase   clusterpb.UpdateStatus_State
 	Message string
@@ -62,6 +64,8 @@ type Slot struct {
 	Reason string
 	// Done tells that nothing more is to be waited for.
 	Done bool
+	// Before tells that a task from before the change serves in it.
+	Before bool
 }
 
 // Failure is a task that failed.

@@ -71,8 +71,11 @@ func slot(number uint32, svc *clusterpb.Service, tasks []*clusterpb.Task, curren
 	s := Slot{
 		Number: number, TaskID: t.GetId(), NodeID: t.GetNodeId(), State: t.GetStatus().GetState(),
 		Reason: reason(t, lastFailure(tasks, t), now),
+		Before: slices.ContainsFunc(tasks, func(t *clusterpb.Task) bool { return lifecycle.Serving(t) && !current(t) }),
 	}
 	switch {
+	case s.State == lifecycle.Running && t.GetDesired() > lifecycle.Running:
+		s.Reason = "is asked to stop"
 	case !current(t):
 		s.Reason = "waits for its turn"
 	case lifecycle.Serving(t):

@@ -72,8 +72,11 @@ func (t *Tracker) Look(v *controlpb.FollowServiceResponse, now time.Time) Report
 			ids = append(ids, s.TaskID)
 			gaveUp = gaveUp || s.State > lifecycle.Running
 		}
-		if s.Done && s.State == lifecycle.Running {
+		switch {
+		case s.Done && s.State == lifecycle.Running:
 			r.Running++
+		case s.Before:
+			r.Before++
 		}
 	}
 	r.Headway = headway(svc, r)

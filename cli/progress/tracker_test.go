@@ -324,7 +324,7 @@ func TestLines(t *testing.T) {
 	r := NewTracker(Goal{}).Look(routed(svc, tasks), start)
 	got := strings.Join(view{"web", func(id string) string { return id + "1" }}.lines(r, maxLines), "\n")
 	want := strings.Join([]string{
-		"web: 1 of 4 running, updating",
+		"web: 1 of 4 running, 1 as before, updating",
 		"  web.1  running",
 		"  web.2  running    on node1  waits for its turn",
 		"  web.3  ready      on node1  restarts in 9s, the last one failed: exit 1",
@@ -332,6 +332,36 @@ func TestLines(t *testing.T) {
 	}, "\n")
 	if got != want {
 		t.Errorf("lines:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+// TestCount: what served before the change does so until its turn, and is not
+// what runs now; what is asked to stop is neither.
+func TestCount(t *testing.T) {
+	for name, tt := range map[string]struct {
+		svc         *clusterpb.Service
+		tasks, want string
+		slot        string // how the last line ends
+	}{
+		"start-first, the new ones find no node": {
+			service(3, 2, paused), "1:running@1 2:running@1 3:running@1 1:pending@2",
+			"0 of 3 running, 3 as before, update paused", "waits for its turn",
+		},
+		"stop-first, under way": {
+			service(3, 2, updating), "1:running@1! 1:running@2 2:running@1! 2:starting@2 3:running@1",
+			"1 of 3 running, 1 as before, updating", "waits for its turn",
+		},
+		"scaled up while the old ones of the slots stop": {
+			service(3, 1, none), "1:running@1 2:running@1! 3:running@1!", "1 of 3 running", "running    on node  is asked to stop",
+		},
+		"all updated":        {service(1, 2, completed), "1:running@1! 1:running@2", "1 of 1 running", "running    on node"},
+		"canary beside them": {service(1, 2, canary), "1:running@1 1:running@2c", "0 of 1 running, 1 as before, canary", "running    on node"},
+	} {
+		r := NewTracker(Goal{}).Look(routed(tt.svc, parseTasks(t, tt.tasks)), start)
+		lines := view{"web", func(id string) string { return id }}.lines(r, maxLines)
+		if want := "web: " + tt.want; lines[0] != want || !strings.HasSuffix(lines[len(lines)-1], tt.slot) {
+			t.Errorf("%s: %q, want %q first and %q last", name, lines, want, tt.slot)
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ func runRollback(ctx context.Context, env *command.Env, opts rollbackOptions) er
 	}
 	fmt.Fprintln(env.Out, opts.service)
 	if !opts.quiet {
-		fmt.Fprintf(env.Out, "%s: back to %s: %s\n", opts.service, target(response.GetTo()), changed(before, response.GetService()))
+		fmt.Fprintf(env.Err, "%s: back to %s: %s\n", opts.service, target(response.GetTo()), changed(before, response.GetService()))
 	}
 	return opts.wait(ctx, env, response.GetService(), progress.Goal{Before: before, Rollback: true})
 }

@@ -96,7 +96,7 @@ func TestLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := new(node)
 			r := serve(t, n).RunWith(t, tt.input, append([]string{"image", "load"}, tt.args...)...)
-			if r.Status != command.ExitOK || !strings.HasSuffix(r.Out, "Loaded image: docker.io/library/nginx:1.29\n") {
+			if r.Status != command.ExitOK || !strings.HasSuffix(r.Out, "Loaded image: nginx:1.29\n") {
 				t.Errorf("%+v", r)
 			}
 			if n.loaded.String() != archive {
@@ -191,7 +191,7 @@ func squeeze(s string) string {
 func TestRemove(t *testing.T) {
 	c := serve(t, new(node))
 	r := c.Run(t, "image", "rm", "nope", "nginx")
-	if r.Out != "Removed: docker.io/library/nginx:latest\n" || r.Err != "muster: no image \"nope\": not found\n" || r.Status != command.ExitFailure {
+	if r.Out != "Untagged: nginx:latest\n" || r.Err != "muster: no image \"nope\": not found\n" || r.Status != command.ExitFailure {
 		t.Errorf("%+v", r)
 	}
 }

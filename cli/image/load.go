@@ -13,6 +13,7 @@ import (
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/image"
 )
 
 type loadOptions struct {
@@ -88,12 +89,11 @@ func runLoad(ctx context.Context, env *command.Env, opts loadOptions) error {
 	}
 	<-sent // whoever writes to standard input is read to the end
 	for _, i := range images {
-		fmt.Fprintf(env.Out, "Loaded image: %s\n", i.GetName())
+		fmt.Fprintf(env.Out, "Loaded image: %s\n", image.Familiar(i.GetName()))
 	}
 	return nil
 }
 
-// chunk is how much of a file goes into one message.
 // open opens an archive to read.
 func open(path string) (*os.File, error) {
 	f, err := os.Open(path)
@@ -107,6 +107,7 @@ func open(path string) (*os.File, error) {
 	return f, nil
 }
 
+// chunk is how much of a file goes into one message.
 const chunk = 256 << 10
 
 // send passes on what in holds.

@@ -9,6 +9,7 @@ import (
 	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/noun"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/image"
 )
 
 func newRemoveCommand(env *command.Env) *cobra.Command {
@@ -26,7 +27,7 @@ func newRemoveCommand(env *command.Env) *cobra.Command {
 		Remove: func(ctx context.Context, node controlpb.ImageServiceClient, name string) (lines []string, err error) {
 			r, err := node.RemoveImage(ctx, &controlpb.RemoveImageRequest{Image: name, Force: force})
 			for _, removed := range r.GetRemoved() {
-				lines = append(lines, "Removed: "+removed)
+				lines = append(lines, "Untagged: "+image.Familiar(removed))
 			}
 			return lines, err
 		},

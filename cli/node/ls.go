@@ -74,18 +74,18 @@ func notes(nodes []*controlpb.NodeView) (lines []string) {
 
 func hostname(n *clusterpb.Node) string { return n.GetDescription().GetHostname() }
 
-// listTable says what a list shows. REACHABILITY is what the membership
-// gossip knows of the node, beside what the managers do.
+// listTable says what a list shows: the columns of Docker, whose scripts count
+// them. Gossip is what the nodes know of each other, beside what managers do.
 func listTable() render.Table {
 	return render.Table{
-		{Field: "ID", Header: "ID", Cell: `{{.ID}}{{if eq .Self "true"}} *{{end}}`},
+		{Field: "ID", Header: "ID", Cell: `{{.ID}}{{if eq (print .Self) "true"}} *{{end}}`},
 		{Field: "Hostname", Header: "HOSTNAME"},
 		{Field: "Status", Header: "STATUS"},
 		{Field: "Availability", Header: "AVAILABILITY"},
 		{Field: "ManagerStatus", Header: "MANAGER STATUS"},
-		{Field: "Reachability", Header: "REACHABILITY"},
 		{Field: "EngineVersion", Header: "ENGINE VERSION"},
 		{Field: "Self", Header: "SELF", Hidden: true},
+		{Field: "Gossip", Header: "GOSSIP", Hidden: true},
 		{Field: "Role", Header: "ROLE", Hidden: true},
 		{Field: "Address", Header: "ADDRESS", Hidden: true},
 		{Field: "Message", Header: "MESSAGE", Hidden: true},
@@ -109,12 +109,12 @@ func listRow(v *controlpb.NodeView, self string) render.Row {
 	n := docker.NodeOf(v)
 	return render.Row{
 		"ID":            n.ID,
-		"Self":          fmt.Sprint(n.ID == self),
+		"Self":          n.ID == self,
 		"Hostname":      n.Description.Hostname,
 		"Status":        title(string(n.Status.State)),
 		"Availability":  title(string(n.Spec.Availability)),
 		"ManagerStatus": managerStatus(n.ManagerStatus),
-		"Reachability":  n.Status.Gossip,
+		"Gossip":        n.Status.Gossip,
 		"EngineVersion": n.Description.Engine.EngineVersion,
 		"Role":          string(n.Spec.Role),
 		"Address":       n.Status.Addr,

@@ -70,11 +70,12 @@ func TestList(t *testing.T) {
 	_, d := serve(t)
 	tests := map[string]string{
 		"node ls": `
-ID                            HOSTNAME   STATUS    AVAILABILITY   MANAGER STATUS   REACHABILITY   ENGINE VERSION
-0123456789abcdefghijklmno *   alpha      Ready     Drain          Leader           alive          1.0
-bbbbbbbbbbbbbbbbbbbbbbbbb     beta       Down      Drain                           suspect        1.0`,
+ID                            HOSTNAME   STATUS    AVAILABILITY   MANAGER STATUS   ENGINE VERSION
+0123456789abcdefghijklmno *   alpha      Ready     Drain          Leader           1.0
+bbbbbbbbbbbbbbbbbbbbbbbbb     beta       Down      Drain                           1.0`,
 		"node ls -f role=worker --format {{.Hostname}}":         "beta",
 		"node ls -f node.label=zone=a --format {{.Self}}":       "true\nfalse",
+		"node ls --format {{if.Self}}{{.Gossip}}{{end}}":        "alive",
 		"node ls -f label=disk=hdd -q":                          "",
 		"node ls -f name=be --format {{.Hostname}}/{{.Status}}": "beta/Down",
 	}

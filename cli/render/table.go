@@ -26,8 +26,8 @@ type Column struct {
 	Cell string
 }
 
-// Row holds the fields of one line: strings, and Cells where people and
-// programs want to read different things.
+// Row holds the fields of one line: strings, booleans, and Cells where people
+// and programs want to read different things.
 type Row map[string]any
 
 // Cell is a field of which a table shows Shown, while JSON and templates have
@@ -35,24 +35,30 @@ type Row map[string]any
 type Cell struct{ Value, Shown string }
 
 // values is the row as programs read it: JSON, or a template of theirs.
-func (r Row) values() map[string]string { return r.fields(func(c Cell) string { return c.Value }) }
+func (r Row) values() map[string]any { return r.fields(func(c Cell) string { return c.Value }) }
 
 // shown is the row as a table shows it, where a value has a line of its own.
-func (r Row) shown() map[string]string {
+func (r Row) shown() map[string]any {
 	fields := r.fields(func(c Cell) string { return c.Shown })
 	for field, value := range fields {
-		fields[field] = command.Printable(value)
+		if s, ok := value.(string); ok {
+			fields[field] = command.Printable(s)
+		}
 	}
 	return fields
 }
 
-func (r Row) fields(of func(Cell) string) map[string]string {
-	fields := make(map[string]string, len(r))
+func (r Row) fields(of func(Cell) string) map[string]any {
+	fields := make(map[string]any, len(r))
 	for name, v := range r {
-		if c, ok := v.(Cell); ok {
-			v = of(c)
+		switch v := v.(type) {
+		case Cell:
+			fields[name] = of(v)
+		case bool: // a condition of templates
+			fields[name] = v
+		default:
+			fields[name] = fmt.Sprint(v)
 		}
-		fields[name] = fmt.Sprint(v)
 	}
 	return fields
 }

@@ -68,7 +68,7 @@ func (k *kernel) underlay(a netip.Addr) (*netlink.LinkAttrs, error) {
 			return link.Attrs(), nil
 		}
 	}
-	return nil, fmt.Errorf("data-path address %s is on no device of this node: %w", a, errdefs.ErrFailedPrecondition)
+	return nil, fmt.Errorf("data-path address %s is on no device of this node: if the machine has another one now, \"muster swarm move\" on it tells the cluster: %w", a, errdefs.ErrFailedPrecondition)
 }
 
 // read returns what the kernel holds of ours. Of sysctls it returns those in want.

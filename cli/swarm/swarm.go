@@ -13,6 +13,7 @@ func New(env *command.Env) *cobra.Command {
 		newJoinCommand(env),
 		newJoinTokenCommand(env),
 		newLeaveCommand(env),
+		newMoveCommand(env),
 		newUpdateCommand(env),
 	)
 }

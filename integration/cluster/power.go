@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"time"
 
@@ -78,6 +79,14 @@ func (c *Cluster) Destroy(n *Node) {
 	c.PowerOff(n)
 	<-n.ended
 	delete(c.Nodes, n.Name)
+}
+
+// Readdress restarts the daemon on a machine that has got another address.
+func (n *Node) Readdress(addr netip.Addr) {
+	n.cluster.t.Helper()
+	n.cluster.StopGracefully(n)
+	n.addr = addr
+	n.cluster.Restart(n)
 }
 
 // ShutDown switches a machine off as "systemctl poweroff" does. The error says

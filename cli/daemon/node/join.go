@@ -3,8 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -14,7 +12,6 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	memberpb "github.com/muster/muster/proto/member/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
-	"github.com/muster/muster/proto/spec"
 )
 
 // join makes this node a member by a join token.
@@ -64,11 +61,7 @@ func (n *Node) joinSettings(r *nodepb.JoinClusterRequest) (s settings, err error
 	if s, err = addresses(h, r.GetAdvertiseAddr(), r.GetListenAddr(), r.GetDataPathAddr()); err != nil {
 		return s, err
 	}
-	remote := r.GetRemoteAddr()
-	if _, _, err := net.SplitHostPort(remote); err != nil {
-		remote = net.JoinHostPort(remote, strconv.Itoa(spec.DefaultControlPort))
-	}
-	s.Managers = []string{remote}
+	s.Managers = []string{withPort(r.GetRemoteAddr())}
 	return s, nil
 }
 

@@ -113,6 +113,11 @@ func (l *Local) JoinCluster(ctx context.Context, r *nodepb.JoinClusterRequest) (
 	return l.Node.join(ctx, r)
 }
 
+// MoveNode makes this member known at another address.
+func (l *Local) MoveNode(ctx context.Context, r *nodepb.MoveNodeRequest) (*nodepb.MoveNodeResponse, error) {
+	return move(ctx, l.Node, r)
+}
+
 // LeaveCluster stops this node's tasks and forgets the cluster.
 func (l *Local) LeaveCluster(ctx context.Context, r *nodepb.LeaveClusterRequest) (*nodepb.LeaveClusterResponse, error) {
 	return &nodepb.LeaveClusterResponse{}, l.Node.leave(ctx, r.GetForce())

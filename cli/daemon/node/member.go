@@ -196,7 +196,7 @@ func (m *member) enter(ctx context.Context, f *founding.Founding) error {
 	case f != nil:
 		return m.found(ctx, f)
 	case len(m.store.Members()) == 0:
-		return m.askForVote(ctx)
+		return m.askForVote(ctx, m.others)
 	}
 	return nil
 }
@@ -218,11 +218,12 @@ func (m *member) found(ctx context.Context, f *founding.Founding) error {
 // others send it the whole log first.
 const voteTimeout = 45 * time.Second
 
-// askForVote asks the managers to make this one a voter.
-func (m *member) askForVote(ctx context.Context) error {
+// askForVote asks managers to make this one a voter, or to know it at another
+// address if it is one.
+func (m *member) askForVote(ctx context.Context, managers func() []string) error {
 	ctx, cancel := context.WithTimeout(ctx, voteTimeout)
 	defer cancel()
-	err := m.ask(ctx, func(conn *grpc.ClientConn) error {
+	err := m.connect.askAny(ctx, managers, func(conn *grpc.ClientConn) error {
 		_, err := memberpb.NewMemberServiceClient(conn).AddManager(ctx, &memberpb.AddManagerRequest{Addr: m.settings.Advertise.String()})
 		return err
 	})

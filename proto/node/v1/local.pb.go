@@ -542,6 +542,123 @@ func (x *JoinClusterResponse) GetRole() v1.NodeRole {
 	return v1.NodeRole(0)
 }
 
+type MoveNodeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// advertise_addr and data_path_addr are as in JoinClusterRequest. An empty
+	// listen_addr keeps what the node listens on.
+	AdvertiseAddr string `protobuf:"bytes,1,opt,name=advertise_addr,json=advertiseAddr,proto3" json:"advertise_addr,omitempty"`
+	ListenAddr    string `protobuf:"bytes,2,opt,name=listen_addr,json=listenAddr,proto3" json:"listen_addr,omitempty"`
+	DataPathAddr  string `protobuf:"bytes,3,opt,name=data_path_addr,json=dataPathAddr,proto3" json:"data_path_addr,omitempty"`
+	// remote_addr is HOST[:PORT] of a manager, for a node that knows none that is
+	// where it was.
+	RemoteAddr    string `protobuf:"bytes,4,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveNodeRequest) Reset() {
+	*x = MoveNodeRequest{}
+	mi := &file_node_v1_local_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveNodeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveNodeRequest) ProtoMessage() {}
+
+func (x *MoveNodeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_local_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveNodeRequest.ProtoReflect.Descriptor instead.
+func (*MoveNodeRequest) Descriptor() ([]byte, []int) {
+	return file_node_v1_local_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MoveNodeRequest) GetAdvertiseAddr() string {
+	if x != nil {
+		return x.AdvertiseAddr
+	}
+	return ""
+}
+
+func (x *MoveNodeRequest) GetListenAddr() string {
+	if x != nil {
+		return x.ListenAddr
+	}
+	return ""
+}
+
+func (x *MoveNodeRequest) GetDataPathAddr() string {
+	if x != nil {
+		return x.DataPathAddr
+	}
+	return ""
+}
+
+func (x *MoveNodeRequest) GetRemoteAddr() string {
+	if x != nil {
+		return x.RemoteAddr
+	}
+	return ""
+}
+
+type MoveNodeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// addr is HOST:PORT of the node's control port now.
+	Addr          string `protobuf:"bytes,1,opt,name=addr,proto3" json:"addr,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveNodeResponse) Reset() {
+	*x = MoveNodeResponse{}
+	mi := &file_node_v1_local_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveNodeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveNodeResponse) ProtoMessage() {}
+
+func (x *MoveNodeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_node_v1_local_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveNodeResponse.ProtoReflect.Descriptor instead.
+func (*MoveNodeResponse) Descriptor() ([]byte, []int) {
+	return file_node_v1_local_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MoveNodeResponse) GetAddr() string {
+	if x != nil {
+		return x.Addr
+	}
+	return ""
+}
+
 type LeaveClusterRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Force         bool                   `protobuf:"varint,1,opt,name=force,proto3" json:"force,omitempty"`
@@ -551,7 +668,7 @@ type LeaveClusterRequest struct {
 
 func (x *LeaveClusterRequest) Reset() {
 	*x = LeaveClusterRequest{}
-	mi := &file_node_v1_local_proto_msgTypes[6]
+	mi := &file_node_v1_local_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -563,7 +680,7 @@ func (x *LeaveClusterRequest) String() string {
 func (*LeaveClusterRequest) ProtoMessage() {}
 
 func (x *LeaveClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[6]
+	mi := &file_node_v1_local_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -576,7 +693,7 @@ func (x *LeaveClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveClusterRequest.ProtoReflect.Descriptor instead.
 func (*LeaveClusterRequest) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{6}
+	return file_node_v1_local_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *LeaveClusterRequest) GetForce() bool {
@@ -594,7 +711,7 @@ type LeaveClusterResponse struct {
 
 func (x *LeaveClusterResponse) Reset() {
 	*x = LeaveClusterResponse{}
-	mi := &file_node_v1_local_proto_msgTypes[7]
+	mi := &file_node_v1_local_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +723,7 @@ func (x *LeaveClusterResponse) String() string {
 func (*LeaveClusterResponse) ProtoMessage() {}
 
 func (x *LeaveClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[7]
+	mi := &file_node_v1_local_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +736,7 @@ func (x *LeaveClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveClusterResponse.ProtoReflect.Descriptor instead.
 func (*LeaveClusterResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{7}
+	return file_node_v1_local_proto_rawDescGZIP(), []int{9}
 }
 
 type DiagnoseRequest struct {
@@ -630,7 +747,7 @@ type DiagnoseRequest struct {
 
 func (x *DiagnoseRequest) Reset() {
 	*x = DiagnoseRequest{}
-	mi := &file_node_v1_local_proto_msgTypes[8]
+	mi := &file_node_v1_local_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +759,7 @@ func (x *DiagnoseRequest) String() string {
 func (*DiagnoseRequest) ProtoMessage() {}
 
 func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[8]
+	mi := &file_node_v1_local_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +772,7 @@ func (x *DiagnoseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnoseRequest.ProtoReflect.Descriptor instead.
 func (*DiagnoseRequest) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{8}
+	return file_node_v1_local_proto_rawDescGZIP(), []int{10}
 }
 
 type DiagnoseResponse struct {
@@ -673,7 +790,7 @@ type DiagnoseResponse struct {
 
 func (x *DiagnoseResponse) Reset() {
 	*x = DiagnoseResponse{}
-	mi := &file_node_v1_local_proto_msgTypes[9]
+	mi := &file_node_v1_local_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +802,7 @@ func (x *DiagnoseResponse) String() string {
 func (*DiagnoseResponse) ProtoMessage() {}
 
 func (x *DiagnoseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[9]
+	mi := &file_node_v1_local_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +815,7 @@ func (x *DiagnoseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiagnoseResponse.ProtoReflect.Descriptor instead.
 func (*DiagnoseResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{9}
+	return file_node_v1_local_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DiagnoseResponse) GetDifferences() []string {
@@ -739,7 +856,7 @@ type FetchBlobRequest struct {
 
 func (x *FetchBlobRequest) Reset() {
 	*x = FetchBlobRequest{}
-	mi := &file_node_v1_local_proto_msgTypes[10]
+	mi := &file_node_v1_local_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +868,7 @@ func (x *FetchBlobRequest) String() string {
 func (*FetchBlobRequest) ProtoMessage() {}
 
 func (x *FetchBlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[10]
+	mi := &file_node_v1_local_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +881,7 @@ func (x *FetchBlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBlobRequest.ProtoReflect.Descriptor instead.
 func (*FetchBlobRequest) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{10}
+	return file_node_v1_local_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FetchBlobRequest) GetDigest() string {
@@ -793,7 +910,7 @@ type FetchBlobResponse struct {
 
 func (x *FetchBlobResponse) Reset() {
 	*x = FetchBlobResponse{}
-	mi := &file_node_v1_local_proto_msgTypes[11]
+	mi := &file_node_v1_local_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +922,7 @@ func (x *FetchBlobResponse) String() string {
 func (*FetchBlobResponse) ProtoMessage() {}
 
 func (x *FetchBlobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_node_v1_local_proto_msgTypes[11]
+	mi := &file_node_v1_local_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +935,7 @@ func (x *FetchBlobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchBlobResponse.ProtoReflect.Descriptor instead.
 func (*FetchBlobResponse) Descriptor() ([]byte, []int) {
-	return file_node_v1_local_proto_rawDescGZIP(), []int{11}
+	return file_node_v1_local_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FetchBlobResponse) GetData() []byte {
@@ -886,7 +1003,16 @@ const file_node_v1_local_proto_rawDesc = "" +
 	"\favailability\x18\x06 \x01(\x0e2!.cluster.v1.NodeSpec.AvailabilityR\favailability\"X\n" +
 	"\x13JoinClusterResponse\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12(\n" +
-	"\x04role\x18\x02 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role\"+\n" +
+	"\x04role\x18\x02 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role\"\xa0\x01\n" +
+	"\x0fMoveNodeRequest\x12%\n" +
+	"\x0eadvertise_addr\x18\x01 \x01(\tR\radvertiseAddr\x12\x1f\n" +
+	"\vlisten_addr\x18\x02 \x01(\tR\n" +
+	"listenAddr\x12$\n" +
+	"\x0edata_path_addr\x18\x03 \x01(\tR\fdataPathAddr\x12\x1f\n" +
+	"\vremote_addr\x18\x04 \x01(\tR\n" +
+	"remoteAddr\"&\n" +
+	"\x10MoveNodeResponse\x12\x12\n" +
+	"\x04addr\x18\x01 \x01(\tR\x04addr\"+\n" +
 	"\x13LeaveClusterRequest\x12\x14\n" +
 	"\x05force\x18\x01 \x01(\bR\x05force\"\x16\n" +
 	"\x14LeaveClusterResponse\"\x11\n" +
@@ -902,11 +1028,12 @@ const file_node_v1_local_proto_rawDesc = "" +
 	"\x11FetchBlobResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes2\xbf\x03\n" +
+	"size_bytes\x18\x02 \x01(\x03R\tsizeBytes2\x8f\x04\n" +
 	"\fLocalService\x12Q\n" +
 	"\tGetStatus\x12\x19.node.v1.GetStatusRequest\x1a\x1a.node.v1.GetStatusResponse\"\r\xc8\xf3\x18\x01\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12W\n" +
 	"\vInitCluster\x12\x1b.node.v1.InitClusterRequest\x1a\x1c.node.v1.InitClusterResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12W\n" +
-	"\vJoinCluster\x12\x1b.node.v1.JoinClusterRequest\x1a\x1c.node.v1.JoinClusterResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12Z\n" +
+	"\vJoinCluster\x12\x1b.node.v1.JoinClusterRequest\x1a\x1c.node.v1.JoinClusterResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12N\n" +
+	"\bMoveNode\x12\x18.node.v1.MoveNodeRequest\x1a\x19.node.v1.MoveNodeResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12Z\n" +
 	"\fLeaveCluster\x12\x1c.node.v1.LeaveClusterRequest\x1a\x1d.node.v1.LeaveClusterResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04\x12N\n" +
 	"\bDiagnose\x12\x18.node.v1.DiagnoseRequest\x1a\x19.node.v1.DiagnoseResponse\"\r\xc8\xf3\x18\x01\xd0\xf3\x18\x02\xda\xf3\x18\x01\x042c\n" +
 	"\vPeerService\x12T\n" +
@@ -927,7 +1054,7 @@ func file_node_v1_local_proto_rawDescGZIP() []byte {
 }
 
 var file_node_v1_local_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_node_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_node_v1_local_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_node_v1_local_proto_goTypes = []any{
 	(GetStatusResponse_State)(0),  // 0: node.v1.GetStatusResponse.State
 	(*GetStatusRequest)(nil),      // 1: node.v1.GetStatusRequest
@@ -936,37 +1063,41 @@ var file_node_v1_local_proto_goTypes = []any{
 	(*InitClusterResponse)(nil),   // 4: node.v1.InitClusterResponse
 	(*JoinClusterRequest)(nil),    // 5: node.v1.JoinClusterRequest
 	(*JoinClusterResponse)(nil),   // 6: node.v1.JoinClusterResponse
-	(*LeaveClusterRequest)(nil),   // 7: node.v1.LeaveClusterRequest
-	(*LeaveClusterResponse)(nil),  // 8: node.v1.LeaveClusterResponse
-	(*DiagnoseRequest)(nil),       // 9: node.v1.DiagnoseRequest
-	(*DiagnoseResponse)(nil),      // 10: node.v1.DiagnoseResponse
-	(*FetchBlobRequest)(nil),      // 11: node.v1.FetchBlobRequest
-	(*FetchBlobResponse)(nil),     // 12: node.v1.FetchBlobResponse
-	(v1.NodeRole)(0),              // 13: cluster.v1.NodeRole
-	(v1.NodeSpec_Availability)(0), // 14: cluster.v1.NodeSpec.Availability
-	(*v1.ClusterSpec)(nil),        // 15: cluster.v1.ClusterSpec
+	(*MoveNodeRequest)(nil),       // 7: node.v1.MoveNodeRequest
+	(*MoveNodeResponse)(nil),      // 8: node.v1.MoveNodeResponse
+	(*LeaveClusterRequest)(nil),   // 9: node.v1.LeaveClusterRequest
+	(*LeaveClusterResponse)(nil),  // 10: node.v1.LeaveClusterResponse
+	(*DiagnoseRequest)(nil),       // 11: node.v1.DiagnoseRequest
+	(*DiagnoseResponse)(nil),      // 12: node.v1.DiagnoseResponse
+	(*FetchBlobRequest)(nil),      // 13: node.v1.FetchBlobRequest
+	(*FetchBlobResponse)(nil),     // 14: node.v1.FetchBlobResponse
+	(v1.NodeRole)(0),              // 15: cluster.v1.NodeRole
+	(v1.NodeSpec_Availability)(0), // 16: cluster.v1.NodeSpec.Availability
+	(*v1.ClusterSpec)(nil),        // 17: cluster.v1.ClusterSpec
 }
 var file_node_v1_local_proto_depIdxs = []int32{
 	0,  // 0: node.v1.GetStatusResponse.state:type_name -> node.v1.GetStatusResponse.State
-	13, // 1: node.v1.GetStatusResponse.role:type_name -> cluster.v1.NodeRole
-	14, // 2: node.v1.InitClusterRequest.availability:type_name -> cluster.v1.NodeSpec.Availability
-	15, // 3: node.v1.InitClusterRequest.spec:type_name -> cluster.v1.ClusterSpec
-	14, // 4: node.v1.JoinClusterRequest.availability:type_name -> cluster.v1.NodeSpec.Availability
-	13, // 5: node.v1.JoinClusterResponse.role:type_name -> cluster.v1.NodeRole
+	15, // 1: node.v1.GetStatusResponse.role:type_name -> cluster.v1.NodeRole
+	16, // 2: node.v1.InitClusterRequest.availability:type_name -> cluster.v1.NodeSpec.Availability
+	17, // 3: node.v1.InitClusterRequest.spec:type_name -> cluster.v1.ClusterSpec
+	16, // 4: node.v1.JoinClusterRequest.availability:type_name -> cluster.v1.NodeSpec.Availability
+	15, // 5: node.v1.JoinClusterResponse.role:type_name -> cluster.v1.NodeRole
 	1,  // 6: node.v1.LocalService.GetStatus:input_type -> node.v1.GetStatusRequest
 	3,  // 7: node.v1.LocalService.InitCluster:input_type -> node.v1.InitClusterRequest
 	5,  // 8: node.v1.LocalService.JoinCluster:input_type -> node.v1.JoinClusterRequest
-	7,  // 9: node.v1.LocalService.LeaveCluster:input_type -> node.v1.LeaveClusterRequest
-	9,  // 10: node.v1.LocalService.Diagnose:input_type -> node.v1.DiagnoseRequest
-	11, // 11: node.v1.PeerService.FetchBlob:input_type -> node.v1.FetchBlobRequest
-	2,  // 12: node.v1.LocalService.GetStatus:output_type -> node.v1.GetStatusResponse
-	4,  // 13: node.v1.LocalService.InitCluster:output_type -> node.v1.InitClusterResponse
-	6,  // 14: node.v1.LocalService.JoinCluster:output_type -> node.v1.JoinClusterResponse
-	8,  // 15: node.v1.LocalService.LeaveCluster:output_type -> node.v1.LeaveClusterResponse
-	10, // 16: node.v1.LocalService.Diagnose:output_type -> node.v1.DiagnoseResponse
-	12, // 17: node.v1.PeerService.FetchBlob:output_type -> node.v1.FetchBlobResponse
-	12, // [12:18] is the sub-list for method output_type
-	6,  // [6:12] is the sub-list for method input_type
+	7,  // 9: node.v1.LocalService.MoveNode:input_type -> node.v1.MoveNodeRequest
+	9,  // 10: node.v1.LocalService.LeaveCluster:input_type -> node.v1.LeaveClusterRequest
+	11, // 11: node.v1.LocalService.Diagnose:input_type -> node.v1.DiagnoseRequest
+	13, // 12: node.v1.PeerService.FetchBlob:input_type -> node.v1.FetchBlobRequest
+	2,  // 13: node.v1.LocalService.GetStatus:output_type -> node.v1.GetStatusResponse
+	4,  // 14: node.v1.LocalService.InitCluster:output_type -> node.v1.InitClusterResponse
+	6,  // 15: node.v1.LocalService.JoinCluster:output_type -> node.v1.JoinClusterResponse
+	8,  // 16: node.v1.LocalService.MoveNode:output_type -> node.v1.MoveNodeResponse
+	10, // 17: node.v1.LocalService.LeaveCluster:output_type -> node.v1.LeaveClusterResponse
+	12, // 18: node.v1.LocalService.Diagnose:output_type -> node.v1.DiagnoseResponse
+	14, // 19: node.v1.PeerService.FetchBlob:output_type -> node.v1.FetchBlobResponse
+	13, // [13:20] is the sub-list for method output_type
+	6,  // [6:13] is the sub-list for method input_type
 	6,  // [6:6] is the sub-list for extension type_name
 	6,  // [6:6] is the sub-list for extension extendee
 	0,  // [0:6] is the sub-list for field type_name
@@ -983,7 +1114,7 @@ func file_node_v1_local_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_v1_local_proto_rawDesc), len(file_node_v1_local_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -22,6 +22,7 @@ const (
 	LocalService_GetStatus_FullMethodName    = "/node.v1.LocalService/GetStatus"
 	LocalService_InitCluster_FullMethodName  = "/node.v1.LocalService/InitCluster"
 	LocalService_JoinCluster_FullMethodName  = "/node.v1.LocalService/JoinCluster"
+	LocalService_MoveNode_FullMethodName     = "/node.v1.LocalService/MoveNode"
 	LocalService_LeaveCluster_FullMethodName = "/node.v1.LocalService/LeaveCluster"
 	LocalService_Diagnose_FullMethodName     = "/node.v1.LocalService/Diagnose"
 )
@@ -38,6 +39,8 @@ type LocalServiceClient interface {
 	InitCluster(ctx context.Context, in *InitClusterRequest, opts ...grpc.CallOption) (*InitClusterResponse, error)
 	// JoinCluster makes this node a member.
 	JoinCluster(ctx context.Context, in *JoinClusterRequest, opts ...grpc.CallOption) (*JoinClusterResponse, error)
+	// MoveNode makes this member known at another address of its machine.
+	MoveNode(ctx context.Context, in *MoveNodeRequest, opts ...grpc.CallOption) (*MoveNodeResponse, error)
 	// LeaveCluster stops this node's tasks and forgets the cluster.
 	LeaveCluster(ctx context.Context, in *LeaveClusterRequest, opts ...grpc.CallOption) (*LeaveClusterResponse, error)
 	// Diagnose compares the kernel with what it should hold, and asks other
@@ -83,6 +86,16 @@ func (c *localServiceClient) JoinCluster(ctx context.Context, in *JoinClusterReq
 	return out, nil
 }
 
+func (c *localServiceClient) MoveNode(ctx context.Context, in *MoveNodeRequest, opts ...grpc.CallOption) (*MoveNodeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MoveNodeResponse)
+	err := c.cc.Invoke(ctx, LocalService_MoveNode_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *localServiceClient) LeaveCluster(ctx context.Context, in *LeaveClusterRequest, opts ...grpc.CallOption) (*LeaveClusterResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LeaveClusterResponse)
@@ -115,6 +128,8 @@ type LocalServiceServer interface {
 	InitCluster(context.Context, *InitClusterRequest) (*InitClusterResponse, error)
 	// JoinCluster makes this node a member.
 	JoinCluster(context.Context, *JoinClusterRequest) (*JoinClusterResponse, error)
+	// MoveNode makes this member known at another address of its machine.
+	MoveNode(context.Context, *MoveNodeRequest) (*MoveNodeResponse, error)
 	// LeaveCluster stops this node's tasks and forgets the cluster.
 	LeaveCluster(context.Context, *LeaveClusterRequest) (*LeaveClusterResponse, error)
 	// Diagnose compares the kernel with what it should hold, and asks other
@@ -138,6 +153,9 @@ func (UnimplementedLocalServiceServer) InitCluster(context.Context, *InitCluster
 }
 func (UnimplementedLocalServiceServer) JoinCluster(context.Context, *JoinClusterRequest) (*JoinClusterResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method JoinCluster not implemented")
+}
+func (UnimplementedLocalServiceServer) MoveNode(context.Context, *MoveNodeRequest) (*MoveNodeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method MoveNode not implemented")
 }
 func (UnimplementedLocalServiceServer) LeaveCluster(context.Context, *LeaveClusterRequest) (*LeaveClusterResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LeaveCluster not implemented")
@@ -220,6 +238,24 @@ func _LocalService_JoinCluster_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LocalService_MoveNode_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MoveNodeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LocalServiceServer).MoveNode(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LocalService_MoveNode_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LocalServiceServer).MoveNode(ctx, req.(*MoveNodeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _LocalService_LeaveCluster_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(LeaveClusterRequest)
 	if err := dec(in); err != nil {
@@ -274,6 +310,10 @@ var LocalService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "JoinCluster",
 			Handler:    _LocalService_JoinCluster_Handler,
+		},
+		{
+			MethodName: "MoveNode",
+			Handler:    _LocalService_MoveNode_Handler,
 		},
 		{
 			MethodName: "LeaveCluster",

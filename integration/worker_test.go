@@ -301,3 +301,22 @@ func TestRemovedServiceLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestGossipPortTaken: the node works all the same, and says so until it gossips.
+func TestGossipPortTaken(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 1, Workers: 1}, func(_ context.Context, c *cluster.Cluster) {
+		w1 := c.Nodes["w1"]
+		c.Crash(w1)
+		w1.GossipPortTaken.Store(true)
+		c.Restart(w1)
+		message := func() string {
+			n, _ := c.State().Node(w1.ID)
+			return n.GetStatus().GetMessage()
+		}
+		c.Eventually("the node to say so", func() bool { return strings.Contains(message(), "gossip: listen for gossip: address already in use") })
+		c.CreateService("web", 2)
+		c.Eventually("two tasks", func() bool { return len(c.Serving("web")) == 2 })
+		w1.GossipPortTaken.Store(false)
+		c.Within(2*time.Minute, "the node to say nothing", func() bool { return message() == "" })
+	})
+}

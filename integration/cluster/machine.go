@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -80,7 +81,12 @@ func (n *Node) gossip(c gossip.Config) (node.Gossip, error) {
 }
 
 // Run implements node.Gossip.
-func (silence) Run(ctx context.Context) error { return untilDone(ctx) }
+func (s silence) Run(ctx context.Context) error {
+	if s.node.GossipPortTaken.Load() {
+		return errors.New("listen for gossip: address already in use")
+	}
+	return untilDone(ctx)
+}
 
 // SetKeys implements node.Gossip.
 func (s silence) SetKeys(keys [][]byte) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -26,6 +27,8 @@ type Node struct {
 	// Runtime runs its containers, Kernel holds its mesh.
 	Runtime *executortest.Fake
 	Kernel  *Kernel
+	// GossipPortTaken: another process has the gossip port.
+	GossipPortTaken atomic.Bool
 
 	cluster    *Cluster
 	addr       netip.Addr

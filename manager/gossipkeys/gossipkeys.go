@@ -15,6 +15,10 @@ import (
 const (
 	// period is how long a key encrypts.
 	period = 12 * time.Hour
+	// hurried is how long it does while a removed node knows it. The others learn
+	// the next one within seconds; who cannot be reached for minutes goes without
+	// gossip until it can.
+	hurried = time.Minute
 	// size selects AES-256.
 	size = 32
 	// agenda is the controller's only key: there is one set of secrets.
@@ -57,7 +61,11 @@ func plan(secrets *clusterpb.ClusterSecrets, now time.Time, newKey func() []byte
 	if len(keys) == 0 {
 		return nil, 0 // no cluster yet
 	}
-	if left := secrets.GetGossipKeysAt().AsTime().Add(period).Sub(now); left > 0 {
+	life := period
+	if secrets.GetGossipRotationsDue() > 0 {
+		life = hurried
+	}
+	if left := secrets.GetGossipKeysAt().AsTime().Add(life).Sub(now); left > 0 {
 		return nil, left
 	}
 	var next [][]byte
@@ -66,5 +74,5 @@ func plan(secrets *clusterpb.ClusterSecrets, now time.Time, newKey func() []byte
 	} else {
 		next = [][]byte{keys[1], newKey(), keys[0]}
 	}
-	return []*raftpb.Change{state.RotateGossipKeys(secrets.GetVersion(), next)}, period
+	return []*raftpb.Change{state.RotateGossipKeys(secrets.GetVersion(), next)}, life
 }

@@ -59,6 +59,36 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// TestRemovedNodeKnowsNoKey: all keys are new within minutes of its removal.
+func TestRemovedNodeKnowsNoKey(t *testing.T) {
+	w := controltest.New(t)
+	c := controller(counter())
+	w.Apply(
+		state.CreateCluster(&raftpb.CreateCluster{GossipKeys: [][]byte{[]byte("a"), []byte("b")}}),
+		state.PutNode(&raftpb.PutNode{Id: "n1"}))
+	w.Now = w.Now.Add(period)
+	w.Turn(c)
+	w.Now = w.Now.Add(hurried)
+	w.Apply(state.DeleteNode("n1", nil))
+	for _, tt := range []struct {
+		after time.Duration
+		want  string
+	}{
+		{0, "1 2 b"},
+		{hurried - time.Second, "1 2 b"},
+		{time.Second, "2 3 1"},
+		{hurried, "3 4 2"},
+		{hurried, "3 4 2"}, // nobody but the nodes knows one of these
+		{period - hurried, "4 5 3"},
+	} {
+		w.Now = w.Now.Add(tt.after)
+		w.Turn(c)
+		if got := join(w); got != tt.want {
+			t.Errorf("%v later: keys %q, want %q", tt.after, got, tt.want)
+		}
+	}
+}
+
 func TestOneKeyGetsASecond(t *testing.T) {
 	w := controltest.New(t)
 	w.Apply(state.CreateCluster(&raftpb.CreateCluster{GossipKeys: [][]byte{[]byte("a")}}))

@@ -180,6 +180,7 @@ func (tx *tx) deleteNode(d *raftpb.DeleteNode) error {
 	}
 	remove(tx, &tx.nodes, n)
 	tx.revoke(n.GetId(), d.GetExpiresAt())
+	outdateGossipKeys(tx)
 	tx.orphanTasks(n)
 	return nil
 }

@@ -65,8 +65,24 @@ func (tx *tx) rotateGossipKeys(r *raftpb.RotateGossipKeys) error {
 	}
 	next := shallow(old)
 	next.GossipKeys, next.GossipKeysAt = r.GetKeys(), timestamppb.New(tx.now)
+	if next.GossipRotationsDue > 0 {
+		next.GossipRotationsDue--
+	}
 	tx.setSecrets(next)
 	return nil
+}
+
+// outdateGossipKeys says that somebody knows all gossip keys who may not. Each
+// rotation makes one new, and they are three at most.
+func outdateGossipKeys(tx *tx) {
+	old := tx.secrets.one()
+	if old == nil {
+		return
+	}
+	const keys = 3
+	next := shallow(old)
+	next.GossipRotationsDue = keys
+	tx.setSecrets(next)
 }
 
 func (tx *tx) setSecrets(s *clusterpb.ClusterSecrets) {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/muster/muster/ingress/gossip"
@@ -22,6 +24,8 @@ type gossiper struct {
 	settings *dispatchpb.Settings
 	seeds    []string
 	running  Gossip
+	// broken is why this node does not gossip now.
+	broken error
 }
 
 func newGossiper(m *member) *gossiper {
@@ -77,18 +81,58 @@ func (g *gossiper) view() map[string]string {
 	return said
 }
 
-// run waits for the first keys, then gossips until ctx is done.
+// gossipRetry bounds the pauses before this node tries to gossip again.
+const gossipRetry = time.Minute
+
+// run waits for the first keys, then gossips until ctx is done. What keeps it
+// from that keeps the node from nothing else: gossip is a hint.
 func (g *gossiper) run(ctx context.Context) error {
+	retry := backoff.NewExponentialBackOff()
+	retry.MaxInterval = gossipRetry
+	again := time.NewTimer(0)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-g.news:
+		case <-again.C:
 		}
-		if s, _ := g.last(); len(s.GetGossipKeys()) > 0 {
-			return g.gossip(ctx, s)
+		s, _ := g.last()
+		if len(s.GetGossipKeys()) == 0 {
+			continue
 		}
+		began := time.Now()
+		g.note(nil, nil)
+		err := g.gossip(ctx, s)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > gossipRetry {
+			retry.Reset()
+		}
+		pause := retry.NextBackOff()
+		g.note(nil, err)
+		g.member.log.WarnContext(ctx, "this node does not gossip: will retry", "in", pause, "err", err)
+		again.Reset(pause)
 	}
+}
+
+// note keeps what gossips now, or why nothing does.
+func (g *gossiper) note(running Gossip, broken error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.running, g.broken = running, broken
+}
+
+// warnings are why this node does not gossip.
+func (g *gossiper) warnings() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.broken == nil {
+		return nil
+	}
+	return []string{"gossip: " + g.broken.Error()}
 }
 
 func (g *gossiper) gossip(ctx context.Context, s *dispatchpb.Settings) error {
@@ -107,9 +151,7 @@ func (g *gossiper) gossip(ctx context.Context, s *dispatchpb.Settings) error {
 	if err != nil {
 		return err
 	}
-	g.mu.Lock()
-	g.running = running
-	g.mu.Unlock()
+	g.note(running, nil)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return running.Run(ctx) })
 	group.Go(func() error {

@@ -60,5 +60,6 @@ func (m *member) describe(ctx context.Context) (*clusterpb.NodeDescription, erro
 		return nil, err
 	}
 	d.Troubles, d.Warnings = m.machine.Troubles.Now()
+	d.Warnings = append(d.Warnings, m.gossip.warnings()...)
 	return d, nil
 }

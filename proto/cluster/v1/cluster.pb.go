@@ -277,9 +277,12 @@ type ClusterSecrets struct {
 	GossipKeys [][]byte `protobuf:"bytes,5,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
 	// gossip_keys_at is the leader's clock when they last changed. Set by the
 	// state machine.
-	GossipKeysAt  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=gossip_keys_at,json=gossipKeysAt,proto3" json:"gossip_keys_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	GossipKeysAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=gossip_keys_at,json=gossipKeysAt,proto3" json:"gossip_keys_at,omitempty"`
+	// gossip_rotations_due is how many rotations it takes until no node that was
+	// removed knows a key. Set by the state machine.
+	GossipRotationsDue uint32 `protobuf:"varint,7,opt,name=gossip_rotations_due,json=gossipRotationsDue,proto3" json:"gossip_rotations_due,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ClusterSecrets) Reset() {
@@ -354,6 +357,13 @@ func (x *ClusterSecrets) GetGossipKeysAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ClusterSecrets) GetGossipRotationsDue() uint32 {
+	if x != nil {
+		return x.GossipRotationsDue
+	}
+	return 0
+}
+
 var File_cluster_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_cluster_v1_cluster_proto_rawDesc = "" +
@@ -383,7 +393,7 @@ const file_cluster_v1_cluster_proto_rawDesc = "" +
 	"\vRemovedNode\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x8d\x02\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xbf\x02\n" +
 	"\x0eClusterSecrets\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12#\n" +
 	"\vroot_ca_key\x18\x02 \x01(\fB\x03\x80\x01\x01R\trootCaKey\x12(\n" +
@@ -391,7 +401,8 @@ const file_cluster_v1_cluster_proto_rawDesc = "" +
 	"\x0emanager_secret\x18\x04 \x01(\tB\x03\x80\x01\x01R\rmanagerSecret\x12$\n" +
 	"\vgossip_keys\x18\x05 \x03(\fB\x03\x80\x01\x01R\n" +
 	"gossipKeys\x12@\n" +
-	"\x0egossip_keys_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fgossipKeysAtB\x9c\x01\n" +
+	"\x0egossip_keys_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fgossipKeysAt\x120\n" +
+	"\x14gossip_rotations_due\x18\a \x01(\rR\x12gossipRotationsDueB\x9c\x01\n" +
 	"\x0ecom.cluster.v1B\fClusterProtoP\x01Z3github.com/muster/muster/proto/cluster/v1;clusterv1\xa2\x02\x03CXX\xaa\x02\n" +
 	"Cluster.V1\xca\x02\n" +
 	"Cluster\\V1\xe2\x02\x16Cluster\\V1\\GPBMetadata\xea\x02\vCluster::V1b\x06proto3"

@@ -41,6 +41,8 @@ var misuses = map[string]string{
 	"service ls --format {{.Foo}}":                         `no field .Foo`,
 	"service ps --filter desired-state=happy web":          `no task state "happy"`,
 	"service inspect --pretty --format {{.ID}} web":        `cannot be used together`,
+	"service inspect --format yaml web":                    `--format "yaml": must be json, pretty or a Go template`,
+	"service ls --format pretty":                           `--format "pretty": must be table`,
 	"service logs --tail x web":                            `--tail "x": must be a number of lines`,
 	"service logs --since yesterday web":                   `--since "yesterday": must be a time`,
 	"service create --hostname a_b- nginx":                 `hostname "a_b-"`,

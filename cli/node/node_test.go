@@ -87,6 +87,14 @@ bbbbbbbbbbbbbbbbbbbbbbbbb     beta       Down      Drain                        
 	}
 }
 
+func TestPrettyAsFormat(t *testing.T) {
+	_, d := serve(t)
+	want, got := d.Run(t, "node", "inspect", "--pretty", "alpha"), d.Run(t, "node", "inspect", "--format", "pretty", "alpha")
+	if got.Status != command.ExitOK || got.Out != want.Out {
+		t.Errorf("%s%s\nwant:\n%s", got.Err, got.Out, want.Out)
+	}
+}
+
 func TestPretty(t *testing.T) {
 	_, d := serve(t)
 	want := `ID:                 0123456789abcdefghijklmno

@@ -33,11 +33,16 @@ func (i Inspect[C, T]) Command(env *command.Env, cmd *cobra.Command) *cobra.Comm
 		format string
 		pretty bool
 	)
-	cmd.Flags().StringVarP(&format, "format", "f", "", `output format: json or a Go template`)
+	cmd.Flags().StringVarP(&format, "format", "f", "", `output format: json, pretty or a Go template`)
 	flags.On(cmd.Flags(), &pretty, "pretty", "", "print a readable layout instead of JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if pretty && format != "" {
 			return command.Misusef("--pretty and --format cannot be used together")
+		}
+		if pretty = pretty || format == "pretty"; !pretty {
+			if err := render.CheckInspect(format, "json, pretty"); err != nil {
+				return err
+			}
 		}
 		client, err := i.Connect()
 		if err != nil {

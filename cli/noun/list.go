@@ -44,7 +44,7 @@ func (l List[C, T]) Command(env *command.Env, cmd *cobra.Command) *cobra.Command
 	if len(l.Filters) > 0 {
 		filters = render.FilterFlag(fs, keys(l.Filters)...)
 	}
-	fs.StringVar(&format, "format", "", `output format: table, "table TEMPLATE", json or a Go template`)
+	fs.StringVar(&format, "format", "", `output format: table, "table TEMPLATE", json, raw or a Go template`)
 	if slices.ContainsFunc(l.Table(), func(c render.Column) bool { return c.Field == "ID" }) {
 		flags.On(fs, &quiet, "quiet", "q", "show only IDs")
 	}

@@ -36,6 +36,10 @@ func TestTable(t *testing.T) {
 		"nor without it":     {"{{with .Name}}{{.}}{{else}}{{.Colour}}{{end}}", "", "no field .Colour"},
 		"nor over it":        {"{{range .Colour}}x{{end}}", "", "no field .Colour"},
 		"with":               {"{{with .Name}}{{.}}{{end}}", "apple\na <b>\n", ""},
+		"raw":                {"raw", "id: 1\nname: apple\n\nid: 22\nname: a <b>\n\n", ""},
+		"text":               {"-", "-\n-\n", ""},
+		"a word":             {"pretty", "", `--format "pretty": must be table, "table TEMPLATE", json, raw or a Go template such as {{.ID}}`},
+		"nearly a word":      {"tables", "", `--format "tables": must be table,`},
 		"syntax":             {"{{.ID", "", `--format "{{.ID"`},
 	}
 	for name, tt := range tests {
@@ -132,8 +136,19 @@ func TestInspect(t *testing.T) {
 			}
 		})
 	}
-	if err := Inspect(&strings.Builder{}, "{{.Nope}}", objects); command.ExitStatus(err) != command.ExitMisuse {
-		t.Errorf("unknown field: %v, want a misuse", err)
+	deep := []any{struct{ Spec struct{ Restart *object } }{}}
+	for format, want := range map[string]string{
+		"{{.Nope}}":              "there is no field Nope in .Nope",
+		"{{.Spec.Restart.Name}}": ".Spec.Restart.Name has no Name here: what would hold it is not set",
+		"{{.Spec.Mode.Global}}":  "there is no field Mode in .Spec.Mode.Global",
+		"{{index .Spec 1}}":      "index .Spec 1: error calling index: can't index item",
+		"yaml":                   "must be json or a Go template such as {{.ID}}",
+		"{{.Spec":                "unclosed action",
+	} {
+		err := Inspect(&strings.Builder{}, format, deep)
+		if command.ExitStatus(err) != command.ExitMisuse || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "object") {
+			t.Errorf("%s: %v, want a misuse with %q, without Go's types", format, err, want)
+		}
 	}
 	var none strings.Builder
 	if err := Inspect(&none, "", nil); err != nil || none.String() != "[]\n" {

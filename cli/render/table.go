@@ -64,7 +64,8 @@ func (r Row) fields(of func(Cell) string) map[string]any {
 }
 
 // Write writes rows as --format asks: "" or "table" for the default columns,
-// "table TEMPLATE", "json" for one object a line, or a template for each row.
+// "table TEMPLATE", "json" for one object a line, "raw" for one field a line, or
+// a template for each row.
 func (t Table) Write(w io.Writer, format string, rows []Row) error {
 	if format == "json" {
 		for _, row := range rows {
@@ -119,6 +120,9 @@ func (t Table) Check(format string) error {
 
 // layout is the template of a line, and whether a header goes before.
 func (t Table) layout(format string) (text string, header bool) {
+	if format == "raw" {
+		return t.raw(), false
+	}
 	rest, isTable := strings.CutPrefix(format, "table")
 	if format != "" && !isTable {
 		return format, false
@@ -135,6 +139,17 @@ func (t Table) layout(format string) (text string, header bool) {
 	return strings.Join(cells, "\t"), true
 }
 
+// raw is the template of a row as "field: value" lines, with a blank one below.
+func (t Table) raw() string {
+	var b strings.Builder
+	for _, c := range t {
+		if !c.Hidden {
+			fmt.Fprintf(&b, "%s: {{.%s}}\n", strings.ReplaceAll(strings.ToLower(c.Header), " ", "_"), c.Field)
+		}
+	}
+	return b.String()
+}
+
 func (t Table) header() Row {
 	row := make(Row, len(t))
 	for _, c := range t {
@@ -145,6 +160,11 @@ func (t Table) header() Row {
 
 // check finds fields in a template that the list does not have.
 func (t Table) check(format string, root parse.Node) error {
+	if format != "table" && format != "raw" {
+		if err := checkWord(format, `table, "table TEMPLATE", json, raw`); err != nil {
+			return err
+		}
+	}
 	var unknown string
 	var visit func(parse.Node)
 	visit = func(n parse.Node) {

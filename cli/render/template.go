@@ -63,6 +63,19 @@ func marshal(v any, indent string) ([]byte, error) {
 	return []byte(b.String()), err
 }
 
+// CheckInspect reports a --format that Inspect would refuse whatever the
+// objects are, before any call is made. words are those that the command knows.
+func CheckInspect(format, words string) error {
+	if format == "json" {
+		return nil
+	}
+	if err := checkWord(format, words); err != nil {
+		return err
+	}
+	_, err := parseTemplate(format)
+	return err
+}
+
 // Inspect writes objects as "inspect" does: an indented JSON array, or one
 // line each by a template or, for "json", as compact JSON.
 func Inspect(w io.Writer, format string, objects []any) error {
@@ -80,6 +93,9 @@ func Inspect(w io.Writer, format string, objects []any) error {
 	if format == "json" {
 		format = "{{json .}}"
 	}
+	if err := CheckInspect(format, "json"); err != nil {
+		return err
+	}
 	t, err := parseTemplate(format)
 	if err != nil {
 		return err
@@ -87,7 +103,7 @@ func Inspect(w io.Writer, format string, objects []any) error {
 	for _, o := range objects {
 		var line strings.Builder
 		if err := t.Execute(&line, o); err != nil {
-			return command.Misusef("--format %q: %w", format, err)
+			return explain(format, err)
 		}
 		fmt.Fprintln(w, line.String())
 	}

@@ -11,6 +11,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/image"
+	"github.com/muster/muster/proto/spec"
 )
 
 // The kinds of values that describe a container.
@@ -47,18 +48,10 @@ func parseImage(s string) (string, error) {
 	return s, nil
 }
 
-var capabilityForm = regexp.MustCompile(`^CAP_[A-Z_]+$`)
-
 func parseCapability(s string) (string, error) {
-	name := strings.ToUpper(s)
-	if name == "ALL" {
-		return name, nil
-	}
-	if !strings.HasPrefix(name, "CAP_") {
-		name = "CAP_" + name
-	}
-	if !capabilityForm.MatchString(name) {
-		return "", errorf("must be a capability such as NET_ADMIN, or ALL")
+	name, err := spec.Capability(s)
+	if err != nil {
+		return "", errorf("must be a capability of Linux such as NET_ADMIN, or ALL")
 	}
 	return name, nil
 }

@@ -146,8 +146,19 @@ func TestValidateService(t *testing.T) {
 		"a capability that is none": {
 			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).CapAdd = []string{"cap_net admin"} }, `capability "cap_net admin"`,
 		},
-		"a user of two lines": {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).User = "a\nb" }, `user "a\nb"`},
-		"a user and group":    {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).User = "www-data:33" }, ""},
+		"a capability that Linux does not have": {
+			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).CapDrop = []string{"CAP_CHOWN", "CAP_NOSUCH"} }, `capability "CAP_NOSUCH": Linux has none`,
+		},
+		"a capability by another name": {
+			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).CapAdd = []string{"net_admin"} }, `capability "net_admin": use the name CAP_NET_ADMIN`,
+		},
+		"capabilities":             {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).CapAdd = []string{"ALL", "CAP_BPF"} }, ""},
+		"a ulimit that is none":    {ulimit("nosuch", 1, 1), `ulimit "nosuch": use one of core cpu`},
+		"a ulimit above its limit": {ulimit("nofile", 2, 1), "ulimit nofile: the soft limit 2 must not be above the hard limit 1"},
+		"unlimited above a limit":  {ulimit("nofile", -1, 1), "ulimit nofile: the soft limit -1"},
+		"ulimits":                  {ulimit("core", 0, -1), ""},
+		"a user of two lines":      {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).User = "a\nb" }, `user "a\nb"`},
+		"a user and group":         {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).User = "www-data:33" }, ""},
 		"more canaries than replicas": {
 			func(s *clusterpb.ServiceSpec) { s.Update = &clusterpb.UpdateConfig{Canary: 4} }, "", // blue-green at any scale
 		},
@@ -279,5 +290,11 @@ func TestNodeLabels(t *testing.T) {
 		if err := ValidateNode(&clusterpb.NodeSpec{Labels: map[string]string{k: v}}); (err == nil) != ok {
 			t.Errorf("%q: %v", label, err)
 		}
+	}
+}
+
+func ulimit(name string, soft, hard int64) func(*clusterpb.ServiceSpec) {
+	return func(s *clusterpb.ServiceSpec) {
+		pod.Main(s.Task).Ulimits = []*clusterpb.Ulimit{{Name: name, Soft: soft, Hard: hard}}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -21,12 +22,11 @@ const (
 )
 
 var (
-	hostname   = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$`)
-	domain     = regexp.MustCompile(`^(\.|[a-zA-Z0-9_]([-a-zA-Z0-9_.]*[a-zA-Z0-9_.])?)$`)
-	dnsOption  = regexp.MustCompile(`^[-a-zA-Z0-9_]+(:[0-9]+)?$`)
-	account    = regexp.MustCompile(`^[^\s:]+(:[^\s:]+)?$`)
-	capability = regexp.MustCompile(`^(ALL|CAP_[A-Z_]+)$`)
-	labelKey   = regexp.MustCompile(`^[^\s=]+$`)
+	hostname  = regexp.MustCompile(`^[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$`)
+	domain    = regexp.MustCompile(`^(\.|[a-zA-Z0-9_]([-a-zA-Z0-9_.]*[a-zA-Z0-9_.])?)$`)
+	dnsOption = regexp.MustCompile(`^[-a-zA-Z0-9_]+(:[0-9]+)?$`)
+	account   = regexp.MustCompile(`^[^\s:]+(:[^\s:]+)?$`)
+	labelKey  = regexp.MustCompile(`^[^\s=]+$`)
 	// What constraints can name and compare (package constraint).
 	nodeLabel      = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9\-_./]*$`)
 	nodeLabelValue = regexp.MustCompile(`^[A-Za-z0-9:\-_ .*()?+\[\]\\^$|/]*$`)
@@ -139,7 +139,10 @@ func validateWords(c *clusterpb.ContainerSpec) error {
 	if err := shape("group", account, maxDomain, "a name or a number", c.GetGroups()...); err != nil {
 		return err
 	}
-	if err := shape("capability", capability, maxDomain, "ALL or a name such as CAP_NET_ADMIN", append(c.GetCapAdd(), c.GetCapDrop()...)...); err != nil {
+	if err := validateCapabilities(slices.Concat(c.GetCapAdd(), c.GetCapDrop())...); err != nil {
+		return err
+	}
+	if err := validateUlimits(c.GetUlimits()); err != nil {
 		return err
 	}
 	if s := c.GetStopSignal(); s != "" {

@@ -23,14 +23,17 @@ func portText(p swarm.PortConfig) string {
 	return s
 }
 
-// Ports is the text of a PORTS column. Runs of ports that were published
-// together are shown as a range.
+// Ports is the text of a PORTS column.
 func Ports(list []*clusterpb.Port) string {
-	converted := docker.PortsOf(list)
-	var texts []string
-	for i := 0; i < len(converted); {
-		n := run(converted[i:])
-		first, last := converted[i], converted[i+n-1]
+	return strings.Join(portTexts(docker.PortsOf(list)), ", ")
+}
+
+// portTexts are the ports as people read them: a run of ports that were
+// published together is a range.
+func portTexts(list []swarm.PortConfig) (texts []string) {
+	for i := 0; i < len(list); {
+		n := run(list[i:])
+		first, last := list[i], list[i+n-1]
 		if n == 1 {
 			texts = append(texts, portText(first))
 		} else {
@@ -38,7 +41,7 @@ func Ports(list []*clusterpb.Port) string {
 		}
 		i += n
 	}
-	return strings.Join(texts, ", ")
+	return texts
 }
 
 // run is how many ports from the start follow each other.

@@ -231,7 +231,7 @@ func (p layout) ports(list []swarm.PortConfig) {
 		return
 	}
 	p.section("Ports")
-	for _, port := range list {
-		fmt.Fprintf(p.w, " %s\n", portText(port))
+	for _, text := range portTexts(list) {
+		fmt.Fprintf(p.w, " %s\n", text)
 	}
 }

@@ -44,6 +44,18 @@ func TestPretty(t *testing.T) {
 	}
 }
 
+func TestPrettyPorts(t *testing.T) {
+	svc := &clusterpb.Service{Spec: &clusterpb.ServiceSpec{Task: &clusterpb.TaskSpec{Containers: []*clusterpb.ContainerSpec{{}}}}}
+	for i := range uint32(2001) {
+		svc.Ports = append(svc.Ports, &clusterpb.Port{Protocol: clusterpb.Port_PROTOCOL_TCP, Target: 80 + i, Published: 8000 + i, Mode: clusterpb.Port_MODE_INGRESS})
+	}
+	var b strings.Builder
+	Pretty(&b, svc, dockertest.Now())
+	if want := "Ports:\n *:8000-10000->80-2080/tcp\n"; !strings.HasSuffix(b.String(), want) {
+		t.Errorf("%s\nwant %s at its end", b.String(), want)
+	}
+}
+
 func TestRegistryAuthIsNotShown(t *testing.T) {
 	var b strings.Builder
 	Pretty(&b, dockertest.Everything(), dockertest.Now())

@@ -1,13 +1,11 @@
 package containerd
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/containerd/containerd/v2/pkg/cap"
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/muster/muster/proto/spec"
 )
 
 // defaultCaps are the capabilities Docker gives a container.
@@ -34,10 +32,9 @@ func mergeCaps(add, drop []string) ([]string, error) {
 	}
 	var have []string
 	switch {
-	case slices.Contains(add, "ALL"):
-		// The library hands out its own list, in the order of the bits.
-		have = slices.Clone(cap.Known())
-	case slices.Contains(drop, "ALL"):
+	case slices.Contains(add, spec.AllCapabilities):
+		have = spec.Capabilities()
+	case slices.Contains(drop, spec.AllCapabilities):
 		return dedupe(add), nil
 	default:
 		have = append(defaultCaps(), add...)
@@ -46,20 +43,11 @@ func mergeCaps(add, drop []string) ([]string, error) {
 }
 
 func normaliseCaps(names []string) ([]string, error) {
-	known := cap.Known()
 	out := make([]string, 0, len(names))
 	for _, name := range names {
-		c := strings.ToUpper(strings.TrimSpace(name))
-		if c == "ALL" || c == "CAP_ALL" {
-			out = append(out, "ALL")
-			continue
-		}
-		if !strings.HasPrefix(c, "CAP_") {
-			c = "CAP_" + c
-		}
-		if !slices.Contains(known, c) {
-			return nil, fmt.Errorf("capability %q is not known: want a name such as NET_ADMIN, or ALL: %w",
-				name, errdefs.ErrInvalidArgument)
+		c, err := spec.Capability(name)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, c)
 	}

@@ -261,7 +261,7 @@ func TestBadTasks(t *testing.T) {
 		},
 		"capability": {
 			prepare(func(c *clusterpb.ContainerSpec) { c.CapAdd = []string{"FLY"} }),
-			`capability "FLY" is not known`, errdefs.IsInvalidArgument,
+			`capability "FLY": Linux has none`, errdefs.IsInvalidArgument,
 		},
 		"working directory": {
 			prepare(func(c *clusterpb.ContainerSpec) { c.Dir = "here" }),

@@ -13,9 +13,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
-	"github.com/muster/muster/worker/images"
-
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/worker/images"
 )
 
 // TestArguments writes entrypoint and command as "a b | c d".
@@ -105,6 +105,14 @@ func TestMergeCaps(t *testing.T) {
 				t.Errorf("%s is there", tt.not)
 			}
 		})
+	}
+}
+
+// TestCapabilitiesOfTheLibrary: containerd, which knows them by number, has the
+// same.
+func TestCapabilitiesOfTheLibrary(t *testing.T) {
+	if got, want := spec.Capabilities(), cap.Known(); !slices.Equal(got, want) {
+		t.Errorf("capabilities %q, want %q", got, want)
 	}
 }
 

@@ -93,8 +93,13 @@ func CurrentState(t *clusterpb.Task, now time.Time) string {
 // became of its slot, such as that no attempt is left.
 func taskError(t *clusterpb.Task, noTrunc bool) render.Cell {
 	text := strings.Join(strings.Fields(t.GetStatus().GetErr()), " ")
-	if reason := t.GetDesiredReason(); reason != "" && t.GetStatus().GetState() >= lifecycle.Failed && reason != text {
-		text = strings.TrimPrefix(text+": "+reason, ": ")
+	// Of one that is still asked for, it is what it waited for: the end of another.
+	said := t.GetDesired() <= lifecycle.Running || t.GetStatus().GetState() < lifecycle.Failed
+	if reason := t.GetDesiredReason(); !said && reason != "" {
+		if !strings.HasPrefix(reason, text) {
+			reason = text + ": " + reason
+		}
+		text = reason
 	}
 	if text == "" {
 		return render.Cell{}

@@ -77,6 +77,29 @@ bbbbbbbbbbbbbbbbbbbbbbbbb svc.2 n2 docker.io/library/nginx:1.29@sha256:` + strin
 	}
 }
 
+// TestErrorIsToldOnce: why a task waited is the end of another, and what became
+// of its slot names its own end already.
+func TestErrorIsToldOnce(t *testing.T) {
+	const waited, gaveUp = `exit status 1 (restarts after 5s)`, `exit status 1 (not restarted: used up all 3 restart attempts)`
+	for _, tt := range []struct {
+		state, desired    clusterpb.TaskState
+		err, reason, want string
+	}{
+		{lifecycle.Ready, lifecycle.Ready, waited, waited, waited},
+		{lifecycle.Rejected, lifecycle.Ready, `find user "nosuch"`, waited, `find user "nosuch"`},
+		{lifecycle.Failed, lifecycle.Shutdown, "exit status 1", gaveUp, gaveUp},
+		{lifecycle.Failed, lifecycle.Shutdown, "", gaveUp, gaveUp},
+		{lifecycle.Failed, lifecycle.Shutdown, "exit status 1", "", "exit status 1"},
+		{lifecycle.Failed, lifecycle.Shutdown, "exit status 1", "not restarted: the restart condition is none", "exit status 1: not restarted: the restart condition is none"},
+		{lifecycle.Running, lifecycle.Shutdown, "", "node is drained", ""},
+	} {
+		got := taskError(&clusterpb.Task{Desired: tt.desired, DesiredReason: tt.reason, Status: &clusterpb.TaskStatus{State: tt.state, Err: tt.err}}, true)
+		if got.Value != tt.want {
+			t.Errorf("%+v: %s", tt, got.Value)
+		}
+	}
+}
+
 // squeeze makes one blank of many: how columns line up is the table's own test.
 func squeeze(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")

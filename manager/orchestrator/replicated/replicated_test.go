@@ -246,7 +246,7 @@ func TestWaitingReplacementSaysWhy(t *testing.T) {
 		}
 		w.Observe(newest, lifecycle.Failed)
 	}
-	if got, want := newest.GetDesiredReason(), "restarting in 40s after 3 failures in a row: exit status 1"; got != want {
+	if got, want := newest.GetDesiredReason(), "exit status 1 (restarts after 40s, 3 failures in a row)"; got != want {
 		t.Errorf("reason %q, want %q", got, want)
 	}
 	if newest.GetStatus().GetErr() != newest.GetDesiredReason() || newest.GetDesired() != lifecycle.Ready {
@@ -254,7 +254,7 @@ func TestWaitingReplacementSaysWhy(t *testing.T) {
 	}
 	w.Turn(c)
 	last, _ := w.State.Task(newest.GetId())
-	if got, want := last.GetDesiredReason(), "not restarted: used up all 3 restart attempts; last end: exit status 1"; got != want {
+	if got, want := last.GetDesiredReason(), "exit status 1 (not restarted: used up all 3 restart attempts)"; got != want {
 		t.Errorf("reason %q, want %q", got, want)
 	}
 }

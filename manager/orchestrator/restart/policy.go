@@ -47,7 +47,7 @@ func Decide(next slot.Template, s slot.Slot) Decision {
 	case clusterpb.RestartPolicy_CONDITION_UNSPECIFIED, clusterpb.RestartPolicy_CONDITION_ANY:
 	}
 	if allowed := policy.GetMaxAttempts(); allowed > 0 && next.Restarted(last, slot.EndedAt(last)) >= allowed {
-		return Decision{Reason: fmt.Sprintf("not restarted: used up all %d restart attempts; last end: %s", allowed, slot.Cause(last))}
+		return Decision{Reason: fmt.Sprintf("%s (not restarted: used up all %d restart attempts)", slot.Cause(last), allowed)}
 	}
 	attempt := uint32(1)
 	if last.GetSpecVersion() == next.SpecVersion && !stayedUp(policy, last) {
@@ -84,17 +84,20 @@ func backoff(policy *clusterpb.RestartPolicy, attempt uint32) time.Duration {
 	return min(delay, limit)
 }
 
+// describe says what the task ended of, and then what is done about it: lists cut
+// the end. It stays true while time goes by; how long is left is told by who shows
+// StartAfter.
 func describe(delay time.Duration, attempt uint32, last *clusterpb.Task) string {
-	when := "restarting now"
+	what := "restarts at once"
 	if delay > 0 {
-		when = "restarting in " + delay.Round(time.Millisecond).String()
+		what = "restarts after " + delay.Round(time.Millisecond).String()
 	}
-	if attempt == 1 {
-		return when + ": " + slot.Cause(last)
+	if attempt > 1 {
+		ends := "failures"
+		if last.GetStatus().GetState() == lifecycle.Complete {
+			ends = "ends"
+		}
+		what += fmt.Sprintf(", %d %s in a row", attempt, ends)
 	}
-	what := "failures"
-	if last.GetStatus().GetState() == lifecycle.Complete {
-		what = "ends"
-	}
-	return fmt.Sprintf("%s after %d %s in a row: %s", when, attempt, what, slot.Cause(last))
+	return fmt.Sprintf("%s (%s)", slot.Cause(last), what)
 }

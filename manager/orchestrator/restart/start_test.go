@@ -77,13 +77,13 @@ func TestPreparedTaskSaysWhatItWaitsFor(t *testing.T) {
 	w := controltest.New(t)
 	w.AddNode("a")
 	w.Apply(state.CreateTask(&clusterpb.Task{
-		Id: "t", ServiceId: "web", NodeId: "a", Desired: lifecycle.Ready, DesiredReason: "restarting in 30s",
+		Id: "t", ServiceId: "web", NodeId: "a", Desired: lifecycle.Ready, DesiredReason: "exit status 1 (restarts after 30s)",
 		StartAfter: timestamppb.New(w.Now.Add(30 * time.Second)),
 	}))
 	task, _ := w.State.Task("t")
 	w.Observe(task, lifecycle.Ready)
 	w.Turn(Controller())
-	if task, _ = w.State.Task("t"); task.GetStatus().GetErr() != "restarting in 30s" {
+	if task, _ = w.State.Task("t"); task.GetStatus().GetErr() != "exit status 1 (restarts after 30s)" {
 		t.Errorf("says %q", task.GetStatus().GetErr())
 	}
 	if w.Turn(Controller()) {

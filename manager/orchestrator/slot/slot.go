@@ -104,11 +104,12 @@ func EndedByItself(t *clusterpb.Task) bool {
 	return false
 }
 
-// Cause says in words why a task ended.
+// Cause says in words why a task ended. What it was waiting for is why the one
+// before it did.
 func Cause(t *clusterpb.Task) string {
 	status := t.GetStatus()
 	switch {
-	case status.GetErr() != "":
+	case status.GetErr() != "" && status.GetErr() != t.GetDesiredReason():
 		return status.GetErr()
 	case pod.MainStatus(status).GetOomKilled():
 		return "out of memory"

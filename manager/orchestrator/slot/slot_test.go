@@ -162,14 +162,15 @@ func TestCause(t *testing.T) {
 		status *clusterpb.TaskStatus
 		want   string
 	}{
-		"the error":     {&clusterpb.TaskStatus{State: lifecycle.Rejected, Err: "no such image"}, "no such image"},
-		"out of memory": {&clusterpb.TaskStatus{State: lifecycle.Failed, Containers: []*clusterpb.ContainerStatus{{OomKilled: true, ExitCode: 137}}}, "out of memory"},
-		"exit status":   {&clusterpb.TaskStatus{State: lifecycle.Complete, Containers: []*clusterpb.ContainerStatus{{}}}, "exit status 0"},
-		"nothing known": {&clusterpb.TaskStatus{State: lifecycle.Failed}, "failed"},
+		"the error":                 {&clusterpb.TaskStatus{State: lifecycle.Rejected, Err: "no such image"}, "no such image"},
+		"out of memory":             {&clusterpb.TaskStatus{State: lifecycle.Failed, Containers: []*clusterpb.ContainerStatus{{OomKilled: true, ExitCode: 137}}}, "out of memory"},
+		"exit status":               {&clusterpb.TaskStatus{State: lifecycle.Complete, Containers: []*clusterpb.ContainerStatus{{}}}, "exit status 0"},
+		"not what another ended of": {&clusterpb.TaskStatus{State: lifecycle.Orphaned, Err: "exit status 1 (restarts after 5s)"}, "orphaned"},
+		"nothing known":             {&clusterpb.TaskStatus{State: lifecycle.Failed}, "failed"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			if got := Cause(&clusterpb.Task{Status: tt.status}); got != tt.want {
+			if got := Cause(&clusterpb.Task{Status: tt.status, DesiredReason: "exit status 1 (restarts after 5s)"}); got != tt.want {
 				t.Errorf("cause %q, want %q", got, tt.want)
 			}
 		})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/muster/muster/internal/text"
 	"github.com/muster/muster/proto/call"
+	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 )
 
@@ -88,6 +89,9 @@ func (t *term) serve(str stream, nodeID string) error {
 	}
 	by := daemon{call.From(ctx).Addr, reg.GetInstance()}
 	if err := t.alone(ctx, nodeID, by); err != nil {
+		return err
+	}
+	if err := t.mayBeAt(nodeID, reg.GetDescription()); err != nil {
 		return err
 	}
 	if err := t.register(ctx, nodeID, reg, by); err != nil {
@@ -224,15 +228,24 @@ func (t *term) handle(s *session, msg *dispatchpb.SessionRequest) {
 	case *dispatchpb.SessionRequest_Images:
 		t.statuses.putNode(images(s.nodeID, k.Images.GetImages()))
 	case *dispatchpb.SessionRequest_Description:
-		if n, ok := t.cfg.Store.State().Node(s.nodeID); ok {
-			t.statuses.putNode(described(n, k.Description, time.Now()))
-		}
-		s.mu.Lock()
-		s.stopping = k.Description.GetStopping()
-		s.mu.Unlock()
+		t.describe(s, k.Description)
 	case *dispatchpb.SessionRequest_Goodbye:
 		t.nodes.goodbye(s)
 	case *dispatchpb.SessionRequest_Register:
 		s.kick() // a session has one register; the worker lost track
 	}
+}
+
+// describe takes what the node says of itself by now.
+func (t *term) describe(s *session, d *clusterpb.NodeDescription) {
+	if err := t.mayBeAt(s.nodeID, d); err != nil {
+		s.kick() // it learns why when it registers again
+		return
+	}
+	if n, ok := t.cfg.Store.State().Node(s.nodeID); ok {
+		t.statuses.putNode(described(n, d, time.Now()))
+	}
+	s.mu.Lock()
+	s.stopping = d.GetStopping()
+	s.mu.Unlock()
 }

@@ -19,6 +19,9 @@ var owned = []struct {
 	}},
 	{`"github.com/distribution/reference"`, "proto/image", nil},
 	{`"google.golang.org/grpc/metadata"`, "proto/call", nil},
+	{"NodeStatus_STATE_UNWELL", "proto/lifecycle", map[string]string{
+		"dispatcher": "writes down what nodes say of themselves",
+	}},
 	{"Port_PROTOCOL_", "proto/port", map[string]string{
 		"proto/spec":       "refuses a port without one",
 		"cli/flags":        "makes ports",

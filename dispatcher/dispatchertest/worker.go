@@ -2,7 +2,9 @@ package dispatchertest
 
 import (
 	"context"
+	"hash/fnv"
 	"maps"
+	"net/netip"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -38,8 +40,16 @@ func NewWorker(nodeID string) *Worker {
 // Register implements agent.Handler.
 func (w *Worker) Register(context.Context) (*dispatchpb.Register, error) {
 	return &dispatchpb.Register{Description: &clusterpb.NodeDescription{
-		Hostname: w.NodeID, DataAddr: "192.0.2.1", ControlAddr: w.NodeID + ":2377",
+		Hostname: w.NodeID, DataAddr: dataAddr(w.NodeID), ControlAddr: w.NodeID + ":2377",
 	}}, nil
+}
+
+// dataAddr is another address for each node.
+func dataAddr(nodeID string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(nodeID)) // never fails
+	sum := h.Sum(nil)
+	return netip.AddrFrom4([4]byte{10, sum[1], sum[2], sum[3]}).String()
 }
 
 // Connected implements agent.Handler.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/spec"
 )
 
@@ -44,18 +45,17 @@ func New(nodes iter.Seq[*clusterpb.Node], period time.Duration, now time.Time) *
 	l := &Table{period: period, nodes: make(map[string]*lease)}
 	grace := now.Add(termLeases * l.Silence())
 	for n := range nodes {
-		switch n.GetStatus().GetState() {
-		case clusterpb.NodeStatus_STATE_READY, clusterpb.NodeStatus_STATE_UNWELL, clusterpb.NodeStatus_STATE_UNKNOWN:
+		switch s := n.GetStatus().GetState(); {
+		case lifecycle.Connected(n) || s == clusterpb.NodeStatus_STATE_UNKNOWN:
 			l.nodes[n.GetId()] = &lease{until: grace}
-		case clusterpb.NodeStatus_STATE_DISCONNECTED:
+		case s == clusterpb.NodeStatus_STATE_DISCONNECTED:
 			left := n.GetStatus().GetSince().AsTime()
 			until := left.Add(GoodbyeGrace)
 			if until.Before(grace) {
 				until = grace
 			}
 			l.nodes[n.GetId()] = &lease{until: until, left: left}
-		case clusterpb.NodeStatus_STATE_DOWN, clusterpb.NodeStatus_STATE_UNSPECIFIED:
-			// Down already, or joined and never connected: no lease to lose.
+		default: // down already, or joined and never connected: no lease to lose
 		}
 	}
 	return l

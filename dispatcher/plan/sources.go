@@ -33,7 +33,7 @@ type holder struct {
 func newSources(nodes iter.Seq[*clusterpb.Node]) *sources {
 	s := &sources{byName: make(map[string][]holder), byDigest: make(map[string][]holder)}
 	for n := range nodes {
-		if !answers(n) || n.GetDescription().GetControlAddr() == "" {
+		if !lifecycle.Connected(n) || n.GetDescription().GetControlAddr() == "" {
 			continue
 		}
 		for _, img := range n.GetImages() {

@@ -10,6 +10,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/image"
+	"github.com/muster/muster/proto/lifecycle"
 )
 
 const (
@@ -149,7 +150,7 @@ func spread(v View, digest string, s *stock, orders map[string]*dispatchpb.Image
 // addrs are where the image can be fetched from.
 func (s *stock) addrs() (addrs []string) {
 	for _, h := range s.holders {
-		if addr := h.GetDescription().GetControlAddr(); answers(h) && addr != "" {
+		if addr := h.GetDescription().GetControlAddr(); lifecycle.Connected(h) && addr != "" {
 			addrs = append(addrs, addr)
 		}
 	}

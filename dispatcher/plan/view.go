@@ -24,9 +24,3 @@ type View interface {
 func isDown(n *clusterpb.Node) bool {
 	return n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_DOWN
 }
-
-// answers reports whether the node is connected.
-func answers(n *clusterpb.Node) bool {
-	s := n.GetStatus().GetState()
-	return s == clusterpb.NodeStatus_STATE_READY || s == clusterpb.NodeStatus_STATE_UNWELL
-}

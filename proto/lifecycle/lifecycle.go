@@ -48,6 +48,13 @@ func Serving(t *clusterpb.Task) bool {
 	return t.GetDesired() == Running && t.GetStatus().GetState() == Running
 }
 
+// Connected reports whether the node has a session with the managers, be it well
+// or not.
+func Connected(n *clusterpb.Node) bool {
+	s := n.GetStatus().GetState()
+	return s == clusterpb.NodeStatus_STATE_READY || s == clusterpb.NodeStatus_STATE_UNWELL
+}
+
 // Advances reports whether next may follow current as the observed status of
 // a task. Observed state only grows. Within a state that has not ended,
 // details such as message, health and container may change.

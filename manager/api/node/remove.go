@@ -12,6 +12,7 @@ import (
 	"github.com/muster/muster/manager/api/once"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
@@ -45,17 +46,12 @@ func removable(n *clusterpb.Node, leads, force bool) error {
 	switch {
 	case leads:
 		return fmt.Errorf("node %s leads the cluster: run \"muster swarm leave\" on it: %w", name, errdefs.ErrFailedPrecondition)
-	case isConnected(n) && !force:
+	case lifecycle.Connected(n) && !force:
 		return fmt.Errorf("node %s is connected: run \"muster swarm leave\" on it, or remove it with --force: %w", name, errdefs.ErrFailedPrecondition)
 	case n.GetRole() == clusterpb.NodeRole_NODE_ROLE_MANAGER && !force:
 		return fmt.Errorf("node %s is a manager: remove it with --force: %w", name, errdefs.ErrFailedPrecondition)
 	}
 	return nil
-}
-
-func isConnected(n *clusterpb.Node) bool {
-	s := n.GetStatus().GetState()
-	return s == clusterpb.NodeStatus_STATE_READY || s == clusterpb.NodeStatus_STATE_UNWELL
 }
 
 // Forget takes a node's vote, entry and certificate from it.

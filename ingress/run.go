@@ -31,6 +31,7 @@ func (p *Plane) Run(ctx context.Context) error {
 	timer := time.NewTimer(p.cfg.Resync)
 	defer timer.Stop()
 	var retry time.Duration
+	told := "" // the last reason logged
 	var pace pace
 	for {
 		full := false
@@ -56,10 +57,13 @@ func (p *Plane) Run(ctx context.Context) error {
 			return nil
 		case err != nil:
 			retry = min(max(2*retry, minRetry), maxRetry)
-			p.log.WarnContext(ctx, "data plane will retry", "in", retry, "err", err)
+			if reason := err.Error(); reason != told { // not the same again
+				told = reason
+				p.log.WarnContext(ctx, "data plane will retry", "in", retry, "err", err)
+			}
 			timer.Reset(retry)
 		case full || retry > 0:
-			retry = 0
+			retry, told = 0, ""
 			timer.Reset(p.cfg.Resync)
 		}
 	}

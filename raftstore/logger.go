@@ -41,7 +41,7 @@ func (s *logSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
 		}
 	}
-	if to >= slog.LevelWarn && s.repeats(msg, args) {
+	if to >= slog.LevelInfo && s.repeats(msg, args) {
 		return
 	}
 	s.log.Log(context.Background(), to, "raft: "+msg, args...) //nolint:sloglint // raft's own words

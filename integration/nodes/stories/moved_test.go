@@ -13,7 +13,7 @@ import (
 	"github.com/muster/muster/integration/pack"
 )
 
-// readdress gives the machine another address, as DHCP may at any time.
+// readdress gives the machine another address, as DHCP may.
 func readdress(t *testing.T, node *nodes.Node, addr netip.Addr) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -26,8 +26,9 @@ func readdress(t *testing.T, node *nodes.Node, addr netip.Addr) {
 	node.Addr = addr
 }
 
-// TestMachineGetsAnotherAddress: a manager says where it is now, and its tasks
-// answer again through every node.
+// TestMachineGetsAnotherAddress: a manager whose daemon starts at another address
+// says where it is now, and its tasks, which run on, answer again through every
+// node.
 func TestMachineGetsAnotherAddress(t *testing.T) {
 	c := fleet.Start(t, 3, 3)
 	c.Load(pack.Nginx("nginx:latest"))
@@ -36,9 +37,11 @@ func TestMachineGetsAnotherAddress(t *testing.T) {
 	before := fleet.IDs(c.Running(first, "web"))
 	last := moved.Addr.As4()
 	last[3] += 100
+	moved.Stop()
 	readdress(t, moved, netip.AddrFrom4(last))
+	moved.Start()
 	c.Eventually("the node to be unwell", 30*time.Second, func() error {
-		r := moved.Muster("node", "ls")
+		r := first.Muster("node", "ls")
 		if !strings.Contains(r.Stderr, "muster swarm move") {
 			return fmt.Errorf("it says\n%s%s", r.Stdout, r.Stderr)
 		}

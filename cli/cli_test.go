@@ -82,6 +82,11 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: exit status %d, %d bytes: %s", shell, status, out.Len(), stderr.String())
 		}
 	}
+	var out, stderr bytes.Buffer
+	status := cli.Run(t.Context(), testEnv(&out, &stderr), []string{"completion", "--help"})
+	if help := out.String(); status != command.ExitOK || !strings.Contains(help, "fish") || strings.Contains(help, "powershell") {
+		t.Errorf("exit status %d and the help\n%s", status, help)
+	}
 }
 
 // full is a standard output on a disk that is full.

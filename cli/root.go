@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,6 @@ func Root(env *command.Env, more ...*cobra.Command) *cobra.Command {
 		newInfoCommand(env), newVersionCommand(env),
 	)
 	root.AddCommand(more...)
-	plainUse(root)
 	root.Version = env.Version
 	root.SilenceErrors, root.SilenceUsage = true, true
 	// "service create --host NAME:IP" has Docker's meaning, so the global
@@ -33,6 +33,8 @@ func Root(env *command.Env, more ...*cobra.Command) *cobra.Command {
 	root.SetIn(env.In)
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
+	addCompletion(root)
+	plainUse(root)
 	root.SetFlagErrorFunc(command.BadFlag)
 	fs := root.PersistentFlags()
 	// Both are empty unless given, since the environment comes before the default.
@@ -42,6 +44,22 @@ func Root(env *command.Env, more ...*cobra.Command) *cobra.Command {
 	flags.Default(fs.Lookup("identity"), command.DefaultIdentity)
 	help.Install(root, func() int { return help.Width(env.Getenv("COLUMNS"), env.Width) })
 	return root
+}
+
+// addCompletion adds cobra's commands for the scripts of shells, without that of a
+// shell whose users are elsewhere, as a group like others: a word that it does
+// not know is refused. They write to the output that root has now.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	theirs, _, err := root.Find([]string{"completion", "bash"})
+	if err != nil {
+		return // cobra has none
+	}
+	shells := theirs.Parent().Commands()
+	root.RemoveCommand(theirs.Parent())
+	theirs.Parent().RemoveCommand(shells...)
+	shells = slices.DeleteFunc(slices.Clone(shells), func(c *cobra.Command) bool { return c.Name() == "powershell" })
+	root.AddCommand(command.Group("completion", "Write the script that completes words in a shell", shells...))
 }
 
 // plainUse keeps cobra from adding "[flags]" to usage lines: those that take

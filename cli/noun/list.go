@@ -42,7 +42,7 @@ func (l List[C, T]) Command(env *command.Env, cmd *cobra.Command) *cobra.Command
 	)
 	fs := cmd.Flags()
 	if len(l.Filters) > 0 {
-		filters = render.FilterFlag(fs, keys(l.Filters)...)
+		filters = flag(fs, l.Filters)
 	}
 	fs.StringVar(&format, "format", "", `output format: table, "table TEMPLATE", json, raw or a Go template`)
 	if slices.ContainsFunc(l.Table(), func(c render.Column) bool { return c.Field == "ID" }) {

@@ -14,10 +14,11 @@ import (
 // or, keys by and.
 type Filters map[string][]string
 
-// FilterFlag defines --filter, which knows the allowed keys only.
-func FilterFlag(fs *pflag.FlagSet, allowed ...string) Filters {
+// FilterFlag defines --filter, which knows the allowed keys only. The note ends its
+// help.
+func FilterFlag(fs *pflag.FlagSet, note string, allowed ...string) Filters {
 	f := make(Filters)
-	flags.Repeatable(fs.VarPF(&filterValue{f, allowed}, "filter", "f", "show only what matches KEY=VALUE; keys are "+strings.Join(allowed, ", ")))
+	flags.Repeatable(fs.VarPF(&filterValue{f, allowed}, "filter", "f", "show only what matches KEY=VALUE; keys are "+strings.Join(allowed, ", ")+note))
 	return f
 }
 

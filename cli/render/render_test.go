@@ -159,7 +159,7 @@ func TestInspect(t *testing.T) {
 func filters(t *testing.T, args ...string) (Filters, error) {
 	t.Helper()
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	f := FilterFlag(fs, "name", "label")
+	f := FilterFlag(fs, "", "name", "label")
 	return f, fs.Parse(args)
 }
 

@@ -37,6 +37,9 @@ func newCreateCommand(env *command.Env) *cobra.Command {
 		Args:  command.MinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.image, opts.args = args[0], args[1:]
+			if text := misplaced(cmd.Flags(), opts.args); text != "" {
+				env.Warn(text)
+			}
 			return runCreate(cmd.Context(), env, opts)
 		},
 	}

@@ -1,6 +1,7 @@
 package edit
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -17,6 +18,14 @@ func (e *Edits) restart() {
 		"on-failure": clusterpb.RestartPolicy_CONDITION_ON_FAILURE,
 		"any":        clusterpb.RestartPolicy_CONDITION_ANY,
 	})
+	known := conditions.Parse
+	conditions.Parse = func(s string) (clusterpb.RestartPolicy_Condition, error) {
+		c, err := known(s)
+		if err != nil && (s == "always" || s == "unless-stopped") { // of Compose and docker run
+			err = fmt.Errorf("%w; %s is any here", err, s)
+		}
+		return c, err
+	}
 	e.byDefault(one(e, "restart-condition", "", "when to replace a task that has ended: none, on-failure or any", conditions,
 		func(s *Spec, c clusterpb.RestartPolicy_Condition) { restartOf(s).Condition = c }), "any")
 	e.byDefault(one(e, "restart-delay", "", "delay before the first of several restarts in a row; it doubles with each", flags.Duration,

@@ -62,14 +62,17 @@ func TestReport(t *testing.T) {
 		err  error
 		want string
 	}{
-		"plain":           {errors.New("x"), "muster: x\n"},
-		"several targets": {errors.Join(errors.New("a"), errors.Join(errors.New("b"), errors.New("c"))), "muster: a\nmuster: b\nmuster: c\n"},
-		"one target":      {errors.Join(errors.New("a")), "muster: a\n"},
-		"lines":           {errors.New("a\n  b"), "muster: a b\n"},
-		"kind behind":     {fmt.Errorf("port 80 is taken: %w", errdefs.ErrFailedPrecondition), "muster: port 80 is taken\n"},
-		"kind before":     {fmt.Errorf("%w: port 80 is taken", errdefs.ErrInvalidArgument), "muster: port 80 is taken\n"},
-		"kind that tells": {fmt.Errorf("service web: %w", errdefs.ErrNotFound), "muster: service web: not found\n"},
-		"interrupted":     {&StatusError{ExitInterrupted, context.Canceled}, ""},
+		"plain":              {errors.New("x"), "muster: x\n"},
+		"several targets":    {errors.Join(errors.New("a"), errors.Join(errors.New("b"), errors.New("c"))), "muster: a\nmuster: b\nmuster: c\n"},
+		"one target":         {errors.Join(errors.New("a")), "muster: a\n"},
+		"lines":              {errors.New("a\n  b"), "muster: a b\n"},
+		"kind behind":        {fmt.Errorf("port 80 is taken: %w", errdefs.ErrFailedPrecondition), "muster: port 80 is taken\n"},
+		"kind before":        {fmt.Errorf("%w: port 80 is taken", errdefs.ErrInvalidArgument), "muster: port 80 is taken\n"},
+		"kind that tells":    {fmt.Errorf("service web: %w", errdefs.ErrNotFound), "muster: service web: not found\n"},
+		"not there":          {fmt.Errorf("no service %q: %w", "a b", errdefs.ErrNotFound), "muster: no service \"a b\"\n"},
+		"nor of a kind":      {fmt.Errorf("logs: no service or task is called web: %w", errdefs.ErrNotFound), "muster: logs: no service or task is called web\n"},
+		"no, but of another": {fmt.Errorf("no use: service web: %w", errdefs.ErrNotFound), "muster: no use: service web: not found\n"},
+		"interrupted":        {&StatusError{ExitInterrupted, context.Canceled}, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

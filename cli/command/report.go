@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -45,8 +46,14 @@ func Text(err error) string {
 	} {
 		s = strings.TrimSuffix(strings.TrimPrefix(s, kind.Error()+": "), ": "+kind.Error())
 	}
+	if missing.MatchString(s) {
+		s = strings.TrimSuffix(s, ": "+errdefs.ErrNotFound.Error())
+	}
 	return s
 }
+
+// missing is a sentence that tells that something is not there.
+var missing = regexp.MustCompile(`(^|: )no [a-z ]+ ("[^"]*"|\S+): not found$`)
 
 // FlagError turns an error of the flag parser into a misuse that names the
 // flag, the value and what is allowed.

@@ -37,6 +37,7 @@ func newListCommand(env *command.Env) *cobra.Command {
 	return noun.List[controlpb.ImageServiceClient, *controlpb.LocalImage]{
 		Connect: env.Images,
 		Table:   func() render.Table { return listTable(digests) },
+		Filters: listFilters(),
 		Find:    list,
 		Compare: func(a, b *controlpb.LocalImage) int {
 			return cmp.Or(cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()), cmp.Compare(a.GetName(), b.GetName()))
@@ -45,11 +46,40 @@ func newListCommand(env *command.Env) *cobra.Command {
 	}.Command(env, cmd)
 }
 
+// listFilters are Docker's for what this list tells of an image.
+func listFilters() []noun.Filter[*controlpb.LocalImage] {
+	return []noun.Filter[*controlpb.LocalImage]{
+		noun.Word("dangling", func(i *controlpb.LocalImage) string {
+			_, tag := split(i.GetName())
+			return strconv.FormatBool(tag == none)
+		}, "true", "false"),
+		{Key: "reference", Check: checkReferences, Match: func(f render.Filters, i *controlpb.LocalImage) bool {
+			return len(f["reference"]) == 0 || slices.ContainsFunc(f["reference"], func(p string) bool { return fits(p, i.GetName()) })
+		}},
+	}
+}
+
+func checkReferences(f render.Filters) error {
+	for _, p := range f["reference"] {
+		if err := checkPattern(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkPattern(p string) error {
+	if _, err := path.Match(p, ""); err != nil {
+		return command.Misusef("pattern %q: %w: want REPOSITORY[:TAG], in which * ? and [a-z] stand for others", p, err)
+	}
+	return nil
+}
+
 // list finds all images, or those that a pattern of shells fits.
 func list(ctx context.Context, node controlpb.ImageServiceClient, args []string, _ render.Filters) ([]*controlpb.LocalImage, error) {
 	if len(args) > 0 {
-		if _, err := path.Match(args[0], ""); err != nil {
-			return nil, command.Misusef("pattern %q: %w: want REPOSITORY[:TAG], in which * ? and [a-z] stand for others", args[0], err)
+		if err := checkPattern(args[0]); err != nil {
+			return nil, err
 		}
 	}
 	r, err := node.ListImages(ctx, &controlpb.ListImagesRequest{})

@@ -30,6 +30,7 @@ func newListCommand(env *command.Env) *cobra.Command {
 			noun.Labels("label", func(v *controlpb.ServiceView) map[string]string { return v.GetService().GetSpec().GetLabels() }),
 			noun.Word("mode", func(*controlpb.ServiceView) string { return "replicated" }, modes...),
 			noun.Prefix("name", name),
+			noun.Word("runtime", func(*controlpb.ServiceView) string { return "container" }, "container", "plugin"),
 		},
 		Find:    list,
 		Compare: func(a, b *controlpb.ServiceView) int { return cmp.Compare(name(a), name(b)) },

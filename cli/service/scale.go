@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
@@ -53,6 +54,9 @@ func runScale(ctx context.Context, env *command.Env, opts scaleOptions) error {
 	var scaled []*clusterpb.Service
 	err = noun.ForEach(opts.targets, func(t scaleTarget) error {
 		response, err := services.ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: t.service, Replicas: t.replicas})
+		if errdefs.IsNotFound(err) {
+			return err // it names the service
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.service, err)
 		}

@@ -71,10 +71,12 @@ func (m *manager) ListServices(context.Context, *controlpb.ListServicesRequest) 
 
 func TestServiceListByModesOfDocker(t *testing.T) {
 	d := serve(t, new(manager))
-	for mode, want := range map[string]int{"replicated": 1, "global": 0, "replicated-job": 0, "global-job": 0} {
-		r := d.Run(t, "service", "ls", "-q", "--filter", "mode="+mode)
+	for filter, want := range map[string]int{
+		"mode=replicated": 1, "mode=global": 0, "mode=replicated-job": 0, "mode=global-job": 0, "runtime=container": 1, "runtime=plugin": 0,
+	} {
+		r := d.Run(t, "service", "ls", "-q", "--filter", filter)
 		if r.Status != command.ExitOK || strings.Count(r.Out, "\n") != want {
-			t.Errorf("mode=%s: %+v, want %d services", mode, r, want)
+			t.Errorf("%s: %+v, want %d services", filter, r, want)
 		}
 	}
 }

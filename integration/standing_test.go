@@ -140,3 +140,41 @@ func TestJoinFromTheNetworkOfTasks(t *testing.T) {
 		}
 	})
 }
+
+// TestRequestIDOfAnotherCall: an id stands for what was asked for with it, and by
+// whom. Another call is not answered with what that one was.
+func TestRequestIDOfAnotherCall(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 3}, func(ctx context.Context, c *cluster.Cluster) {
+		own, err := c.Nodes["m2"].Credentials()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m2, err := c.Nodes["m2"].Connect(c.Nodes["m1"], own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m2.Close()
+		ctx = call.WithRequestID(ctx, "r1")
+		create := &controlpb.CreateServiceRequest{Spec: cluster.Spec("web", 1)}
+		first, err := services(c.On(c.Nodes["m1"])).CreateService(ctx, create)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := services(c.On(c.Nodes["m3"])).CreateService(ctx, create)
+		if err != nil || again.GetService().GetId() != first.GetService().GetId() {
+			t.Errorf("asked again of another manager: %v, %v", again, err)
+		}
+		_, scaled := services(c.Control()).ScaleService(ctx, &controlpb.ScaleServiceRequest{Service: "web", Replicas: 3})
+		_, removed := controlpb.NewNodeServiceClient(c.Control()).RemoveNode(ctx, &controlpb.RemoveNodeRequest{Node: "m3", Force: true})
+		_, rotated := controlpb.NewClusterServiceClient(c.Control()).RotateJoinToken(ctx, &controlpb.RotateJoinTokenRequest{Role: clusterpb.NodeRole_NODE_ROLE_WORKER})
+		_, byAnother := services(m2).CreateService(ctx, create)
+		for what, err := range map[string]error{"scale": scaled, "node rm": removed, "join-token --rotate": rotated, "create by another": byAnother} {
+			if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), `request id "r1" was used already`) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if got := c.Service("web").GetSpec().GetReplicated().GetReplicas(); got != 1 || len(nodesOf(c)) != 3 {
+			t.Errorf("%d replicas, %d nodes", got, len(nodesOf(c)))
+		}
+	})
+}

@@ -18,6 +18,7 @@ import (
 
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -55,10 +56,10 @@ func TestRequestsAreKnownAfterRestartAndSnapshot(t *testing.T) {
 				m := ms[0]
 				m.config.SnapshotThreshold, m.config.SnapshotInterval, m.config.TrailingLogs = threshold, time.Second, 1
 				restart(t, m)
-				if _, err := m.ProposeRequest(t.Context(), "r1", service("s1")); err != nil {
+				if _, err := m.ProposeRequest(t.Context(), state.Request{ID: "r1"}, service("s1")); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := m.ProposeRequest(t.Context(), "r2", service("s2")); !errdefs.IsAlreadyExists(err) {
+				if _, err := m.ProposeRequest(t.Context(), state.Request{ID: "r2"}, service("s2")); !errdefs.IsAlreadyExists(err) {
 					t.Fatal(err)
 				}
 				for i := range 20 {
@@ -70,10 +71,10 @@ func TestRequestsAreKnownAfterRestartAndSnapshot(t *testing.T) {
 					t.Fatalf("snapshots %v, %v", found, err)
 				}
 				restart(t, m)
-				if id, err := m.ProposeRequest(t.Context(), "r1", service("s1")); err != nil || id != "s1" {
+				if id, err := m.ProposeRequest(t.Context(), state.Request{ID: "r1"}, service("s1")); err != nil || id != "s1" {
 					t.Errorf("r1 again: %q, %v", id, err)
 				}
-				if _, err := m.ProposeRequest(t.Context(), "r2", service("s2")); err == nil ||
+				if _, err := m.ProposeRequest(t.Context(), state.Request{ID: "r2"}, service("s2")); err == nil ||
 					err.Error() != `a service named "web" exists already` {
 					t.Errorf("r2 again: %v", err)
 				}
@@ -119,7 +120,7 @@ func TestKilledBetweenAppendAndApply(t *testing.T) {
 		if _, ok := m.State().Service("s1"); !ok || !has(m, "a") {
 			t.Error("an entry of the log was not applied")
 		}
-		if id, err := m.ProposeRequest(t.Context(), "r1", service("s1")); err != nil || id != "s1" {
+		if id, err := m.ProposeRequest(t.Context(), state.Request{ID: "r1"}, service("s1")); err != nil || id != "s1" {
 			t.Errorf("retry: %q, %v", id, err)
 		}
 	})

@@ -27,14 +27,14 @@ const callTimeout = 30 * time.Second
 // stops. Retry with a request id if twice would hurt. Other kinds are the
 // state machine's refusals; nothing was changed.
 func (s *Store) Propose(ctx context.Context, changes ...*raftpb.Change) error {
-	_, err := s.ProposeRequest(ctx, "", changes...)
+	_, err := s.ProposeRequest(ctx, state.Request{}, changes...)
 	return err
 }
 
 // ProposeRequest is Propose for a user's request. A repetition of a request id
 // changes nothing and returns what the first one returned: the id of the first
 // service or node that was changed, or the refusal.
-func (s *Store) ProposeRequest(ctx context.Context, requestID string, changes ...*raftpb.Change) (objectID string, err error) {
+func (s *Store) ProposeRequest(ctx context.Context, request state.Request, changes ...*raftpb.Change) (objectID string, err error) {
 	if len(changes) == 0 {
 		return "", nil
 	}
@@ -47,7 +47,8 @@ func (s *Store) ProposeRequest(ctx context.Context, requestID string, changes ..
 	data, err := proto.Marshal(&raftpb.Command{
 		ProposedAt: timestamppb.New(time.Now()),
 		Changes:    changes,
-		RequestId:  requestID,
+		RequestId:  request.ID,
+		RequestOf:  request.Of,
 	})
 	if err != nil {
 		return "", fmt.Errorf("encode command: %w", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/muster/muster/raftstore"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -88,7 +89,7 @@ func TestUnansweredWriteAppliesOnce(t *testing.T) {
 		// replicated, and the leader never learns that.
 		done := make(chan error, 1)
 		go func() {
-			_, err := old.ProposeRequest(t.Context(), "r1", service("s1"))
+			_, err := old.ProposeRequest(t.Context(), state.Request{ID: "r1"}, service("s1"))
 			done <- err
 		}()
 		isolate(old, ms[1:])
@@ -98,7 +99,7 @@ func TestUnansweredWriteAppliesOnce(t *testing.T) {
 		next := leader(t, ms[1:])
 		heal(ms)
 		for range 3 {
-			id, err := next.ProposeRequest(t.Context(), "r1", service("s1"))
+			id, err := next.ProposeRequest(t.Context(), state.Request{ID: "r1"}, service("s1"))
 			if err != nil || id != "s1" {
 				t.Fatalf("retry: %q, %v", id, err)
 			}

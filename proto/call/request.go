@@ -4,6 +4,7 @@ import (
 	"context"
 	"unicode/utf8"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/muster/muster/proto/id"
@@ -21,6 +22,14 @@ const (
 // of its calls are repetitions of one.
 func WithRequestID(ctx context.Context, requestID string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, RequestIDKey, requestID)
+}
+
+// RequestOf says what the call that a handler serves asks for, and who makes it:
+// its request id stands for nothing else. Users on the socket of one node are
+// those on another's, which a command asks when the first does not answer.
+func RequestOf(ctx context.Context) string {
+	method, _ := grpc.Method(ctx)
+	return method + " by " + From(ctx).String()
 }
 
 // RequestID returns the request id of the call that a handler serves, or a

@@ -28,7 +28,7 @@ func (s *State) Apply(index uint64, cmd *raftpb.Command) (*State, Outcome) {
 	now := cmd.GetProposedAt().AsTime()
 	if done, ok := s.Applied(cmd.GetRequestId()); ok {
 		// The same answer, and no change but that time goes on.
-		return s.begin(index, now).commit(), Outcome{ObjectID: done.GetObjectId(), Err: AppliedError(done)}
+		return s.begin(index, now).commit(), Outcome{ObjectID: done.GetObjectId(), Err: AppliedError(done, cmd.GetRequestOf())}
 	}
 
 	tx := s.begin(index, now)
@@ -42,7 +42,7 @@ func (s *State) Apply(index uint64, cmd *raftpb.Command) (*State, Outcome) {
 	}
 	out := Outcome{ObjectID: tx.answer, Err: err, Touched: tx.touched}
 	if cmd.GetRequestId() != "" {
-		tx.remember(cmd.GetRequestId(), out)
+		tx.remember(Request{cmd.GetRequestId(), cmd.GetRequestOf()}, out)
 	}
 	return tx.commit(), out
 }

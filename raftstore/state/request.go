@@ -46,6 +46,15 @@ func appliedOrder(r *raftpb.AppliedRequest) string {
 	return string(text)
 }
 
+// Request is a user's: a repetition of it changes nothing.
+type Request struct {
+	// ID is the same for all repetitions; empty for what the cluster does itself.
+	ID string
+	// Of says what is asked for and by whom. It is part of the request: the same
+	// id with another one is no repetition, and refused.
+	Of string
+}
+
 // Applied returns what became of the user's request with that id. Ids are
 // forgotten after 4096 further ones, but not before 10 minutes have passed.
 func (s *State) Applied(requestID string) (*raftpb.AppliedRequest, bool) {
@@ -57,10 +66,11 @@ func (s *State) Applied(requestID string) (*raftpb.AppliedRequest, bool) {
 
 // remember keeps the outcome for a repetition of the request, and forgets what
 // is too old to be repeated.
-func (tx *tx) remember(requestID string, out Outcome) {
+func (tx *tx) remember(r Request, out Outcome) {
 	c, text := split(out.Err)
 	set(tx, &tx.requests, &raftpb.AppliedRequest{
-		RequestId: requestID,
+		RequestId: r.ID,
+		Of:        r.Of,
 		At:        timestamppb.New(tx.now),
 		Index:     tx.index,
 		ErrorKind: string(c),
@@ -78,8 +88,12 @@ func (tx *tx) remember(requestID string, out Outcome) {
 }
 
 // AppliedError returns the refusal that the request was answered with, or nil
-// when it succeeded.
-func AppliedError(r *raftpb.AppliedRequest) error {
+// when it succeeded. of is what the repetition asks for: ErrInvalidArgument if
+// that is something else.
+func AppliedError(r *raftpb.AppliedRequest, of string) error {
+	if r.GetOf() != of {
+		return refuse(invalid, "request id %q was used already, for another request: use a new one for each", r.GetRequestId())
+	}
 	if r.GetErrorKind() == "" {
 		return nil
 	}

@@ -70,7 +70,7 @@ func TestRefusedRequestStaysRefused(t *testing.T) {
 	if !errdefs.IsAlreadyExists(again.Err) || again.Err.Error() != first.Err.Error() {
 		t.Errorf("again: %v", again.Err)
 	}
-	if r, ok := s.Applied("r1"); !ok || !errdefs.IsAlreadyExists(state.AppliedError(r)) {
+	if r, ok := s.Applied("r1"); !ok || !errdefs.IsAlreadyExists(state.AppliedError(r, "")) {
 		t.Errorf("applied: %v", r)
 	}
 	if got := storetest.Content(t, s); got == "" {

@@ -7,6 +7,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
 
@@ -19,7 +20,7 @@ func TestNewLeadsAndStops(t *testing.T) {
 		s := storetest.New(t)
 		sub := s.Subscribe()
 		defer sub.Close()
-		id, err := s.ProposeRequest(t.Context(), "r1", storetest.PutService(web()))
+		id, err := s.ProposeRequest(t.Context(), state.Request{ID: "r1"}, storetest.PutService(web()))
 		if err != nil || id != "s1" {
 			t.Fatalf("propose: id %q, err %v", id, err)
 		}

@@ -46,14 +46,14 @@ func (s *Store) State() *state.State { return s.state }
 func (s *Store) Subscribe() *raftstore.Subscription { panic("apitest: no subscriptions") }
 
 // ProposeRequest applies changes as one command.
-func (s *Store) ProposeRequest(_ context.Context, id string, changes ...*raftpb.Change) (string, error) {
+func (s *Store) ProposeRequest(_ context.Context, r state.Request, changes ...*raftpb.Change) (string, error) {
 	s.Proposals++
 	if len(s.Races) > 0 {
 		race := s.Races[0]
 		s.Races = s.Races[1:]
 		s.Commit(race(s.state))
 	}
-	objectID, err := s.apply(id, changes...)
+	objectID, err := s.apply(r, changes...)
 	if len(s.Lost) > 0 {
 		err, s.Lost = s.Lost[0], s.Lost[1:]
 		return "", err
@@ -61,8 +61,8 @@ func (s *Store) ProposeRequest(_ context.Context, id string, changes ...*raftpb.
 	return objectID, err
 }
 
-func (s *Store) apply(id string, changes ...*raftpb.Change) (string, error) {
-	cmd := proto.CloneOf(&raftpb.Command{RequestId: id, ProposedAt: timestamppb.Now(), Changes: changes})
+func (s *Store) apply(r state.Request, changes ...*raftpb.Change) (string, error) {
+	cmd := proto.CloneOf(&raftpb.Command{RequestId: r.ID, RequestOf: r.Of, ProposedAt: timestamppb.Now(), Changes: changes})
 	next, out := s.state.Apply(s.state.Index+1, cmd)
 	s.state = next
 	return out.ObjectID, out.Err
@@ -72,7 +72,7 @@ func (s *Store) apply(id string, changes ...*raftpb.Change) (string, error) {
 func (s *Store) Commit(changes ...*raftpb.Change) {
 	s.t.Helper()
 	for _, c := range changes {
-		if _, err := s.apply("", c); err != nil {
+		if _, err := s.apply(state.Request{}, c); err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -60,7 +60,7 @@ func (s *Server) Forget(ctx context.Context, requestID string, n *clusterpb.Node
 	if err != nil {
 		return err
 	}
-	_, err = s.Store.ProposeRequest(ctx, requestID, change)
+	_, err = s.Store.ProposeRequest(ctx, state.Request{ID: requestID}, change)
 	return err
 }
 

@@ -17,7 +17,7 @@ import (
 // Store is what a write needs of the replicated state.
 type Store interface {
 	State() *state.State
-	ProposeRequest(ctx context.Context, requestID string, changes ...*raftpb.Change) (objectID string, err error)
+	ProposeRequest(ctx context.Context, r state.Request, changes ...*raftpb.Change) (objectID string, err error)
 }
 
 // maxConflicts bounds how often a write is decided again.
@@ -40,15 +40,17 @@ type Write[T any] struct {
 
 // Do makes the write of the request that ctx serves, or gives a repetition the
 // answer of the first one: the object, or the very refusal of the state machine.
-// After an error of kind Unavailable it is not known what happened.
+// After an error of kind Unavailable it is not known what happened. A request id
+// that another method or caller has used is refused as InvalidArgument: that
+// answer would be none to this call.
 //
 // Each attempt has an id that follows from the request's, so that a request
 // that is repeated because its answer was lost goes on after the attempts that
 // were overtaken.
 func (w Write[T]) Do(ctx context.Context, store Store) (answer T, err error) {
-	request := call.RequestID(ctx)
+	request := state.Request{ID: call.RequestID(ctx), Of: call.RequestOf(ctx)}
 	for n := 0; ; n++ {
-		objectID, conflict, err := w.attempt(ctx, store, attemptID(request, n))
+		objectID, conflict, err := w.attempt(ctx, store, attemptOf(request, n))
 		switch {
 		case err == nil:
 			return w.Answer(store.State(), objectID)
@@ -58,26 +60,26 @@ func (w Write[T]) Do(ctx context.Context, store Store) (answer T, err error) {
 	}
 }
 
-func attemptID(request string, n int) string {
-	if n == 0 {
-		return request
+func attemptOf(request state.Request, n int) state.Request {
+	if n > 0 {
+		request.ID = fmt.Sprintf("%s/%d", request.ID, n)
 	}
-	return fmt.Sprintf("%s/%d", request, n)
+	return request
 }
 
 // attempt makes the write, unless one of that id was made; conflict tells that
 // it was refused because another one was faster.
-func (w Write[T]) attempt(ctx context.Context, store Store, id string) (objectID string, conflict bool, err error) {
+func (w Write[T]) attempt(ctx context.Context, store Store, r state.Request) (objectID string, conflict bool, err error) {
 	s := store.State()
-	if done, ok := s.Applied(id); ok {
-		err := state.AppliedError(done)
+	if done, ok := s.Applied(r.ID); ok {
+		err := state.AppliedError(done, r.Of)
 		return done.GetObjectId(), errdefs.IsConflict(err), err
 	}
 	change, err := w.Decide(s)
 	if err != nil {
 		return "", false, err
 	}
-	objectID, err = store.ProposeRequest(ctx, id, change)
+	objectID, err = store.ProposeRequest(ctx, r, change)
 	return objectID, errdefs.IsConflict(err), err
 }
 

@@ -31,7 +31,10 @@ type Command struct {
 	Changes    []*Change              `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
 	// request_id of the user's request; a second command with the same one is
 	// not applied again but answered like the first. Empty for the cluster's own.
-	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// request_of says what was asked for with that id, and by whom. A request of
+	// something else with the same id is refused.
+	RequestOf     string `protobuf:"bytes,4,opt,name=request_of,json=requestOf,proto3" json:"request_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -83,6 +86,13 @@ func (x *Command) GetChanges() []*Change {
 func (x *Command) GetRequestId() string {
 	if x != nil {
 		return x.RequestId
+	}
+	return ""
+}
+
+func (x *Command) GetRequestOf() string {
+	if x != nil {
+		return x.RequestOf
 	}
 	return ""
 }
@@ -1495,13 +1505,15 @@ var File_raft_v1_command_proto protoreflect.FileDescriptor
 
 const file_raft_v1_command_proto_rawDesc = "" +
 	"\n" +
-	"\x15raft/v1/command.proto\x12\araft.v1\x1a\x18cluster/v1/cluster.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x01\n" +
+	"\x15raft/v1/command.proto\x12\araft.v1\x1a\x18cluster/v1/cluster.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x01\n" +
 	"\aCommand\x12;\n" +
 	"\vproposed_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"proposedAt\x12)\n" +
 	"\achanges\x18\x02 \x03(\v2\x0f.raft.v1.ChangeR\achanges\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x03 \x01(\tR\trequestId\"\xeb\a\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"request_of\x18\x04 \x01(\tR\trequestOf\"\xeb\a\n" +
 	"\x06Change\x12?\n" +
 	"\x0ecreate_cluster\x18\x01 \x01(\v2\x16.raft.v1.CreateClusterH\x00R\rcreateCluster\x12C\n" +
 	"\x10put_cluster_spec\x18\x02 \x01(\v2\x17.raft.v1.PutClusterSpecH\x00R\x0eputClusterSpec\x12I\n" +

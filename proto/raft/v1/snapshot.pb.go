@@ -278,7 +278,9 @@ type AppliedRequest struct {
 	ErrorKind string `protobuf:"bytes,4,opt,name=error_kind,json=errorKind,proto3" json:"error_kind,omitempty"`
 	Error     string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
 	// object_id is the first service or node it created or changed.
-	ObjectId      string `protobuf:"bytes,6,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	ObjectId string `protobuf:"bytes,6,opt,name=object_id,json=objectId,proto3" json:"object_id,omitempty"`
+	// of is Command.request_of.
+	Of            string `protobuf:"bytes,7,opt,name=of,proto3" json:"of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -355,6 +357,13 @@ func (x *AppliedRequest) GetObjectId() string {
 	return ""
 }
 
+func (x *AppliedRequest) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
 // SnapshotEnd counts the items before it.
 type SnapshotEnd struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -418,7 +427,7 @@ const file_raft_v1_snapshot_proto_rawDesc = "" +
 	"\arequest\x18\x06 \x01(\v2\x17.raft.v1.AppliedRequestH\x00R\arequest\x12(\n" +
 	"\x03end\x18\a \x01(\v2\x14.raft.v1.SnapshotEndH\x00R\x03end\x12/\n" +
 	"\anetwork\x18\b \x01(\v2\x13.cluster.v1.NetworkH\x00R\anetworkB\x06\n" +
-	"\x04kind\"\xc3\x01\n" +
+	"\x04kind\"\xd3\x01\n" +
 	"\x0eAppliedRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12*\n" +
@@ -427,7 +436,8 @@ const file_raft_v1_snapshot_proto_rawDesc = "" +
 	"\n" +
 	"error_kind\x18\x04 \x01(\tR\terrorKind\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x12\x1b\n" +
-	"\tobject_id\x18\x06 \x01(\tR\bobjectId\"#\n" +
+	"\tobject_id\x18\x06 \x01(\tR\bobjectId\x12\x0e\n" +
+	"\x02of\x18\a \x01(\tR\x02of\"#\n" +
 	"\vSnapshotEnd\x12\x14\n" +
 	"\x05items\x18\x01 \x01(\x04R\x05itemsB\x88\x01\n" +
 	"\vcom.raft.v1B\rSnapshotProtoP\x01Z-github.com/muster/muster/proto/raft/v1;raftv1\xa2\x02\x03RXX\xaa\x02\aRaft.V1\xca\x02\aRaft\\V1\xe2\x02\x13Raft\\V1\\GPBMetadata\xea\x02\bRaft::V1b\x06proto3"

@@ -116,7 +116,7 @@ Manager Status:
  Leader:            Yes
 Platform:
  Operating System:  linux
- Architecture:      amd64
+ Architecture:      x86_64
  Kernel:            6.18
 Resources:
  CPUs:              2

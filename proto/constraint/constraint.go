@@ -207,12 +207,26 @@ func ParseSpread(key string) error {
 // SameArchitecture compares architectures under Go's names and uname's.
 func SameArchitecture(a, b string) bool { return architecture(a) == architecture(b) }
 
+// unames are pairs of Go's name of an architecture and that of uname(2).
+func unames() [][2]string { return [][2]string{{"amd64", "x86_64"}, {"arm64", "aarch64"}} }
+
+// Uname is the name that uname(2) has for an architecture of Go, as Docker's
+// nodes tell theirs; one without another name stays as it is.
+func Uname(arch string) string {
+	for _, pair := range unames() {
+		if arch == pair[0] {
+			return pair[1]
+		}
+	}
+	return arch
+}
+
 func architecture(s string) string {
-	switch s = strings.ToLower(s); s {
-	case "x86_64":
-		return "amd64"
-	case "aarch64":
-		return "arm64"
+	s = strings.ToLower(s)
+	for _, pair := range unames() {
+		if s == pair[1] {
+			return pair[0]
+		}
 	}
 	return s
 }

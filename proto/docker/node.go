@@ -8,6 +8,7 @@ import (
 
 	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/constraint"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
@@ -90,7 +91,7 @@ func nodeDescription(d *clusterpb.NodeDescription) NodeDescription {
 	return NodeDescription{
 		NodeDescription: swarm.NodeDescription{
 			Hostname:  d.GetHostname(),
-			Platform:  platformOf(d.GetPlatform()),
+			Platform:  swarm.Platform{Architecture: constraint.Uname(d.GetPlatform().GetArchitecture()), OS: d.GetPlatform().GetOs()},
 			Resources: resources(d.GetResources()),
 		},
 		Engine: EngineDescription{

@@ -30,8 +30,9 @@ func (s *Server) RemoveNode(ctx context.Context, r *controlpb.RemoveNodeRequest)
 			if err := removable(n, n.GetId() == leader, r.GetForce()); err != nil {
 				return nil, err
 			}
-			return s.forget(ctx, st, n)
+			return forget(st, n), nil
 		},
+		Before: s.takeVote,
 		Answer: once.ID,
 	}.Do(ctx, s.Store)
 	if err != nil {
@@ -56,23 +57,33 @@ func removable(n *clusterpb.Node, leads, force bool) error {
 
 // Forget takes a node's vote, entry and certificate from it.
 func (s *Server) Forget(ctx context.Context, requestID string, n *clusterpb.Node) error {
-	change, err := s.forget(ctx, s.Store.State(), n)
-	if err != nil {
+	st := s.Store.State()
+	change := forget(st, n)
+	if err := s.takeVote(ctx, st, change); err != nil {
 		return err
 	}
-	_, err = s.Store.ProposeRequest(ctx, state.Request{ID: requestID}, change)
+	_, err := s.Store.ProposeRequest(ctx, state.Request{ID: requestID}, change)
 	return err
 }
 
-// forget takes a node's vote from it and returns the change that takes the
-// rest. It may be repeated: a node that is no longer a voter stays none.
-func (s *Server) forget(ctx context.Context, st *state.State, n *clusterpb.Node) (*raftpb.Change, error) {
-	if n.GetRole() == clusterpb.NodeRole_NODE_ROLE_MANAGER {
-		if err := s.Members.RemoveMember(ctx, n.GetId()); err != nil && !errdefs.IsNotFound(err) {
-			return nil, err
-		}
-	}
+// forget is the change that takes entry and certificate from a node.
+func forget(st *state.State, n *clusterpb.Node) *raftpb.Change {
 	// A certificate is back-dated by an hour and may have been renewed just now.
 	expires := time.Now().Add(spec.LongestCertExpiry(st.Cluster()))
-	return state.DeleteNode(n.GetId(), timestamppb.New(expires)), nil
+	return state.DeleteNode(n.GetId(), timestamppb.New(expires))
+}
+
+// takeVote takes its vote from a node that is to be removed. It comes first: a
+// manager that the state does not know any more could not be removed again, if
+// the vote were refused or the leader lost in between. It may be repeated: a node
+// that is no longer a voter stays none.
+func (s *Server) takeVote(ctx context.Context, st *state.State, remove *raftpb.Change) error {
+	n, _ := st.Node(remove.GetDeleteNode().GetId())
+	if n.GetRole() != clusterpb.NodeRole_NODE_ROLE_MANAGER {
+		return nil
+	}
+	if err := s.Members.RemoveMember(ctx, n.GetId()); err != nil && !errdefs.IsNotFound(err) {
+		return err
+	}
+	return nil
 }

@@ -33,6 +33,10 @@ type Write[T any] struct {
 	// Decide returns the change to make of a state. Its error is the answer; it
 	// is not kept, so a repetition is decided anew.
 	Decide func(*state.State) (*raftpb.Change, error)
+	// Before does what must be done outside of the state before a change that was
+	// decided may be made of it; nil when that is nothing. It is done again by each
+	// attempt and repetition, until the change is made. Its error is the answer.
+	Before func(ctx context.Context, s *state.State, change *raftpb.Change) error
 	// Answer looks up what was written, by the id of the object that the first
 	// change touched. It is asked for a repetition too, perhaps long afterwards.
 	Answer func(s *state.State, objectID string) (T, error)
@@ -78,6 +82,11 @@ func (w Write[T]) attempt(ctx context.Context, store Store, r state.Request) (ob
 	change, err := w.Decide(s)
 	if err != nil {
 		return "", false, err
+	}
+	if w.Before != nil {
+		if err := w.Before(ctx, s, change); err != nil {
+			return "", false, err
+		}
 	}
 	objectID, err = store.ProposeRequest(ctx, r, change)
 	return objectID, errdefs.IsConflict(err), err

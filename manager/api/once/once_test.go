@@ -1,6 +1,7 @@
 package once_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -200,5 +201,37 @@ func TestCheckVersion(t *testing.T) {
 			err.Error() != fmt.Sprintf("service web is at version 5, not %d: it has changed since; look at it again: conflict", seen)) {
 			t.Errorf("version %d: %v", seen, err)
 		}
+	}
+}
+
+// TestBefore: what is done before is done for what was decided and is not made
+// yet, and what fails then is the answer.
+func TestBefore(t *testing.T) {
+	s, decided, done := newStore(t, 1), 0, 0
+	var fails error
+	w := write(false, &decided)
+	w.Before = func(_ context.Context, st *state.State, c *raftpb.Change) error {
+		if n, ok := st.Node(c.GetPutNode().GetId()); !ok || n.GetVersion() != c.GetPutNode().GetVersion() {
+			t.Error("it is shown another state than the change was decided on")
+		}
+		done++
+		return fails
+	}
+	fails = errdefs.ErrFailedPrecondition
+	if _, err := w.Do(apitest.Request(t, "r1"), s); !errdefs.IsFailedPrecondition(err) || s.Proposals != 0 {
+		t.Errorf("it failed: %v, %d proposals", err, s.Proposals)
+	}
+	fails = nil
+	for range 2 { // the second is a repetition
+		if _, err := w.Do(apitest.Request(t, "r1"), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if done != 3 {
+		t.Errorf("done %d times, want once for the failure and for each of two attempts", done)
+	}
+	w.Decide = func(*state.State) (*raftpb.Change, error) { return nil, errdefs.ErrNotFound }
+	if _, err := w.Do(apitest.Request(t, "r2"), s); !errdefs.IsNotFound(err) || done != 3 {
+		t.Errorf("refused: %v, done %d times", err, done)
 	}
 }

@@ -62,9 +62,8 @@ func (p *process) wait(ctx context.Context) {
 // join waits for the goroutine of follow, whose context has ended.
 func (p *process) join() { p.wg.Wait() }
 
-// errGone is the cause of a process that left no exit status, most likely
-// because the machine restarted.
-var errGone = errors.New("the process is gone and left no exit status; was the machine restarted?")
+// errGone is the cause of a process that left no exit status.
+var errGone = errors.New("the process is gone and left no exit status: its shim was killed, or the machine restarted")
 
 // within waits up to d for the end of the process.
 func (p *process) within(ctx context.Context, d time.Duration) (ended bool) {

@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -12,7 +13,7 @@ import (
 
 // warnings are what a user should know of a spec that is taken all the same.
 func warnings(s *clusterpb.ServiceSpec) []string {
-	return append(hostPortWarnings(s), monitorWarnings(s)...)
+	return slices.Concat(hostPortWarnings(s), monitorWarnings(s), placeholderWarnings(s))
 }
 
 // monitorWarnings tells that a health check needs longer to call a task

@@ -241,6 +241,11 @@ func (tx *tx) observeTask(o *raftpb.ObserveTask) error {
 		return nil
 	}
 	next := shallow(status)
+	if next.GetState() == lifecycle.Shutdown && old.GetDesired() < lifecycle.Shutdown {
+		// Nobody asked for it: it is a matter for the restart policy, which waits
+		// before the next attempt.
+		next.State, next.Err = lifecycle.Failed, cmp.Or(next.GetErr(), "its node stopped it, and nobody had asked for that")
+	}
 	next.AppliedAt = old.GetStatus().GetAppliedAt()
 	if next.GetState() != old.GetStatus().GetState() {
 		next.AppliedAt = timestamppb.New(tx.now)

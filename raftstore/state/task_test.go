@@ -57,6 +57,24 @@ func TestTaskLife(t *testing.T) {
 	}
 }
 
+// TestStopThatNobodyAskedFor has failed: managers follow it with a back-off, as
+// any failure, and not at once for as long as a node says so.
+func TestStopThatNobodyAskedFor(t *testing.T) {
+	for desired, want := range map[clusterpb.TaskState]clusterpb.TaskState{
+		lifecycle.Running:  lifecycle.Failed,
+		lifecycle.Shutdown: lifecycle.Shutdown,
+		lifecycle.Remove:   lifecycle.Shutdown,
+	} {
+		s := storetest.State(t, storetest.Ingress(), node("n1"), task("t1", "s1"), state.AssignTask("t1", "n1", storetest.Attached("10.0.0.2", "fd00::2")))
+		s = storetest.Apply(t, s, state.SetDesired("t1", desired))
+		s = storetest.Apply(t, s, state.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Shutdown}))
+		stopped, _ := s.Task("t1")
+		if got := stopped.GetStatus(); got.GetState() != want || (got.GetErr() != "") != (want == lifecycle.Failed) {
+			t.Errorf("wanted %v, it stopped: %v, want %v", desired, got, want)
+		}
+	}
+}
+
 func TestTaskIndexes(t *testing.T) {
 	s := storetest.State(t, storetest.Ingress(), node("n1"), node("n2"),
 		task("t1", "s1"), task("t2", "s1"), task("t3", "s2"), task("t4", "s2"), task("t5", "s2"),

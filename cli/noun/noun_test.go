@@ -106,6 +106,14 @@ func TestListRefusesBeforeItAsks(t *testing.T) {
 	}
 }
 
+// TestFilterHelp: a key that is satisfied by a beginning says so.
+func TestFilterHelp(t *testing.T) {
+	const want = "keys are name, colour; of name the beginning is enough (repeatable)"
+	if usage := listFruit(new(command.Env), nil).Flags().Lookup("filter").Usage; !strings.HasSuffix(usage, want) {
+		t.Errorf("help %q, want %q at its end", usage, want)
+	}
+}
+
 // TestListShowsWhatThereIs tells a list that is partly found from none.
 func TestListShowsWhatThereIs(t *testing.T) {
 	broken := errors.New("broken")

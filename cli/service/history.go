@@ -44,7 +44,7 @@ func newHistoryCommand(env *command.Env) *cobra.Command {
 
 func historyTable() render.Table {
 	return render.Table{
-		{Field: "Number", Header: "NUMBER", Cell: `{{.Number}}{{if eq .Current "true"}} *{{end}}`},
+		{Field: "Number", Header: "NUMBER", Cell: `{{.Number}}{{if eq (print .Current) "true"}} *{{end}}`},
 		{Field: "Created", Header: "CREATED"},
 		{Field: "Outcome", Header: "OUTCOME"},
 		{Field: "Image", Header: "IMAGE"},
@@ -59,7 +59,7 @@ func historyRows(list []entry, noTrunc bool, now time.Time) (rows []render.Row) 
 	for i, r := range slices.Backward(list) {
 		rows = append(rows, render.Row{
 			"Number":    strconv.FormatUint(r.GetNumber(), 10),
-			"Current":   strconv.FormatBool(i == len(list)-1),
+			"Current":   i == len(list)-1,
 			"Created":   render.Ago(r.GetCreatedAt(), now),
 			"CreatedAt": r.GetCreatedAt().AsTime().Format(time.RFC3339),
 			"Outcome":   string(r.outcome),

@@ -154,3 +154,11 @@ func TestRefusalIsTold(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+func TestOptionsBehindTheImageAreTold(t *testing.T) {
+	r := serve(t, new(manager)).Run(t, "service", "create", "-d", "--name", "web", "nginx", "-p", "80:80")
+	const want = "muster: warning: -p stands behind the image, so it goes to the container; options of \"service create\" stand before IMAGE\n"
+	if r.Status != command.ExitOK || !strings.HasPrefix(r.Err, want) {
+		t.Errorf("%+v, want %s", r, want)
+	}
+}

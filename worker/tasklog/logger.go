@@ -212,7 +212,7 @@ func (l *logger) scan() error {
 }
 
 // take opens a pipe. One that cannot be opened is lost to the logs, not to the
-// others.
+// others; one whose logs cannot be stored is read all the same.
 func (l *logger) take(name string) {
 	taskID, stream, ok := parsePipe(name)
 	if !ok || l.has(name) {
@@ -238,10 +238,9 @@ func (l *logger) takePipe(p *pipe) (err error) {
 	}
 	s, ok := l.sinks[p.taskID]
 	if !ok {
-		if s, err = openSink(l.cfg.StateDir, p.taskID, l.cfg.MaxSize, l.cfg.MaxFiles); err != nil {
-			return errors.Join(err, unix.Close(p.fd))
-		}
+		s = newSink(l.cfg.StateDir, p.taskID, l.cfg.MaxSize, l.cfg.MaxFiles)
 		l.sinks[p.taskID] = s
+		l.stored(p.taskID, s, s.begin())
 	}
 	s.pipes++
 	l.pipes[int32(p.fd)] = p
@@ -305,9 +304,20 @@ func (l *logger) write(p *pipe, records []byte) {
 	if len(records) == 0 {
 		return
 	}
-	if err := l.sinks[p.taskID].write(records); err != nil {
-		l.cfg.Log.Error("cannot store what a task prints", "task", p.taskID, "err", err)
+	s := l.sinks[p.taskID]
+	l.stored(p.taskID, s, s.write(records))
+}
+
+// stored logs why what a task prints could not be stored, once for each reason.
+func (l *logger) stored(taskID string, s *sink, err error) {
+	reason := ""
+	if err != nil {
+		reason = err.Error()
 	}
+	if reason != s.told && err != nil {
+		l.cfg.Log.Error("cannot store what a task prints", "task", taskID, "err", err)
+	}
+	s.told = reason
 }
 
 // drop closes a pipe and removes it, and ends the logs with the last one.

@@ -383,6 +383,41 @@ func TestHalfARecordIsPassedOver(t *testing.T) {
 	}
 }
 
+// TestLogsThatCannotBeStored: a task must not hang because nobody reads what it
+// prints, and its logs go on once there is a place for them.
+func TestLogsThatCannotBeStored(t *testing.T) {
+	p := newPlace(t)
+	dir := taskDir(p.StateDir, "t1")
+	if err := os.MkdirAll(filepath.Dir(dir), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o640); err != nil { // no directory can be made there
+		t.Fatal(err)
+	}
+	p.start(t)
+	w := p.task(t, "t1")
+	printed := make(chan struct{})
+	go func() {
+		defer close(printed)
+		for range 1000 {
+			w.print(t, "%s\n", strings.Repeat("x", 1000))
+		}
+	}()
+	select {
+	case <-printed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the task hangs")
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	w.print(t, "at last\n")
+	w.close()
+	if got := p.read(t, "t1", all()); !strings.HasSuffix(got, "at last\n") {
+		t.Errorf("logs = %q", got)
+	}
+}
+
 func TestFollowEndsWhenLogsAreDeleted(t *testing.T) {
 	p := newPlace(t)
 	p.start(t)

@@ -14,31 +14,35 @@ type sink struct {
 	maxSize int64
 	keep    uint64
 
-	file   *os.File
+	file   *os.File // nil while there is none that can be written
 	number uint64
 	size   int64
-	pipes  int // streams that have not ended
+	pipes  int    // streams that have not ended
+	told   string // why nothing could be stored, as was logged last
 }
 
-// openSink goes on with the newest file of a task, or begins the first.
-func openSink(stateDir, taskID string, maxSize int64, keep int) (*sink, error) {
-	s := &sink{dir: taskDir(stateDir, taskID), maxSize: maxSize, keep: uint64(keep)}
+func newSink(stateDir, taskID string, maxSize int64, keep int) *sink {
+	return &sink{dir: taskDir(stateDir, taskID), maxSize: maxSize, keep: uint64(keep)}
+}
+
+// begin goes on with the newest file of the task, or begins the first.
+func (s *sink) begin() error {
 	if err := os.MkdirAll(s.dir, 0o750); err != nil {
-		return nil, fmt.Errorf("make directory of logs: %w", err)
+		return fmt.Errorf("make directory of logs: %w", err)
 	}
 	// A task whose start was tried again is not at its end any more.
 	if err := os.Remove(filepath.Join(s.dir, endName)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("reopen logs: %w", err)
+		return fmt.Errorf("reopen logs: %w", err)
 	}
 	numbers, err := files(s.dir)
 	if err != nil {
-		return nil, fmt.Errorf("list logs: %w", err)
+		return fmt.Errorf("list logs: %w", err)
 	}
 	s.number = 1
 	if len(numbers) > 0 {
 		s.number = numbers[len(numbers)-1]
 	}
-	return s, s.open()
+	return s.open()
 }
 
 // open opens the file s.number. If an earlier logger died in the middle of a
@@ -52,19 +56,36 @@ func (s *sink) open() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("open log: %w", err), f.Close())
 	}
-	s.file, s.size = f, stat.Size()
-	if s.size == 0 {
-		return nil
-	}
+	size := stat.Size()
 	var last [1]byte
-	if _, err := f.ReadAt(last[:], s.size-1); err == nil && last[0] != '\n' {
-		return s.write([]byte{'\n'})
+	if _, err := f.ReadAt(last[:], size-1); err == nil && last[0] != '\n' {
+		if _, err := f.Write([]byte{'\n'}); err != nil {
+			return errors.Join(fmt.Errorf("end a record that is torn: %w", err), f.Close())
+		}
+		size++
 	}
+	s.file, s.size = f, size
 	return nil
 }
 
-// write appends whole records, in the next file once this one is full.
+// write appends whole records. After a failure, which may leave half a record,
+// the next write opens the file anew.
 func (s *sink) write(records []byte) error {
+	if s.file == nil {
+		if err := s.begin(); err != nil {
+			return err
+		}
+	}
+	err := s.append(records)
+	if err != nil {
+		_ = s.file.Close()
+		s.file = nil
+	}
+	return err
+}
+
+// append appends whole records, in the next file once this one is full.
+func (s *sink) append(records []byte) error {
 	for len(records) > 0 {
 		n := fit(records, s.maxSize-s.size)
 		if n == 0 && s.size > 0 {
@@ -119,7 +140,13 @@ func (s *sink) rotate() error {
 }
 
 // end says that the task prints no more and closes the file.
-func (s *sink) end() error { return errors.Join(markEnded(s.dir), s.file.Close()) }
+func (s *sink) end() error {
+	err := markEnded(s.dir)
+	if s.file != nil {
+		err = errors.Join(err, s.file.Close())
+	}
+	return err
+}
 
 // markEnded leaves the mark that lets followers stop.
 func markEnded(dir string) error {

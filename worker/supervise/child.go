@@ -2,12 +2,15 @@ package supervise
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -21,6 +24,8 @@ const (
 	// settled is how long a child must have lived for its next restart to be
 	// the first in a row.
 	settled = 10 * time.Second
+	// replaceGrace is how long a child that is replaced gets to stop.
+	replaceGrace = 5 * time.Second
 )
 
 // Config of a Child.
@@ -108,11 +113,12 @@ func (c *Child) Run(ctx context.Context) error {
 
 // once runs the child until it ends and says how, or until ctx is done.
 func (c *Child) once(ctx context.Context) error {
-	p, err := adopt(c.pidFile())
+	p, err := c.takeOver(ctx)
+	if err != nil {
+		return err
+	}
 	var cmd *exec.Cmd
-	if err == nil {
-		c.cfg.Log.InfoContext(ctx, "took over running child", "pid", p.pid)
-	} else {
+	if p == nil {
 		if cmd, err = c.start(); err != nil {
 			return err
 		}
@@ -141,6 +147,35 @@ func (c *Child) once(ctx context.Context) error {
 	return errors.New("exit status 0")
 }
 
+// takeOver refers to the child that runs; nil when none does. One of another
+// version, or with other options, is ended instead.
+func (c *Child) takeOver(ctx context.Context) (*process, error) {
+	p, runs, err := adopt(c.pidFile())
+	if err != nil {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	if runs == c.runs() {
+		c.cfg.Log.InfoContext(ctx, "took over running child", "pid", p.pid)
+		return p, nil
+	}
+	defer p.close()
+	c.cfg.Log.InfoContext(ctx, "the child that runs is of another version or has other options: it is started anew", "pid", p.pid)
+	return nil, c.end(ctx, p, replaceGrace)
+}
+
+// runs stands for what the child runs: its program as it is now, and all that it
+// is given.
+func (c *Child) runs() string {
+	h := sha256.New()
+	for _, s := range slices.Concat(c.cfg.Command, c.cfg.Env) {
+		fmt.Fprintf(h, "%q ", s)
+	}
+	if info, err := os.Stat(c.cfg.Command[0]); err == nil {
+		fmt.Fprint(h, info.Size(), info.ModTime().UnixNano())
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
 // start begins a new process in a session of its own, so that no signal meant
 // for the daemon's terminal or group reaches it.
 func (c *Child) start() (*exec.Cmd, error) {
@@ -157,7 +192,7 @@ func (c *Child) start() (*exec.Cmd, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start child: %w", err)
 	}
-	if err := writePidFile(c.pidFile(), cmd.Process.Pid); err != nil {
+	if err := writePidFile(c.pidFile(), cmd.Process.Pid, c.runs()); err != nil {
 		// Nobody would find it again.
 		_ = cmd.Process.Kill()
 		return nil, errors.Join(err, cmd.Wait())
@@ -171,11 +206,16 @@ func (c *Child) Stop(ctx context.Context, grace time.Duration) error {
 	c.mu.Lock()
 	c.stopping = true
 	c.mu.Unlock()
-	p, err := adopt(c.pidFile())
+	p, _, err := adopt(c.pidFile())
 	if err != nil {
 		return nil // none runs
 	}
 	defer p.close()
+	return c.end(ctx, p, grace)
+}
+
+// end ends the child: SIGTERM, and SIGKILL after grace.
+func (c *Child) end(ctx context.Context, p *process, grace time.Duration) error {
 	if err := p.signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop %s: %w", c.cfg.Name, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -87,6 +88,29 @@ func TestChildOutlivesItsDaemonAndIsAdopted(t *testing.T) {
 	})
 	if sid, err := syscall.Getpgid(pid); err != nil || sid != pid {
 		t.Errorf("process group of the child is %d, %v, want its own %d", sid, err, pid)
+	}
+}
+
+// TestChildOfAnotherVersionIsReplaced: what the daemon was told, or updated to,
+// would otherwise have no effect until somebody kills the child.
+func TestChildOfAnotherVersionIsReplaced(t *testing.T) {
+	before := shell(t, "exec sleep 1000")
+	first := New(before)
+	stop := running(t, first)
+	eventually(t, "the child", func() bool { return first.Pid() != 0 })
+	pid := first.Pid()
+	stop()
+
+	after := before
+	after.Command = append(slices.Clone(before.Command), "another option")
+	second := New(after)
+	running(t, second)
+	eventually(t, "the new child", func() bool { return second.Pid() != 0 })
+	if second.Pid() == pid {
+		t.Error("the child with the old options runs on")
+	}
+	if _, err := startTime(pid); err == nil {
+		t.Error("both run")
 	}
 }
 

@@ -29,38 +29,38 @@ func open(pid int) (*process, error) {
 }
 
 // adopt refers to the process that a pid file names, if it still is the one
-// that the file was written for.
-func adopt(pidFile string) (*process, error) {
+// that the file was written for, and returns what the file says it runs.
+func adopt(pidFile string) (p *process, runs string, err error) {
 	raw, err := os.ReadFile(pidFile)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var pid int
 	var started uint64
-	if _, err := fmt.Sscan(string(raw), &pid, &started); err != nil {
-		return nil, fmt.Errorf("read %s: %w", pidFile, err)
+	if n, err := fmt.Sscan(string(raw), &pid, &started, &runs); n < 2 {
+		return nil, "", fmt.Errorf("read %s: %w", pidFile, err)
 	}
-	p, err := open(pid)
-	if err != nil {
-		return nil, err
+	if p, err = open(pid); err != nil {
+		return nil, "", err
 	}
 	// The comparison comes after the open: whatever has that start time then
 	// is what the pidfd stands for.
 	if now, err := startTime(pid); err != nil || now != started {
 		p.close()
-		return nil, fmt.Errorf("process %d is another one than before", pid)
+		return nil, "", fmt.Errorf("process %d is another one than before", pid)
 	}
-	return p, nil
+	return p, runs, nil
 }
 
-// writePidFile notes a process with its start time, since numbers are reused.
-func writePidFile(path string, pid int) error {
+// writePidFile notes a process with its start time, since numbers are reused,
+// and what it runs, a word.
+func writePidFile(path string, pid int, runs string) error {
 	started, err := startTime(pid)
 	if err != nil {
 		return err
 	}
 	draft := path + ".new"
-	if err := os.WriteFile(draft, fmt.Appendf(nil, "%d %d\n", pid, started), 0o644); err != nil {
+	if err := os.WriteFile(draft, fmt.Appendf(nil, "%d %d %s\n", pid, started, runs), 0o644); err != nil {
 		return fmt.Errorf("write pid file: %w", err)
 	}
 	if err := os.Rename(draft, path); err != nil {

@@ -2,12 +2,17 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/oci"
+	continuity "github.com/containerd/continuity/fs"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -29,6 +34,13 @@ func (x *Executor) user(ctx context.Context, chainID, snapshot, name string, gro
 	if ok {
 		return u, nil
 	}
+	layers, err := x.snapshots().Mounts(ctx, snapshot)
+	if err != nil {
+		return specs.User{}, fmt.Errorf("find root file system: %w", err)
+	}
+	if err := mount.WithReadonlyTempMount(ctx, layers, checkAccounts); err != nil {
+		return specs.User{}, err
+	}
 	c := &containers.Container{Snapshotter: x.cfg.Snapshotter, SnapshotKey: snapshot}
 	s := &oci.Spec{Root: &specs.Root{}, Linux: &specs.Linux{}, Process: &specs.Process{}}
 	if err := oci.ApplyOpts(ctx, x.cfg.Client, c, s, userOpts(name, groups)...); err != nil {
@@ -38,6 +50,31 @@ func (x *Executor) user(ctx context.Context, chainID, snapshot, name string, gro
 	defer x.mu.Unlock()
 	x.users[key] = s.Process.User
 	return s.Process.User, nil
+}
+
+// maxAccounts bounds the files that users and groups are looked up in.
+const maxAccounts = 16 << 20
+
+// checkAccounts refuses the root file system of an image whose users cannot be
+// looked up in a moment: what opens or reads a FIFO or a device may never return,
+// and holds a start slot.
+func checkAccounts(root string) error {
+	for _, name := range []string{"/etc/passwd", "/etc/group"} {
+		path, err := continuity.RootPath(root, name)
+		if err != nil {
+			return fmt.Errorf("find %s in the image: %w", name, err)
+		}
+		switch info, err := os.Stat(path); {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return fmt.Errorf("look at %s of the image: %w", name, err)
+		case !info.Mode().IsRegular():
+			return fmt.Errorf("%s of the image is no file (%s): users cannot be looked up in it: %w", name, info.Mode().Type(), errdefs.ErrInvalidArgument)
+		case info.Size() > maxAccounts:
+			return fmt.Errorf("%s of the image has %d bytes: users are looked up in %d at most: %w", name, info.Size(), maxAccounts, errdefs.ErrInvalidArgument)
+		}
+	}
+	return nil
 }
 
 func userOpts(name string, groups []string) []oci.SpecOpts {

@@ -21,7 +21,7 @@ func newRemoveCommand(env *command.Env) *cobra.Command {
 		ValidArgsFunction: command.Complete(env, 0, imageNames),
 	}
 	var force bool
-	flags.On(cmd.Flags(), &force, "force", "f", "remove an image even if containers were made from it")
+	flags.On(cmd.Flags(), &force, "force", "f", "remove an image even if containers were made from it, or the cluster needs it")
 	return noun.Remove[controlpb.ImageServiceClient]{
 		Connect: env.Images,
 		Remove: func(ctx context.Context, node controlpb.ImageServiceClient, name string) (lines []string, err error) {

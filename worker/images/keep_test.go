@@ -2,6 +2,7 @@ package images_test
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/worker/images"
 )
 
@@ -64,6 +66,33 @@ func TestMovedTagKeepsContent(t *testing.T) {
 		}
 		wantHeld(t, s)
 	})
+}
+
+// TestRemoveWhatTheClusterNeeds: what a service names, or may go back to, may be
+// on this node alone.
+func TestRemoveWhatTheClusterNeeds(t *testing.T) {
+	s, img := store(t, nil), sample(t)
+	dgst := load(t, s, "web:1", img)
+	ctx, leave := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	s.Order(&dispatchpb.ImageOrders{Keep: []string{dgst}})
+	if _, err := s.Remove(t.Context(), "web:1", false); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "a service of the cluster") {
+		t.Errorf("Remove = %v", err)
+	}
+	wantHeld(t, s, "web:1")
+	if removed, err := s.Remove(t.Context(), "web:1", true); err != nil || len(removed) != 1 {
+		t.Errorf("with force: %v, %v", removed, err)
+	}
+	wantHeld(t, s)
+	load(t, s, "web:1", img)
+	leave()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if removed, err := s.Remove(t.Context(), "web:1", false); err != nil || len(removed) != 1 {
+		t.Errorf("once the node has left: %v, %v", removed, err)
+	}
 }
 
 // wantHeld checks what the node holds, by short names.

@@ -16,7 +16,7 @@ import (
 // Remove forgets the image with that name, or every name of that digest, and
 // returns what was removed. The content goes with its last tag. An image that
 // containers are made from stays unless force is set; then its content stays
-// for as long as they do.
+// for as long as they do. So does one that the cluster needs.
 func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, error) {
 	ctx = s.inNamespace(ctx)
 	records, err := s.records().match(ctx, name)
@@ -92,6 +92,9 @@ func (s *Store) remove(ctx context.Context, r removal, users int, force bool) (r
 	case r.left == "" && users > 0 && !force:
 		return nil, fmt.Errorf("image %q: containers of this node use it (%d); --force removes its name all the same: %w",
 			image.Familiar(first.Name), users, errdefs.ErrFailedPrecondition)
+	case r.left == "" && s.keeper.needs(r.content) && !force:
+		return nil, fmt.Errorf("image %q: a service of the cluster, its history or a task names it, or it was loaded on another node; "+
+			"--force removes it from this node all the same: %w", image.Familiar(first.Name), errdefs.ErrFailedPrecondition)
 	case !tagged && users > 0:
 		return nil, fmt.Errorf("image %q: containers of this node use it (%d), and it goes with them: %w",
 			image.Familiar(first.Name), users, errdefs.ErrFailedPrecondition)

@@ -81,6 +81,9 @@ func (rs records) put(ctx context.Context, record images.Image) (images.Image, e
 	if errdefs.IsNotFound(err) {
 		put, err = rs.Create(ctx, record)
 	}
+	if errdefs.IsAlreadyExists(err) { // a copy came in between
+		put, err = rs.Update(ctx, record, "target", "labels")
+	}
 	if err != nil {
 		return images.Image{}, fmt.Errorf("name image %q: %w", image.Familiar(record.Name), err)
 	}

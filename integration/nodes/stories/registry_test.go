@@ -45,7 +45,7 @@ func TestRegistry(t *testing.T) {
 			create := []string{"service", "create", "-q", "--replicas", "2", "--name", "web", "-p", "8111:80", image}
 			refused(t, first, create, image, "--with-registry-auth")
 			if strings.HasPrefix(image, "mirrored") {
-				refused(t, first, append(slices.Clone(create), "--with-registry-auth"), image)
+				refused(t, first, slices.Insert(slices.Clone(create), 2, "--with-registry-auth"), image)
 				hosts(t, certs, "mirrored.example", at, "[host.\"http://"+at+"\".header]\n  authorization = \"Basic "+auth()+"\"\n")
 			}
 			cmd := first.MusterCommand(t.Context(), append([]string{"service", "create", "--with-registry-auth"}, create[2:]...)...)

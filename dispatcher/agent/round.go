@@ -44,26 +44,21 @@ func (f *finder) round(ctx context.Context) (ok bool, err error) {
 	attempts := make(chan attempt)
 	left, waiting := order(f.cfg.Local, f.silent, f.cfg.Managers()), 0
 	err = errNoManager
-	next := time.NewTimer(0)
-	defer next.Stop()
 	for len(left) > 0 || waiting > 0 {
+		if len(left) > 0 {
+			go f.try(dialing, left[0], attempts)
+			left, waiting = left[1:], waiting+1
+		}
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
-		case <-next.C:
-			if len(left) > 0 {
-				go f.try(dialing, left[0], attempts)
-				left, waiting = left[1:], waiting+1
-				next.Reset(stagger)
-			}
-			continue
+		case <-time.After(stagger):
 		case a := <-attempts:
 			waiting--
 			if ok, err = f.follow(ctx, a, settle); ok {
 				return true, err // the managers may be others now
 			}
 		}
-		next.Reset(0)
 	}
 	return false, err
 }

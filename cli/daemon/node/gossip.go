@@ -89,14 +89,13 @@ const gossipRetry = time.Minute
 func (g *gossiper) run(ctx context.Context) error {
 	retry := backoff.NewExponentialBackOff()
 	retry.MaxInterval = gossipRetry
-	again := time.NewTimer(0)
-	defer again.Stop()
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-g.news:
-		case <-again.C:
+		case <-again:
 		}
 		s, _ := g.last()
 		if len(s.GetGossipKeys()) == 0 {
@@ -114,7 +113,7 @@ func (g *gossiper) run(ctx context.Context) error {
 		pause := retry.NextBackOff()
 		g.note(nil, err)
 		g.member.log.WarnContext(ctx, "this node does not gossip: will retry", "in", pause, "err", err)
-		again.Reset(pause)
+		again = time.After(pause)
 	}
 }
 

@@ -105,7 +105,7 @@ func (g *gossiper) run(ctx context.Context) error {
 		g.note(nil, nil)
 		err := g.gossip(ctx, s)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was to end
 		}
 		if time.Since(began) > gossipRetry {
 			retry.Reset()

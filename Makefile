@@ -121,7 +121,7 @@ root-test: setup build ## Run the tests on real nodes: needs root, takes minutes
 
 # The short form, with as many requests as there is time for, is one of the tests on real nodes.
 .PHONY: zero
-zero: setup build ## Request a service REQUESTS (200000) times, and 2.5 times that kept alive, during each planned action: about an hour.
+zero: setup build ## Request a service REQUESTS (200000) times, and 2.5 times that kept alive, during each planned action: an hour and a half on two cores.
 	MUSTER_REQUESTS=$(or $(REQUESTS),200000) go test -count=1 -timeout 3h -v -run TestPlannedActionsDropNothing ./integration/nodes/stories
 
 # Five minutes of it are one of the tests on real nodes. MUSTER_SEED repeats a run's choices.

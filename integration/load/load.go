@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,17 +93,19 @@ func Start(cfg Config) *Generator {
 // Requests is how many were answered or failed so far.
 func (g *Generator) Requests() uint64 { return g.requests.Load() }
 
-// Closed is how many kept-alive connections the server closed without an answer so far.
-func (g *Generator) Closed() uint64 { return g.closed.Load() }
-
 // Stop lets the requests under way end and returns the counts.
 func (g *Generator) Stop() Result {
 	g.cancel()
 	g.wg.Wait()
+	return g.SoFar()
+}
+
+// SoFar counts what has happened until now.
+func (g *Generator) SoFar() Result {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return Result{
-		Requests: g.requests.Load(), Failures: g.failures.Load(), Closed: g.closed.Load(), Examples: g.said,
+		Requests: g.requests.Load(), Failures: g.failures.Load(), Closed: g.closed.Load(), Examples: slices.Clone(g.said),
 		Slowest: time.Duration(g.slowest.Load()), Elapsed: time.Since(g.start),
 	}
 }

@@ -39,29 +39,33 @@ func startTraffic(c *fleet.Fleet, through []*nodes.Node, address string) *fleet.
 	return c.Request(through, address, load.Config{Clients: 8}, load.Config{Clients: 4})
 }
 
-// during takes steps one after the other while the service at address,
-// :PORT/PATH on every node, is requested and other work keeps every core busy.
-// Each is repeated until enough was requested meanwhile.
+// during takes steps one after the other, each a test of its own, while the
+// service at address, :PORT/PATH on every node, is requested and other work
+// keeps every core busy. Each is repeated until enough was requested meanwhile.
 func during(t *testing.T, c *fleet.Fleet, address string, steps []step) {
 	t.Helper()
 	contend(t)
 	tr := startTraffic(c, c.Nodes, address)
-	var stops uint64
 	for _, s := range steps {
-		singles, kept, began, times := tr.Single.Requests(), tr.Kept.Requests(), time.Now(), 0
-		made := func() (uint64, uint64) { return tr.Single.Requests() - singles, tr.Kept.Requests() - kept }
-		for enough := false; !enough; times++ {
-			s.do()
-			stops += s.stops
-			one, more := made()
-			enough = t.Failed() || one >= least() && float64(more) >= keptPerSingle*float64(least())
-		}
-		one, more := made()
-		t.Logf("%s, %d times in %s: %d requests with a connection each, %d kept alive", s.name, times, time.Since(began).Round(10*time.Millisecond), one, more)
-		// A server that is stopped closes what is kept alive. Nobody else does.
-		if n := tr.Kept.Closed(); n > stops*tr.Connections {
-			t.Errorf("%s: %d kept-alive connections were closed, %d tasks stopped", s.name, n, stops)
-		}
+		t.Run(s.name, func(t *testing.T) {
+			single, kept, times := tr.Single.SoFar(), tr.Kept.SoFar(), uint64(0)
+			for enough := false; !enough; times++ {
+				s.do()
+				one, more := tr.Single.SoFar(), tr.Kept.SoFar()
+				enough = t.Failed() || one.Requests-single.Requests >= least() && float64(more.Requests-kept.Requests) >= keptPerSingle*float64(least())
+			}
+			one, more := tr.Single.SoFar(), tr.Kept.SoFar()
+			failed := one.Failures - single.Failures + more.Failures - kept.Failures
+			t.Logf("%d times in %s: %d requests with a connection each, %d kept alive, %d failed",
+				times, (one.Elapsed - single.Elapsed).Round(10*time.Millisecond), one.Requests-single.Requests, more.Requests-kept.Requests, failed)
+			if failed > 0 {
+				t.Errorf("%d requests failed: %q, %q", failed, one.Examples, more.Examples)
+			}
+			// A server that is stopped closes what is kept alive. Nobody else does.
+			if n := more.Closed - kept.Closed; n > times*s.stops*tr.Connections {
+				t.Errorf("%d kept-alive connections were closed, %d tasks stopped", n, times*s.stops)
+			}
+		})
 	}
 	tr.None()
 }

@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/moby/profiles/seccomp"
 
 	"github.com/muster/muster/integration/nodes"
 	"github.com/muster/muster/integration/nodes/fleet"
@@ -105,42 +107,61 @@ func BenchmarkThirtyReplicas(b *testing.B) {
 	report(b, "node-loss-s", replaced)
 }
 
-// BenchmarkHundredOnOne starts 100 containers on one node, through muster and
-// with its containerd alone, in turns, and tells where the cores' time goes.
+// BenchmarkHundredOnOne starts 100 containers on one node, in turns through
+// muster, with its containerd alone, and with that and moby's seccomp profile,
+// as Docker does. It tells where the cores' time goes.
 func BenchmarkHundredOnOne(b *testing.B) {
 	const n = 100
 	c := fleet.Start(b, 1, 1)
 	c.Load(pack.Nginx("nginx:latest"))
 	first := c.Nodes[0]
-	var ours, alone []time.Duration
-	var oursUse, aloneUse busy
-	for range rounds {
-		oursUse.use(b, first, func() {
-			ours = append(ours, timed(func() {
+	contenders := []struct {
+		name  string
+		start func() (took time.Duration, remove func())
+		took  []time.Duration
+		use   busy
+	}{
+		{name: "muster", start: func() (time.Duration, func()) {
+			took := timed(func() {
 				first.MustMuster("service", "create", "-q", "--replicas", fmt.Sprint(n), "--name", "many", "--update-monitor", "0s", "nginx:latest")
-			}))
-		})
-		first.MustMuster("service", "rm", "many")
-		gone(b, c)
-		var remove func()
-		aloneUse.use(b, first, func() {
-			var took time.Duration
-			took, remove = containerdAlone(b, first, n)
-			alone = append(alone, took)
-		})
-		remove()
-		gone(b, c)
+			})
+			return took, func() { first.MustMuster("service", "rm", "many") }
+		}},
+		{name: "containerd", start: func() (time.Duration, func()) { return containerdAlone(b, first, n) }},
+		{name: "containerd+seccomp", start: func() (time.Duration, func()) { return containerdAlone(b, first, n, filtered) }},
 	}
-	oursUse.log(b, "muster")
-	aloneUse.log(b, "containerd alone")
-	report(b, "muster-s", ours)
-	report(b, "containerd-s", alone)
-	b.ReportMetric(100*median(alone).Seconds()/median(ours).Seconds(), "%-of-containerd")
+	for range rounds {
+		for i := range contenders {
+			one := &contenders[i]
+			var remove func()
+			one.use.use(b, first, func() {
+				var took time.Duration
+				took, remove = one.start()
+				one.took = append(one.took, took)
+			})
+			remove()
+			gone(b, c)
+		}
+	}
+	ours := median(contenders[0].took)
+	for _, one := range contenders {
+		one.use.log(b, one.name)
+		report(b, one.name+"-s", one.took)
+	}
+	for _, one := range contenders[1:] {
+		b.ReportMetric(100*median(one.took).Seconds()/ours.Seconds(), "%-of-"+one.name)
+	}
+}
+
+// filtered adds moby's seccomp profile, as Docker's containers have.
+func filtered(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) (err error) {
+	s.Linux.Seccomp, err = seccomp.GetDefaultProfile(s)
+	return err
 }
 
 // containerdAlone starts n containers with nothing but containerd, as many at
 // a time as it does best with here. remove removes them again.
-func containerdAlone(b *testing.B, node *nodes.Node, n int) (took time.Duration, remove func()) {
+func containerdAlone(b *testing.B, node *nodes.Node, n int, opts ...oci.SpecOpts) (took time.Duration, remove func()) {
 	b.Helper()
 	cl, err := client.New(node.RunDir() + "/containerd/containerd.sock")
 	if err != nil {
@@ -161,7 +182,7 @@ func containerdAlone(b *testing.B, node *nodes.Node, n int) (took time.Duration,
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			id := fmt.Sprintf("alone-%d", i)
-			spec := client.WithNewSpec(oci.WithImageConfig(image), oci.WithCgroup(node.Cgroup()+"/"+id))
+			spec := client.WithNewSpec(append([]oci.SpecOpts{oci.WithImageConfig(image), oci.WithCgroup(node.Cgroup() + "/" + id)}, opts...)...)
 			container, err := cl.NewContainer(ctx, id, client.WithNewSnapshot(id, image), spec)
 			if err != nil {
 				b.Error(err)

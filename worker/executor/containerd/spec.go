@@ -8,7 +8,6 @@ import (
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/oci"
-	"github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/muster/muster/worker/images"
@@ -63,8 +62,8 @@ func (r recipe) spec(ctx context.Context) (*specs.Spec, error) {
 	}
 	if r.host.seccomp {
 		// The profile depends on the capabilities, so it comes last.
-		if s.Linux.Seccomp, err = seccomp.GetDefaultProfile(s); err != nil {
-			return nil, fmt.Errorf("make seccomp profile: %w", err)
+		if s.Linux.Seccomp, err = filter(s); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil

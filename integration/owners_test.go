@@ -19,6 +19,10 @@ var owned = []struct {
 	}},
 	{`"github.com/distribution/reference"`, "proto/image", nil},
 	{`"google.golang.org/grpc/metadata"`, "proto/call", nil},
+	{".ListNodes(", "cli/command", nil}, // all pages of it; so of the next three
+	{".ListServices(", "cli/command", nil},
+	{".ListTasks(", "cli/command", nil},
+	{".ListImages(", "cli/command", nil},
 	{"NodeStatus_STATE_UNWELL", "proto/lifecycle", map[string]string{
 		"dispatcher": "writes down what nodes say of themselves",
 	}},

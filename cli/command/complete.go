@@ -57,12 +57,12 @@ func NodeNames(ctx context.Context, env *Env) ([]string, error) {
 		return nil, err
 	}
 	nodes := controlpb.NewNodeServiceClient(conn)
-	r, err := nodes.ListNodes(ctx, &controlpb.ListNodesRequest{})
+	all, err := Nodes(ctx, nodes)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for _, n := range r.GetNodes() {
+	for _, n := range all {
 		names = append(names, n.GetNode().GetDescription().GetHostname())
 	}
 	return names, nil

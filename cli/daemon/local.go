@@ -1,13 +1,16 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"slices"
 
 	"github.com/muster/muster/cli/daemon/node"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
+	"github.com/muster/muster/proto/page"
 	"github.com/muster/muster/worker/images"
 )
 
@@ -28,10 +31,21 @@ func (l *local) GetStatus(ctx context.Context, r *nodepb.GetStatusRequest) (*nod
 	return resp, err
 }
 
-// ListImages lists what this node holds.
-func (l *local) ListImages(ctx context.Context, _ *controlpb.ListImagesRequest) (*controlpb.ListImagesResponse, error) {
+// ListImages lists what this node holds, a page at a time.
+func (l *local) ListImages(ctx context.Context, r *controlpb.ListImagesRequest) (*controlpb.ListImagesResponse, error) {
+	p, err := page.Of("images", r)
+	if err != nil {
+		return nil, err
+	}
 	all, err := l.runtime.images.List(ctx)
-	return &controlpb.ListImagesResponse{Images: all}, err
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b *controlpb.LocalImage) int { return cmp.Compare(a.GetName(), b.GetName()) })
+	resp := &controlpb.ListImagesResponse{}
+	resp.Images, resp.NextPageToken = page.Cut(p, slices.Values(all), (*controlpb.LocalImage).GetName,
+		func(i *controlpb.LocalImage) *controlpb.LocalImage { return i })
+	return resp, nil
 }
 
 // RemoveImage removes an image from this node.

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/muster/muster/cli/command"
-	controlpb "github.com/muster/muster/proto/control/v1"
 )
 
 // imageNames lists the images on this node as users write them.
@@ -13,12 +12,12 @@ func imageNames(ctx context.Context, env *command.Env) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := node.ListImages(ctx, &controlpb.ListImagesRequest{})
+	all, err := command.Images(ctx, node)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for _, i := range r.GetImages() {
+	for _, i := range all {
 		if repository, tag := split(i.GetName()); tag != none {
 			names = append(names, repository+":"+tag)
 		}

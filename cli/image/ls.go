@@ -82,14 +82,14 @@ func list(ctx context.Context, node controlpb.ImageServiceClient, args []string,
 			return nil, err
 		}
 	}
-	r, err := node.ListImages(ctx, &controlpb.ListImagesRequest{})
+	all, err := command.Images(ctx, node)
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
 	}
 	if len(args) == 0 {
-		return r.GetImages(), nil
+		return all, nil
 	}
-	return slices.DeleteFunc(r.GetImages(), func(i *controlpb.LocalImage) bool { return !fits(args[0], i.GetName()) }), nil
+	return slices.DeleteFunc(all, func(i *controlpb.LocalImage) bool { return !fits(args[0], i.GetName()) }), nil
 }
 
 // fits reports whether a well-formed pattern fits a full name, as it is or as

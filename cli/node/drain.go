@@ -21,13 +21,13 @@ func waitEmpty(ctx context.Context, env *command.Env, tasks controlpb.TaskServic
 	defer cancel()
 	left := -1
 	for {
-		r, err := tasks.ListTasks(ctx, &controlpb.ListTasksRequest{NodeIds: []string{node}})
+		all, err := command.Tasks(ctx, tasks, &controlpb.ListTasksRequest{NodeIds: []string{node}})
 		if err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) { // the manager's clock may be ahead
 			return fmt.Errorf("list the tasks left: %w", err)
 		}
 		if err == nil {
 			n := 0
-			for _, t := range r.GetTasks() {
+			for _, t := range all {
 				if !lifecycle.Ended(t.GetStatus().GetState()) {
 					n++
 				}

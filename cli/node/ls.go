@@ -23,12 +23,12 @@ func newListCommand(env *command.Env) *cobra.Command {
 		Table:   listTable,
 		Filters: listFilters(),
 		Find: func(ctx context.Context, nodes controlpb.NodeServiceClient, _ []string, _ render.Filters) ([]*controlpb.NodeView, error) {
-			r, err := nodes.ListNodes(ctx, &controlpb.ListNodesRequest{})
+			all, err := command.Nodes(ctx, nodes)
 			if err != nil {
 				return nil, fmt.Errorf("list nodes: %w", err)
 			}
 			self = selfID(ctx, env)
-			return r.GetNodes(), nil
+			return all, nil
 		},
 		Compare: func(a, b *controlpb.NodeView) int {
 			return cmp.Or(cmp.Compare(hostname(a.GetNode()), hostname(b.GetNode())), cmp.Compare(a.GetNode().GetId(), b.GetNode().GetId()))

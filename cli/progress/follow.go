@@ -224,12 +224,14 @@ func receive(ctx context.Context, services controlpb.ServiceServiceClient, servi
 			send(update{err: err})
 			return
 		}
+		var w whole
 		for {
 			response, err := stream.Recv()
 			if err != nil {
-				err = orEnded(err)
+				send(update{err: orEnded(err)})
+				return
 			}
-			if !send(update{response, err}) {
+			if view := w.take(response); view != nil && !send(update{response: view}) {
 				return
 			}
 		}

@@ -176,11 +176,11 @@ func (f *follower) learnNodes(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
-	response, err := f.ask.nodes.ListNodes(ctx, &controlpb.ListNodesRequest{})
+	nodes, err := command.Nodes(ctx, f.ask.nodes)
 	if err != nil {
 		return
 	}
-	for _, n := range response.GetNodes() {
+	for _, n := range nodes {
 		f.nodes[n.GetNode().GetId()] = n.GetNode().GetDescription().GetHostname()
 	}
 }

@@ -122,12 +122,12 @@ func selectTasks(
 		return nil, err
 	}
 	request.ServiceIds = []string{svc.GetId()}
-	r, err := tasks.ListTasks(ctx, &controlpb.ListTasksRequest{ServiceIds: request.GetServiceIds()})
+	all, err := command.Tasks(ctx, tasks, &controlpb.ListTasksRequest{ServiceIds: request.GetServiceIds()})
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
 	}
 	known := make(map[string]*clusterpb.Task)
-	for _, t := range r.GetTasks() {
+	for _, t := range all {
 		known[t.GetId()] = t
 	}
 	return known, nil

@@ -44,11 +44,11 @@ func newListCommand(env *command.Env) *cobra.Command {
 }
 
 func list(ctx context.Context, services controlpb.ServiceServiceClient, _ []string, _ render.Filters) ([]*controlpb.ServiceView, error) {
-	r, err := services.ListServices(ctx, &controlpb.ListServicesRequest{})
+	all, err := command.Services(ctx, services)
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
-	return r.GetServices(), nil
+	return all, nil
 }
 
 func name(v *controlpb.ServiceView) string { return v.GetService().GetSpec().GetName() }

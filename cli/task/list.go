@@ -69,14 +69,14 @@ func find(ctx context.Context, env *command.Env, client controlpb.TaskServiceCli
 		}
 		request.NodeIds = append(request.NodeIds, node)
 	}
-	r, err := client.ListTasks(ctx, request)
+	tasks, err := command.Tasks(ctx, client, request)
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
 	}
-	if r.GetTasks() == nil {
+	if tasks == nil {
 		return []*clusterpb.Task{}, nil // none, which is shown too
 	}
-	return r.GetTasks(), nil
+	return tasks, nil
 }
 
 func filters() []noun.Filter[*clusterpb.Task] {

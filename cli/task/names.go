@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/muster/muster/proto/id"
-
+	"github.com/muster/muster/cli/command"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/id"
 )
 
 // Names turns ids into the names people know. The zero value shows ids.
@@ -18,12 +18,12 @@ type Names struct {
 
 // Resolve asks the cluster for the names of nodes.
 func Resolve(ctx context.Context, client controlpb.NodeServiceClient) (Names, error) {
-	response, err := client.ListNodes(ctx, &controlpb.ListNodesRequest{})
+	nodes, err := command.Nodes(ctx, client)
 	if err != nil {
 		return Names{}, fmt.Errorf("list nodes: %w", err)
 	}
 	n := Names{nodes: make(map[string]string), resolve: true}
-	for _, v := range response.GetNodes() {
+	for _, v := range nodes {
 		n.nodes[v.GetNode().GetId()] = v.GetNode().GetDescription().GetHostname()
 	}
 	return n, nil

@@ -3,6 +3,6 @@
 // proto file says; who calls; and how a repeated write is recognised.
 package call
 
-// MaxMessage is the largest message in bytes that clients and servers take: a
-// list of some 100,000 tasks, or the full assignments of a large cluster.
+// MaxMessage is the largest message in bytes that clients and servers take: the
+// full assignments of a large cluster. Lists come in pages (proto/page).
 const MaxMessage = 64 << 20

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"iter"
 	"slices"
 
@@ -71,6 +72,14 @@ func (t *table[T]) with(index int, value string) iter.Seq[T] {
 	return under(t.index(index), value+"\x00")
 }
 
+// after is all from the first key above that on.
+func (t *table[T]) after(key string) iter.Seq[T] { return above(t.rows.Root(), "", key) }
+
+// withAfter is with from the first key above that on.
+func (t *table[T]) withAfter(index int, value, key string) iter.Seq[T] {
+	return above(t.index(index), value+"\x00", key)
+}
+
 // has reports whether an object has value in the index.
 func (t *table[T]) has(index int, value string) bool {
 	for range t.with(index, value) {
@@ -115,6 +124,19 @@ func under[T any](root *iradix.Node[T], prefix string) iter.Seq[T] {
 		it := root.Iterator()
 		it.SeekPrefix([]byte(prefix))
 		for _, v, ok := it.Next(); ok; _, v, ok = it.Next() {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// above yields what is under prefix from the first key above that on.
+func above[T any](root *iradix.Node[T], prefix, key string) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		it := root.Iterator()
+		it.SeekLowerBound([]byte(prefix + key + "\x00"))
+		for k, v, ok := it.Next(); ok && bytes.HasPrefix(k, []byte(prefix)); k, v, ok = it.Next() {
 			if !yield(v) {
 				return
 			}

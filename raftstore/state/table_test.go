@@ -72,6 +72,10 @@ func TestTableAgreesWithAMap(t *testing.T) {
 		tx.commit()
 		tab = tx
 		check("committed", slices.Sorted(maps.Keys(naive)), ids(tab.all()))
+		for _, key := range []string{"", "r1", "r15", "r151", "s"} {
+			check("after "+key, idsAbove(key, slices.Sorted(maps.Keys(naive))), ids(tab.after(key)))
+			check("red after "+key, idsAbove(key, withColour(naive, "red")), ids(tab.withAfter(0, "red", key)))
+		}
 		used := []string{}
 		for _, c := range slices.Sorted(slices.Values(colours)) {
 			check("committed: "+c, withColour(naive, c), ids(tab.with(0, c)))
@@ -82,6 +86,10 @@ func TestTableAgreesWithAMap(t *testing.T) {
 		check("values", used, append([]string{}, slices.Collect(tab.values(0))...))
 		check("the table before", was, ids(old.all()))
 	}
+}
+
+func idsAbove(key string, ids []string) []string {
+	return slices.DeleteFunc(ids, func(id string) bool { return id <= key })
 }
 
 func withColour(rows map[string]*row, colour string) []string {

@@ -65,6 +65,18 @@ func (s *State) Task(id string) (*clusterpb.Task, bool) { return s.tasks.get(id)
 // Tasks yields every task, ordered by id.
 func (s *State) Tasks() iter.Seq[*clusterpb.Task] { return s.tasks.all() }
 
+// TasksAfter yields the tasks with an id above that, ordered by id: those of a
+// service, else those assigned to a node, else all.
+func (s *State) TasksAfter(id, serviceID, nodeID string) iter.Seq[*clusterpb.Task] {
+	switch {
+	case serviceID != "":
+		return s.tasks.withAfter(taskByService, serviceID, id)
+	case nodeID != "":
+		return s.tasks.withAfter(taskByNode, nodeID, id)
+	}
+	return s.tasks.after(id)
+}
+
 // TasksOf yields the tasks of one service, ordered by id.
 func (s *State) TasksOf(serviceID string) iter.Seq[*clusterpb.Task] {
 	return s.tasks.with(taskByService, serviceID)

@@ -9,6 +9,7 @@ import (
 	"github.com/muster/muster/manager/api/once"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/page"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
@@ -36,13 +37,14 @@ type Server struct {
 
 var _ controlpb.NodeServiceServer = (*Server)(nil)
 
-// ListNodes returns every node as the leader sees it.
-func (s *Server) ListNodes(context.Context, *controlpb.ListNodesRequest) (*controlpb.ListNodesResponse, error) {
-	resp := &controlpb.ListNodesResponse{}
-	view := s.viewer()
-	for n := range s.Store.State().Nodes() {
-		resp.Nodes = append(resp.Nodes, view(n))
+// ListNodes returns every node as the leader sees it, a page at a time.
+func (s *Server) ListNodes(_ context.Context, r *controlpb.ListNodesRequest) (*controlpb.ListNodesResponse, error) {
+	p, err := page.Of("nodes", r)
+	if err != nil {
+		return nil, err
 	}
+	resp := &controlpb.ListNodesResponse{}
+	resp.Nodes, resp.NextPageToken = page.Cut(p, s.Store.State().Nodes(), (*clusterpb.Node).GetId, s.viewer())
 	return resp, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/muster/muster/manager/api/node"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	"github.com/muster/muster/proto/page"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
@@ -90,6 +91,27 @@ func TestViews(t *testing.T) {
 	}
 	if _, err := server.GetNode(t.Context(), &controlpb.GetNodeRequest{Node: "nope"}); !errdefs.IsNotFound(err) {
 		t.Errorf("an unknown one: %v", err)
+	}
+}
+
+// TestPagesOfNodes: nodes come a page at a time.
+func TestPagesOfNodes(t *testing.T) {
+	_, _, server := serve(t)
+	var pages []string
+	_, err := page.All(func(token string) ([]*controlpb.NodeView, string, error) {
+		r, err := server.ListNodes(t.Context(), &controlpb.ListNodesRequest{PageSize: 3, PageToken: token})
+		var ids []string
+		for _, v := range r.GetNodes() {
+			ids = append(ids, v.GetNode().GetId())
+		}
+		pages = append(pages, strings.Join(ids, " "))
+		return r.GetNodes(), r.GetNextPageToken(), err
+	})
+	if err != nil || !slices.Equal(pages, []string{"m1 m2 w1", "w2"}) {
+		t.Errorf("pages %q, %v", pages, err)
+	}
+	if _, err := server.ListNodes(t.Context(), &controlpb.ListNodesRequest{PageSize: -1}); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("a page of -1: %v", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/credential"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/page"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/state"
@@ -38,20 +39,29 @@ type Server struct {
 
 var _ controlpb.ServiceServiceServer = (*Server)(nil)
 
-// ListServices returns every service with how many of its tasks run.
-func (s *Server) ListServices(context.Context, *controlpb.ListServicesRequest) (*controlpb.ListServicesResponse, error) {
+// ListServices returns every service with how many of its tasks run, a page at
+// a time.
+func (s *Server) ListServices(_ context.Context, r *controlpb.ListServicesRequest) (*controlpb.ListServicesResponse, error) {
+	p, err := page.Of("services", r)
+	if err != nil {
+		return nil, err
+	}
 	st := s.Store.State()
 	resp := &controlpb.ListServicesResponse{}
-	for svc := range st.Services() {
-		view := &controlpb.ServiceView{Service: credential.Redact(svc), Desired: svc.GetSpec().GetReplicated().GetReplicas()}
-		for t := range st.TasksOf(svc.GetId()) {
-			if lifecycle.Serving(t) && !t.GetCanary() {
-				view.Running++
-			}
-		}
-		resp.Services = append(resp.Services, view)
-	}
+	resp.Services, resp.NextPageToken = page.Cut(p, st.Services(), (*clusterpb.Service).GetId, func(svc *clusterpb.Service) *controlpb.ServiceView {
+		return view(st, svc)
+	})
 	return resp, nil
+}
+
+func view(st *state.State, svc *clusterpb.Service) *controlpb.ServiceView {
+	v := &controlpb.ServiceView{Service: credential.Redact(svc), Desired: svc.GetSpec().GetReplicated().GetReplicas()}
+	for t := range st.TasksOf(svc.GetId()) {
+		if lifecycle.Serving(t) && !t.GetCanary() {
+			v.Running++
+		}
+	}
+	return v
 }
 
 // GetService returns one service.

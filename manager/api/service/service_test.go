@@ -1,14 +1,11 @@
 package service_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/containerd/errdefs"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/muster/muster/manager/api/apitest"
@@ -19,7 +16,6 @@ import (
 	"github.com/muster/muster/proto/pod"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
-	"github.com/muster/muster/raftstore/storetest"
 )
 
 // secret is a credential that no answer may show.
@@ -282,129 +278,20 @@ func TestReaders(t *testing.T) {
 	}
 }
 
-// follower receives what FollowService sends.
-type follower struct {
-	grpc.ServerStream
-	ctx  context.Context
-	sent chan *controlpb.FollowServiceResponse
-}
-
-func (f *follower) Context() context.Context { return f.ctx }
-
-func (f *follower) Send(r *controlpb.FollowServiceResponse) error {
-	f.sent <- r
-	return nil
-}
-
-// TestFollowService sends what concerns the service, until it is gone.
-func TestFollowService(t *testing.T) {
-	store := storetest.New(t)
-	commit := func(c *raftpb.Change) {
-		t.Helper()
-		if err := store.Propose(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
+// TestPagesOfServices: services come a page at a time.
+func TestPagesOfServices(t *testing.T) {
+	s := newStore(t, private())
+	s.Commit(state.PutService(&raftpb.PutService{Id: "s2", Spec: called("other")}))
+	first, err := serve(s).ListServices(t.Context(), &controlpb.ListServicesRequest{PageSize: 1})
+	if err != nil || len(first.GetServices()) != 1 || first.GetServices()[0].GetService().GetId() != "s1" {
+		t.Fatalf("first %v, %v", first, err)
 	}
-	commit(state.PutService(&raftpb.PutService{Id: "s1", Spec: private()}))
-	commit(state.PutService(&raftpb.PutService{Id: "s2", Spec: called("other")}))
-	f := &follower{ctx: t.Context(), sent: make(chan *controlpb.FollowServiceResponse)}
-	ended := make(chan error, 1)
-	go func() { ended <- serve(store).FollowService(&controlpb.FollowServiceRequest{Service: "web"}, f) }()
-
-	first := <-f.sent
-	if first.GetService().GetId() != "s1" || len(first.GetTasks()) != 0 {
-		t.Errorf("first %v", first)
+	last, err := serve(s).ListServices(t.Context(), &controlpb.ListServicesRequest{PageToken: first.GetNextPageToken()})
+	if err != nil || len(last.GetServices()) != 1 || last.GetServices()[0].GetService().GetId() != "s2" || last.GetNextPageToken() != "" {
+		t.Errorf("then %v, %v", last, err)
 	}
-	commit(state.DeleteService("s2")) // is nothing to web
-	commit(state.CreateTask(&clusterpb.Task{Id: "t1", ServiceId: "s1", Slot: 1, Desired: lifecycle.Running, Spec: private().GetTask()}))
-	second := <-f.sent
-	if len(second.GetTasks()) != 1 {
-		t.Errorf("then %v", second)
-	}
-	commit(state.DeleteService("s1"))
-	last := <-f.sent
-	if last.GetService() != nil {
-		t.Errorf("at last %v", last)
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("ended: %v", err)
-	}
-	hides(t, first, second, last)
-}
-
-// marks is the low-water mark of nodes.
-type marks struct {
-	mu    sync.Mutex
-	mark  uint64
-	risen chan struct{}
-}
-
-func (m *marks) lowWaterMark() (uint64, <-chan struct{}) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.mark, m.risen
-}
-
-func (m *marks) rise(to uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	close(m.risen)
-	m.mark, m.risen = to, make(chan struct{})
-}
-
-// TestFollowServiceTellsWhenNodesRoute: what is sent is sent again once the
-// kernels of all nodes hold it, and only then.
-func TestFollowServiceTellsWhenNodesRoute(t *testing.T) {
-	store := storetest.New(t)
-	commit := func(c *raftpb.Change) uint64 {
-		t.Helper()
-		if err := store.Propose(t.Context(), c); err != nil {
-			t.Fatal(err)
-		}
-		return store.State().Index
-	}
-	made := commit(state.PutService(&raftpb.PutService{Id: "s1", Spec: web()}))
-	nodes := &marks{mark: made - 1, risen: make(chan struct{})}
-	api := serve(store)
-	api.LowWaterMark = nodes.lowWaterMark
-	f := &follower{ctx: t.Context(), sent: make(chan *controlpb.FollowServiceResponse)}
-	ended := make(chan error, 1)
-	go func() { ended <- api.FollowService(&controlpb.FollowServiceRequest{Service: "web"}, f) }()
-	expect := func(what string, tasks int, routed bool) {
-		t.Helper()
-		if got := <-f.sent; len(got.GetTasks()) != tasks || got.GetRouted() != routed {
-			t.Errorf("%s: %d tasks, routed %t, want %d and %t", what, len(got.GetTasks()), got.GetRouted(), tasks, routed)
-		}
-	}
-	expect("at first", 0, false)
-	nodes.rise(made)
-	expect("once nodes hold it", 0, true)
-	started := commit(state.CreateTask(&clusterpb.Task{Id: "t1", ServiceId: "s1", Slot: 1, Desired: lifecycle.Running, Spec: web().GetTask()}))
-	expect("with a task", 1, false)
-	nodes.rise(started - 1) // says nothing of the task
-	nodes.rise(started)
-	expect("once nodes hold that", 1, true)
-	commit(state.DeleteService("s1"))
-	<-f.sent
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
-func TestFollowEnds(t *testing.T) {
-	store := storetest.New(t)
-	f := &follower{ctx: t.Context(), sent: make(chan *controlpb.FollowServiceResponse, 1)}
-	if err := serve(store).FollowService(&controlpb.FollowServiceRequest{Service: "nope"}, f); !errdefs.IsNotFound(err) {
-		t.Errorf("an unknown one: %v", err)
-	}
-	if err := store.Propose(t.Context(), state.PutService(&raftpb.PutService{Id: "s1", Spec: web()})); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	f.ctx = ctx
-	cancel()
-	if err := serve(store).FollowService(&controlpb.FollowServiceRequest{Service: "web"}, f); err != nil {
-		t.Errorf("a client that went away: %v", err)
+	if _, err := serve(s).ListServices(t.Context(), &controlpb.ListServicesRequest{PageToken: "!"}); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("a token that is none: %v", err)
 	}
 }
 

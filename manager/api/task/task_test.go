@@ -1,17 +1,20 @@
 package task_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/muster/muster/manager/api/apitest"
 	"github.com/muster/muster/manager/api/task"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
+	"github.com/muster/muster/proto/page"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -49,6 +52,10 @@ func TestListTasks(t *testing.T) {
 		"of a node":               {nil, []string{"n1"}, "db1 web1"},
 		"of a service on a node":  {[]string{"web"}, []string{"n2"}, "web2"},
 		"of a service not there":  {[]string{"nope"}, nil, ""},
+		"of a service twice":      {[]string{"web", "web"}, nil, "web1 web2"},
+		"of a service without id": {[]string{""}, nil, ""},
+		"on a node without id":    {[]string{"web"}, []string{""}, ""},
+		"of two nodes":            {nil, []string{"n2", "n1"}, "db1 web1 web2"},
 		"of services by id alone": {nil, []string{"nope"}, ""},
 	}
 	for name, tt := range tests {
@@ -70,6 +77,59 @@ func TestListTasks(t *testing.T) {
 				t.Error("a credential is shown")
 			}
 		})
+	}
+}
+
+// TestListManyTasks: the most slots that a service may have, beside others,
+// come a page at a time, each task once and in order, and no page is too large
+// for a message.
+func TestListManyTasks(t *testing.T) {
+	const most = 65_533
+	store, server := serve(t)
+	var changes []*raftpb.Change
+	for i := range most {
+		id := fmt.Sprintf("m%05d", i)
+		changes = append(changes, state.CreateTask(&clusterpb.Task{
+			Id: id, ServiceId: []string{"web", "db"}[i%2], Slot: uint32(i + 1), Desired: lifecycle.Running, Spec: &clusterpb.TaskSpec{},
+			Status: &clusterpb.TaskStatus{State: lifecycle.Pending, Err: strings.Repeat("no node fits: ", 70)},
+		}))
+		if i%4 == 0 {
+			changes = append(changes, state.AssignTask(id, "n1", nil))
+		}
+	}
+	store.Commit(changes...)
+	tests := map[string]struct {
+		request *controlpb.ListTasksRequest
+		want    int
+	}{
+		"all":             {&controlpb.ListTasksRequest{}, most + 3},
+		"of a service":    {&controlpb.ListTasksRequest{ServiceIds: []string{"web"}}, most/2 + 3},
+		"of both":         {&controlpb.ListTasksRequest{ServiceIds: []string{"web", "db"}, PageSize: 10_000}, most + 3},
+		"of a node":       {&controlpb.ListTasksRequest{NodeIds: []string{"n1"}, PageSize: 77}, most/4 + 3},
+		"of both on both": {&controlpb.ListTasksRequest{ServiceIds: []string{"web", "db"}, NodeIds: []string{"n1", "n2"}}, most/4 + 4},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tasks, err := page.All(func(token string) ([]*clusterpb.Task, string, error) {
+				tt.request.PageToken = token
+				r, err := server.ListTasks(t.Context(), tt.request)
+				if n := proto.Size(r); n > 2*page.MostBytes || len(r.GetTasks()) > page.Most {
+					t.Fatalf("a page of %d tasks, %d bytes", len(r.GetTasks()), n)
+				}
+				return r.GetTasks(), r.GetNextPageToken(), err
+			})
+			if err != nil || len(tasks) != tt.want {
+				t.Fatalf("%d tasks, %v; want %d", len(tasks), err, tt.want)
+			}
+			for i := range tasks[1:] {
+				if tasks[i].GetId() >= tasks[i+1].GetId() {
+					t.Fatalf("%s before %s", tasks[i].GetId(), tasks[i+1].GetId())
+				}
+			}
+		})
+	}
+	if _, err := server.ListTasks(t.Context(), &controlpb.ListTasksRequest{PageToken: "nonsense"}); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("a token that is none: %v", err)
 	}
 }
 

@@ -280,7 +280,12 @@ func (x *ImageProgress) GetImages() []*v1.NodeImage {
 }
 
 type ListImagesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// page_size is how many images to answer with at most; 0 is as many as a page
+	// may have, which is 1,000, and fewer where they are large.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// page_token is next_page_token of the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -315,9 +320,26 @@ func (*ListImagesRequest) Descriptor() ([]byte, []int) {
 	return file_control_v1_image_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *ListImagesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListImagesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListImagesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Images        []*LocalImage          `protobuf:"bytes,1,rep,name=images,proto3" json:"images,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// images are ordered by name.
+	Images []*LocalImage `protobuf:"bytes,1,rep,name=images,proto3" json:"images,omitempty"`
+	// next_page_token asks for the next page; empty on the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -357,6 +379,13 @@ func (x *ListImagesResponse) GetImages() []*LocalImage {
 		return x.Images
 	}
 	return nil
+}
+
+func (x *ListImagesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 type LocalImage struct {
@@ -562,10 +591,14 @@ const file_control_v1_image_proto_rawDesc = "" +
 	"done_bytes\x18\x02 \x01(\x03R\tdoneBytes\x12\x1f\n" +
 	"\vtotal_bytes\x18\x03 \x01(\x03R\n" +
 	"totalBytes\x12-\n" +
-	"\x06images\x18\x04 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"\x13\n" +
-	"\x11ListImagesRequest\"D\n" +
+	"\x06images\x18\x04 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\"O\n" +
+	"\x11ListImagesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"l\n" +
 	"\x12ListImagesResponse\x12.\n" +
-	"\x06images\x18\x01 \x03(\v2\x16.control.v1.LocalImageR\x06images\"\xad\x01\n" +
+	"\x06images\x18\x01 \x03(\v2\x16.control.v1.LocalImageR\x06images\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xad\x01\n" +
 	"\n" +
 	"LocalImage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +

@@ -73,7 +73,12 @@ func (NodeView_Reachability) EnumDescriptor() ([]byte, []int) {
 }
 
 type ListNodesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// page_size is how many nodes to answer with at most; 0 is as many as a page
+	// may have, which is 1,000, and fewer where they are large.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// page_token is next_page_token of the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -108,9 +113,26 @@ func (*ListNodesRequest) Descriptor() ([]byte, []int) {
 	return file_control_v1_node_proto_rawDescGZIP(), []int{0}
 }
 
+func (x *ListNodesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListNodesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListNodesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Nodes         []*NodeView            `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// nodes are ordered by id.
+	Nodes []*NodeView `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	// next_page_token asks for the next page; empty on the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -150,6 +172,13 @@ func (x *ListNodesResponse) GetNodes() []*NodeView {
 		return x.Nodes
 	}
 	return nil
+}
+
+func (x *ListNodesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // NodeView is a node as the managers see it.
@@ -519,10 +548,14 @@ var File_control_v1_node_proto protoreflect.FileDescriptor
 const file_control_v1_node_proto_rawDesc = "" +
 	"\n" +
 	"\x15control/v1/node.proto\x12\n" +
-	"control.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\"\x12\n" +
-	"\x10ListNodesRequest\"?\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\"N\n" +
+	"\x10ListNodesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"g\n" +
 	"\x11ListNodesResponse\x12*\n" +
-	"\x05nodes\x18\x01 \x03(\v2\x14.control.v1.NodeViewR\x05nodes\"\x85\x02\n" +
+	"\x05nodes\x18\x01 \x03(\v2\x14.control.v1.NodeViewR\x05nodes\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x85\x02\n" +
 	"\bNodeView\x12$\n" +
 	"\x04node\x18\x01 \x01(\v2\x10.cluster.v1.NodeR\x04node\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12;\n" +

@@ -137,7 +137,12 @@ func (ControlRolloutRequest_Action) EnumDescriptor() ([]byte, []int) {
 }
 
 type ListServicesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// page_size is how many services to answer with at most; 0 is as many as a page
+	// may have, which is 1,000, and fewer where they are large.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// page_token is next_page_token of the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -172,9 +177,26 @@ func (*ListServicesRequest) Descriptor() ([]byte, []int) {
 	return file_control_v1_service_proto_rawDescGZIP(), []int{0}
 }
 
+func (x *ListServicesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListServicesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListServicesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Services      []*ServiceView         `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// services are ordered by id.
+	Services []*ServiceView `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// next_page_token asks for the next page; empty on the last one.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +236,13 @@ func (x *ListServicesResponse) GetServices() []*ServiceView {
 		return x.Services
 	}
 	return nil
+}
+
+func (x *ListServicesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // ServiceView is a service with what its tasks do.
@@ -1133,10 +1162,17 @@ type FollowServiceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// service is unset once it was removed.
 	Service *v1.Service `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	Tasks   []*v1.Task  `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// tasks are those that are new or have changed since the message before; with
+	// the first messages all.
+	Tasks []*v1.Task `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// routed tells that the kernels of all live nodes send new requests to these
 	// tasks as they are here, and to no earlier ones.
-	Routed        bool `protobuf:"varint,3,opt,name=routed,proto3" json:"routed,omitempty"`
+	Routed bool `protobuf:"varint,3,opt,name=routed,proto3" json:"routed,omitempty"`
+	// removed are the ids of tasks that are gone.
+	Removed []string `protobuf:"bytes,4,rep,name=removed,proto3" json:"removed,omitempty"`
+	// more tells that this is not all that has changed: the next message has more
+	// of it at once.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1192,15 +1228,33 @@ func (x *FollowServiceResponse) GetRouted() bool {
 	return false
 }
 
+func (x *FollowServiceResponse) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+func (x *FollowServiceResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 var File_control_v1_service_proto protoreflect.FileDescriptor
 
 const file_control_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"\x18control/v1/service.proto\x12\n" +
-	"control.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\"\x15\n" +
-	"\x13ListServicesRequest\"K\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\"Q\n" +
+	"\x13ListServicesRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"s\n" +
 	"\x14ListServicesResponse\x123\n" +
-	"\bservices\x18\x01 \x03(\v2\x17.control.v1.ServiceViewR\bservices\"p\n" +
+	"\bservices\x18\x01 \x03(\v2\x17.control.v1.ServiceViewR\bservices\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"p\n" +
 	"\vServiceView\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\rR\arunning\x12\x18\n" +
@@ -1259,11 +1313,13 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\x15RemoveServiceResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"0\n" +
 	"\x14FollowServiceRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\"\x86\x01\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"\xb4\x01\n" +
 	"\x15FollowServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12&\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x10.cluster.v1.TaskR\x05tasks\x12\x16\n" +
-	"\x06routed\x18\x03 \x01(\bR\x06routed*\x80\x01\n" +
+	"\x06routed\x18\x03 \x01(\bR\x06routed\x12\x18\n" +
+	"\aremoved\x18\x04 \x03(\tR\aremoved\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more*\x80\x01\n" +
 	"\rResolveImages\x12\x1e\n" +
 	"\x1aRESOLVE_IMAGES_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOLVE_IMAGES_CHANGED\x10\x01\x12\x19\n" +

@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"runtime"
+	"slices"
+	"time"
 
-	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
 
+	"github.com/muster/muster/ingress/conntrack"
 	"github.com/muster/muster/ingress/ruleset"
 )
-
-// conntrackBuffer holds a dump's messages while we are busy, in bytes.
-const conntrackBuffer = 4 << 20
 
 // The kernel's TCP states in which data may still flow (linux/netfilter/nf_conntrack_tcp.h).
 const (
@@ -30,52 +31,80 @@ func (p *Plane) Connections(ctx context.Context, addrs []netip.Addr) (int, error
 	return p.census.count(ctx, addrs)
 }
 
-// servers returns where the replies of each TCP connection of a kernel come from, which is
-// a task whether the connection was translated here, by another node, or not
-// at all.
-func servers(in func(func(*kernel) error) error) (all []netip.Addr, err error) {
+// connections counts the TCP connections to each of the addresses: those whose
+// replies come from there, whether the connection was translated here, by
+// another node, or not at all. cost is what that took of a core.
+func connections(in func(func(*kernel) error) error, addrs []netip.Addr) (n map[netip.Addr]int, cost time.Duration, err error) {
+	n = make(map[netip.Addr]int)
+	runtime.LockOSThread() // its time is measured
+	defer runtime.UnlockOSThread()
 	err = in(func(*kernel) error {
-		flows, err := listFlows()
-		for _, f := range flows {
+		began := threadTime()
+		defer func() { cost = threadTime() - began }()
+		return eachFlow(conntrack.Filter{Protocol: unix.IPPROTO_TCP, Servers: addrs}, func(f *conntrack.Flow) {
 			if connected(f) {
-				all = append(all, f.TupleReply.IP.SourceAddress)
+				n[f.Server.Addr()]++
 			}
-		}
-		return err
+		})
 	})
-	return all, err
+	return n, cost, err
+}
+
+// threadTime is how long the calling thread has used a core.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }
 
 // connected reports whether the flow is a TCP connection that data may still
 // flow on.
-func connected(f conntrack.Flow) bool {
-	tcp := f.ProtoInfo.TCP
-	return tcp != nil && tcp.State >= tcpSynSent && tcp.State <= tcpCloseWait
+func connected(f *conntrack.Flow) bool { return f.TCPState >= tcpSynSent && f.TCPState <= tcpCloseWait }
+
+// eachFlow calls do for each flow that matches. The flow is good until do returns.
+func eachFlow(f conntrack.Filter, do func(*conntrack.Flow)) error {
+	c, err := conntrack.Dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Each(f, do)
 }
 
-// cutStaleFlows makes the kernel forget connections that lead nowhere, so
-// that clients are told at once instead of waiting for answers.
-func (k *kernel) cutStaleFlows(w *Want) error {
+// cutStaleFlows makes the kernel forget connections that lead nowhere since it
+// holds w and no longer old, so that clients are told at once instead of waiting
+// for answers. With old nil it looks at all of them.
+func (k *kernel) cutStaleFlows(old, w *Want) error {
 	local, err := localAddrs(k)
 	if err != nil {
 		return err
 	}
-	flows, err := listFlows()
+	now := newStale(w, local)
+	filters := []conntrack.Filter{{}}
+	if old != nil {
+		filters = newStale(old, local).movedTo(now)
+	}
+	c, err := conntrack.Dial()
 	if err != nil {
 		return err
 	}
-	c, err := conntrack.Dial(nil)
-	if err != nil {
-		return fmt.Errorf("open conntrack: %w", err)
-	}
 	defer c.Close()
-	stale := newStale(w, local)
-	for _, f := range flows {
-		if !stale.is(f) {
-			continue
+	for _, f := range filters {
+		var flows []conntrack.Flow
+		err := c.Each(f, func(f *conntrack.Flow) {
+			if now.is(f) {
+				flows = append(flows, f.Keep())
+			}
+		})
+		if err != nil {
+			return err
 		}
-		if err := c.Delete(f); err != nil && !errors.Is(err, unix.ENOENT) {
-			return fmt.Errorf("delete the flow to %s: %w", f.TupleReply.IP.SourceAddress, err)
+		for _, f := range flows {
+			if err := c.Delete(f); err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
 		}
 	}
 	return nil
@@ -117,20 +146,61 @@ func newStale(w *Want, local map[netip.Addr]bool) stale {
 	return s
 }
 
+// movedTo returns which flows may lead elsewhere than they should since what was
+// s is now: those to tasks that are gone, of UDP those to what is an endpoint no
+// more, and those to a port that was not published before.
+func (s stale) movedTo(now stale) (filters []conntrack.Filter) {
+	gone := make(set[netip.Addr])
+	for a := range s.tasks {
+		if !now.tasks[a] {
+			gone.add(a)
+		}
+	}
+	if len(gone) > 0 {
+		filters = append(filters, conntrack.Filter{Servers: slices.Collect(maps.Keys(gone))})
+	}
+	left := make(set[netip.Addr])
+	for key, endpoints := range s.endpoints {
+		for e := range endpoints {
+			_, isGone := gone[e.Addr()]
+			if key.proto == unix.IPPROTO_UDP && !now.endpoints[key][e] && !isGone {
+				left.add(e.Addr())
+			}
+		}
+	}
+	if len(left) > 0 {
+		filters = append(filters, conntrack.Filter{Protocol: unix.IPPROTO_UDP, Servers: slices.Collect(maps.Keys(left))})
+	}
+	return append(filters, now.newPorts(s)...)
+}
+
+// newPorts returns the UDP flows of ports that have endpoints and had none
+// before: those of each port where they are few, or else of all.
+func (s stale) newPorts(before stale) (filters []conntrack.Filter) {
+	const few = 2
+	for key, endpoints := range s.endpoints {
+		if key.proto == unix.IPPROTO_UDP && len(endpoints) > 0 && len(before.endpoints[key]) == 0 {
+			filters = append(filters, conntrack.Filter{Protocol: unix.IPPROTO_UDP, Port: key.port})
+		}
+	}
+	if len(filters) > few {
+		return []conntrack.Filter{{Protocol: unix.IPPROTO_UDP}}
+	}
+	return filters
+}
+
 // is reports whether the flow leads to a task that is gone; or, for UDP,
 // whose flows never end by themselves while the client goes on, to one that
 // should get no more, or to the node itself from before the port was published.
-func (s stale) is(f conntrack.Flow) bool {
+func (s stale) is(f *conntrack.Flow) bool {
 	if over(f) {
 		return false
 	}
-	server := f.TupleReply.IP.SourceAddress.Unmap()
-	called := f.TupleOrig.IP.DestinationAddress.Unmap()
-	udp := f.TupleOrig.Proto.Protocol == unix.IPPROTO_UDP
-	endpoints := s.endpoints[portKey{f.TupleOrig.Proto.Protocol, f.TupleOrig.Proto.DestinationPort}]
+	server, called := f.Server.Addr(), f.Called.Addr()
+	udp := f.Protocol == unix.IPPROTO_UDP
+	endpoints := s.endpoints[portKey{f.Protocol, f.Called.Port()}]
 	if s.isTaskAddr(server) {
-		return !s.tasks[server] ||
-			udp && s.local[called] && !endpoints[netip.AddrPortFrom(server, f.TupleReply.Proto.SourcePort)]
+		return !s.tasks[server] || udp && s.local[called] && !endpoints[f.Server]
 	}
 	return udp && len(endpoints) > 0 && s.local[called] && called == server
 }
@@ -139,10 +209,7 @@ func (s stale) is(f conntrack.Flow) bool {
 // thousands of these where clients make connections for each request, and by
 // the time they were deleted some would be of living ones: deletion goes by
 // the addresses and ports, which clients use again.
-func over(f conntrack.Flow) bool {
-	tcp := f.ProtoInfo.TCP
-	return tcp != nil && tcp.State >= tcpTimeWait
-}
+func over(f *conntrack.Flow) bool { return f.TCPState >= tcpTimeWait }
 
 func (s stale) isTaskAddr(a netip.Addr) bool {
 	for _, p := range s.subnets {
@@ -151,22 +218,6 @@ func (s stale) isTaskAddr(a netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-func listFlows() ([]conntrack.Flow, error) {
-	c, err := conntrack.Dial(nil)
-	if err != nil {
-		return nil, fmt.Errorf("open conntrack: %w", err)
-	}
-	defer c.Close()
-	if err := c.SetReadBuffer(conntrackBuffer); err != nil {
-		return nil, fmt.Errorf("open conntrack: %w", err)
-	}
-	flows, err := c.Dump(nil)
-	if err != nil {
-		return nil, fmt.Errorf("list flows: %w", err)
-	}
-	return flows, nil
 }
 
 func localAddrs(k *kernel) (map[netip.Addr]bool, error) {

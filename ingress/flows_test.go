@@ -2,21 +2,21 @@ package ingress
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
-	"github.com/ti-mo/conntrack"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/ingress/conntrack"
 )
 
-// flow is a flow from a client to a called address, answered by server.
-func flow(proto uint8, called, server string, tcpState uint8) conntrack.Flow {
-	c, s := netip.MustParseAddrPort(called), netip.MustParseAddrPort(server)
-	client := netip.MustParseAddrPort("192.0.2.1:4000")
-	f := conntrack.NewFlow(proto, 0, client.Addr(), c.Addr(), client.Port(), c.Port(), 0, 0)
-	f.TupleReply.IP.SourceAddress, f.TupleReply.Proto.SourcePort = s.Addr(), s.Port()
-	if tcpState != 0 {
-		f.ProtoInfo.TCP = &conntrack.ProtoInfoTCP{State: tcpState}
+// flow is a flow to a called address, answered by server.
+func flow(proto uint8, called, server string, tcpState uint8) *conntrack.Flow {
+	return &conntrack.Flow{
+		Protocol: proto, Called: netip.MustParseAddrPort(called), Server: netip.MustParseAddrPort(server), TCPState: tcpState,
 	}
-	return f
 }
 
 func TestStale(t *testing.T) {
@@ -61,10 +61,51 @@ func TestStaleStates(t *testing.T) {
 	}
 }
 
+// TestMovedTo: after a change the flows are looked at that it may have moved, and no others.
+func TestMovedTo(t *testing.T) {
+	udp := func(w *Want, port uint16, endpoints ...Endpoint) {
+		w.Ports = append(w.Ports, Port{Protocol: unix.IPPROTO_UDP, Published: port, Endpoints: endpoints})
+	}
+	b := example().Ports[0].Endpoints[0]
+	gone := []netip.Addr{addr("10.88.0.11"), addr("fd88::11")}
+	tests := map[string]struct {
+		change func(old, w *Want)
+		want   []conntrack.Filter
+	}{
+		"nothing":                     {func(_, _ *Want) {}, nil},
+		"a task is gone":              {func(_, w *Want) { w.Nodes[0].Attachments = nil }, []conntrack.Filter{{Servers: gone}}},
+		"a node is down":              {func(_, w *Want) { w.Nodes = w.Nodes[1:] }, []conntrack.Filter{{Servers: gone}}},
+		"a task is new":               {func(old, _ *Want) { old.Nodes[0].Attachments = nil }, nil},
+		"TCP leaves":                  {func(_, w *Want) { w.Ports[0].Endpoints = nil }, nil},
+		"UDP leaves":                  {func(old, _ *Want) { udp(old, 54, b) }, []conntrack.Filter{{Protocol: unix.IPPROTO_UDP, Servers: gone}}},
+		"UDP leaves, one of two":      {func(old, w *Want) { udp(old, 54, b, w.Ports[1].Endpoints[0]); udp(w, 54, w.Ports[1].Endpoints[0]) }, []conntrack.Filter{{Protocol: unix.IPPROTO_UDP, Servers: gone}}},
+		"UDP leaves, and is gone":     {func(old, w *Want) { udp(old, 54, b); w.Nodes[0].Attachments = nil }, []conntrack.Filter{{Servers: gone}}},
+		"UDP is published":            {func(_, w *Want) { udp(w, 54, b) }, []conntrack.Filter{{Protocol: unix.IPPROTO_UDP, Port: 54}}},
+		"UDP has its first endpoint":  {func(old, w *Want) { udp(old, 54); udp(w, 54, b) }, []conntrack.Filter{{Protocol: unix.IPPROTO_UDP, Port: 54}}},
+		"UDP has another endpoint":    {func(_, w *Want) { w.Ports[1].Endpoints = append([]Endpoint{b}, w.Ports[1].Endpoints...) }, nil},
+		"UDP is published, many":      {func(_, w *Want) { udp(w, 54, b); udp(w, 55, b); udp(w, 56, b) }, []conntrack.Filter{{Protocol: unix.IPPROTO_UDP}}},
+		"UDP is published, to nobody": {func(_, w *Want) { udp(w, 54) }, nil},
+		"TCP is published":            {func(old, _ *Want) { old.Ports = old.Ports[1:] }, nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			old, w := example(), example()
+			tt.change(old, w)
+			got := newStale(old, nil).movedTo(newStale(w, nil))
+			for _, f := range got {
+				slices.SortFunc(f.Servers, netip.Addr.Compare)
+			}
+			if diff := cmp.Diff(tt.want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+				t.Errorf("filters (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestConnected(t *testing.T) {
 	const established, timeWait = 3, 7
 	tests := map[string]struct {
-		flow conntrack.Flow
+		flow *conntrack.Flow
 		want bool
 	}{
 		"translated here":   {flow(6, "10.77.0.101:8111", "10.88.0.10:80", established), true},

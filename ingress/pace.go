@@ -32,3 +32,14 @@ func (p *pace) looked(begin, end time.Time, repaired bool) {
 func (p *pace) wait(now time.Time) time.Duration {
 	return max(settle, p.rest-now.Sub(p.last))
 }
+
+// leastRest and mostRest bound the rest after a change, whatever it took.
+const (
+	leastRest = time.Millisecond
+	mostRest  = time.Second
+)
+
+// rest is how long the next change waits after one that took so long: changes
+// one after the other, on a node with very many ports or flows, take half of one
+// processor at most.
+func rest(took time.Duration) time.Duration { return min(max(took, leastRest), mostRest) }

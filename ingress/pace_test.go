@@ -41,3 +41,14 @@ func TestPace(t *testing.T) {
 		})
 	}
 }
+
+// TestRest: changes one after the other take half of the time, and never stand still for long.
+func TestRest(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		0: leastRest, time.Microsecond: leastRest, 50 * time.Millisecond: 50 * time.Millisecond, time.Minute: mostRest,
+	} {
+		if got := rest(took); got != want {
+			t.Errorf("after %s it rests %s, want %s", took, got, want)
+		}
+	}
+}

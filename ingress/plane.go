@@ -55,6 +55,7 @@ type Plane struct {
 	// guards what follows it.
 	applying *semaphore.Weighted
 	known    *state // what the kernel holds if nobody else changed it, nil if that is not known
+	held     *Want  // of which known was made
 	zoneless bool   // the kernel has no conntrack zones
 
 	census *census
@@ -91,7 +92,9 @@ func New(cfg Config) *Plane {
 		applying: semaphore.NewWeighted(1),
 		attached: make(map[string]bool), detached: make(map[string]bool), busy: make(map[string]*taskLock),
 	}
-	p.census = newCensus(func() ([]netip.Addr, error) { return servers(p.in) })
+	p.census = newCensus(func(addrs []netip.Addr) (map[netip.Addr]int, time.Duration, error) {
+		return connections(p.in, addrs)
+	})
 	return p
 }
 

@@ -33,12 +33,19 @@ func (p *Plane) Run(ctx context.Context) error {
 	var retry time.Duration
 	told := "" // the last reason logged
 	var pace pace
+	var resting <-chan time.Time // from the last change
 	for {
-		full := false
+		full, changed := false, p.changed
+		if resting != nil {
+			changed = nil
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-p.changed:
+		case <-resting:
+			resting = nil
+			continue
+		case <-changed:
 		case <-p.watcher.noticed:
 			if retry == 0 { // else it looks anyway
 				timer.Reset(pace.wait(time.Now()))
@@ -49,6 +56,7 @@ func (p *Plane) Run(ctx context.Context) error {
 		}
 		begin, repairs := time.Now(), p.Repairs()
 		err := p.apply(ctx, full || retry > 0)
+		resting = time.After(rest(time.Since(begin)))
 		if full || retry > 0 {
 			pace.looked(begin, time.Now(), p.Repairs() > repairs)
 		}
@@ -135,7 +143,11 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, full bool) 
 		}
 	}
 	tables := diffTables(have, want)
-	scan := full || known == nil || movesFlows(have, want, tables)
+	old, whole := p.held, full || known == nil
+	if whole {
+		old = nil
+	}
+	moves := whole || movesFlows(have, want, tables)
 	if !full || len(differences(have, want, tables)) > 0 {
 		p.known = nil // until all is well: some of it may be changed
 	}
@@ -144,14 +156,14 @@ func (p *Plane) applyKernel(ctx context.Context, k *kernel, w *Want, full bool) 
 		p.watcher.overlay.Store(int64(link))
 		p.mtu.Store(int64(want.device.mtu))
 		p.made.Do(func() { close(p.ready) })
-		lost = p.attachMissing(ctx, k, w, full || known == nil)
+		lost = p.attachMissing(ctx, k, w, whole)
 	}
 	if err != nil {
 		return lost, err
 	}
-	p.known = want
-	if scan {
-		err = k.cutStaleFlows(w)
+	p.known, p.held = want, w
+	if moves {
+		err = k.cutStaleFlows(old, w)
 	}
 	return lost, err
 }

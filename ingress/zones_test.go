@@ -58,7 +58,12 @@ func (l *lab) askAll(when string, conns []net.Conn) {
 func (n *labNode) flowsTo(t testing.TB, task Task) (to []conntrack.Flow) {
 	t.Helper()
 	err := inNetns(n.netns, func() error {
-		flows, err := listFlows()
+		c, err := conntrack.Dial(nil)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		flows, err := c.Dump(nil)
 		for _, f := range flows {
 			for _, a := range task.addrs() {
 				if f.TupleReply.IP.SourceAddress == a {

@@ -139,8 +139,8 @@ cover: ## Report the coverage of the unit tests.
 	go tool cover -func=coverage.out | tail -1
 
 .PHONY: bench
-bench: setup build ## Measure the figures that the README quotes, on real nodes.
-	go test -run '^$$' -bench . -benchtime 1x -timeout 60m ./integration/bench/...
+bench: setup build ## Measure the figures that the README quotes, on real nodes, and those of the data plane.
+	go test -run '^$$' -bench . -benchtime 1x -p 1 -timeout 60m ./integration/bench/... ./ingress/...
 
 .PHONY: demo
 demo: setup build ## Start three nodes and a service on this machine, lose a node, watch it heal.

@@ -109,7 +109,7 @@ func TestWatchIgnores(t *testing.T) {
 }
 
 // runPlane runs the plane until the test ends.
-func runPlane(t *testing.T, p *Plane) {
+func runPlane(t testing.TB, p *Plane) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -139,7 +139,7 @@ func (g *gossiper) gossip(ctx context.Context, s *dispatchpb.Settings) error {
 	log := m.log.With("part", "gossip")
 	running, err := m.node.cfg.Gossip(gossip.Config{
 		ID:        m.identity().NodeID,
-		BindAddr:  m.settings.Listen.Addr().String(),
+		BindAddr:  m.settings.listenHost(),
 		BindPort:  int(m.node.cfg.GossipPort),
 		Advertise: m.settings.Advertise.Addr().String(),
 		Keys:      s.GetGossipKeys(),

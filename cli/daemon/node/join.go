@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"github.com/muster/muster/dispatcher/mtls"
@@ -75,6 +77,9 @@ func (n *Node) probe(s settings) error {
 }
 
 func explainListen(s settings, err error) error {
+	if errors.Is(err, unix.EAFNOSUPPORT) {
+		return fmt.Errorf("cannot listen on %s: this host has no IPv6: choose another address with --listen-addr: %w", s.Listen, errdefs.ErrFailedPrecondition)
+	}
 	return fmt.Errorf("cannot listen on %s (%w): free the port, or choose another with --listen-addr: %w", s.Listen, err, errdefs.ErrFailedPrecondition)
 }
 

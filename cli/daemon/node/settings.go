@@ -24,6 +24,15 @@ type settings struct {
 	Managers []string `json:"managers,omitempty"`
 }
 
+// listenHost is the address to listen on, empty for all of them. Written as
+// [::], all of them are refused by a kernel without IPv6, but for net.Listen.
+func (s settings) listenHost() string {
+	if a := s.Listen.Addr(); !a.IsUnspecified() {
+		return a.String()
+	}
+	return ""
+}
+
 const settingsFile = "member.json"
 
 func loadSettings(dir string) (settings, error) {

@@ -20,8 +20,10 @@ type facts struct {
 	// strict says that net.ipv4.conf.all.rp_filter is 1: each device's own
 	// setting then counts only if it is larger.
 	strict bool
-	vni    int
-	port   int
+	// noPickup is ruleset.Names.NoPickup.
+	noPickup bool
+	vni      int
+	port     int
 }
 
 // plan returns what the kernel should hold. The want must be valid.
@@ -149,7 +151,7 @@ func planTable(fam nftables.TableFamily, w *Want, f facts) *ruleset.Table {
 func names(f facts) ruleset.Names {
 	return ruleset.Names{
 		Overlay: Overlay, Tasks: TaskLinkPrefix + "*", MarkTag: markTag, MarkTagMask: markTagMask,
-		VNI: uint32(f.vni), VXLANPort: uint16(f.port),
+		VNI: uint32(f.vni), VXLANPort: uint16(f.port), NoPickup: f.noPickup,
 	}
 }
 

@@ -175,9 +175,10 @@ func (p *Plane) facts(k *kernel, w *Want) (facts, error) {
 	}
 	k.ipv6 = k.ipv6 && dev.MTU-overhead(w.Self.Underlay) >= leastMTU6
 	filter, err := readSysctl("net/ipv4/conf/all/rp_filter")
+	loose, unknown := readSysctl("net/netfilter/nf_conntrack_tcp_loose") // not there before anything is tracked
 	return facts{
 		underlay: dev.Name, mtu: dev.MTU, ipv6: k.ipv6, zones: !p.zoneless, strict: filter == "1",
-		vni: p.cfg.VNI, port: vxlanPort(w, p.cfg),
+		noPickup: unknown == nil && loose == "0", vni: p.cfg.VNI, port: vxlanPort(w, p.cfg),
 	}, err
 }
 

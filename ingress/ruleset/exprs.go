@@ -12,6 +12,7 @@ import (
 
 // The kernel's numbers for what the rules match (linux/netfilter/nf_conntrack_common.h, linux/rtnetlink.h).
 const (
+	ctInvalid     = 1
 	ctEstablished = 1 << 1
 	ctRelated     = 1 << 2
 	ctNew         = 1 << 3
@@ -64,6 +65,14 @@ func ctDirection(d byte) []expr.Any {
 	return []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg(0)}, match(expr.CmpOpEq, []byte{d})}
 }
 
+// tcpWithout matches segments of TCP with none of the flags.
+func tcpWithout(flags byte) []expr.Any {
+	return append(l4proto(unix.IPPROTO_TCP),
+		&expr.Payload{DestRegister: reg(0), Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+		&expr.Bitwise{SourceRegister: reg(0), DestRegister: reg(0), Len: 1, Mask: []byte{flags}, Xor: []byte{0}},
+		match(expr.CmpOpEq, []byte{0}))
+}
+
 // and masks the first register.
 func and(mask uint32) expr.Any {
 	return &expr.Bitwise{SourceRegister: reg(0), DestRegister: reg(0), Len: 4, Mask: native(mask), Xor: native(0)}
@@ -107,6 +116,11 @@ func port() []expr.Any {
 // in matches when what the registers hold is, or is not, in the set.
 func in(set string, not bool) expr.Any {
 	return &expr.Lookup{SourceRegister: reg(0), SetName: set, Invert: not}
+}
+
+// hasEndpoint matches what port has loaded if an endpoint is there: any has a slot 0.
+func hasEndpoint() []expr.Any {
+	return []expr.Any{&expr.Immediate{Register: reg(2), Data: native(0)}, pick(Endpoints)}
 }
 
 // pick replaces what the registers hold by its value in the map.

@@ -18,6 +18,9 @@ type Names struct {
 	MarkTagMask uint32 // the bits of MarkTag; the others tell the nodes apart
 	VNI         uint32 // VXLAN network identifier, 24 bits
 	VXLANPort   uint16
+	// NoPickup says that the middle of a connection which the kernel does not
+	// know is invalid, and not new (net.netfilter.nf_conntrack_tcp_loose is 0).
+	NoPickup bool
 }
 
 // The sets of a table.
@@ -150,14 +153,38 @@ func input(f family, n Names) []Rule {
 		match(expr.CmpOpEq, vni),
 	}
 	isEmpty := append(port(), in(Empty, false))
-	return []Rule{
+	return append(outOfWindow(f, n),
 		rule(f.nft, "frames come from nodes", l4proto(unix.IPPROTO_UDP), frames,
 			[]expr.Any{f.addr(false, 0), in(Peers, true)}, counter(), verdict(expr.VerdictDrop)),
 		rule(f.nft, "no endpoint", ctAny(expr.CtKeySTATE, ctNew), l4proto(unix.IPPROTO_TCP), isEmpty,
 			[]expr.Any{&expr.Reject{Type: tcpReset}}),
 		rule(f.nft, "no endpoint", ctAny(expr.CtKeySTATE, ctNew), isEmpty,
-			[]expr.Any{&expr.Reject{Type: icmpReject, Code: f.icmpPort}}),
+			[]expr.Any{&expr.Reject{Type: icmpReject, Code: f.icmpPort}}))
+}
+
+// outOfWindow drops, of what reaches the node itself, what belongs to a
+// connection of a task but was not translated, see invalid. A client that ends a
+// connection which nobody knows any more is told so as ever; where the middle of
+// one is invalid too, it is told by these.
+func outOfWindow(f family, n Names) []Rule {
+	rules := invalid(f, n)
+	if n.NoPickup {
+		return rules
 	}
+	const finSynRst = 1 | 1<<1 | 1<<2
+	return append(rules, rule(f.nft, "out of its connection's window, to a published port", tcpWithout(finSynRst),
+		ctAny(expr.CtKeySTATE, ctInvalid), port(), hasEndpoint(), counter(), verdict(expr.VerdictDrop)))
+}
+
+// invalid drops what tasks and other nodes send that is of no connection to the
+// kernel, such as an old segment that comes late. It is not translated, so
+// whoever got it would not know it, and would reset the connection that it is of.
+func invalid(f family, n Names) (rules []Rule) {
+	for _, dev := range []string{n.Tasks, n.Overlay} {
+		rules = append(rules, rule(f.nft, "out of its connection's window, from "+dev, iif(dev), l4proto(unix.IPPROTO_TCP),
+			ctAny(expr.CtKeySTATE, ctInvalid), counter(), verdict(expr.VerdictDrop)))
+	}
+	return rules
 }
 
 // forward lets in from outside only what was published.
@@ -167,7 +194,7 @@ func forward(f family, n Names) []Rule {
 		&expr.Payload{DestRegister: reg(0), Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 		match(expr.CmpOpEq, []byte{byte(n.VXLANPort >> 8), byte(n.VXLANPort)}),
 	}
-	return []Rule{
+	return append(invalid(f, n),
 		// They would leave with the node's address, which other nodes trust.
 		rule(f.nft, "frames do not come from tasks", iif(n.Tasks), l4proto(unix.IPPROTO_UDP), frames, counter(), drop),
 		rule(f.nft, "known connections", ctAny(expr.CtKeySTATE, ctEstablished|ctRelated), accept),
@@ -175,8 +202,7 @@ func forward(f family, n Names) []Rule {
 		rule(f.nft, "from other nodes", iif(n.Overlay), accept),
 		rule(f.nft, "published", ctAny(expr.CtKeySTATUS, ctDNAT), accept),
 		rule(f.nft, "not published", oif(n.Tasks), counter(), drop),
-		rule(f.nft, "not published", oif(n.Overlay), counter(), drop),
-	}
+		rule(f.nft, "not published", oif(n.Overlay), counter(), drop))
 }
 
 // outbound replaces the client's address where a reply to it would not

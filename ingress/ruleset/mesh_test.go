@@ -103,6 +103,20 @@ func TestPackets(t *testing.T) {
 		"a task's own, IPv6":            {"forward", packet{in: "mt12", out: "eth0", from: "[fd88::1]:4000", to: "[2001:db8::2]:4789", proto: udp, state: ctNew}, "drop"},
 		"a task's tcp":                  {"forward", packet{in: "mt12", out: "eth0", from: "10.88.0.1:4000", to: "192.0.2.2:4789", proto: tcp, state: ctNew}, "accept"},
 
+		// Old segments that come late, which the kernel translates no more.
+		"late, from a task here":              {"forward", packet{in: "mt12", out: "eth0", from: "10.88.0.1:80", to: client, proto: tcp, state: ctInvalid}, "drop"},
+		"late, from a task here, IPv6":        {"forward", packet{in: "mt12", out: "eth0", from: "[fd88::1]:80", to: client6, proto: tcp, state: ctInvalid}, "drop"},
+		"late, from another node":             {"forward", packet{in: "mu0", out: "eth0", from: "10.88.9.1:80", to: client, proto: tcp, state: ctInvalid}, "drop"},
+		"late, from a task to the node":       {"input", packet{in: "mt12", from: "10.88.0.1:80", to: "192.0.2.1:4000", proto: tcp, state: ctInvalid}, "drop"},
+		"late, from another node's task":      {"input", packet{in: "mu0", from: "10.88.9.1:80", to: "192.0.2.1:4000", proto: tcp, state: ctInvalid}, "drop"},
+		"late, from a client":                 {"input", packet{in: "eth0", from: client, to: "192.0.2.1:80", proto: tcp, state: ctInvalid, flags: 0x18}, "drop"},
+		"late, from a client, IPv6":           {"input", packet{in: "eth0", from: client6, to: "[2001:db8::1]:80", proto: tcp, state: ctInvalid, flags: 0x10}, "drop"},
+		"a client ends what nobody knows":     {"input", packet{in: "eth0", from: client, to: "192.0.2.1:80", proto: tcp, state: ctInvalid, flags: 0x11}, ""},
+		"late, from a client of the host":     {"input", packet{in: "eth0", from: client, to: "192.0.2.1:22", proto: tcp, state: ctInvalid, flags: 0x10}, ""},
+		"late, to a port without an endpoint": {"input", packet{in: "eth0", from: client, to: "192.0.2.1:81", proto: tcp, state: ctInvalid, flags: 0x10}, ""},
+		"late, what is another's":             {"forward", packet{in: "eth0", out: "docker0", from: client, to: "172.17.0.2:80", proto: tcp, state: ctInvalid}, ""},
+		"an error about what nobody knows":    {"forward", packet{in: "mu0", out: "mt12", from: client, to: "10.88.0.1:0", proto: 1, state: ctInvalid}, "accept"},
+
 		// Addresses that a task does not have.
 		"a task as another":       {"guard", packet{in: "mt12", from: "10.88.0.9:4000", to: client, proto: udp, forged: true}, "drop"},
 		"a task as another, IPv6": {"guard", packet{in: "mt12", from: "[fd88::9]:4000", to: client6, proto: udp, forged: true}, "drop"},

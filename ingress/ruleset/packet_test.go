@@ -22,6 +22,7 @@ type packet struct {
 	proto    byte
 	vni      uint32 // of the frame within, when the packet carries one
 	local    bool   // the destination is the node itself
+	flags    byte   // of TCP
 	forged   bool   // the source does not lead back to the device it came by
 
 	// The packet's connection.
@@ -99,6 +100,8 @@ func (m *machine) do(e expr.Any) bool {
 			v[i] = v[i]&e.Mask[i] ^ e.Xor[i]
 		}
 		m.store(e.DestRegister, v)
+	case *expr.Immediate:
+		m.store(e.Register, e.Data)
 	case *expr.Numgen:
 		m.store(e.Register, native(m.turns[e]%e.Modulus))
 		m.turns[e]++
@@ -187,7 +190,11 @@ func (p packet) header(t *testing.T, base expr.PayloadBase) []byte {
 		h := binary.BigEndian.AppendUint16(nil, from.Port())
 		h = append(binary.BigEndian.AppendUint16(h, to.Port()), 0, 0, 0, 0) // length and checksum
 		h = append(h, 8, 0, 0, 0)                                           // the VXLAN header's flags
-		return binary.BigEndian.AppendUint32(h, p.vni<<8)
+		h = binary.BigEndian.AppendUint32(h, p.vni<<8)
+		if p.proto == unix.IPPROTO_TCP {
+			h[13] = p.flags
+		}
+		return h
 	}
 }
 

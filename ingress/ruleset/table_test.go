@@ -17,10 +17,11 @@ func TestTagTellsRulesApart(t *testing.T) {
 		chains []string // that differ then
 	}{
 		"nothing":            {func(*Names) {}, nil},
-		"the overlay device": {func(n *Names) { n.Overlay = "mu1" }, []string{"forget", "forward", "guard", "outbound", "remember"}},
-		"the tasks' devices": {func(n *Names) { n.Tasks = "mv*" }, []string{"forward", "guard", "outbound", "remember"}},
+		"the overlay device": {func(n *Names) { n.Overlay = "mu1" }, []string{"forget", "forward", "guard", "input", "outbound", "remember"}},
+		"the tasks' devices": {func(n *Names) { n.Tasks = "mv*" }, []string{"forward", "guard", "input", "outbound", "remember"}},
 		"the marks":          {func(n *Names) { n.MarkTag = 0xff }, []string{"forget", "remember"}},
 		"the network":        {func(n *Names) { n.VNI = 2 }, []string{"input"}},
+		"no pick-up":         {func(n *Names) { n.NoPickup = true }, []string{"input"}},
 		"the tunnel's port":  {func(n *Names) { n.VXLANPort = 8472 }, []string{"forward", "input"}},
 	}
 	for name, tt := range changes {

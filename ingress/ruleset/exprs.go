@@ -65,6 +65,13 @@ func ctDirection(d byte) []expr.Any {
 	return []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg(0)}, match(expr.CmpOpEq, []byte{d})}
 }
 
+// toPort matches datagrams of UDP to a port.
+func toPort(port uint16) []expr.Any {
+	return append(l4proto(unix.IPPROTO_UDP),
+		&expr.Payload{DestRegister: reg(0), Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		match(expr.CmpOpEq, []byte{byte(port >> 8), byte(port)}))
+}
+
 // tcpWithout matches segments of TCP with none of the flags.
 func tcpWithout(flags byte) []expr.Any {
 	return append(l4proto(unix.IPPROTO_TCP),

@@ -43,6 +43,7 @@ func New(fam nftables.TableFamily, n Names) *Table {
 		t.Chains[name] = &Chain{Type: typ, Hook: h, Priority: prio, Rules: rules}
 	}
 	hook("guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw, guard(f, n)...)
+	hook("untracked", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityRaw, untracked(f, n)...)
 	hook("remember", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityMangle, remember(f, n)...)
 	hook("publish", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, publish(f)...)
 	hook("publish_local", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, publishLocal(f)...)
@@ -80,10 +81,14 @@ func (t *Table) addSets(f family) {
 // It also drops what a task sends from an address that does not lead back to
 // its own device: services trust the address of their client.
 func guard(f family, n Names) []Rule {
-	rules := []Rule{rule(f.nft, "tasks do not forge addresses", iif(n.Tasks), []expr.Any{
-		&expr.Fib{Register: reg(0), FlagSADDR: true, FlagIIF: true, ResultOIF: true},
-		match(expr.CmpOpEq, native(0)),
-	}, counter(), verdict(expr.VerdictDrop))}
+	rules := []Rule{
+		rule(f.nft, "tasks do not forge addresses", iif(n.Tasks), []expr.Any{
+			&expr.Fib{Register: reg(0), FlagSADDR: true, FlagIIF: true, ResultOIF: true},
+			match(expr.CmpOpEq, native(0)),
+		}, counter(), verdict(expr.VerdictDrop)),
+		rule(f.nft, "frames are not tracked", toPort(n.VXLANPort), toLocal(),
+			[]expr.Any{f.addr(false, 0), in(Peers, false), &expr.Notrack{}}),
+	}
 	if f.nft == nftables.TableFamilyIPv6 {
 		return rules // IPv6 has no route_localnet: the kernel drops ::1 from outside
 	}
@@ -94,6 +99,15 @@ func guard(f family, n Names) []Rule {
 			rule(f.nft, "loopback is not from "+dev, iif(dev), f.inPrefix(false, loopback), counter(), verdict(expr.VerdictDrop)))
 	}
 	return rules
+}
+
+// untracked keeps frames to other nodes, and guard those from them, out of
+// connection tracking: for each connection within them they are two more, from
+// another port each and without a reply, and the table of a node with many would
+// be full three times as soon.
+func untracked(f family, n Names) []Rule {
+	return []Rule{rule(f.nft, "frames are not tracked", toPort(n.VXLANPort),
+		[]expr.Any{f.addr(true, 0), in(Peers, false), &expr.Notrack{}})}
 }
 
 // remember notes which node a connection came in by, and marks its replies so
@@ -146,15 +160,13 @@ func publishLocal(f family) []Rule {
 // of sight.
 func input(f family, n Names) []Rule {
 	vni := []byte{byte(n.VNI >> 16), byte(n.VNI >> 8), byte(n.VNI)}
-	frames := []expr.Any{
-		&expr.Payload{DestRegister: reg(0), Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-		match(expr.CmpOpEq, []byte{byte(n.VXLANPort >> 8), byte(n.VXLANPort)}),
+	ours := []expr.Any{
 		&expr.Payload{DestRegister: reg(0), Base: expr.PayloadBaseTransportHeader, Offset: 12, Len: 3},
 		match(expr.CmpOpEq, vni),
 	}
 	isEmpty := append(port(), in(Empty, false))
 	return append(outOfWindow(f, n),
-		rule(f.nft, "frames come from nodes", l4proto(unix.IPPROTO_UDP), frames,
+		rule(f.nft, "frames come from nodes", toPort(n.VXLANPort), ours,
 			[]expr.Any{f.addr(false, 0), in(Peers, true)}, counter(), verdict(expr.VerdictDrop)),
 		rule(f.nft, "no endpoint", ctAny(expr.CtKeySTATE, ctNew), l4proto(unix.IPPROTO_TCP), isEmpty,
 			[]expr.Any{&expr.Reject{Type: tcpReset}}),
@@ -190,13 +202,9 @@ func invalid(f family, n Names) (rules []Rule) {
 // forward lets in from outside only what was published.
 func forward(f family, n Names) []Rule {
 	accept, drop := verdict(expr.VerdictAccept), verdict(expr.VerdictDrop)
-	frames := []expr.Any{
-		&expr.Payload{DestRegister: reg(0), Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-		match(expr.CmpOpEq, []byte{byte(n.VXLANPort >> 8), byte(n.VXLANPort)}),
-	}
 	return append(invalid(f, n),
 		// They would leave with the node's address, which other nodes trust.
-		rule(f.nft, "frames do not come from tasks", iif(n.Tasks), l4proto(unix.IPPROTO_UDP), frames, counter(), drop),
+		rule(f.nft, "frames do not come from tasks", iif(n.Tasks), toPort(n.VXLANPort), counter(), drop),
 		rule(f.nft, "known connections", ctAny(expr.CtKeySTATE, ctEstablished|ctRelated), accept),
 		rule(f.nft, "from tasks here", iif(n.Tasks), accept),
 		rule(f.nft, "from other nodes", iif(n.Overlay), accept),

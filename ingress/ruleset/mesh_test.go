@@ -98,6 +98,16 @@ func TestPackets(t *testing.T) {
 		"a stranger's to another port":   {"input", packet{from: client, to: "192.0.2.1:8472", proto: udp, vni: names.VNI}, ""},
 		"a stranger's that is not a udp": {"input", packet{from: client, to: "192.0.2.1:4789", proto: tcp, vni: names.VNI}, ""},
 
+		"of a peer, when it comes":       {"guard", packet{in: "eth0", from: "192.0.2.2:5000", to: "192.0.2.1:4789", proto: udp, local: true}, "untracked"},
+		"of a peer, IPv6, when it comes": {"guard", packet{in: "eth0", from: "[2001:db8::2]:5000", to: "[2001:db8::1]:4789", proto: udp, local: true}, "untracked"},
+		"of a stranger, when it comes":   {"guard", packet{in: "eth0", from: client, to: "192.0.2.1:4789", proto: udp, local: true}, ""},
+		"of a peer, through this node":   {"guard", packet{in: "eth0", from: "192.0.2.2:5000", to: "203.0.113.1:4789", proto: udp}, ""},
+		"of a peer, to another port":     {"guard", packet{in: "eth0", from: "192.0.2.2:5000", to: "192.0.2.1:53", proto: udp, local: true}, ""},
+		"to a peer":                      {"untracked", packet{out: "eth0", from: "192.0.2.1:5000", to: "192.0.2.2:4789", proto: udp}, "untracked"},
+		"to a peer, IPv6":                {"untracked", packet{out: "eth0", from: "[2001:db8::1]:5000", to: "[2001:db8::2]:4789", proto: udp}, "untracked"},
+		"to another machine":             {"untracked", packet{out: "eth0", from: "192.0.2.1:5000", to: "203.0.113.1:4789", proto: udp}, ""},
+		"to a peer's other port":         {"untracked", packet{out: "eth0", from: "192.0.2.1:5000", to: "192.0.2.2:53", proto: udp}, ""},
+
 		"a task's own":                  {"forward", packet{in: "mt12", out: "eth0", from: "10.88.0.1:4000", to: "192.0.2.2:4789", proto: udp, state: ctNew}, "drop"},
 		"a task's own, of a known flow": {"forward", packet{in: "mt12", out: "eth0", from: "10.88.0.1:4000", to: "192.0.2.2:4789", proto: udp, state: ctEstablished}, "drop"},
 		"a task's own, IPv6":            {"forward", packet{in: "mt12", out: "eth0", from: "[fd88::1]:4000", to: "[2001:db8::2]:4789", proto: udp, state: ctNew}, "drop"},

@@ -85,6 +85,8 @@ func (m *machine) do(e expr.Any) bool {
 	case *expr.Counter:
 	case *expr.Verdict:
 		m.verdict = map[expr.VerdictKind]string{expr.VerdictAccept: "accept", expr.VerdictDrop: "drop"}[e.Kind]
+	case *expr.Notrack:
+		m.verdict = "untracked"
 	case *expr.Masq:
 		m.verdict = "masquerade"
 	case *expr.Reject:

@@ -22,7 +22,7 @@ func TestTagTellsRulesApart(t *testing.T) {
 		"the marks":          {func(n *Names) { n.MarkTag = 0xff }, []string{"forget", "remember"}},
 		"the network":        {func(n *Names) { n.VNI = 2 }, []string{"input"}},
 		"no pick-up":         {func(n *Names) { n.NoPickup = true }, []string{"input"}},
-		"the tunnel's port":  {func(n *Names) { n.VXLANPort = 8472 }, []string{"forward", "input"}},
+		"the tunnel's port":  {func(n *Names) { n.VXLANPort = 8472 }, []string{"forward", "guard", "input", "untracked"}},
 	}
 	for name, tt := range changes {
 		t.Run(name, func(t *testing.T) {

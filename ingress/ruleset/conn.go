@@ -50,9 +50,9 @@ func Read(id ID) (*Table, error) {
 }
 
 func (t *Table) readChains(c *nftables.Conn) error {
-	chains, err := c.ListChainsOfTableFamily(t.Family)
+	chains, err := steadyChains(func() ([]*nftables.Chain, error) { return c.ListChainsOfTableFamily(t.Family) })
 	if err != nil {
-		return fmt.Errorf("list nftables chains: %w", err)
+		return err
 	}
 	tags, err := ruleTags(t.ID)
 	if err != nil {

@@ -33,9 +33,9 @@ func Droppers(hook *nftables.ChainHook) ([]Dropper, error) {
 		return nil, err
 	}
 	defer c.CloseLasting() //nolint:errcheck // nothing is buffered
-	chains, err := c.ListChains()
+	chains, err := steadyChains(c.ListChains)
 	if err != nil {
-		return nil, fmt.Errorf("list nftables chains: %w", err)
+		return nil, err
 	}
 	var found []Dropper
 	for _, chain := range chains {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
@@ -44,6 +45,9 @@ func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int3
 	code, err := wait(ctx, p)
 	if err == nil {
 		awaitOutput(ctx, p)
+	}
+	if ctx.Err() != nil {
+		killGroup(ctx, x.tasks(), taskID, p)
 	}
 	x.deleteExec(ctx, p)
 	return code, out.String(), err
@@ -105,6 +109,19 @@ func awaitOutput(ctx context.Context, p client.Process) {
 	case <-read:
 	case <-ctx.Done():
 	case <-time.After(lingering):
+	}
+}
+
+// killGroup ends a process that took too long, and with it those that it waits
+// for: runc makes it the leader of a group. Left alone they would go on for as
+// long as they like, and more with each check.
+func killGroup(ctx context.Context, containerd tasks.TasksClient, taskID string, p client.Process) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	// The caller may have given up before the start told which pid it is.
+	resp, err := containerd.Get(ctx, &tasks.GetRequest{ContainerID: taskID, ExecID: p.ID()})
+	if pid := int(resp.GetProcess().GetPid()); err == nil && pid > 1 {
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
 	}
 }
 

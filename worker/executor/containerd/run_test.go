@@ -344,12 +344,12 @@ func TestHealth(t *testing.T) {
 	t.Run("takes too long", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		if _, _, err := n.Exec(ctx, one.GetId(), []string{"/bin/sh", "-c", "exec sleep 997"}); err == nil {
+		if _, _, err := n.Exec(ctx, one.GetId(), []string{"/bin/sh", "-c", "sleep 997 | cat"}); err == nil {
 			t.Error("Exec = nil, want an error")
 		}
 		_, output, err := n.Exec(t.Context(), one.GetId(), []string{"ps"})
 		if err != nil || strings.Contains(output, "sleep 997") {
-			t.Errorf("the process still runs: %q, %v", output, err)
+			t.Errorf("what the check waited for still runs: %q, %v", output, err)
 		}
 	})
 	t.Run("unknown program", func(t *testing.T) {

@@ -16,7 +16,7 @@ DESTDIR ?=
 UNITDIR ?= /etc/systemd/system
 
 TOOLS := bin/tools
-RUNTIME := bin/containerd bin/containerd-shim-runc-v2 bin/runc
+RUNTIME := bin/containerd bin/containerd-shim-runc-v2 bin/runc bin/muster-init
 # The packages whose tests run real nodes. They run last and one after the other.
 REAL := ^$(MODULE)/integration/\(pack\|nodes\|demo\)\b
 
@@ -33,6 +33,11 @@ build: bin/muster $(RUNTIME) ## Build muster and the container runtime it manage
 .PHONY: bin/muster
 bin/muster:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cli/muster
+
+# The init of containers that ask for one: in each of them, so it is small.
+.PHONY: bin/muster-init
+bin/muster-init:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $@ ./worker/init
 
 RUNTIME_MODULE := tools/runtime/go.mod tools/runtime/go.sum
 CONTAINERD := github.com/containerd/containerd/v2/cmd

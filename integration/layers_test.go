@@ -68,6 +68,7 @@ const layers = `
 	# The node agent.
 	PROTO < worker/* < worker/task, worker/executor/containerd < worker;
 	dispatcher/agent, ingress < worker;
+	NOTHING < worker/init;
 
 	# What people and tools say. Every noun is told apart from every other; what
 	# they share stands above the pattern.

@@ -20,6 +20,10 @@ func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
 	plane := ingress.New(ingress.Config{
 		TaskDir: filepath.Join(r.cfg.RunDir, "netns"), Applied: applied, Log: r.log.With("part", "ingress"),
 	})
+	first, err := initProgram(r.cfg)
+	if err != nil {
+		return nil, err
+	}
 	x, err := containerd.New(containerd.Config{
 		Client:       r.client,
 		StateDir:     r.cfg.StateDir,
@@ -28,6 +32,7 @@ func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
 		NodeName:     r.cfg.Name,
 		Network:      network{plane},
 		Images:       r.images,
+		Init:         first,
 		Log:          r.log.With("part", "executor"),
 	})
 	if err != nil {

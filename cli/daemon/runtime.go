@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
-	"github.com/containerd/errdefs"
 
 	"github.com/muster/muster/worker/executor/containerd"
 	"github.com/muster/muster/worker/images"
@@ -88,29 +86,6 @@ func newLogger(cfg Config, log *slog.Logger) (*supervise.Child, error) {
 		LogFile: filepath.Join(cfg.StateDir, "logger.log"),
 		Log:     log,
 	}), nil
-}
-
-// binDir finds the directory with containerd.
-func binDir(cfg Config) (string, error) {
-	if cfg.BinDir != "" {
-		return filepath.Abs(cfg.BinDir)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("find this program: %w", err)
-	}
-	beside := filepath.Dir(self)
-	for _, dir := range []string{beside, filepath.Join(beside, "..", "lib", "muster")} {
-		if _, err := os.Stat(filepath.Join(dir, "containerd")); err == nil {
-			return filepath.Clean(dir), nil
-		}
-	}
-	path, err := exec.LookPath("containerd")
-	if err != nil {
-		return "", fmt.Errorf("containerd is neither beside %s nor in %s nor in PATH: run \"make build\", name its directory with --bin-dir, or a running one with --containerd: %w",
-			self, filepath.Join(beside, "..", "lib", "muster"), errdefs.ErrNotFound)
-	}
-	return filepath.Dir(path), nil
 }
 
 // run keeps our containerd running until ctx is done. It is stopped then, so

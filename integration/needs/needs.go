@@ -33,13 +33,13 @@ func Programs(t testing.TB, names ...string) {
 }
 
 // Runtime returns the directory of the containerd, shim and runc that "make
-// build" builds. It skips the test where they are not built, or cannot run for
-// want of root.
-func Runtime(t testing.TB) string {
+// build" builds. It skips the test where they, or more that is built there, are
+// not built, or cannot run for want of root.
+func Runtime(t testing.TB, more ...string) string {
 	t.Helper()
 	Root(t, "containerd")
 	dir := filepath.Join(repository(t), "bin")
-	for _, program := range []string{"containerd", "containerd-shim-runc-v2", "runc"} {
+	for _, program := range append([]string{"containerd", "containerd-shim-runc-v2", "runc"}, more...) {
 		if _, err := os.Stat(filepath.Join(dir, program)); err != nil {
 			t.Skipf("needs %s: run make build", program)
 		}

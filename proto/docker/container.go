@@ -44,6 +44,7 @@ func containerSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage) Con
 			Dir:             c.GetDir(),
 			User:            c.GetUser(),
 			Groups:          c.GetGroups(),
+			Init:            c.Init,
 			TTY:             c.GetTty(),
 			ReadOnly:        c.GetReadOnly(),
 			StopSignal:      c.GetStopSignal(),

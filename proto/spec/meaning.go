@@ -54,6 +54,7 @@ func meaning(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage) *clusterp
 		c.Image = content(images, c.GetImage())
 		c.StopGracePeriod = durationpb.New(StopGracePeriod(c))
 		c.DrainTimeout = durationpb.New(DrainTimeout(c))
+		c.Init = new(c.GetInit())
 		if s, err := signal.ParseSignal(c.GetStopSignal()); err == nil {
 			c.StopSignal = strconv.Itoa(int(s))
 		}

@@ -38,6 +38,8 @@ func TestSameTask(t *testing.T) {
 			c.StopGracePeriod, c.DrainTimeout = durationpb.New(10*time.Second), durationpb.New(10*time.Second)
 		}), true},
 		"no grace":                   {nil, main(func(c *clusterpb.ContainerSpec) { c.StopGracePeriod = durationpb.New(0) }), false},
+		"no init, said and not":      {nil, main(func(c *clusterpb.ContainerSpec) { c.Init = new(bool) }), true},
+		"an init":                    {nil, main(func(c *clusterpb.ContainerSpec) { c.Init = new(true) }), false},
 		"a signal's names":           {main(func(c *clusterpb.ContainerSpec) { c.StopSignal = "SIGQUIT" }), main(func(c *clusterpb.ContainerSpec) { c.StopSignal = "3" }), true},
 		"a signal over the image's":  {nil, main(func(c *clusterpb.ContainerSpec) { c.StopSignal = "SIGTERM" }), false},
 		"a user over the image's":    {nil, main(func(c *clusterpb.ContainerSpec) { c.User = "root" }), false},

@@ -70,6 +70,7 @@ func (e *Edits) process() {
 	many(e, list{"container-label", "", "container label", "add or replace a container label", "remove a container label by its key"}, flags.Label,
 		func(s *Spec, kv [2]string) { put(&container(s).Labels, kv) },
 		func(s *Spec, key string) { delete(container(s).Labels, key) })
+	e.toggle("init", "", "run an init in the container that forwards signals and reaps processes", func(s *Spec, on bool) { container(s).Init = &on })
 	e.toggle("tty", "t", "allocate a pseudo-TTY", func(s *Spec, on bool) { container(s).Tty = on })
 	e.toggle("read-only", "", "mount the root filesystem read-only", func(s *Spec, on bool) { container(s).ReadOnly = on })
 	one(e, "stop-signal", "", "signal that stops the container instead of the image's, or SIGTERM", flags.Signal, func(s *Spec, v string) { container(s).StopSignal = v })

@@ -76,12 +76,13 @@ func TestCreate(t *testing.T) {
 		"env wins over file": {"-e A=flag --env-file " + env, []string{
 			`ContainerSpec.Env:  -> ["A=flag" "B=file"]`,
 		}},
-		"process": {"--entrypoint sh -w /srv -u 1000:1000 --group video --hostname h -t --read-only --stop-signal QUIT --stop-grace-period 30s --drain-timeout 0s", []string{
+		"process": {"--init --entrypoint sh -w /srv -u 1000:1000 --group video --hostname h -t --read-only --stop-signal QUIT --stop-grace-period 30s --drain-timeout 0s", []string{
 			`ContainerSpec.Command:  -> ["sh"]`, "ContainerSpec.Dir:  -> /srv", "ContainerSpec.DrainTimeout:  -> 0s",
-			`ContainerSpec.Groups:  -> ["video"]`, "ContainerSpec.Hostname:  -> h", "ContainerSpec.ReadOnly:  -> true",
+			`ContainerSpec.Groups:  -> ["video"]`, "ContainerSpec.Hostname:  -> h", "ContainerSpec.Init:  -> true", "ContainerSpec.ReadOnly:  -> true",
 			"ContainerSpec.StopGracePeriod: 10s -> 30s", "ContainerSpec.StopSignal:  -> SIGQUIT", "ContainerSpec.TTY:  -> true",
 			"ContainerSpec.User:  -> 1000:1000",
 		}},
+		"no init": {"--init=false", []string{"ContainerSpec.Init:  -> false"}},
 		"security": {"--cap-add net_admin --cap-drop ALL --sysctl net.core.somaxconn=1024 --ulimit nofile=10:20 --oom-score-adj -5", []string{
 			`ContainerSpec.CapabilityAdd:  -> ["CAP_NET_ADMIN"]`, `ContainerSpec.CapabilityDrop:  -> ["ALL"]`,
 			"ContainerSpec.OomScoreAdj:  -> -5", `ContainerSpec.Sysctls.net.core.somaxconn:  -> "1024"`,

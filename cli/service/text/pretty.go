@@ -163,6 +163,9 @@ func (p layout) container(c docker.ContainerSpec) {
 	p.line(1, "User", c.User)
 	p.words("Groups", c.Groups)
 	p.line(1, "Hostname", c.Hostname)
+	if c.Init != nil {
+		p.line(1, "Init", *c.Init)
+	}
 	if c.TTY {
 		p.line(1, "TTY", true)
 	}

@@ -1071,7 +1071,10 @@ type ContainerSpec struct {
 	OomScoreAdj  int32                `protobuf:"varint,18,opt,name=oom_score_adj,json=oomScoreAdj,proto3" json:"oom_score_adj,omitempty"`
 	// registry_auth is a base64 JSON credential as in Docker's X-Registry-Auth,
 	// for pulling on the node; never shown by the API.
-	RegistryAuth  string `protobuf:"bytes,19,opt,name=registry_auth,json=registryAuth,proto3" json:"registry_auth,omitempty"`
+	RegistryAuth string `protobuf:"bytes,19,opt,name=registry_auth,json=registryAuth,proto3" json:"registry_auth,omitempty"`
+	// init runs the container's program under a first process that passes on
+	// signals and frees processes whose parent has ended. Unset is false.
+	Init          *bool `protobuf:"varint,20,opt,name=init,proto3,oneof" json:"init,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1237,6 +1240,13 @@ func (x *ContainerSpec) GetRegistryAuth() string {
 		return x.RegistryAuth
 	}
 	return ""
+}
+
+func (x *ContainerSpec) GetInit() bool {
+	if x != nil && x.Init != nil {
+		return *x.Init
+	}
+	return false
 }
 
 // DNSConfig is the content of resolv.conf.
@@ -2204,7 +2214,7 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\asysctls\x18\t \x03(\v2!.cluster.v1.TaskSpec.SysctlsEntryR\asysctls\x1a:\n" +
 	"\fSysctlsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd5\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf7\x05\n" +
 	"\rContainerSpec\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x18\n" +
 	"\acommand\x18\x02 \x03(\tR\acommand\x12\x12\n" +
@@ -2226,10 +2236,12 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\bcap_drop\x18\x10 \x03(\tR\acapDrop\x12,\n" +
 	"\aulimits\x18\x11 \x03(\v2\x12.cluster.v1.UlimitR\aulimits\x12\"\n" +
 	"\room_score_adj\x18\x12 \x01(\x05R\voomScoreAdj\x12(\n" +
-	"\rregistry_auth\x18\x13 \x01(\tB\x03\x80\x01\x01R\fregistryAuth\x1a9\n" +
+	"\rregistry_auth\x18\x13 \x01(\tB\x03\x80\x01\x01R\fregistryAuth\x12\x17\n" +
+	"\x04init\x18\x14 \x01(\bH\x00R\x04init\x88\x01\x01\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"W\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
+	"\x05_init\"W\n" +
 	"\tDNSConfig\x12\x18\n" +
 	"\aservers\x18\x01 \x03(\tR\aservers\x12\x16\n" +
 	"\x06search\x18\x02 \x03(\tR\x06search\x12\x18\n" +
@@ -2460,6 +2472,7 @@ func file_cluster_v1_service_proto_init() {
 	file_cluster_v1_service_proto_msgTypes[3].OneofWrappers = []any{
 		(*ServiceSpec_Replicated)(nil),
 	}
+	file_cluster_v1_service_proto_msgTypes[6].OneofWrappers = []any{}
 	file_cluster_v1_service_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -39,7 +39,7 @@ func Everything() *clusterpb.Service {
 		Task: &clusterpb.TaskSpec{
 			Containers: []*clusterpb.ContainerSpec{{
 				Image: "nginx:1.29", Command: []string{"sh"}, Args: []string{"-c", "a && b"}, Env: []string{"A=1", "B=2"}, Dir: "/srv",
-				User: "1000", Groups: []string{"video"}, Labels: map[string]string{"c": "3"}, Tty: true, ReadOnly: true,
+				User: "1000", Groups: []string{"video"}, Labels: map[string]string{"c": "3"}, Tty: true, ReadOnly: true, Init: new(true),
 				StopSignal: "SIGQUIT", StopGracePeriod: second, DrainTimeout: durationpb.New(0),
 				Health: &clusterpb.HealthCheck{Http: "80/up", Interval: second, Timeout: second, StartPeriod: second, StartInterval: second, Retries: 3},
 				CapAdd: []string{"CAP_NET_ADMIN"}, CapDrop: []string{"ALL"},

@@ -64,6 +64,9 @@ type Config struct {
 	// Network gives tasks their network namespaces.
 	Network executor.Network
 	Images  Images
+	// Init is the program that is the first process of containers that ask for
+	// one (worker/init); "" when this machine has none.
+	Init string
 	// Parallel is how many containers are started or freed at a time; twice
 	// the number of cores when 0.
 	Parallel int

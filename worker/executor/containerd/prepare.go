@@ -166,7 +166,7 @@ func (x *Executor) spec(ctx context.Context, t *clusterpb.Task, img *images.Imag
 	}
 	return recipe{
 		task: t, image: img, host: x.host, user: user, netns: netns, cgroup: x.cgroup(t.GetId()),
-		mounts: append(mounts, files...),
+		mounts: append(mounts, files...), init: x.cfg.Init,
 	}.spec(ctx)
 }
 

@@ -110,6 +110,7 @@ func (n *node) open(t testing.TB) {
 		NodeName:     "test",
 		Network:      n.network,
 		Images:       n.images,
+		Init:         filepath.Join(needs.Runtime(t), "muster-init"),
 	})
 	if err != nil {
 		t.Fatal(err)

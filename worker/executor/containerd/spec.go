@@ -31,6 +31,8 @@ type recipe struct {
 	cgroup string
 	// mounts are the files bound over the image's.
 	mounts []specs.Mount
+	// init is the program for containers that ask for one.
+	init string
 }
 
 // spec makes the OCI spec. It only decides: nothing is read or made.
@@ -74,6 +76,11 @@ func (r recipe) process(s *specs.Spec) (err error) {
 	c, p := pod.Main(r.task.GetSpec()), s.Process
 	if p.Args, err = arguments(c, &r.image.Config); err != nil {
 		return err
+	}
+	if c.GetInit() {
+		if err := r.addInit(s); err != nil {
+			return err
+		}
 	}
 	if p.Cwd, err = workdir(c, r.image.Config.WorkingDir); err != nil {
 		return err

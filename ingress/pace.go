@@ -39,7 +39,7 @@ const (
 	mostRest  = time.Second
 )
 
-// rest is how long the next change waits after one that took so long: changes
-// one after the other, on a node with very many ports or flows, take half of one
-// processor at most.
-func rest(took time.Duration) time.Duration { return min(max(took, leastRest), mostRest) }
+// rest is how long the next change waits after one that took so much of a core:
+// changes one after the other, on a node with very many ports or flows, take
+// half of one at most. One that had to wait for a core need not rest for that.
+func rest(spent time.Duration) time.Duration { return min(max(spent, leastRest), mostRest) }

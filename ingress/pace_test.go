@@ -52,3 +52,14 @@ func TestRest(t *testing.T) {
 		}
 	}
 }
+
+// TestSpent: what applying takes of a core is known, and not how long it waited for one.
+func TestSpent(t *testing.T) {
+	l := newLab(t, 1, false)
+	p := l.nodes[0].plane
+	began := time.Now()
+	l.apply()
+	if spent, took := time.Duration(p.spent.Load()), time.Since(began); spent <= 0 || spent > took {
+		t.Errorf("%s of a core in %s", spent, took)
+	}
+}

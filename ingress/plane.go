@@ -46,6 +46,7 @@ type Plane struct {
 	repairs atomic.Uint64
 	index   atomic.Uint64         // of the Want that was applied last
 	failure atomic.Pointer[error] // of the last apply
+	spent   atomic.Int64          // ns of a core, on making the kernel hold what it should
 
 	ready chan struct{} // closed when the overlay is there for the first time
 	made  sync.Once     // closes ready

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -22,6 +23,8 @@ const (
 // change, when it notices that others changed the kernel, and on a timer. What
 // the kernel holds stays.
 func (p *Plane) Run(ctx context.Context) error {
+	runtime.LockOSThread() // its time is measured
+	defer runtime.UnlockOSThread()
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
@@ -54,9 +57,9 @@ func (p *Plane) Run(ctx context.Context) error {
 		case <-timer.C:
 			full = true
 		}
-		begin, repairs := time.Now(), p.Repairs()
+		begin, repairs, spent := time.Now(), p.Repairs(), p.spent.Load()
 		err := p.apply(ctx, full || retry > 0)
-		resting = time.After(rest(time.Since(begin)))
+		resting = time.After(rest(time.Duration(p.spent.Load() - spent)))
 		if full || retry > 0 {
 			pace.looked(begin, time.Now(), p.Repairs() > repairs)
 		}
@@ -108,6 +111,8 @@ func (p *Plane) applyWant(ctx context.Context, w *Want, full bool) (lost, err er
 	}
 	defer p.applying.Release(1)
 	do := func(k *kernel) (err error) {
+		began := threadTime()
+		defer func() { p.spent.Add(int64(threadTime() - began)) }()
 		lost, err = p.applyKernel(ctx, k, w, full)
 		return err
 	}

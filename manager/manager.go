@@ -90,6 +90,7 @@ func (m *Manager) register(s grpc.ServiceRegistrar) {
 	controlpb.RegisterLogServiceServer(s, m.broker)
 	logspb.RegisterLogsServiceServer(s, m.broker)
 	capb.RegisterCAServiceServer(s, ca.NewService(caState{m.cfg.Store}, m.cfg.Log.With("part", "ca")))
+	dispatchpb.RegisterInventoryServiceServer(s, &dispatcher.Inventory{Store: m.cfg.Store})
 	memberpb.RegisterMemberServiceServer(s, &membership.Server{Store: m.cfg.Store, Dial: m.cfg.Connect, Nodes: users})
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/muster/muster/cli/daemon/node"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	nodepb "github.com/muster/muster/proto/node/v1"
 	"github.com/muster/muster/proto/page"
 	"github.com/muster/muster/worker/images"
@@ -50,8 +51,10 @@ func (l *local) ListImages(ctx context.Context, r *controlpb.ListImagesRequest) 
 
 // RemoveImage removes an image from this node.
 func (l *local) RemoveImage(ctx context.Context, r *controlpb.RemoveImageRequest) (*controlpb.RemoveImageResponse, error) {
-	removed, err := l.runtime.images.Remove(ctx, r.GetImage(), r.GetForce())
-	return &controlpb.RemoveImageResponse{Removed: removed}, err
+	users := func(ctx context.Context, r *dispatchpb.FindImageUsersRequest) (*dispatchpb.FindImageUsersResponse, error) {
+		return node.ImageUsers(ctx, l.Node, r)
+	}
+	return l.runtime.images.Remove(ctx, r.GetImage(), r.GetForce(), users)
 }
 
 // PullImage fetches an image from its registry or from another node.

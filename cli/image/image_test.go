@@ -73,7 +73,7 @@ func (n *node) RemoveImage(_ context.Context, r *controlpb.RemoveImageRequest) (
 	if r.GetImage() != "nginx" {
 		return nil, fmt.Errorf("no image %q: %w", r.GetImage(), errdefs.ErrNotFound)
 	}
-	return &controlpb.RemoveImageResponse{Removed: []string{"docker.io/library/nginx:latest"}}, nil
+	return &controlpb.RemoveImageResponse{Untagged: []string{"docker.io/library/nginx:latest"}, Deleted: []string{"sha256:0123"}}, nil
 }
 
 func TestLoad(t *testing.T) {
@@ -198,7 +198,7 @@ func squeeze(s string) string {
 func TestRemove(t *testing.T) {
 	c := serve(t, new(node))
 	r := c.Run(t, "image", "rm", "nope", "nginx")
-	if r.Out != "Untagged: nginx:latest\n" || r.Err != "muster: no image \"nope\"\n" || r.Status != command.ExitFailure {
+	if r.Out != "Untagged: nginx:latest\nDeleted: sha256:0123\n" || r.Err != "muster: no image \"nope\"\n" || r.Status != command.ExitFailure {
 		t.Errorf("%+v", r)
 	}
 }

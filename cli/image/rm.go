@@ -26,8 +26,11 @@ func newRemoveCommand(env *command.Env) *cobra.Command {
 		Connect: env.Images,
 		Remove: func(ctx context.Context, node controlpb.ImageServiceClient, name string) (lines []string, err error) {
 			r, err := node.RemoveImage(ctx, &controlpb.RemoveImageRequest{Image: name, Force: force})
-			for _, removed := range r.GetRemoved() {
-				lines = append(lines, "Untagged: "+image.Familiar(removed))
+			for _, name := range r.GetUntagged() {
+				lines = append(lines, "Untagged: "+image.Familiar(name))
+			}
+			for _, digest := range r.GetDeleted() {
+				lines = append(lines, "Deleted: "+digest)
 			}
 			return lines, err
 		},

@@ -88,13 +88,16 @@ func (s *stock) take(node *clusterpb.Node, img *clusterpb.NodeImage, n *named) {
 	}
 	s.named = s.named || n.has(img.GetName(), img.GetDigest())
 	s.loaded = s.loaded || img.GetLoaded()
-	if img.GetLoaded() && img.GetTaggedAt() > 0 {
+	if given(img) {
 		s.loadedOn = append(s.loadedOn, node.GetId())
 	}
 	if !isDown(node) && !slices.Contains(s.holders, node) {
 		s.holders = append(s.holders, node)
 	}
 }
+
+// given reports whether a user gave the image to the cluster on this node.
+func given(img *clusterpb.NodeImage) bool { return img.GetLoaded() && img.GetTaggedAt() > 0 }
 
 // saysMore prefers names with a tag, then the lowest.
 func saysMore(a, b string) bool {

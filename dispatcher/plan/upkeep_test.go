@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +130,8 @@ func (s services) Service(id string) (*clusterpb.Service, bool) {
 	svc, ok := s.byID[id]
 	return svc, ok
 }
+
+func (s services) Services() iter.Seq[*clusterpb.Service] { return maps.Values(s.byID) }
 
 // TestNamed follows what services and their histories name.
 func TestNamed(t *testing.T) {

@@ -11,14 +11,15 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/muster/muster/cli/daemon/node"
 	"github.com/muster/muster/dispatcher/listen"
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/ingress"
 
-	nodepb "github.com/muster/muster/proto/node/v1"
-
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
 // Tokens are what nodes of each role join by.
@@ -79,6 +80,12 @@ func (n *Node) Leave(ctx context.Context, force bool) error {
 		n.ID, n.role = "", clusterpb.NodeRole_NODE_ROLE_UNSPECIFIED
 	}
 	return err
+}
+
+// ImageUsers asks, as the node's daemon does, why an image has to stay. The
+// daemon must be up.
+func (n *Node) ImageUsers(ctx context.Context, r *dispatchpb.FindImageUsersRequest) (*dispatchpb.FindImageUsersResponse, error) {
+	return node.ImageUsers(ctx, n.current().node, r)
 }
 
 // Credentials are what the node proves itself by, as its disk holds them.

@@ -117,7 +117,7 @@ func TestLoadWhatToolsWrite(t *testing.T) {
 			if err != nil || len(loaded) != 1 || loaded[0].GetName() != "docker.io/library/web:1" {
 				t.Fatalf("Load = %v, %v", loaded, err)
 			}
-			if _, err := s.Remove(t.Context(), "web:1", false); err != nil {
+			if _, err := s.Remove(t.Context(), "web:1", false, nobody); err != nil {
 				t.Error(err)
 			}
 		})

@@ -27,7 +27,7 @@ func load(t *testing.T, s *images.Store, name string, img v1.Image) (dgst string
 func collect(t *testing.T, s *images.Store) {
 	t.Helper()
 	load(t, s, "other:1", sample(t))
-	if _, err := s.Remove(t.Context(), "other:1", false); err != nil {
+	if _, err := s.Remove(t.Context(), "other:1", false, nobody); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -52,46 +52,90 @@ func TestMovedTagKeepsContent(t *testing.T) {
 	wantHeld(t, s, "web:1", "web@"+first)
 
 	t.Run("remove what it stood for", func(t *testing.T) {
-		if removed, err := s.Remove(t.Context(), "web@"+first, false); err != nil || len(removed) != 1 {
+		if removed, err := s.Remove(t.Context(), "web@"+first, false, nobody); err != nil || len(removed.GetUntagged()) != 1 {
 			t.Errorf("Remove = %v, %v", removed, err)
 		}
 		wantHeld(t, s, "web:1")
 	})
 	t.Run("the content goes with its last tag", func(t *testing.T) {
-		if _, err := s.Remove(t.Context(), "web@"+second, false); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "web:1 stands for it") {
+		if _, err := s.Remove(t.Context(), "web@"+second, false, nobody); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "web:1 stands for it") {
 			t.Errorf("Remove = %v", err)
 		}
-		if removed, err := s.Remove(t.Context(), "web:1", false); err != nil || len(removed) != 1 {
+		if removed, err := s.Remove(t.Context(), "web:1", false, nobody); err != nil || len(removed.GetUntagged()) != 1 {
 			t.Errorf("Remove = %v, %v", removed, err)
 		}
 		wantHeld(t, s)
 	})
 }
 
+// nobody needs an image.
+func nobody(context.Context, *dispatchpb.FindImageUsersRequest) (*dispatchpb.FindImageUsersResponse, error) {
+	return nil, nil
+}
+
 // TestRemoveWhatTheClusterNeeds: what a service names, or may go back to, may be
-// on this node alone.
+// on this node alone. Managers know, and are asked when it is removed.
 func TestRemoveWhatTheClusterNeeds(t *testing.T) {
+	const forced = "; --force removes it from this node all the same"
+	tests := map[string]struct {
+		answer *dispatchpb.FindImageUsersResponse
+		err    error
+		want   string
+	}{
+		"one service":  {&dispatchpb.FindImageUsersResponse{Services: []string{"a"}}, nil, `conflict: image "web:1" is used by service a` + forced},
+		"services":     {&dispatchpb.FindImageUsersResponse{Services: []string{"a", "b"}, More: 3}, nil, `conflict: image "web:1" is used by services a, b (and 3 more)` + forced},
+		"a copy":       {&dispatchpb.FindImageUsersResponse{Elsewhere: true}, nil, `conflict: image "web:1" is a copy of what was loaded on another node, kept for when that is lost` + forced},
+		"nobody tells": {nil, errdefs.ErrUnavailable, `image "web:1": no manager says whether a service needs it` + forced},
+	}
+	s := store(t, nil)
+	dgst := load(t, s, "web:1", sample(t))
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			asked := func(_ context.Context, r *dispatchpb.FindImageUsersRequest) (*dispatchpb.FindImageUsersResponse, error) {
+				if !slices.Equal(r.GetNames(), []string{"docker.io/library/web:1"}) || r.GetDigest() != dgst {
+					t.Errorf("the cluster is asked about %v", r)
+				}
+				return tt.answer, tt.err
+			}
+			if _, err := s.Remove(t.Context(), "web:1", false, asked); err == nil || !strings.HasPrefix(err.Error(), tt.want) || errdefs.IsUnavailable(err) != (tt.err != nil) {
+				t.Errorf("Remove = %v, want %s", err, tt.want)
+			}
+			wantHeld(t, s, "web:1")
+		})
+	}
+	t.Run("force asks nobody", func(t *testing.T) {
+		went, err := s.Remove(t.Context(), "web:1", true, nil)
+		if err != nil || !slices.Equal(went.GetDeleted(), []string{dgst}) {
+			t.Errorf("Remove = %v, %v", went, err)
+		}
+		wantHeld(t, s)
+	})
+}
+
+// TestRemoveOneOfTwoTags takes the name alone: the cluster is asked about that,
+// and the content stays.
+func TestRemoveOneOfTwoTags(t *testing.T) {
 	s, img := store(t, nil), sample(t)
 	dgst := load(t, s, "web:1", img)
-	ctx, leave := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	s.Order(&dispatchpb.ImageOrders{Keep: []string{dgst}})
-	if _, err := s.Remove(t.Context(), "web:1", false); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "a service of the cluster") {
-		t.Errorf("Remove = %v", err)
+	load(t, s, "web:2", img)
+	named := func(_ context.Context, r *dispatchpb.FindImageUsersRequest) (*dispatchpb.FindImageUsersResponse, error) {
+		if r.GetDigest() != "" {
+			t.Errorf("the cluster is asked about the content, which stays: %v", r)
+		}
+		if slices.Contains(r.GetNames(), "docker.io/library/web:1") {
+			return &dispatchpb.FindImageUsersResponse{Services: []string{"a"}}, nil
+		}
+		return nil, nil
+	}
+	if _, err := s.Remove(t.Context(), "web:1", false, named); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("Remove of the tag that a spec names = %v", err)
+	}
+	if went, err := s.Remove(t.Context(), "web:2", false, named); err != nil || len(went.GetUntagged()) != 1 || len(went.GetDeleted()) != 0 {
+		t.Errorf("Remove of the other = %v, %v", went, err)
 	}
 	wantHeld(t, s, "web:1")
-	if removed, err := s.Remove(t.Context(), "web:1", true); err != nil || len(removed) != 1 {
-		t.Errorf("with force: %v, %v", removed, err)
-	}
-	wantHeld(t, s)
-	load(t, s, "web:1", img)
-	leave()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	if removed, err := s.Remove(t.Context(), "web:1", false); err != nil || len(removed) != 1 {
-		t.Errorf("once the node has left: %v, %v", removed, err)
+	if went, err := s.Remove(t.Context(), "web:1", false, nobody); err != nil || !slices.Equal(went.GetDeleted(), []string{dgst}) {
+		t.Errorf("Remove of the last = %v, %v", went, err)
 	}
 }
 

@@ -78,11 +78,6 @@ func (k *keeper) ordered() *dispatchpb.ImageOrders {
 	return k.orders
 }
 
-// needs reports whether managers say that the content is to stay.
-func (k *keeper) needs(content digest.Digest) bool {
-	return slices.Contains(k.ordered().GetKeep(), content.String())
-}
-
 // run carries out orders until ctx is done. Then nobody orders any more.
 func (k *keeper) run(ctx context.Context) error {
 	defer k.order(nil)

@@ -160,7 +160,7 @@ func TestLoadListRemove(t *testing.T) {
 	if err != nil || len(list) != 2 || list[0].GetPlatforms()[0] != "linux/amd64" {
 		t.Errorf("List = %v, %v", list, err)
 	}
-	if _, err := s.Remove(t.Context(), "web:3", false); !errdefs.IsNotFound(err) {
+	if _, err := s.Remove(t.Context(), "web:3", false, nobody); !errdefs.IsNotFound(err) {
 		t.Errorf("Remove = %v, want not found", err)
 	}
 	id := strings.TrimPrefix(one.GetDigest(), "sha256:")
@@ -168,8 +168,8 @@ func TestLoadListRemove(t *testing.T) {
 		if _, err := s.Load(t.Context(), bytes.NewReader(raw), quiet); err != nil {
 			t.Fatal(err)
 		}
-		removed, err := s.Remove(t.Context(), id, false)
-		if err != nil || len(removed) == 0 || removed[0] != "docker.io/library/web:1" {
+		removed, err := s.Remove(t.Context(), id, false, nobody)
+		if err != nil || removed.GetUntagged()[0] != "docker.io/library/web:1" {
 			t.Errorf("Remove(%s) = %v, %v", id, removed, err)
 		}
 	}

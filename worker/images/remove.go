@@ -5,19 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
+	controlpb "github.com/muster/muster/proto/control/v1"
+	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/image"
 )
 
+// Users asks the cluster why an image has to stay. A node in no cluster gets an
+// answer that names nobody.
+type Users func(context.Context, *dispatchpb.FindImageUsersRequest) (*dispatchpb.FindImageUsersResponse, error)
+
 // Remove forgets the image with that name, or every name of that digest, and
-// returns what was removed. The content goes with its last tag. An image that
-// containers are made from stays unless force is set; then its content stays
-// for as long as they do. So does one that the cluster needs.
-func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, error) {
+// returns what went. The content goes with its last tag. What containers are
+// made from, or the cluster needs, stays unless force is set; then the content
+// stays for as long as the containers do. What went before an error is returned
+// with it.
+func (s *Store) Remove(ctx context.Context, name string, force bool, users Users) (*controlpb.RemoveImageResponse, error) {
 	ctx = s.inNamespace(ctx)
 	records, err := s.records().match(ctx, name)
 	if err != nil {
@@ -31,16 +39,23 @@ func (s *Store) Remove(ctx context.Context, name string, force bool) ([]string, 
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", err)
 	}
-	var removed []string
+	went := &controlpb.RemoveImageResponse{}
 	var errs []error
 	for _, r := range removals(records, all) {
-		names, err := s.remove(ctx, r, len(used[r.content]), force)
-		removed, errs = append(removed, names...), append(errs, err)
+		r.users = len(used[r.content])
+		err := r.check(force)
+		if err == nil && !force {
+			err = r.mayGo(ctx, users)
+		}
+		if err == nil {
+			err = s.remove(ctx, r, went)
+		}
+		errs = append(errs, err)
 	}
-	if len(removed) > 0 {
+	if len(went.GetUntagged()) > 0 {
 		s.notify()
 	}
-	return removed, errors.Join(errs...)
+	return went, errors.Join(errs...)
 }
 
 // removal is what is to go of one content.
@@ -51,6 +66,8 @@ type removal struct {
 	asked, rest []images.Image
 	// left is a tag that stays, "" for none.
 	left string
+	// users is how many containers of the node are made from it.
+	users int
 }
 
 // removals sorts what is asked for by content.
@@ -81,38 +98,77 @@ func removals(asked, all []images.Image) (list []removal) {
 	return list
 }
 
-// remove carries out a removal and returns the names that are gone.
-func (s *Store) remove(ctx context.Context, r removal, users int, force bool) (removed []string, err error) {
-	first := r.asked[0]
-	tagged := keptAs(first) != first.Name
+// tagged reports whether tags are to go, and not content that has none.
+func (r removal) tagged() bool { return keptAs(r.asked[0]) != r.asked[0].Name }
+
+// check refuses what this node itself needs.
+func (r removal) check(force bool) error {
+	name := image.Familiar(r.asked[0].Name)
 	switch {
-	case !tagged && r.left != "":
-		return nil, fmt.Errorf("image %q: %s stands for it: remove that: %w",
-			image.Familiar(first.Name), image.Familiar(r.left), errdefs.ErrFailedPrecondition)
-	case r.left == "" && users > 0 && !force:
-		return nil, fmt.Errorf("image %q: containers of this node use it (%d); --force removes its name all the same: %w",
-			image.Familiar(first.Name), users, errdefs.ErrFailedPrecondition)
-	case r.left == "" && s.keeper.needs(r.content) && !force:
-		return nil, fmt.Errorf("image %q: a service of the cluster, its history or a task names it, or it was loaded on another node; "+
-			"--force removes it from this node all the same: %w", image.Familiar(first.Name), errdefs.ErrFailedPrecondition)
-	case !tagged && users > 0:
-		return nil, fmt.Errorf("image %q: containers of this node use it (%d), and it goes with them: %w",
-			image.Familiar(first.Name), users, errdefs.ErrFailedPrecondition)
+	case !r.tagged() && r.left != "":
+		return fmt.Errorf("image %q: %s stands for it: remove that: %w", name, image.Familiar(r.left), errdefs.ErrFailedPrecondition)
+	case r.left == "" && r.users > 0 && !force:
+		return fmt.Errorf("conflict: image %q is used by containers of this node (%d); --force removes its name all the same: %w",
+			name, r.users, errdefs.ErrFailedPrecondition)
+	case !r.tagged() && r.users > 0:
+		return fmt.Errorf("image %q: containers of this node use it (%d), and it goes with them: %w", name, r.users, errdefs.ErrFailedPrecondition)
 	}
+	return nil
+}
+
+// mayGo refuses what the cluster needs, and what it cannot be asked about.
+func (r removal) mayGo(ctx context.Context, users Users) error {
+	question := &dispatchpb.FindImageUsersRequest{}
+	for _, record := range r.asked {
+		question.Names = append(question.Names, record.Name)
+	}
+	if r.left == "" {
+		question.Digest = r.content.String()
+	}
+	name := image.Familiar(r.asked[0].Name)
+	answer, err := users(ctx, question)
+	switch {
+	case err != nil:
+		return fmt.Errorf("image %q: no manager says whether a service needs it; --force removes it from this node all the same: %w", name, err)
+	case len(answer.GetServices()) > 0:
+		return fmt.Errorf("conflict: image %q is used by %s; --force removes it from this node all the same: %w",
+			name, list(answer), errdefs.ErrFailedPrecondition)
+	case answer.GetElsewhere():
+		return fmt.Errorf("conflict: image %q is a copy of what was loaded on another node, kept for when that is lost; "+
+			"--force removes it from this node all the same: %w", name, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+// list tells which services use an image.
+func list(a *dispatchpb.FindImageUsersResponse) string {
+	word, more := "services ", ""
+	if len(a.GetServices()) == 1 && a.GetMore() == 0 {
+		word = "service "
+	}
+	if a.GetMore() > 0 {
+		more = fmt.Sprintf(" (and %d more)", a.GetMore())
+	}
+	return word + strings.Join(a.GetServices(), ", ") + more
+}
+
+// remove carries out a removal and adds what is gone to went.
+func (s *Store) remove(ctx context.Context, r removal, went *controlpb.RemoveImageResponse) error {
 	defer s.Forget(&Image{Digest: r.content})
 	for _, record := range r.asked {
 		if err := s.records().drop(ctx, record); err != nil {
-			return removed, err
+			return err
 		}
-		removed = append(removed, record.Name)
+		went.Untagged = append(went.Untagged, record.Name)
 	}
-	if r.left != "" || users > 0 {
-		return removed, nil
+	if r.left != "" || r.users > 0 {
+		return nil
 	}
 	for _, record := range r.rest {
 		if err := s.records().drop(ctx, record); err != nil {
-			return removed, err
+			return err
 		}
 	}
-	return removed, nil
+	went.Deleted = append(went.Deleted, r.content.String())
+	return nil
 }

@@ -475,9 +475,10 @@ func (x *LocalImage) GetUsedBy() uint32 {
 }
 
 type RemoveImageRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Image         string                 `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
-	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Image string                 `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	// force removes what containers of the node, or services of the cluster, use.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -527,8 +528,11 @@ func (x *RemoveImageRequest) GetForce() bool {
 }
 
 type RemoveImageResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Removed       []string               `protobuf:"bytes,1,rep,name=removed,proto3" json:"removed,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// untagged are the full names that mean nothing on the node any more.
+	Untagged []string `protobuf:"bytes,1,rep,name=untagged,proto3" json:"untagged,omitempty"`
+	// deleted are the digests of content that went with its last name.
+	Deleted       []string `protobuf:"bytes,2,rep,name=deleted,proto3" json:"deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -563,9 +567,16 @@ func (*RemoveImageResponse) Descriptor() ([]byte, []int) {
 	return file_control_v1_image_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *RemoveImageResponse) GetRemoved() []string {
+func (x *RemoveImageResponse) GetUntagged() []string {
 	if x != nil {
-		return x.Removed
+		return x.Untagged
+	}
+	return nil
+}
+
+func (x *RemoveImageResponse) GetDeleted() []string {
+	if x != nil {
+		return x.Deleted
 	}
 	return nil
 }
@@ -611,9 +622,10 @@ const file_control_v1_image_proto_rawDesc = "" +
 	"\aused_by\x18\x06 \x01(\rR\x06usedBy\"@\n" +
 	"\x12RemoveImageRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"/\n" +
-	"\x13RemoveImageResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x03(\tR\aremoved2\x81\x03\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"K\n" +
+	"\x13RemoveImageResponse\x12\x1a\n" +
+	"\buntagged\x18\x01 \x03(\tR\buntagged\x12\x18\n" +
+	"\adeleted\x18\x02 \x03(\tR\adeleted2\x81\x03\n" +
 	"\fImageService\x12[\n" +
 	"\tLoadImage\x12\x1c.control.v1.LoadImageRequest\x1a\x1d.control.v1.LoadImageResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x04(\x010\x01\x12Y\n" +
 	"\tPullImage\x12\x1c.control.v1.PullImageRequest\x1a\x1d.control.v1.PullImageResponse\"\r\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x01\x040\x01\x12Z\n" +

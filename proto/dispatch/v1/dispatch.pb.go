@@ -25,6 +25,126 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type FindImageUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// names are the full names that would mean nothing on the node any more, at
+	// most 1,000 of 512 bytes at most.
+	Names []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	// digest is the content that would be gone from the node; empty when it stays
+	// under another name.
+	Digest        string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindImageUsersRequest) Reset() {
+	*x = FindImageUsersRequest{}
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindImageUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindImageUsersRequest) ProtoMessage() {}
+
+func (x *FindImageUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindImageUsersRequest.ProtoReflect.Descriptor instead.
+func (*FindImageUsersRequest) Descriptor() ([]byte, []int) {
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *FindImageUsersRequest) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *FindImageUsersRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+type FindImageUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// services are the names of the first five, in order, that name the image
+	// themselves, in their history or by a task that has not ended.
+	Services []string `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
+	// more is how many further services do.
+	More uint32 `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	// elsewhere: the node has a copy of what a user gave to another node.
+	Elsewhere     bool `protobuf:"varint,3,opt,name=elsewhere,proto3" json:"elsewhere,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindImageUsersResponse) Reset() {
+	*x = FindImageUsersResponse{}
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindImageUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindImageUsersResponse) ProtoMessage() {}
+
+func (x *FindImageUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindImageUsersResponse.ProtoReflect.Descriptor instead.
+func (*FindImageUsersResponse) Descriptor() ([]byte, []int) {
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FindImageUsersResponse) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *FindImageUsersResponse) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *FindImageUsersResponse) GetElsewhere() bool {
+	if x != nil {
+		return x.Elsewhere
+	}
+	return false
+}
+
 // SessionRequest is what a worker says.
 type SessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -44,7 +164,7 @@ type SessionRequest struct {
 
 func (x *SessionRequest) Reset() {
 	*x = SessionRequest{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[0]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -56,7 +176,7 @@ func (x *SessionRequest) String() string {
 func (*SessionRequest) ProtoMessage() {}
 
 func (x *SessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[0]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -69,7 +189,7 @@ func (x *SessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionRequest.ProtoReflect.Descriptor instead.
 func (*SessionRequest) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{0}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SessionRequest) GetKind() isSessionRequest_Kind {
@@ -208,7 +328,7 @@ type SessionResponse struct {
 
 func (x *SessionResponse) Reset() {
 	*x = SessionResponse{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[1]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -220,7 +340,7 @@ func (x *SessionResponse) String() string {
 func (*SessionResponse) ProtoMessage() {}
 
 func (x *SessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[1]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -233,7 +353,7 @@ func (x *SessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionResponse.ProtoReflect.Descriptor instead.
 func (*SessionResponse) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{1}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SessionResponse) GetKind() isSessionResponse_Kind {
@@ -352,7 +472,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[2]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +484,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[2]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +497,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{2}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Register) GetDescription() *v1.NodeDescription {
@@ -413,7 +533,7 @@ type Registered struct {
 
 func (x *Registered) Reset() {
 	*x = Registered{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[3]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +545,7 @@ func (x *Registered) String() string {
 func (*Registered) ProtoMessage() {}
 
 func (x *Registered) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[3]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +558,7 @@ func (x *Registered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Registered.ProtoReflect.Descriptor instead.
 func (*Registered) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{3}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Registered) GetSessionId() string {
@@ -466,7 +586,7 @@ type Redirect struct {
 
 func (x *Redirect) Reset() {
 	*x = Redirect{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[4]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +598,7 @@ func (x *Redirect) String() string {
 func (*Redirect) ProtoMessage() {}
 
 func (x *Redirect) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[4]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +611,7 @@ func (x *Redirect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redirect.ProtoReflect.Descriptor instead.
 func (*Redirect) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{4}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Redirect) GetLeaderAddr() string {
@@ -509,7 +629,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[5]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -521,7 +641,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[5]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -534,7 +654,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{5}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{7}
 }
 
 type Goodbye struct {
@@ -545,7 +665,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[6]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +677,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[6]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +690,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{6}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{8}
 }
 
 // Acknowledge says that the node's kernel holds the assignments of index.
@@ -583,7 +703,7 @@ type Acknowledge struct {
 
 func (x *Acknowledge) Reset() {
 	*x = Acknowledge{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[7]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +715,7 @@ func (x *Acknowledge) String() string {
 func (*Acknowledge) ProtoMessage() {}
 
 func (x *Acknowledge) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[7]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +728,7 @@ func (x *Acknowledge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledge.ProtoReflect.Descriptor instead.
 func (*Acknowledge) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{7}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Acknowledge) GetIndex() uint64 {
@@ -630,7 +750,7 @@ type ReportStatuses struct {
 
 func (x *ReportStatuses) Reset() {
 	*x = ReportStatuses{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[8]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +762,7 @@ func (x *ReportStatuses) String() string {
 func (*ReportStatuses) ProtoMessage() {}
 
 func (x *ReportStatuses) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[8]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +775,7 @@ func (x *ReportStatuses) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportStatuses.ProtoReflect.Descriptor instead.
 func (*ReportStatuses) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{8}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReportStatuses) GetSequence() uint64 {
@@ -682,7 +802,7 @@ type TaskReport struct {
 
 func (x *TaskReport) Reset() {
 	*x = TaskReport{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[9]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -694,7 +814,7 @@ func (x *TaskReport) String() string {
 func (*TaskReport) ProtoMessage() {}
 
 func (x *TaskReport) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[9]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,7 +827,7 @@ func (x *TaskReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskReport.ProtoReflect.Descriptor instead.
 func (*TaskReport) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{9}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TaskReport) GetTaskId() string {
@@ -734,7 +854,7 @@ type StatusesRecorded struct {
 
 func (x *StatusesRecorded) Reset() {
 	*x = StatusesRecorded{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[10]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +866,7 @@ func (x *StatusesRecorded) String() string {
 func (*StatusesRecorded) ProtoMessage() {}
 
 func (x *StatusesRecorded) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[10]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +879,7 @@ func (x *StatusesRecorded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusesRecorded.ProtoReflect.Descriptor instead.
 func (*StatusesRecorded) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{10}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StatusesRecorded) GetSequence() uint64 {
@@ -779,7 +899,7 @@ type ReportImages struct {
 
 func (x *ReportImages) Reset() {
 	*x = ReportImages{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[11]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +911,7 @@ func (x *ReportImages) String() string {
 func (*ReportImages) ProtoMessage() {}
 
 func (x *ReportImages) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[11]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +924,7 @@ func (x *ReportImages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportImages.ProtoReflect.Descriptor instead.
 func (*ReportImages) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{11}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReportImages) GetImages() []*v1.NodeImage {
@@ -847,7 +967,7 @@ type Assignments struct {
 
 func (x *Assignments) Reset() {
 	*x = Assignments{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[12]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +979,7 @@ func (x *Assignments) String() string {
 func (*Assignments) ProtoMessage() {}
 
 func (x *Assignments) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[12]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +992,7 @@ func (x *Assignments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assignments.ProtoReflect.Descriptor instead.
 func (*Assignments) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{12}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Assignments) GetIndex() uint64 {
@@ -973,7 +1093,7 @@ type ImageOrders struct {
 
 func (x *ImageOrders) Reset() {
 	*x = ImageOrders{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1105,7 @@ func (x *ImageOrders) String() string {
 func (*ImageOrders) ProtoMessage() {}
 
 func (x *ImageOrders) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[13]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1118,7 @@ func (x *ImageOrders) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageOrders.ProtoReflect.Descriptor instead.
 func (*ImageOrders) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{13}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ImageOrders) GetFetch() []*ImageSource {
@@ -1029,7 +1149,7 @@ type TaskAssignment struct {
 
 func (x *TaskAssignment) Reset() {
 	*x = TaskAssignment{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1161,7 @@ func (x *TaskAssignment) String() string {
 func (*TaskAssignment) ProtoMessage() {}
 
 func (x *TaskAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[14]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1174,7 @@ func (x *TaskAssignment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskAssignment.ProtoReflect.Descriptor instead.
 func (*TaskAssignment) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{14}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TaskAssignment) GetTask() *v1.Task {
@@ -1091,7 +1211,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1223,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[15]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1236,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{15}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Peer) GetId() string {
@@ -1188,7 +1308,7 @@ type MeshPort struct {
 
 func (x *MeshPort) Reset() {
 	*x = MeshPort{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1320,7 @@ func (x *MeshPort) String() string {
 func (*MeshPort) ProtoMessage() {}
 
 func (x *MeshPort) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[16]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1333,7 @@ func (x *MeshPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeshPort.ProtoReflect.Descriptor instead.
 func (*MeshPort) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{16}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MeshPort) GetProtocol() v1.Port_Protocol {
@@ -1258,7 +1378,7 @@ type MeshEndpoint struct {
 
 func (x *MeshEndpoint) Reset() {
 	*x = MeshEndpoint{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1390,7 @@ func (x *MeshEndpoint) String() string {
 func (*MeshEndpoint) ProtoMessage() {}
 
 func (x *MeshEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[17]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1403,7 @@ func (x *MeshEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MeshEndpoint.ProtoReflect.Descriptor instead.
 func (*MeshEndpoint) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{17}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *MeshEndpoint) GetTaskId() string {
@@ -1326,7 +1446,7 @@ type Network struct {
 
 func (x *Network) Reset() {
 	*x = Network{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1458,7 @@ func (x *Network) String() string {
 func (*Network) ProtoMessage() {}
 
 func (x *Network) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[18]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1471,7 @@ func (x *Network) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Network.ProtoReflect.Descriptor instead.
 func (*Network) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{18}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Network) GetId() string {
@@ -1386,7 +1506,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1518,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[19]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1531,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{19}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Settings) GetSelfIndex() uint32 {
@@ -1481,7 +1601,7 @@ type ImageSource struct {
 
 func (x *ImageSource) Reset() {
 	*x = ImageSource{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[20]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1613,7 @@ func (x *ImageSource) String() string {
 func (*ImageSource) ProtoMessage() {}
 
 func (x *ImageSource) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[20]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1626,7 @@ func (x *ImageSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImageSource.ProtoReflect.Descriptor instead.
 func (*ImageSource) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{20}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ImageSource) GetImage() string {
@@ -1551,7 +1671,7 @@ type LogSubscription struct {
 
 func (x *LogSubscription) Reset() {
 	*x = LogSubscription{}
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[21]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1683,7 @@ func (x *LogSubscription) String() string {
 func (*LogSubscription) ProtoMessage() {}
 
 func (x *LogSubscription) ProtoReflect() protoreflect.Message {
-	mi := &file_dispatch_v1_dispatch_proto_msgTypes[21]
+	mi := &file_dispatch_v1_dispatch_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +1696,7 @@ func (x *LogSubscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogSubscription.ProtoReflect.Descriptor instead.
 func (*LogSubscription) Descriptor() ([]byte, []int) {
-	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{21}
+	return file_dispatch_v1_dispatch_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LogSubscription) GetId() string {
@@ -1611,7 +1731,14 @@ var File_dispatch_v1_dispatch_proto protoreflect.FileDescriptor
 
 const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\n" +
-	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"\xa6\x03\n" +
+	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"E\n" +
+	"\x15FindImageUsersRequest\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\"f\n" +
+	"\x16FindImageUsersResponse\x12\x1a\n" +
+	"\bservices\x18\x01 \x03(\tR\bservices\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\rR\x04more\x12\x1c\n" +
+	"\telsewhere\x18\x03 \x01(\bR\telsewhere\"\xa6\x03\n" +
 	"\x0eSessionRequest\x123\n" +
 	"\bregister\x18\x01 \x01(\v2\x15.dispatch.v1.RegisterH\x00R\bregister\x126\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x16.dispatch.v1.HeartbeatH\x00R\theartbeat\x12<\n" +
@@ -1727,7 +1854,9 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\btask_ids\x18\x03 \x03(\tR\ataskIds\x12-\n" +
 	"\aoptions\x18\x04 \x01(\v2\x13.logs.v1.LogOptionsR\aoptions2m\n" +
 	"\x11DispatcherService\x12X\n" +
-	"\aSession\x12\x1b.dispatch.v1.SessionRequest\x1a\x1c.dispatch.v1.SessionResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x02\x02\x03(\x010\x01B\xa4\x01\n" +
+	"\aSession\x12\x1b.dispatch.v1.SessionRequest\x1a\x1c.dispatch.v1.SessionResponse\"\x0e\xc8\xf3\x18\x02\xd0\xf3\x18\x02\xda\xf3\x18\x02\x02\x03(\x010\x012}\n" +
+	"\x10InventoryService\x12i\n" +
+	"\x0eFindImageUsers\x12\".dispatch.v1.FindImageUsersRequest\x1a#.dispatch.v1.FindImageUsersResponse\"\x0e\xc8\xf3\x18\x01\xd0\xf3\x18\x01\xda\xf3\x18\x02\x02\x03B\xa4\x01\n" +
 	"\x0fcom.dispatch.v1B\rDispatchProtoP\x01Z5github.com/muster/muster/proto/dispatch/v1;dispatchv1\xa2\x02\x03DXX\xaa\x02\vDispatch.V1\xca\x02\vDispatch\\V1\xe2\x02\x17Dispatch\\V1\\GPBMetadata\xea\x02\fDispatch::V1b\x06proto3"
 
 var (
@@ -1742,78 +1871,82 @@ func file_dispatch_v1_dispatch_proto_rawDescGZIP() []byte {
 	return file_dispatch_v1_dispatch_proto_rawDescData
 }
 
-var file_dispatch_v1_dispatch_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_dispatch_v1_dispatch_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_dispatch_v1_dispatch_proto_goTypes = []any{
-	(*SessionRequest)(nil),      // 0: dispatch.v1.SessionRequest
-	(*SessionResponse)(nil),     // 1: dispatch.v1.SessionResponse
-	(*Register)(nil),            // 2: dispatch.v1.Register
-	(*Registered)(nil),          // 3: dispatch.v1.Registered
-	(*Redirect)(nil),            // 4: dispatch.v1.Redirect
-	(*Heartbeat)(nil),           // 5: dispatch.v1.Heartbeat
-	(*Goodbye)(nil),             // 6: dispatch.v1.Goodbye
-	(*Acknowledge)(nil),         // 7: dispatch.v1.Acknowledge
-	(*ReportStatuses)(nil),      // 8: dispatch.v1.ReportStatuses
-	(*TaskReport)(nil),          // 9: dispatch.v1.TaskReport
-	(*StatusesRecorded)(nil),    // 10: dispatch.v1.StatusesRecorded
-	(*ReportImages)(nil),        // 11: dispatch.v1.ReportImages
-	(*Assignments)(nil),         // 12: dispatch.v1.Assignments
-	(*ImageOrders)(nil),         // 13: dispatch.v1.ImageOrders
-	(*TaskAssignment)(nil),      // 14: dispatch.v1.TaskAssignment
-	(*Peer)(nil),                // 15: dispatch.v1.Peer
-	(*MeshPort)(nil),            // 16: dispatch.v1.MeshPort
-	(*MeshEndpoint)(nil),        // 17: dispatch.v1.MeshEndpoint
-	(*Network)(nil),             // 18: dispatch.v1.Network
-	(*Settings)(nil),            // 19: dispatch.v1.Settings
-	(*ImageSource)(nil),         // 20: dispatch.v1.ImageSource
-	(*LogSubscription)(nil),     // 21: dispatch.v1.LogSubscription
-	(*v1.NodeDescription)(nil),  // 22: cluster.v1.NodeDescription
-	(*v1.NodeImage)(nil),        // 23: cluster.v1.NodeImage
-	(*durationpb.Duration)(nil), // 24: google.protobuf.Duration
-	(*v1.TaskStatus)(nil),       // 25: cluster.v1.TaskStatus
-	(*v1.Task)(nil),             // 26: cluster.v1.Task
-	(*v1.Attachment)(nil),       // 27: cluster.v1.Attachment
-	(v1.Port_Protocol)(0),       // 28: cluster.v1.Port.Protocol
-	(*v11.LogOptions)(nil),      // 29: logs.v1.LogOptions
+	(*FindImageUsersRequest)(nil),  // 0: dispatch.v1.FindImageUsersRequest
+	(*FindImageUsersResponse)(nil), // 1: dispatch.v1.FindImageUsersResponse
+	(*SessionRequest)(nil),         // 2: dispatch.v1.SessionRequest
+	(*SessionResponse)(nil),        // 3: dispatch.v1.SessionResponse
+	(*Register)(nil),               // 4: dispatch.v1.Register
+	(*Registered)(nil),             // 5: dispatch.v1.Registered
+	(*Redirect)(nil),               // 6: dispatch.v1.Redirect
+	(*Heartbeat)(nil),              // 7: dispatch.v1.Heartbeat
+	(*Goodbye)(nil),                // 8: dispatch.v1.Goodbye
+	(*Acknowledge)(nil),            // 9: dispatch.v1.Acknowledge
+	(*ReportStatuses)(nil),         // 10: dispatch.v1.ReportStatuses
+	(*TaskReport)(nil),             // 11: dispatch.v1.TaskReport
+	(*StatusesRecorded)(nil),       // 12: dispatch.v1.StatusesRecorded
+	(*ReportImages)(nil),           // 13: dispatch.v1.ReportImages
+	(*Assignments)(nil),            // 14: dispatch.v1.Assignments
+	(*ImageOrders)(nil),            // 15: dispatch.v1.ImageOrders
+	(*TaskAssignment)(nil),         // 16: dispatch.v1.TaskAssignment
+	(*Peer)(nil),                   // 17: dispatch.v1.Peer
+	(*MeshPort)(nil),               // 18: dispatch.v1.MeshPort
+	(*MeshEndpoint)(nil),           // 19: dispatch.v1.MeshEndpoint
+	(*Network)(nil),                // 20: dispatch.v1.Network
+	(*Settings)(nil),               // 21: dispatch.v1.Settings
+	(*ImageSource)(nil),            // 22: dispatch.v1.ImageSource
+	(*LogSubscription)(nil),        // 23: dispatch.v1.LogSubscription
+	(*v1.NodeDescription)(nil),     // 24: cluster.v1.NodeDescription
+	(*v1.NodeImage)(nil),           // 25: cluster.v1.NodeImage
+	(*durationpb.Duration)(nil),    // 26: google.protobuf.Duration
+	(*v1.TaskStatus)(nil),          // 27: cluster.v1.TaskStatus
+	(*v1.Task)(nil),                // 28: cluster.v1.Task
+	(*v1.Attachment)(nil),          // 29: cluster.v1.Attachment
+	(v1.Port_Protocol)(0),          // 30: cluster.v1.Port.Protocol
+	(*v11.LogOptions)(nil),         // 31: logs.v1.LogOptions
 }
 var file_dispatch_v1_dispatch_proto_depIdxs = []int32{
-	2,  // 0: dispatch.v1.SessionRequest.register:type_name -> dispatch.v1.Register
-	5,  // 1: dispatch.v1.SessionRequest.heartbeat:type_name -> dispatch.v1.Heartbeat
-	7,  // 2: dispatch.v1.SessionRequest.acknowledge:type_name -> dispatch.v1.Acknowledge
-	8,  // 3: dispatch.v1.SessionRequest.statuses:type_name -> dispatch.v1.ReportStatuses
-	11, // 4: dispatch.v1.SessionRequest.images:type_name -> dispatch.v1.ReportImages
-	6,  // 5: dispatch.v1.SessionRequest.goodbye:type_name -> dispatch.v1.Goodbye
-	22, // 6: dispatch.v1.SessionRequest.description:type_name -> cluster.v1.NodeDescription
-	3,  // 7: dispatch.v1.SessionResponse.registered:type_name -> dispatch.v1.Registered
-	4,  // 8: dispatch.v1.SessionResponse.redirect:type_name -> dispatch.v1.Redirect
-	12, // 9: dispatch.v1.SessionResponse.assignments:type_name -> dispatch.v1.Assignments
-	10, // 10: dispatch.v1.SessionResponse.recorded:type_name -> dispatch.v1.StatusesRecorded
-	5,  // 11: dispatch.v1.SessionResponse.heartbeat:type_name -> dispatch.v1.Heartbeat
-	21, // 12: dispatch.v1.SessionResponse.logs:type_name -> dispatch.v1.LogSubscription
-	22, // 13: dispatch.v1.Register.description:type_name -> cluster.v1.NodeDescription
-	23, // 14: dispatch.v1.Register.images:type_name -> cluster.v1.NodeImage
-	24, // 15: dispatch.v1.Registered.heartbeat_period:type_name -> google.protobuf.Duration
-	9,  // 16: dispatch.v1.ReportStatuses.reports:type_name -> dispatch.v1.TaskReport
-	25, // 17: dispatch.v1.TaskReport.status:type_name -> cluster.v1.TaskStatus
-	23, // 18: dispatch.v1.ReportImages.images:type_name -> cluster.v1.NodeImage
-	14, // 19: dispatch.v1.Assignments.tasks:type_name -> dispatch.v1.TaskAssignment
-	15, // 20: dispatch.v1.Assignments.peers:type_name -> dispatch.v1.Peer
-	16, // 21: dispatch.v1.Assignments.ports:type_name -> dispatch.v1.MeshPort
-	16, // 22: dispatch.v1.Assignments.gone_ports:type_name -> dispatch.v1.MeshPort
-	19, // 23: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
-	13, // 24: dispatch.v1.Assignments.image_orders:type_name -> dispatch.v1.ImageOrders
-	20, // 25: dispatch.v1.ImageOrders.fetch:type_name -> dispatch.v1.ImageSource
-	26, // 26: dispatch.v1.TaskAssignment.task:type_name -> cluster.v1.Task
-	20, // 27: dispatch.v1.TaskAssignment.sources:type_name -> dispatch.v1.ImageSource
-	27, // 28: dispatch.v1.Peer.attachments:type_name -> cluster.v1.Attachment
-	28, // 29: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
-	17, // 30: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
-	18, // 31: dispatch.v1.Settings.networks:type_name -> dispatch.v1.Network
-	24, // 32: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
-	29, // 33: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
-	0,  // 34: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
-	1,  // 35: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
-	35, // [35:36] is the sub-list for method output_type
-	34, // [34:35] is the sub-list for method input_type
+	4,  // 0: dispatch.v1.SessionRequest.register:type_name -> dispatch.v1.Register
+	7,  // 1: dispatch.v1.SessionRequest.heartbeat:type_name -> dispatch.v1.Heartbeat
+	9,  // 2: dispatch.v1.SessionRequest.acknowledge:type_name -> dispatch.v1.Acknowledge
+	10, // 3: dispatch.v1.SessionRequest.statuses:type_name -> dispatch.v1.ReportStatuses
+	13, // 4: dispatch.v1.SessionRequest.images:type_name -> dispatch.v1.ReportImages
+	8,  // 5: dispatch.v1.SessionRequest.goodbye:type_name -> dispatch.v1.Goodbye
+	24, // 6: dispatch.v1.SessionRequest.description:type_name -> cluster.v1.NodeDescription
+	5,  // 7: dispatch.v1.SessionResponse.registered:type_name -> dispatch.v1.Registered
+	6,  // 8: dispatch.v1.SessionResponse.redirect:type_name -> dispatch.v1.Redirect
+	14, // 9: dispatch.v1.SessionResponse.assignments:type_name -> dispatch.v1.Assignments
+	12, // 10: dispatch.v1.SessionResponse.recorded:type_name -> dispatch.v1.StatusesRecorded
+	7,  // 11: dispatch.v1.SessionResponse.heartbeat:type_name -> dispatch.v1.Heartbeat
+	23, // 12: dispatch.v1.SessionResponse.logs:type_name -> dispatch.v1.LogSubscription
+	24, // 13: dispatch.v1.Register.description:type_name -> cluster.v1.NodeDescription
+	25, // 14: dispatch.v1.Register.images:type_name -> cluster.v1.NodeImage
+	26, // 15: dispatch.v1.Registered.heartbeat_period:type_name -> google.protobuf.Duration
+	11, // 16: dispatch.v1.ReportStatuses.reports:type_name -> dispatch.v1.TaskReport
+	27, // 17: dispatch.v1.TaskReport.status:type_name -> cluster.v1.TaskStatus
+	25, // 18: dispatch.v1.ReportImages.images:type_name -> cluster.v1.NodeImage
+	16, // 19: dispatch.v1.Assignments.tasks:type_name -> dispatch.v1.TaskAssignment
+	17, // 20: dispatch.v1.Assignments.peers:type_name -> dispatch.v1.Peer
+	18, // 21: dispatch.v1.Assignments.ports:type_name -> dispatch.v1.MeshPort
+	18, // 22: dispatch.v1.Assignments.gone_ports:type_name -> dispatch.v1.MeshPort
+	21, // 23: dispatch.v1.Assignments.settings:type_name -> dispatch.v1.Settings
+	15, // 24: dispatch.v1.Assignments.image_orders:type_name -> dispatch.v1.ImageOrders
+	22, // 25: dispatch.v1.ImageOrders.fetch:type_name -> dispatch.v1.ImageSource
+	28, // 26: dispatch.v1.TaskAssignment.task:type_name -> cluster.v1.Task
+	22, // 27: dispatch.v1.TaskAssignment.sources:type_name -> dispatch.v1.ImageSource
+	29, // 28: dispatch.v1.Peer.attachments:type_name -> cluster.v1.Attachment
+	30, // 29: dispatch.v1.MeshPort.protocol:type_name -> cluster.v1.Port.Protocol
+	19, // 30: dispatch.v1.MeshPort.endpoints:type_name -> dispatch.v1.MeshEndpoint
+	20, // 31: dispatch.v1.Settings.networks:type_name -> dispatch.v1.Network
+	26, // 32: dispatch.v1.Settings.heartbeat_period:type_name -> google.protobuf.Duration
+	31, // 33: dispatch.v1.LogSubscription.options:type_name -> logs.v1.LogOptions
+	2,  // 34: dispatch.v1.DispatcherService.Session:input_type -> dispatch.v1.SessionRequest
+	0,  // 35: dispatch.v1.InventoryService.FindImageUsers:input_type -> dispatch.v1.FindImageUsersRequest
+	3,  // 36: dispatch.v1.DispatcherService.Session:output_type -> dispatch.v1.SessionResponse
+	1,  // 37: dispatch.v1.InventoryService.FindImageUsers:output_type -> dispatch.v1.FindImageUsersResponse
+	36, // [36:38] is the sub-list for method output_type
+	34, // [34:36] is the sub-list for method input_type
 	34, // [34:34] is the sub-list for extension type_name
 	34, // [34:34] is the sub-list for extension extendee
 	0,  // [0:34] is the sub-list for field type_name
@@ -1824,7 +1957,7 @@ func file_dispatch_v1_dispatch_proto_init() {
 	if File_dispatch_v1_dispatch_proto != nil {
 		return
 	}
-	file_dispatch_v1_dispatch_proto_msgTypes[0].OneofWrappers = []any{
+	file_dispatch_v1_dispatch_proto_msgTypes[2].OneofWrappers = []any{
 		(*SessionRequest_Register)(nil),
 		(*SessionRequest_Heartbeat)(nil),
 		(*SessionRequest_Acknowledge)(nil),
@@ -1833,7 +1966,7 @@ func file_dispatch_v1_dispatch_proto_init() {
 		(*SessionRequest_Goodbye)(nil),
 		(*SessionRequest_Description)(nil),
 	}
-	file_dispatch_v1_dispatch_proto_msgTypes[1].OneofWrappers = []any{
+	file_dispatch_v1_dispatch_proto_msgTypes[3].OneofWrappers = []any{
 		(*SessionResponse_Registered)(nil),
 		(*SessionResponse_Redirect)(nil),
 		(*SessionResponse_Assignments)(nil),
@@ -1847,9 +1980,9 @@ func file_dispatch_v1_dispatch_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dispatch_v1_dispatch_proto_rawDesc), len(file_dispatch_v1_dispatch_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
-			NumServices:   1,
+			NumServices:   2,
 		},
 		GoTypes:           file_dispatch_v1_dispatch_proto_goTypes,
 		DependencyIndexes: file_dispatch_v1_dispatch_proto_depIdxs,

@@ -125,3 +125,113 @@ var DispatcherService_ServiceDesc = grpc.ServiceDesc{
 	},
 	Metadata: "dispatch/v1/dispatch.proto",
 }
+
+const (
+	InventoryService_FindImageUsers_FullMethodName = "/dispatch.v1.InventoryService/FindImageUsers"
+)
+
+// InventoryServiceClient is the client API for InventoryService service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// InventoryService is what a node asks of what the cluster needs, beside its
+// session: answers are as of now, whatever the session has brought so far.
+type InventoryServiceClient interface {
+	// FindImageUsers says why an image that the calling node holds has to stay.
+	FindImageUsers(ctx context.Context, in *FindImageUsersRequest, opts ...grpc.CallOption) (*FindImageUsersResponse, error)
+}
+
+type inventoryServiceClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewInventoryServiceClient(cc grpc.ClientConnInterface) InventoryServiceClient {
+	return &inventoryServiceClient{cc}
+}
+
+func (c *inventoryServiceClient) FindImageUsers(ctx context.Context, in *FindImageUsersRequest, opts ...grpc.CallOption) (*FindImageUsersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindImageUsersResponse)
+	err := c.cc.Invoke(ctx, InventoryService_FindImageUsers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// InventoryServiceServer is the server API for InventoryService service.
+// All implementations must embed UnimplementedInventoryServiceServer
+// for forward compatibility.
+//
+// InventoryService is what a node asks of what the cluster needs, beside its
+// session: answers are as of now, whatever the session has brought so far.
+type InventoryServiceServer interface {
+	// FindImageUsers says why an image that the calling node holds has to stay.
+	FindImageUsers(context.Context, *FindImageUsersRequest) (*FindImageUsersResponse, error)
+	mustEmbedUnimplementedInventoryServiceServer()
+}
+
+// UnimplementedInventoryServiceServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedInventoryServiceServer struct{}
+
+func (UnimplementedInventoryServiceServer) FindImageUsers(context.Context, *FindImageUsersRequest) (*FindImageUsersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindImageUsers not implemented")
+}
+func (UnimplementedInventoryServiceServer) mustEmbedUnimplementedInventoryServiceServer() {}
+func (UnimplementedInventoryServiceServer) testEmbeddedByValue()                          {}
+
+// UnsafeInventoryServiceServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to InventoryServiceServer will
+// result in compilation errors.
+type UnsafeInventoryServiceServer interface {
+	mustEmbedUnimplementedInventoryServiceServer()
+}
+
+func RegisterInventoryServiceServer(s grpc.ServiceRegistrar, srv InventoryServiceServer) {
+	// If the following call panics, it indicates UnimplementedInventoryServiceServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&InventoryService_ServiceDesc, srv)
+}
+
+func _InventoryService_FindImageUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindImageUsersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InventoryServiceServer).FindImageUsers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InventoryService_FindImageUsers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InventoryServiceServer).FindImageUsers(ctx, req.(*FindImageUsersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// InventoryService_ServiceDesc is the grpc.ServiceDesc for InventoryService service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var InventoryService_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "dispatch.v1.InventoryService",
+	HandlerType: (*InventoryServiceServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "FindImageUsers",
+			Handler:    _InventoryService_FindImageUsers_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "dispatch/v1/dispatch.proto",
+}

@@ -316,7 +316,7 @@ func TestHealth(t *testing.T) {
 		t.Errorf("HealthCheck: %v, -want +got\n%s", err, diff)
 	}
 	// Another build takes the name, and the record of the one that runs is gone.
-	if _, err := n.images.Remove(t.Context(), box, true); err != nil {
+	if _, err := n.images.Remove(t.Context(), box, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := n.HealthCheck(t.Context(), one); err != nil || cmp.Diff(want, again, protocmp.Transform()) != "" {

@@ -34,6 +34,8 @@ type node struct {
 	lowWater      uint64
 	lowWaterMoved chan struct{}
 	connections   int
+	uncountable   error // what Connections returns
+	counts        int
 	listensAt     time.Time
 
 	ctl  *Controller
@@ -69,7 +71,8 @@ func (n *node) raise(lowWater uint64) {
 func (n *node) Connections(context.Context, []netip.Addr) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.connections, nil
+	n.counts++
+	return n.connections, n.uncountable
 }
 
 func (n *node) setConnections(k int) {
@@ -245,6 +248,35 @@ func TestStopDrains(t *testing.T) {
 		n.want("accepted preparing ready starting running shutdown")
 		if n.fake.Count("Kill", "t1") != 0 {
 			t.Error("killed although it ended in time")
+		}
+	})
+}
+
+// TestStopWithoutCounts: connections that cannot be counted are waited for, and
+// counted again less and less often.
+func TestStopWithoutCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		n.run(n.fake, web(lifecycle.Running), assigned)
+		defer func() { n.stop() }()
+		synctest.Wait()
+		n.uncountable = errors.New("no buffer space")
+		stop := web(lifecycle.Shutdown)
+		pod.Main(stop.Spec).DrainTimeout = durationpb.New(time.Minute)
+		n.order(stop)
+		time.Sleep(50 * time.Second)
+		n.mu.Lock()
+		if n.counts < 10 || n.counts > 35 {
+			t.Errorf("counted %d times in 50 s", n.counts)
+		}
+		n.uncountable = nil
+		n.mu.Unlock()
+		if n.fake.Count("Signal", "t1") != 0 {
+			t.Error("signalled though nobody knows that it is idle")
+		}
+		time.Sleep(maxPoll)
+		if n.fake.Count("Signal", "t1") != 1 {
+			t.Error("not signalled once idle")
 		}
 	})
 }

@@ -24,6 +24,8 @@ const (
 	leaveTimeout = 5 * time.Second
 	// pollPeriod is how often connections are counted.
 	pollPeriod = 100 * time.Millisecond
+	// maxPoll bounds how long the next count waits after some that failed.
+	maxPoll = 2 * time.Second
 	// killTimeout bounds the wait for a killed process to be gone, before it
 	// is tried again.
 	killTimeout = 10 * time.Second
@@ -85,34 +87,37 @@ func (c *Controller) drain(ctx context.Context, t *clusterpb.Task, act action) {
 func (c *Controller) idle(ctx context.Context, t *clusterpb.Task, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	for ctx.Err() == nil {
-		if c.connections(ctx, t) == 0 {
+	told := "" // the last failure logged
+	for wait := pollPeriod; ctx.Err() == nil; {
+		n, err := c.connections(ctx, t)
+		switch {
+		case err == nil && n == 0:
 			return
+		case err == nil:
+			wait, told = pollPeriod, ""
+		case ctx.Err() == nil: // what cannot be counted is waited for
+			wait = min(2*wait, maxPoll)
+			if reason := err.Error(); reason != told {
+				told = reason
+				c.log.Warn("count connections", "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pollPeriod):
+		case <-time.After(wait):
 		}
 	}
 }
 
-// connections counts what leads to the task; what cannot be counted counts as
-// one, so that it is waited for.
-func (c *Controller) connections(ctx context.Context, t *clusterpb.Task) int {
+// connections counts what leads to the task.
+func (c *Controller) connections(ctx context.Context, t *clusterpb.Task) (int, error) {
 	var addrs []netip.Addr
 	for _, a := range network.Addresses(t.GetAttachments()) {
 		if addr, err := netip.ParseAddr(a); err == nil {
 			addrs = append(addrs, addr)
 		}
 	}
-	n, err := c.cfg.Mesh.Connections(ctx, addrs)
-	if err != nil {
-		if ctx.Err() == nil {
-			c.log.Warn("count connections", "addrs", addrs, "err", err)
-		}
-		return 1
-	}
-	return n
+	return c.cfg.Mesh.Connections(ctx, addrs)
 }
 
 // terminate asks the process to end and kills it when it does not.

@@ -146,38 +146,66 @@ func TestPull(t *testing.T) {
 
 func TestList(t *testing.T) {
 	c := serve(t, &node{images: []*controlpb.LocalImage{
-		{Name: "docker.io/library/nginx:1.29", Digest: "sha256:0123456789abcdef", SizeBytes: 187e6, CreatedAt: clitest.Now().Unix() - 3600, UsedBy: 3},
-		{Name: "registry.example.com/a/b@sha256:" + strings.Repeat("f", 64), Digest: "sha256:ffffffffffffffff", SizeBytes: 5e6},
+		{Name: "docker.io/library/nginx:1.29", Digest: "sha256:0123456789abcdef", SizeBytes: 187e6, CreatedAt: clitest.Now().Unix() - 3600, UsedBy: 3, Labels: map[string]string{"team": "a", "x": ""}},
+		{Name: "registry.example.com/a/b@sha256:" + strings.Repeat("f", 64), Digest: "sha256:" + strings.Repeat("f", 64), SizeBytes: 5e6},
 	}})
 	tests := map[string]string{
 		"image ls": `
-REPOSITORY                 TAG      IMAGE ID       CREATED             SIZE    CONTAINERS
-nginx                      1.29     0123456789ab   about an hour ago   187MB   3
-registry.example.com/a/b   <none>   ffffffffffff                       5MB     0`,
-		"image ls -q nginx:1.29":                            "0123456789ab",
-		"image ls --no-trunc --format {{.ID}} nginx":        "sha256:0123456789abcdef",
-		"image ls --digests --format {{.Digest}} nginx":     "sha256:0123456789abcdef",
-		"image ls -q nginx:1.28":                            "",
-		"image ls --format {{.Repository}}:{{.Tag}} nginx":  "nginx:1.29",
-		"image ls --format {{.CreatedAt}} nginx":            "2026-01-02T02:04:05Z",
-		"image ls -q nginx:*":                               "0123456789ab",
-		"image ls -q nginx:1.[0-3]?":                        "0123456789ab",
-		"image ls -q docker.io/library/nginx":               "0123456789ab",
-		"image ls -q registry.example.com/*/b":              "ffffffffffff",
-		"image ls -q registry.example.com/a/b:<none>":       "ffffffffffff",
-		"image ls -q *":                                     "0123456789ab",
-		"image ls -q -f dangling=true":                      "ffffffffffff",
-		"image ls -q -f dangling=false":                     "0123456789ab",
-		"image ls -q -f reference=nginx:*":                  "0123456789ab",
-		"image ls -q -f reference=redis -f reference=*/*/b": "ffffffffffff",
-		"image ls -q -f reference=nginx -f dangling=true":   "",
-		"image ls -q redis:*":                               "",
-		"image ls --format {{.Size}} registry.example.com/": "",
+REPOSITORY                 TAG      IMAGE ID       CREATED             SIZE
+nginx                      1.29     0123456789ab   about an hour ago   187MB
+registry.example.com/a/b   <none>   ffffffffffff                       5MB`,
+		"image ls --format {{.Containers}}":                                                "3\n0",
+		"image ls -q nginx:1.29":                                                           "0123456789ab",
+		"image ls --no-trunc --format {{.ID}} nginx":                                       "sha256:0123456789abcdef",
+		"image ls --digests --format {{.Digest}} nginx":                                    "sha256:0123456789abcdef",
+		"image ls -q nginx:1.28":                                                           "",
+		"image ls --format {{.Repository}}:{{.Tag}} nginx":                                 "nginx:1.29",
+		"image ls --format {{.CreatedAt}} nginx":                                           "2026-01-02T02:04:05Z",
+		"image ls -q nginx:*":                                                              "0123456789ab",
+		"image ls -q nginx:1.[0-3]?":                                                       "0123456789ab",
+		"image ls -q docker.io/library/nginx":                                              "0123456789ab",
+		"image ls -q registry.example.com/*/b":                                             "ffffffffffff",
+		"image ls -q registry.example.com/a/b:<none>":                                      "ffffffffffff",
+		"image ls -q *":                                                                    "0123456789ab",
+		"image ls -q -f dangling=true":                                                     "ffffffffffff",
+		"image ls -q -f dangling=false":                                                    "0123456789ab",
+		"image ls -q -f reference=nginx:*":                                                 "0123456789ab",
+		"image ls -q -f reference=redis -f reference=*/*/b":                                "ffffffffffff",
+		"image ls -q -f reference=nginx -f dangling=true":                                  "",
+		"image ls -q -f before=nginx:1.29":                                                 "ffffffffffff",
+		"image ls -q -f before=0123":                                                       "ffffffffffff",
+		"image ls -q -f before=registry.example.com/a/b@sha256:" + strings.Repeat("f", 64): "",
+		"image ls -q -f since=sha256:ffff":                                                 "0123456789ab",
+		"image ls -q -f since=nginx:1.29":                                                  "",
+		"image ls -q -f since=ffff -f since=nginx:1.29":                                    "",
+		"image ls -q -f before=nginx:1.29 -f before=ffff":                                  "",
+		"image ls -q -f until=30m":                                                         "0123456789ab\nffffffffffff",
+		"image ls -q -f until=2h":                                                          "ffffffffffff",
+		"image ls -q -f until=2026-01-02T02:04:05Z":                                        "ffffffffffff",
+		"image ls -q -f until=2026-01-02T02:04:06Z -f label=team=a":                        "0123456789ab",
+		"image ls -q -f label=team -f label=x":                                             "0123456789ab",
+		"image ls -q -f label=team=b":                                                      "",
+		"image ls -q redis:*":                                                              "",
+		"image ls --format {{.Size}} registry.example.com/":                                "",
 	}
 	for line, want := range tests {
 		r := c.Run(t, strings.Fields(line)...)
 		if got := squeeze(r.Out); r.Status != command.ExitOK || got != squeeze(want) {
 			t.Errorf("%s: %q\n%s\nwant:\n%s", line, r.Err, got, squeeze(want))
+		}
+	}
+	for value, want := range map[string]struct {
+		status int
+		text   string
+	}{
+		"until=soon":      {command.ExitMisuse, `--filter "until=soon": until must be a time such as`},
+		"before=redis":    {command.ExitFailure, `--filter "before=redis": image "redis" is not on this node`},
+		"since=":          {command.ExitFailure, `--filter "since=": image "" is not on this node`},
+		"dangling=maybe":  {command.ExitMisuse, "dangling must be one of true, false"},
+		"containers=nope": {command.ExitMisuse, "before, dangling, label, reference, since, until"},
+	} {
+		if r := c.Run(t, "image", "ls", "-f", value); r.Status != want.status || !strings.Contains(r.Err, want.text) || r.Out != "" {
+			t.Errorf("%s: %+v, want %s", value, r, want.text)
 		}
 	}
 	for _, args := range [][]string{{"nginx:["}, {"-f", "reference=nginx:["}} {

@@ -3,9 +3,6 @@ package image
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,75 +34,15 @@ func newListCommand(env *command.Env) *cobra.Command {
 	return noun.List[controlpb.ImageServiceClient, *controlpb.LocalImage]{
 		Connect: env.Images,
 		Table:   func() render.Table { return listTable(digests) },
-		Filters: listFilters(),
-		Find:    list,
+		Filters: listFilters(env.Now),
+		Find: func(ctx context.Context, node controlpb.ImageServiceClient, args []string, f render.Filters) ([]*controlpb.LocalImage, error) {
+			return list(ctx, node, args, f, env.Now())
+		},
 		Compare: func(a, b *controlpb.LocalImage) int {
 			return cmp.Or(cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()), cmp.Compare(a.GetName(), b.GetName()))
 		},
 		Rows: noun.Each(func(i *controlpb.LocalImage) render.Row { return listRow(env, i, noTrunc) }),
 	}.Command(env, cmd)
-}
-
-// listFilters are Docker's for what this list tells of an image.
-func listFilters() []noun.Filter[*controlpb.LocalImage] {
-	return []noun.Filter[*controlpb.LocalImage]{
-		noun.Word("dangling", func(i *controlpb.LocalImage) string {
-			_, tag := split(i.GetName())
-			return strconv.FormatBool(tag == none)
-		}, "true", "false"),
-		{Key: "reference", Check: checkReferences, Match: func(f render.Filters, i *controlpb.LocalImage) bool {
-			return len(f["reference"]) == 0 || slices.ContainsFunc(f["reference"], func(p string) bool { return fits(p, i.GetName()) })
-		}},
-	}
-}
-
-func checkReferences(f render.Filters) error {
-	for _, p := range f["reference"] {
-		if err := checkPattern(p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func checkPattern(p string) error {
-	if _, err := path.Match(p, ""); err != nil {
-		return command.Misusef("pattern %q: %w: want REPOSITORY[:TAG], in which * ? and [a-z] stand for others", p, err)
-	}
-	return nil
-}
-
-// list finds all images, or those that a pattern of shells fits.
-func list(ctx context.Context, node controlpb.ImageServiceClient, args []string, _ render.Filters) ([]*controlpb.LocalImage, error) {
-	if len(args) > 0 {
-		if err := checkPattern(args[0]); err != nil {
-			return nil, err
-		}
-	}
-	all, err := command.Images(ctx, node)
-	if err != nil {
-		return nil, fmt.Errorf("list images: %w", err)
-	}
-	if len(args) == 0 {
-		return all, nil
-	}
-	return slices.DeleteFunc(all, func(i *controlpb.LocalImage) bool { return !fits(args[0], i.GetName()) }), nil
-}
-
-// fits reports whether a well-formed pattern fits a full name, as it is or as
-// people write it, with its tag or digest or without.
-func fits(pattern, name string) bool {
-	forms := []string{name}
-	if ref, err := image.Parse(name); err == nil {
-		forms = append(forms, ref.Repository, ref.Familiar(), ref.FamiliarName())
-		if ref.Tag == "" {
-			forms = append(forms, ref.FamiliarName()+":"+none)
-		}
-	}
-	return slices.ContainsFunc(forms, func(form string) bool {
-		fit, err := path.Match(pattern, form)
-		return err == nil && fit
-	})
 }
 
 func listTable(digests bool) render.Table {
@@ -116,7 +53,7 @@ func listTable(digests bool) render.Table {
 		{Field: "ID", Header: "IMAGE ID"},
 		{Field: "CreatedSince", Header: "CREATED"},
 		{Field: "Size", Header: "SIZE"},
-		{Field: "Containers", Header: "CONTAINERS"},
+		{Field: "Containers", Header: "CONTAINERS", Hidden: true},
 		{Field: "Platforms", Header: "PLATFORMS", Hidden: true},
 		{Field: "CreatedAt", Header: "CREATED AT", Hidden: true},
 	}

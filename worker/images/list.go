@@ -52,8 +52,11 @@ func (s *Store) List(ctx context.Context) ([]*controlpb.LocalImage, error) {
 		}
 		// What cannot be read is shown as unknown: the list must not fail for
 		// one broken image.
-		if img, err := describe(ctx, client.NewImage(s.cfg.Client, record)); err == nil && !img.CreatedAt.IsZero() {
-			local.CreatedAt = img.CreatedAt.Unix()
+		if img, err := describe(ctx, client.NewImage(s.cfg.Client, record)); err == nil {
+			local.Labels = bounded(img.Config.Labels)
+			if !img.CreatedAt.IsZero() {
+				local.CreatedAt = img.CreatedAt.Unix()
+			}
 		}
 		if have, err := images.Platforms(ctx, s.cfg.Client.ContentStore(), record.Target); err == nil {
 			for _, p := range have {
@@ -63,6 +66,21 @@ func (s *Store) List(ctx context.Context) ([]*controlpb.LocalImage, error) {
 		list = append(list, local)
 	}
 	return list, nil
+}
+
+// maxLabels bounds the labels of an image that are told, in bytes.
+const maxLabels = 64 << 10
+
+// bounded returns labels that are not too large to tell.
+func bounded(labels map[string]string) map[string]string {
+	n := 0
+	for k, v := range labels {
+		n += len(k) + len(v)
+	}
+	if n > maxLabels {
+		return nil
+	}
+	return labels
 }
 
 // held describes one record.

@@ -93,7 +93,7 @@ func sample(t *testing.T) v1.Image {
 	}
 	file = file.DeepCopy()
 	file.OS, file.Architecture = "linux", "amd64"
-	file.Config.Env = []string{"A=b"}
+	file.Config.Env, file.Config.Labels = []string{"A=b"}, map[string]string{"team": "a"}
 	if img, err = mutate.ConfigFile(img, file); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestLoadListRemove(t *testing.T) {
 		t.Errorf("Ensure = %+v, %v", ready, err)
 	}
 	list, err := s.List(t.Context())
-	if err != nil || len(list) != 2 || list[0].GetPlatforms()[0] != "linux/amd64" {
+	if err != nil || len(list) != 2 || list[0].GetPlatforms()[0] != "linux/amd64" || list[0].GetLabels()["team"] != "a" {
 		t.Errorf("List = %v, %v", list, err)
 	}
 	if _, err := s.Remove(t.Context(), "web:3", false, nobody); !errdefs.IsNotFound(err) {

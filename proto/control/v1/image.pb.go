@@ -397,7 +397,9 @@ type LocalImage struct {
 	CreatedAt int64    `protobuf:"varint,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	Platforms []string `protobuf:"bytes,5,rep,name=platforms,proto3" json:"platforms,omitempty"`
 	// used_by counts containers made from it.
-	UsedBy        uint32 `protobuf:"varint,6,opt,name=used_by,json=usedBy,proto3" json:"used_by,omitempty"`
+	UsedBy uint32 `protobuf:"varint,6,opt,name=used_by,json=usedBy,proto3" json:"used_by,omitempty"`
+	// labels are the image's own; none when they have more than 64 KiB.
+	Labels        map[string]string `protobuf:"bytes,7,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -472,6 +474,13 @@ func (x *LocalImage) GetUsedBy() uint32 {
 		return x.UsedBy
 	}
 	return 0
+}
+
+func (x *LocalImage) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 type RemoveImageRequest struct {
@@ -609,7 +618,7 @@ const file_control_v1_image_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"l\n" +
 	"\x12ListImagesResponse\x12.\n" +
 	"\x06images\x18\x01 \x03(\v2\x16.control.v1.LocalImageR\x06images\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xad\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa4\x02\n" +
 	"\n" +
 	"LocalImage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
@@ -619,7 +628,11 @@ const file_control_v1_image_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x04 \x01(\x03R\tcreatedAt\x12\x1c\n" +
 	"\tplatforms\x18\x05 \x03(\tR\tplatforms\x12\x17\n" +
-	"\aused_by\x18\x06 \x01(\rR\x06usedBy\"@\n" +
+	"\aused_by\x18\x06 \x01(\rR\x06usedBy\x12:\n" +
+	"\x06labels\x18\a \x03(\v2\".control.v1.LocalImage.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"@\n" +
 	"\x12RemoveImageRequest\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"K\n" +
@@ -649,7 +662,7 @@ func file_control_v1_image_proto_rawDescGZIP() []byte {
 	return file_control_v1_image_proto_rawDescData
 }
 
-var file_control_v1_image_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_control_v1_image_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_control_v1_image_proto_goTypes = []any{
 	(*LoadImageRequest)(nil),    // 0: control.v1.LoadImageRequest
 	(*LoadImageResponse)(nil),   // 1: control.v1.LoadImageResponse
@@ -661,26 +674,28 @@ var file_control_v1_image_proto_goTypes = []any{
 	(*LocalImage)(nil),          // 7: control.v1.LocalImage
 	(*RemoveImageRequest)(nil),  // 8: control.v1.RemoveImageRequest
 	(*RemoveImageResponse)(nil), // 9: control.v1.RemoveImageResponse
-	(*v1.NodeImage)(nil),        // 10: cluster.v1.NodeImage
+	nil,                         // 10: control.v1.LocalImage.LabelsEntry
+	(*v1.NodeImage)(nil),        // 11: cluster.v1.NodeImage
 }
 var file_control_v1_image_proto_depIdxs = []int32{
 	4,  // 0: control.v1.LoadImageResponse.progress:type_name -> control.v1.ImageProgress
 	4,  // 1: control.v1.PullImageResponse.progress:type_name -> control.v1.ImageProgress
-	10, // 2: control.v1.ImageProgress.images:type_name -> cluster.v1.NodeImage
+	11, // 2: control.v1.ImageProgress.images:type_name -> cluster.v1.NodeImage
 	7,  // 3: control.v1.ListImagesResponse.images:type_name -> control.v1.LocalImage
-	0,  // 4: control.v1.ImageService.LoadImage:input_type -> control.v1.LoadImageRequest
-	2,  // 5: control.v1.ImageService.PullImage:input_type -> control.v1.PullImageRequest
-	5,  // 6: control.v1.ImageService.ListImages:input_type -> control.v1.ListImagesRequest
-	8,  // 7: control.v1.ImageService.RemoveImage:input_type -> control.v1.RemoveImageRequest
-	1,  // 8: control.v1.ImageService.LoadImage:output_type -> control.v1.LoadImageResponse
-	3,  // 9: control.v1.ImageService.PullImage:output_type -> control.v1.PullImageResponse
-	6,  // 10: control.v1.ImageService.ListImages:output_type -> control.v1.ListImagesResponse
-	9,  // 11: control.v1.ImageService.RemoveImage:output_type -> control.v1.RemoveImageResponse
-	8,  // [8:12] is the sub-list for method output_type
-	4,  // [4:8] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	10, // 4: control.v1.LocalImage.labels:type_name -> control.v1.LocalImage.LabelsEntry
+	0,  // 5: control.v1.ImageService.LoadImage:input_type -> control.v1.LoadImageRequest
+	2,  // 6: control.v1.ImageService.PullImage:input_type -> control.v1.PullImageRequest
+	5,  // 7: control.v1.ImageService.ListImages:input_type -> control.v1.ListImagesRequest
+	8,  // 8: control.v1.ImageService.RemoveImage:input_type -> control.v1.RemoveImageRequest
+	1,  // 9: control.v1.ImageService.LoadImage:output_type -> control.v1.LoadImageResponse
+	3,  // 10: control.v1.ImageService.PullImage:output_type -> control.v1.PullImageResponse
+	6,  // 11: control.v1.ImageService.ListImages:output_type -> control.v1.ListImagesResponse
+	9,  // 12: control.v1.ImageService.RemoveImage:output_type -> control.v1.RemoveImageResponse
+	9,  // [9:13] is the sub-list for method output_type
+	5,  // [5:9] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_image_proto_init() }
@@ -694,7 +709,7 @@ func file_control_v1_image_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_control_v1_image_proto_rawDesc), len(file_control_v1_image_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -274,7 +274,7 @@ func TestStopWithoutCounts(t *testing.T) {
 		if n.fake.Count("Signal", "t1") != 0 {
 			t.Error("signalled though nobody knows that it is idle")
 		}
-		time.Sleep(maxPoll)
+		time.Sleep(maxPoll + pollPeriod)
 		if n.fake.Count("Signal", "t1") != 1 {
 			t.Error("not signalled once idle")
 		}

@@ -115,6 +115,12 @@ var misuses = map[string]string{
 	"service nope -x":       `unknown command "muster service nope"`,
 	"pull nginx":            `unknown command "muster pull", did you mean "muster image pull"?`,
 	"logs -f web":           `unknown command "muster logs", did you mean "muster service logs"?`,
+	"images -q":             `unknown command "muster images", did you mean "muster image ls"?`,
+	"rmi nginx":             `unknown command "muster rmi", did you mean "muster image rm"?`,
+	"imag":                  `did you mean "image"?`,
+	"image push nginx":      `it is Docker's, and muster does not have it yet; nodes fetch images from each other; see "muster image --help"`,
+	"service crate":         `did you mean "create"?`,
+	"--context x node ls":   `unknown flag: --context: it is Docker's`,
 	"ps":                    `did you mean "muster node ps" or "muster service ps"?`,
 }
 

@@ -75,14 +75,26 @@ func Group(use, short string, commands ...*cobra.Command) *cobra.Command {
 
 func unknown(cmd *cobra.Command, name string) error {
 	hint := ""
-	near := cmd.SuggestionsFor(name)
-	if len(near) == 0 {
-		near = elsewhere(cmd, name)
-	}
-	if len(near) > 0 {
+	if near := suggestions(cmd, name); len(near) > 0 {
 		hint = fmt.Sprintf(`, did you mean "%s"?`, strings.Join(near, `" or "`))
+	} else if missing, ok := gap(cmd, name); ok {
+		hint = ": " + missing
 	}
 	return Misusef("unknown command %q%s; see %q", cmd.CommandPath()+" "+name, hint, cmd.CommandPath()+" --help")
+}
+
+// suggestions are what may be meant: nothing like a word that Docker has.
+func suggestions(cmd *cobra.Command, name string) []string {
+	if path, ok := short[name]; ok && !cmd.HasParent() {
+		return []string{path}
+	}
+	if _, ok := gap(cmd, name); ok {
+		return nil
+	}
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return near
+	}
+	return elsewhere(cmd, name)
 }
 
 // elsewhere finds name one level below: Docker has short forms such as "ps".

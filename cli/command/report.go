@@ -61,6 +61,9 @@ func FlagError(path string, err error) error {
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		return Misusef("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
 	}
+	if isFlagGap(path, err) {
+		return Misusef("%w: %s; see %q", err, notYet, path+" --help")
+	}
 	return Misusef("%w; see %q", err, path+" --help")
 }
 

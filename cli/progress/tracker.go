@@ -178,8 +178,11 @@ func headway(svc *clusterpb.Service, r Report) int {
 // failure finds the task that explains a rollout that does not get on: the
 // last one it counted, else the last one that failed.
 func failure(svc *clusterpb.Service, tasks []*clusterpb.Task) (f Failure) {
+	var at time.Time
 	for _, s := range svc.GetUpdate().GetProgress() {
-		if s.GetFailed() {
+		done := s.GetDoneAt().AsTime()
+		if s.GetFailed() && (s.GetErr() != "" || f.TaskID == "") && !done.Before(at) {
+			at = done
 			f = Failure{TaskID: s.GetTaskId(), Slot: s.GetSlot(), Err: s.GetErr()}
 		}
 	}

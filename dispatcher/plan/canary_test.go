@@ -23,7 +23,7 @@ func TestCanaries(t *testing.T) {
 	promotion := func(svc *clusterpb.Service) *raftpb.Change {
 		u := proto.CloneOf(svc.GetUpdate())
 		u.Promoted = true
-		return state.SetUpdateStatus("web", svc.GetSpecVersion(), u)
+		return state.SetUpdateStatus(svc, u)
 	}
 	back := func(svc *clusterpb.Service) *raftpb.Change {
 		u := &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED}
@@ -90,7 +90,7 @@ func canaryWorld(t *testing.T, canaries uint32) *world {
 	w.apply(edited(svc, func(s *clusterpb.ServiceSpec) {
 		pod.Main(s.Task).Image, s.Update = "web:2", &clusterpb.UpdateConfig{Canary: canaries}
 	}))
-	w.apply(state.SetUpdateStatus("web", w.st.Index, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING, Slots: 2}))
+	w.apply(state.SetUpdateStatus(&clusterpb.Service{Id: "web", SpecVersion: w.st.Index}, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING, Slots: 2}))
 	for i := range min(canaries, 2) {
 		run("new", i+1)
 	}

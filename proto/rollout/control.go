@@ -34,13 +34,12 @@ func Resume(svc *clusterpb.Service, now time.Time) (*clusterpb.UpdateStatus, err
 	}
 	next := proto.CloneOf(svc.GetUpdate())
 	next.State, next.PausedFrom = pausedFrom(next), never
-	next.Message = "resumed by the user"
+	next.Message, next.ResumedAt = "resumed by the user", timestamppb.New(now)
 	kept := next.GetProgress()[:0]
 	for _, p := range next.GetProgress() {
 		if p.GetFailed() {
 			continue
 		}
-		p.StartedAt = timestamppb.New(now)
 		kept = append(kept, p)
 	}
 	next.Progress = kept

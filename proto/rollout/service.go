@@ -1,8 +1,6 @@
 package rollout
 
 import (
-	"slices"
-
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
@@ -44,15 +42,6 @@ func IsHeld(svc *clusterpb.Service) bool {
 // HasBegun reports whether the rollout has taken the slot.
 func HasBegun(svc *clusterpb.Service, slot uint32) bool {
 	return Progress(svc.GetUpdate(), slot) != nil
-}
-
-// Progress returns how far the slot is, or nil when it was not begun.
-func Progress(u *clusterpb.UpdateStatus, slot uint32) *clusterpb.SlotUpdate {
-	i := slices.IndexFunc(u.GetProgress(), func(p *clusterpb.SlotUpdate) bool { return p.GetSlot() == slot })
-	if i < 0 {
-		return nil
-	}
-	return u.GetProgress()[i]
 }
 
 // Failed counts the slots whose failure counted.

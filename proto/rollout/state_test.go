@@ -146,7 +146,7 @@ func TestIsBlueGreen(t *testing.T) {
 
 func TestProgress(t *testing.T) {
 	svc := service(updating, func(svc *clusterpb.Service) {
-		svc.Update.Progress = []*clusterpb.SlotUpdate{{Slot: 3}, {Slot: 1, Failed: true}, {Slot: 2, Failed: true}}
+		svc.Update.Progress = []*clusterpb.SlotUpdate{{Slot: 1, Failed: true}, {Slot: 2, Failed: true}, {Slot: 3}}
 	})
 	if got := rollout.Failed(svc.GetUpdate()); got != 2 {
 		t.Errorf("%d slots failed, want 2", got)

@@ -175,9 +175,12 @@ func TestResumeTriesAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []*clusterpb.SlotUpdate{{Slot: 1, StartedAt: timestamppb.New(now), DoneAt: before}, {Slot: 3, StartedAt: timestamppb.New(now)}}
+	want := []*clusterpb.SlotUpdate{{Slot: 1, StartedAt: before, DoneAt: before}, {Slot: 3, StartedAt: before}}
 	if diff := cmp.Diff(want, got.GetProgress(), protocmp.Transform()); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+	if !got.GetResumedAt().AsTime().Equal(now) {
+		t.Errorf("resumed at %s", got.GetResumedAt().AsTime())
 	}
 	if !proto.Equal(untouched, svc) {
 		t.Error("the service was changed")

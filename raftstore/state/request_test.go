@@ -46,7 +46,7 @@ func TestRepeatedRequestIsAnsweredAlike(t *testing.T) {
 // was overtaken, a user does.
 func TestSkippedRequestIsTold(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"))
-	late := state.SetUpdateStatus("s1", 99, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED})
+	late := state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 99}, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED})
 	if _, out := request(s, "", storetest.Start(), late); out.Err != nil || len(out.Touched) != 0 {
 		t.Errorf("of the cluster: %+v", out)
 	}

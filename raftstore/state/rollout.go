@@ -11,14 +11,22 @@ import (
 	"github.com/muster/muster/proto/rollout"
 )
 
-// SetUpdateStatus records the progress of the rollout of one spec_version.
-// A status cloned from the service's carries the version it was made from and
-// is a conflict when another has been written since; version 0 overwrites.
-func SetUpdateStatus(serviceID string, specVersion uint64, status *clusterpb.UpdateStatus) *raftpb.Change {
-	return setUpdateStatus(&raftpb.SetUpdateStatus{ServiceId: serviceID, SpecVersion: specVersion, Status: status})
+// SetUpdateStatus records the progress of the rollout of svc's spec_version.
+// A status cloned from svc's carries the version it was made from and is a
+// conflict when another has been written since; version 0 overwrites.
+//
+// Only the slots in which status differs from svc's travel, so that the cost of
+// a step grows with the step, not with the service.
+func SetUpdateStatus(svc *clusterpb.Service, status *clusterpb.UpdateStatus) *raftpb.Change {
+	set := &raftpb.SetUpdateStatus{ServiceId: svc.GetId(), SpecVersion: svc.GetSpecVersion(), Status: status}
+	if status.GetVersion() != 0 {
+		set.Status = shallow(status)
+		set.Status.Progress, set.Dropped = rollout.Changes(svc.GetUpdate(), status)
+	}
+	return setUpdateStatus(set)
 }
 
-// RollBack is SetUpdateStatus that also puts a spec back, with what its images
+// RollBack records the progress of a rollout that begins anew and puts a spec back, with what its images
 // were resolved to and its restarts then; spec_version moves. When a port of that
 // spec was given away meanwhile, the rollout is paused instead and its message
 // says so.
@@ -47,6 +55,11 @@ func (tx *tx) setUpdateStatus(u *raftpb.SetUpdateStatus) error {
 		return refuse(conflict, "the rollout of service %s moved on meanwhile", old.GetSpec().GetName())
 	}
 	status := shallow(u.GetStatus())
+	was := old.GetUpdate()
+	if u.GetStatus().GetVersion() == 0 || u.GetSpec() != nil {
+		was = nil // its progress is whole
+	}
+	status.Progress = rollout.Merge(was.GetProgress(), u.GetStatus().GetProgress(), u.GetDropped())
 	status.Version = old.GetUpdate().GetVersion()
 	if u.GetSpec() == nil && proto.Equal(status, old.GetUpdate()) {
 		return nil

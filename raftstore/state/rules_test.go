@@ -239,7 +239,7 @@ func TestRefusals(t *testing.T) {
 		},
 		"progress of a rollout made from an older one": {
 			changes(service("s1", "web")),
-			state.SetUpdateStatus("s1", 1, &clusterpb.UpdateStatus{Version: 5}),
+			state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 1}, &clusterpb.UpdateStatus{Version: 5}),
 			errdefs.IsConflict, "the rollout of service web moved on meanwhile",
 		},
 	}
@@ -290,10 +290,10 @@ func TestOvertaken(t *testing.T) {
 		"observed a task that is gone":   {nil, observe("t1", lifecycle.Running)},
 		"task is gone":                   {nil, state.DeleteTask("t1")},
 		"rollout of a service that is gone": {
-			nil, state.SetUpdateStatus("s1", 1, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED}),
+			nil, state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 1}, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED}),
 		},
 		"rollout of another spec": {
-			changes(service("s1", "web")), state.SetUpdateStatus("s1", 9, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED}),
+			changes(service("s1", "web")), state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 9}, &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED}),
 		},
 		"observed a node that is gone": {nil, state.ObserveNode(&raftpb.ObserveNode{Id: "n1", RaftAddr: "x"})},
 		"observed nothing new of a node": {

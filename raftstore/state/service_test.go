@@ -147,7 +147,7 @@ func TestProgressDoesNotDisturbWhoEditsTheSpec(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"))
 	s = edit(t, s, setImage("nginx:2"))
 	read := proto.CloneOf(get(t, s))
-	s = storetest.Apply(t, s, state.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)))
+	s = storetest.Apply(t, s, state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 2}, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)))
 	if got := get(t, s); got.GetVersion() != read.GetVersion() || got.GetUpdate().GetVersion() != 3 {
 		t.Errorf("version %d, update version %d; want %d and 3", got.GetVersion(), got.GetUpdate().GetVersion(), read.GetVersion())
 	}
@@ -158,9 +158,9 @@ func TestProgressDoesNotDisturbWhoEditsTheSpec(t *testing.T) {
 func TestPauseIsNotOverwrittenByOlderProgress(t *testing.T) {
 	s := storetest.State(t, service("s1", "web"), task("t1", "s1"))
 	s = edit(t, s, setImage("nginx:2"))
-	s = storetest.Apply(t, s, state.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_PAUSED, 2)))
+	s = storetest.Apply(t, s, state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 2}, status(clusterpb.UpdateStatus_STATE_PAUSED, 2)))
 	next, err := storetest.TryAt(s, s.Time,
-		state.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)),
+		state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 2}, status(clusterpb.UpdateStatus_STATE_UPDATING, 2)),
 		state.DeleteTask("t1"))
 	if err == nil {
 		t.Error("older progress was taken")
@@ -169,7 +169,7 @@ func TestPauseIsNotOverwrittenByOlderProgress(t *testing.T) {
 		t.Error("the step that went with older progress was taken")
 	}
 	// Version 0 is for who means it whatever is there.
-	s = storetest.Apply(t, s, state.SetUpdateStatus("s1", 2, status(clusterpb.UpdateStatus_STATE_UPDATING, 0)))
+	s = storetest.Apply(t, s, state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 2}, status(clusterpb.UpdateStatus_STATE_UPDATING, 0)))
 	if got := get(t, s).GetUpdate().GetState(); got != clusterpb.UpdateStatus_STATE_UPDATING {
 		t.Errorf("state %v", got)
 	}
@@ -279,8 +279,8 @@ func TestPromotion(t *testing.T) {
 				next.Status = &clusterpb.TaskStatus{State: observed}
 				s = storetest.Apply(t, s, state.CreateTask(next))
 			}
-			s = storetest.Apply(t, s, state.SetUpdateStatus("s1", 2, &clusterpb.UpdateStatus{Slots: 2}))
-			s = storetest.Apply(t, s, state.SetUpdateStatus("s1", 2, &clusterpb.UpdateStatus{Slots: 2, Promoted: true}))
+			s = storetest.Apply(t, s, state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 2}, &clusterpb.UpdateStatus{Slots: 2}))
+			s = storetest.Apply(t, s, state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 2}, &clusterpb.UpdateStatus{Slots: 2, Promoted: true}))
 			var got []string
 			for task := range s.Tasks() {
 				got = append(got, fmt.Sprintf("%d:%s", task.GetSlot(), lifecycle.Name(task.GetDesired())))

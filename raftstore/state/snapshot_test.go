@@ -32,7 +32,7 @@ func story() []*raftpb.Command {
 		{observe("t1", lifecycle.Running), observe("t2", lifecycle.Failed), state.SetDesired("t2", lifecycle.Remove)},
 		{service("s9", "web")}, // refused
 		{serviceAt("s1", "web", 2, ingress(8111))},
-		{state.SetUpdateStatus("s1", 7, updating)},
+		{state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 7}, updating)},
 		{state.ObserveNode(&raftpb.ObserveNode{
 			Id:          "n1",
 			Description: &clusterpb.NodeDescription{Hostname: "h1", Labels: map[string]string{"b": "1", "a": "2", "c": "3"}},

@@ -48,7 +48,7 @@ func (s *Server) steer(ctx context.Context, ref string, action controlpb.Control
 		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", svc.GetSpec().GetName(), err)
 		}
-		return state.SetUpdateStatus(svc.GetId(), svc.GetSpecVersion(), status), nil
+		return state.SetUpdateStatus(svc, status), nil
 	})
 }
 

@@ -213,7 +213,7 @@ func TestReplacementKeepsItsSpecWhileTheRolloutIsHeld(t *testing.T) {
 			first := w.Service("web").GetSpecVersion()
 			w.Put("web", func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Image = "v2" })
 			svc := w.Service("web")
-			w.Apply(state.SetUpdateStatus("web", svc.GetSpecVersion(), tt.status))
+			w.Apply(state.SetUpdateStatus(svc, tt.status))
 			old := slices.Collect(w.State.TasksOf("web"))[0]
 			w.Apply(state.AssignTask(old.GetId(), "a", nil))
 			w.Observe(old, lifecycle.Failed)

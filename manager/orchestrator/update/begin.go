@@ -23,6 +23,7 @@ func (p *planner) begin() {
 		p.status.Progress = append(p.status.GetProgress(), &clusterpb.SlotUpdate{Slot: s.Number, StartedAt: timestamppb.New(p.now)})
 		p.changes = append(p.changes, p.replace(s)...)
 	}
+	rollout.Sort(p.status)
 }
 
 // room is how many slots may be taken now: all canaries at once, and

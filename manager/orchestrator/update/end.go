@@ -38,6 +38,9 @@ func (p *planner) giveUp() {
 
 func (p *planner) firstFailure() string {
 	for _, e := range p.status.GetProgress() {
+		if e.GetErr() == "" {
+			continue // another one has its reason
+		}
 		if e.GetFailed() && e.GetTaskId() != "" {
 			return fmt.Sprintf("task %s of slot %d: %s", id.Short(e.GetTaskId()), e.GetSlot(), e.GetErr())
 		}

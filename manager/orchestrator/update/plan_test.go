@@ -132,7 +132,7 @@ func TestPlan(t *testing.T) {
 			if status.GetState() == 0 {
 				status.State = updating
 			}
-			w.Apply(state.SetUpdateStatus("web", svc.GetSpecVersion(), status))
+			w.Apply(state.SetUpdateStatus(svc, status))
 			changes, _ := Controller(w.ID, time.Time{}).Plan(w.State, "web", w.Now)
 			w.Apply(changes...)
 			if got := strings.TrimSpace(format(changes)) + "; " + formatStatus(w.Service("web").GetUpdate()); got != tt.want {

@@ -205,7 +205,7 @@ func (s *story) steer(change func(*clusterpb.UpdateStatus)) {
 	s.t.Helper()
 	status := proto.CloneOf(s.status())
 	change(status)
-	s.Apply(state.SetUpdateStatus("web", s.Service("web").GetSpecVersion(), status))
+	s.Apply(state.SetUpdateStatus(s.Service("web"), status))
 }
 
 func (s *story) resume(u *clusterpb.UpdateStatus) {

@@ -20,6 +20,14 @@ import (
 // the dispatcher waits for them.
 const newsDelay = 6 * time.Second
 
+// maxStep is how much progress in bytes is written down at once: a service may
+// have more slots than fit one log entry, and all of them may move together.
+const maxStep = 256 << 10
+
+// maxReasons is how many failed slots keep their reason in the progress, which
+// is part of the service and must not outgrow it.
+const maxReasons = 100
+
 // Controller returns the updater of a leader who leads since then. Its keys
 // are services; id names new tasks.
 func Controller(id func() string, since time.Time) *control.Controller {
@@ -55,6 +63,8 @@ type planner struct {
 
 	// status starts as the service's and becomes what it should be.
 	status *clusterpb.UpdateStatus
+	// reasons is how many failed slots have theirs in status.
+	reasons int
 	// back is the spec to return to, when this step is a rollback.
 	back    *clusterpb.SpecRecord
 	changes []*raftpb.Change
@@ -62,11 +72,17 @@ type planner struct {
 }
 
 func newPlanner(svc *clusterpb.Service, tasks []*clusterpb.Task, nodes slot.Nodes, id func() string, now time.Time) *planner {
-	return &planner{
+	p := &planner{
 		svc: svc, cfg: rollout.Config(svc), nodes: nodes, id: id, now: now,
 		slots: slot.Group(slices.Values(tasks)), dates: slot.NewDates(svc, nodes),
 		status: proto.CloneOf(svc.GetUpdate()),
 	}
+	for _, e := range p.status.GetProgress() {
+		if e.GetErr() != "" {
+			p.reasons++
+		}
+	}
+	return p
 }
 
 // plan is the rollout in order of its steps. Each looks at the state only, so
@@ -126,7 +142,11 @@ func (p *planner) result() ([]*raftpb.Change, time.Duration) {
 	case p.back != nil:
 		return []*raftpb.Change{state.RollBack(p.svc.GetId(), p.svc.GetSpecVersion(), p.status, p.back)}, p.again
 	case !proto.Equal(p.status, p.svc.GetUpdate()):
-		status := state.SetUpdateStatus(p.svc.GetId(), p.svc.GetSpecVersion(), p.status)
+		step, whole := rollout.Portion(p.svc.GetUpdate(), p.status, maxStep)
+		status := state.SetUpdateStatus(p.svc, step)
+		if !whole {
+			return []*raftpb.Change{status}, time.Millisecond
+		}
 		return append([]*raftpb.Change{status}, p.changes...), p.again
 	}
 	return p.changes, p.again

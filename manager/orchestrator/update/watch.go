@@ -76,9 +76,14 @@ func (p *planner) failure(e *clusterpb.SlotUpdate, s slot.Slot) (*clusterpb.Task
 // counts reports whether the end of t falls into the slot's trial, which lasts
 // from when it was begun until the rollout is over: what a rollout has finished
 // must not fall while it goes on to the next.
-func (*planner) counts(e *clusterpb.SlotUpdate, t *clusterpb.Task) bool {
-	began, ended := e.GetStartedAt().AsTime(), t.GetStatus().GetAppliedAt().AsTime()
+func (p *planner) counts(e *clusterpb.SlotUpdate, t *clusterpb.Task) bool {
+	began, ended := begun(p.status, e), t.GetStatus().GetAppliedAt().AsTime()
 	return !t.GetCreatedAt().AsTime().Before(began) || ended.After(began)
+}
+
+// begun is when the slot was begun, or gone on with.
+func begun(u *clusterpb.UpdateStatus, e *clusterpb.SlotUpdate) time.Time {
+	return latest(e.GetStartedAt().AsTime(), u.GetResumedAt().AsTime())
 }
 
 // trialEnd is when a task that runs since then has proved itself: after its
@@ -96,7 +101,7 @@ func (p *planner) trialEnd(since time.Time) time.Time {
 // is held, its predecessor's own time to stop comes on top.
 func (p *planner) checkDeadline(e *clusterpb.SlotUpdate, s slot.Slot) {
 	allowed := spec.ProgressDeadline(p.cfg)
-	since, t := e.GetStartedAt().AsTime(), p.present(s)
+	since, t := begun(p.status, e), p.present(s)
 	if t != nil {
 		since = latest(since, t.GetCreatedAt().AsTime(), t.GetDesiredAt().AsTime(), t.GetStartAfter().AsTime())
 		if t.GetDesired() == lifecycle.Ready && t.GetHold() {
@@ -115,7 +120,10 @@ func (p *planner) checkDeadline(e *clusterpb.SlotUpdate, s slot.Slot) {
 }
 
 func (p *planner) fail(e *clusterpb.SlotUpdate, t *clusterpb.Task, why string) {
-	e.Failed, e.TaskId, e.Err = true, t.GetId(), why
+	e.Failed, e.TaskId = true, t.GetId()
+	if p.reasons++; p.reasons <= maxReasons {
+		e.Err = why
+	}
 	e.DoneAt = timestamppb.New(p.now)
 }
 

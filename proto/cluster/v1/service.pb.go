@@ -1937,7 +1937,8 @@ type UpdateStatus struct {
 	Message     string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
 	// slots is how many slots the update has to change; max_failure_ratio is
 	// relative to it.
-	Slots    uint32        `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
+	Slots uint32 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
+	// progress is ordered by slot.
 	Progress []*SlotUpdate `protobuf:"bytes,6,rep,name=progress,proto3" json:"progress,omitempty"`
 	// promoted: the user or the policy let the canaries take over.
 	Promoted bool `protobuf:"varint,7,opt,name=promoted,proto3" json:"promoted,omitempty"`
@@ -1946,7 +1947,10 @@ type UpdateStatus struct {
 	// version is the log index of the last change, set by the state machine. A
 	// status made from an older one is refused with a conflict, so that a rollout
 	// paused meanwhile does not go on; 0 overwrites whatever is there.
-	Version       uint64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	Version uint64 `protobuf:"varint,9,opt,name=version,proto3" json:"version,omitempty"`
+	// resumed_at is when the user last let the rollout go on: slots that were begun
+	// before count as begun then.
+	ResumedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=resumed_at,json=resumedAt,proto3" json:"resumed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2044,6 +2048,13 @@ func (x *UpdateStatus) GetVersion() uint64 {
 	return 0
 }
 
+func (x *UpdateStatus) GetResumedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ResumedAt
+	}
+	return nil
+}
+
 // SlotUpdate is how far one slot is in a rollout. A slot without one has not
 // been started.
 type SlotUpdate struct {
@@ -2055,7 +2066,8 @@ type SlotUpdate struct {
 	// done_at is when the slot's monitor period passed or its failure was counted.
 	DoneAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=done_at,json=doneAt,proto3" json:"done_at,omitempty"`
 	Failed bool                   `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
-	// task_id is the task whose failure counted, with its reason in err.
+	// task_id is the task whose failure counted, with its reason in err; when very
+	// many slots fail, err is left out from some on.
 	TaskId        string `protobuf:"bytes,6,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	Err           string `protobuf:"bytes,7,opt,name=err,proto3" json:"err,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2318,7 +2330,7 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\x13PROMOTE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0ePROMOTE_MANUAL\x10\x01\x12\x10\n" +
 	"\fPROMOTE_AUTO\x10\x02B\x0e\n" +
-	"\f_parallelism\"\xdc\x04\n" +
+	"\f_parallelism\"\x97\x05\n" +
 	"\fUpdateStatus\x124\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1e.cluster.v1.UpdateStatus.StateR\x05state\x129\n" +
 	"\n" +
@@ -2330,7 +2342,10 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\bpromoted\x18\a \x01(\bR\bpromoted\x12?\n" +
 	"\vpaused_from\x18\b \x01(\x0e2\x1e.cluster.v1.UpdateStatus.StateR\n" +
 	"pausedFrom\x12\x18\n" +
-	"\aversion\x18\t \x01(\x04R\aversion\"\xc0\x01\n" +
+	"\aversion\x18\t \x01(\x04R\aversion\x129\n" +
+	"\n" +
+	"resumed_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tresumedAt\"\xc0\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSTATE_UPDATING\x10\x01\x12\x10\n" +
@@ -2454,14 +2469,15 @@ var file_cluster_v1_service_proto_depIdxs = []int32{
 	29, // 48: cluster.v1.UpdateStatus.completed_at:type_name -> google.protobuf.Timestamp
 	25, // 49: cluster.v1.UpdateStatus.progress:type_name -> cluster.v1.SlotUpdate
 	7,  // 50: cluster.v1.UpdateStatus.paused_from:type_name -> cluster.v1.UpdateStatus.State
-	29, // 51: cluster.v1.SlotUpdate.started_at:type_name -> google.protobuf.Timestamp
-	29, // 52: cluster.v1.SlotUpdate.running_at:type_name -> google.protobuf.Timestamp
-	29, // 53: cluster.v1.SlotUpdate.done_at:type_name -> google.protobuf.Timestamp
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	29, // 51: cluster.v1.UpdateStatus.resumed_at:type_name -> google.protobuf.Timestamp
+	29, // 52: cluster.v1.SlotUpdate.started_at:type_name -> google.protobuf.Timestamp
+	29, // 53: cluster.v1.SlotUpdate.running_at:type_name -> google.protobuf.Timestamp
+	29, // 54: cluster.v1.SlotUpdate.done_at:type_name -> google.protobuf.Timestamp
+	55, // [55:55] is the sub-list for method output_type
+	55, // [55:55] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_cluster_v1_service_proto_init() }

@@ -1149,13 +1149,18 @@ type SetUpdateStatus struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	ServiceId   string                 `protobuf:"bytes,1,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
 	SpecVersion uint64                 `protobuf:"varint,2,opt,name=spec_version,json=specVersion,proto3" json:"spec_version,omitempty"`
-	Status      *v1.UpdateStatus       `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
+	// status has the progress of those slots only that differ from the version it
+	// was made from; the others stay, but for those that are dropped. Without a
+	// version or with a spec its progress is whole.
+	Status *v1.UpdateStatus `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`
 	// spec, when set, replaces the service's: the step of an automatic rollback.
 	Spec *v1.ServiceSpec `protobuf:"bytes,4,opt,name=spec,proto3" json:"spec,omitempty"`
 	// images are what the images of spec were resolved to.
 	Images []*v1.ResolvedImage `protobuf:"bytes,5,rep,name=images,proto3" json:"images,omitempty"`
 	// restarts is what it was with spec.
-	Restarts      uint64 `protobuf:"varint,6,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	Restarts uint64 `protobuf:"varint,6,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	// dropped are the slots without progress that have some in that version.
+	Dropped       []uint32 `protobuf:"varint,7,rep,packed,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1230,6 +1235,13 @@ func (x *SetUpdateStatus) GetRestarts() uint64 {
 		return x.Restarts
 	}
 	return 0
+}
+
+func (x *SetUpdateStatus) GetDropped() []uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
 }
 
 // CreateTask adds a task. Skipped when the id exists.
@@ -1593,7 +1605,7 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"\x06images\x18\a \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12\x1a\n" +
 	"\brestarts\x18\b \x01(\x04R\brestarts\"\x1f\n" +
 	"\rDeleteService\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x81\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x9b\x02\n" +
 	"\x0fSetUpdateStatus\x12\x1d\n" +
 	"\n" +
 	"service_id\x18\x01 \x01(\tR\tserviceId\x12!\n" +
@@ -1601,7 +1613,8 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"\x06status\x18\x03 \x01(\v2\x18.cluster.v1.UpdateStatusR\x06status\x12+\n" +
 	"\x04spec\x18\x04 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x121\n" +
 	"\x06images\x18\x05 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12\x1a\n" +
-	"\brestarts\x18\x06 \x01(\x04R\brestarts\"2\n" +
+	"\brestarts\x18\x06 \x01(\x04R\brestarts\x12\x18\n" +
+	"\adropped\x18\a \x03(\rR\adropped\"2\n" +
 	"\n" +
 	"CreateTask\x12$\n" +
 	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task\"o\n" +

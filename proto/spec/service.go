@@ -50,6 +50,7 @@ func ValidateService(s *clusterpb.ServiceSpec) error {
 		validateTexts(s),
 		validateLabels("service", s.GetLabels()),
 		validatePod(s.GetTask()),
+		validateTemplates(s),
 		validateResources("limit", s.GetTask().GetLimits()),
 		validateResources("reservation", s.GetTask().GetReservations()),
 		validateRestart(s.GetTask().GetRestart()),

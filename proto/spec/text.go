@@ -13,6 +13,7 @@ import (
 
 	"github.com/muster/muster/internal/text"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/template"
 )
 
 const (
@@ -96,8 +97,8 @@ func ValidateNodeLabels(labels map[string]string) error {
 
 // validateNames checks what a task is called and what it calls others.
 func validateNames(t *clusterpb.TaskSpec) error {
-	if h := t.GetHostname(); h != "" {
-		if err := shape("hostname", hostname, maxHostname, "1 to 63 letters, digits, hyphens and dots", h); err != nil {
+	if h := t.GetHostname(); !template.Has(h) { // templates are checked by what they make
+		if err := validateHostname(h); err != nil {
 			return err
 		}
 	}

@@ -3,7 +3,6 @@ package service
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -13,7 +12,7 @@ import (
 
 // warnings are what a user should know of a spec that is taken all the same.
 func warnings(s *clusterpb.ServiceSpec) []string {
-	return slices.Concat(hostPortWarnings(s), monitorWarnings(s), placeholderWarnings(s))
+	return append(hostPortWarnings(s), monitorWarnings(s)...)
 }
 
 // monitorWarnings tells that a health check needs longer to call a task

@@ -57,24 +57,3 @@ func TestMonitorWarnings(t *testing.T) {
 		})
 	}
 }
-
-// TestPlaceholderWarnings: who writes a template of Docker learns that it stays
-// as it is; the rest of the value is not told, which may be a secret.
-func TestPlaceholderWarnings(t *testing.T) {
-	for env, want := range map[string]string{
-		"A={{.Node.Hostname}}":              "the environment variable A keeps {{.Node.Hostname}} as it is written: nothing is filled in",
-		"A=secret-{{ .Task.Slot }}":         "the environment variable A keeps {{ .Task.Slot }} as it is written: nothing is filled in",
-		"A={{-.Service.Labels.x -}}":        "the environment variable A keeps {{-.Service.Labels.x -}} as it is written: nothing is filled in",
-		"A={{.Name}} {{range .Nodes}}":      "",
-		"A=.Node.Hostname":                  "",
-		"FORMAT={{printf .Node.ID}} {{.X}}": "",
-	} {
-		spec := web()
-		spec.Name = "db"
-		pod.Main(spec.GetTask()).Env = []string{"FIRST=1", env}
-		r, err := serve(newStore(t, web())).CreateService(t.Context(), &controlpb.CreateServiceRequest{Spec: spec, Resolve: controlpb.ResolveImages_RESOLVE_IMAGES_NEVER})
-		if got := strings.Join(r.GetWarnings(), "\n"); err != nil || got != want {
-			t.Errorf("%s: %q, %v, want %q", env, got, err, want)
-		}
-	}
-}

@@ -9,12 +9,15 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/rollout"
+	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
 )
 
 // Template is what new tasks of a slot are made from.
 type Template struct {
 	ServiceID, ServiceName string
+	// ServiceLabels are for the templates of Spec; nil when none asks for them.
+	ServiceLabels map[string]string
 
 	Spec        *clusterpb.TaskSpec
 	SpecVersion uint64
@@ -25,11 +28,15 @@ type Template struct {
 
 // Current is the template of the service's present spec.
 func Current(svc *clusterpb.Service) Template {
-	return Template{
+	t := Template{
 		ServiceID: svc.GetId(), ServiceName: svc.GetSpec().GetName(),
 		Spec: svc.GetSpec().GetTask(), SpecVersion: svc.GetSpecVersion(),
 		Images: svc.GetImages(), Restarts: svc.GetRestarts(), Ports: svc.GetPorts(),
 	}
+	if spec.NamesLabels(t.Spec) {
+		t.ServiceLabels = svc.GetSpec().GetLabels()
+	}
+	return t
 }
 
 // TemplateFor is the template of a task that replaces the newest of s for any
@@ -52,6 +59,7 @@ func TemplateFor(svc *clusterpb.Service, s Slot) Template {
 		if old.GetSpecVersion() != svc.GetSpecVersion() {
 			t.Spec, t.SpecVersion = old.GetSpec(), old.GetSpecVersion()
 			t.Images, t.Restarts, t.Ports = old.GetImages(), old.GetRestarts(), old.GetPorts()
+			t.ServiceLabels = old.GetServiceLabels()
 			break
 		}
 	}
@@ -69,7 +77,7 @@ func (t Template) Task(id string, number uint32, tasks []*clusterpb.Task, now ti
 	}
 	return &clusterpb.Task{
 		Id: id, CreatedAt: timestamppb.New(created),
-		ServiceId: t.ServiceID, ServiceName: t.ServiceName, Slot: number,
+		ServiceId: t.ServiceID, ServiceName: t.ServiceName, ServiceLabels: t.ServiceLabels, Slot: number,
 		Spec: t.Spec, SpecVersion: t.SpecVersion, Images: t.Images, Restarts: t.Restarts, Ports: t.Ports,
 		Desired: lifecycle.Running,
 		Status:  &clusterpb.TaskStatus{State: lifecycle.New, At: timestamppb.New(now), AppliedAt: timestamppb.New(now)},

@@ -108,6 +108,25 @@ func TestNewTask(t *testing.T) {
 	}
 }
 
+// TestLabelsForTemplates: a task has the service's labels for its templates, of
+// the same time as its spec, and only where one asks.
+func TestLabelsForTemplates(t *testing.T) {
+	svc := web(&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED}, 0)
+	svc.Spec.Labels = map[string]string{"tier": "new"}
+	if got := Current(svc).Task("a", 1, nil, epoch).GetServiceLabels(); got != nil {
+		t.Errorf("without a template: %v", got)
+	}
+	pod.Main(svc.GetSpec().GetTask()).Env = []string{"TIER={{.Service.Labels.tier}}"}
+	if got := Current(svc).Task("a", 1, nil, epoch).GetServiceLabels(); got["tier"] != "new" {
+		t.Errorf("of a new task: %v", got)
+	}
+	old := ofVersion(1)
+	old.ServiceLabels = map[string]string{"tier": "old"}
+	if got := TemplateFor(svc, Slot{Number: 1, Tasks: []*clusterpb.Task{old}}).ServiceLabels; got["tier"] != "old" {
+		t.Errorf("beside a spec from before: %v", got)
+	}
+}
+
 // A leader's clock may be behind that of the one before it. The order within a
 // slot, which everything here reads off the creation times, must hold still.
 func TestNewTaskIsTheNewestEvenIfTheClockIsBehind(t *testing.T) {

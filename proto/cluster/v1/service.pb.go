@@ -1048,7 +1048,7 @@ type ContainerSpec struct {
 	// command replaces the image's entrypoint; args replace its command.
 	Command []string `protobuf:"bytes,2,rep,name=command,proto3" json:"command,omitempty"`
 	Args    []string `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty"`
-	// env entries are KEY=VALUE.
+	// env entries are KEY=VALUE; VALUE may have templates (proto/template).
 	Env []string `protobuf:"bytes,4,rep,name=env,proto3" json:"env,omitempty"`
 	Dir string   `protobuf:"bytes,5,opt,name=dir,proto3" json:"dir,omitempty"`
 	// user is NAME|UID[:GROUP|GID].

@@ -187,6 +187,9 @@ type Task struct {
 	ServiceId string                 `protobuf:"bytes,4,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
 	// service_name is copied so that the task can be named after the service is gone.
 	ServiceName string `protobuf:"bytes,5,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	// service_labels are the service's labels at creation, where a template of
+	// spec asks for one.
+	ServiceLabels map[string]string `protobuf:"bytes,26,rep,name=service_labels,json=serviceLabels,proto3" json:"service_labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// slot counts from 1 within a replicated service.
 	Slot uint32 `protobuf:"varint,6,opt,name=slot,proto3" json:"slot,omitempty"`
 	// node_id is set once, by assignment.
@@ -303,6 +306,13 @@ func (x *Task) GetServiceName() string {
 		return x.ServiceName
 	}
 	return ""
+}
+
+func (x *Task) GetServiceLabels() map[string]string {
+	if x != nil {
+		return x.ServiceLabels
+	}
+	return nil
 }
 
 func (x *Task) GetSlot() uint32 {
@@ -765,7 +775,7 @@ var File_cluster_v1_task_proto protoreflect.FileDescriptor
 const file_cluster_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15cluster/v1/task.proto\x12\n" +
-	"cluster.v1\x1a\x18cluster/v1/network.proto\x1a\x18cluster/v1/service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\a\n" +
+	"cluster.v1\x1a\x18cluster/v1/network.proto\x1a\x18cluster/v1/service.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x129\n" +
@@ -773,7 +783,8 @@ const file_cluster_v1_task_proto_rawDesc = "" +
 	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
 	"\n" +
 	"service_id\x18\x04 \x01(\tR\tserviceId\x12!\n" +
-	"\fservice_name\x18\x05 \x01(\tR\vserviceName\x12\x12\n" +
+	"\fservice_name\x18\x05 \x01(\tR\vserviceName\x12J\n" +
+	"\x0eservice_labels\x18\x1a \x03(\v2#.cluster.v1.Task.ServiceLabelsEntryR\rserviceLabels\x12\x12\n" +
 	"\x04slot\x18\x06 \x01(\rR\x04slot\x12\x17\n" +
 	"\anode_id\x18\a \x01(\tR\x06nodeId\x12(\n" +
 	"\x04spec\x18\b \x01(\v2\x14.cluster.v1.TaskSpecR\x04spec\x12!\n" +
@@ -797,7 +808,10 @@ const file_cluster_v1_task_proto_rawDesc = "" +
 	"\x06canary\x18\x14 \x01(\bR\x06canary\x129\n" +
 	"\n" +
 	"running_at\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\trunningAt\x12%\n" +
-	"\x0edesired_reason\x18\x16 \x01(\tR\rdesiredReason\"\xec\x02\n" +
+	"\x0edesired_reason\x18\x16 \x01(\tR\rdesiredReason\x1a@\n" +
+	"\x12ServiceLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xec\x02\n" +
 	"\n" +
 	"TaskStatus\x12+\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x15.cluster.v1.TaskStateR\x05state\x12*\n" +
@@ -866,7 +880,7 @@ func file_cluster_v1_task_proto_rawDescGZIP() []byte {
 }
 
 var file_cluster_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_cluster_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_cluster_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_cluster_v1_task_proto_goTypes = []any{
 	(TaskState)(0),                // 0: cluster.v1.TaskState
 	(HealthStatus_State)(0),       // 1: cluster.v1.HealthStatus.State
@@ -875,38 +889,40 @@ var file_cluster_v1_task_proto_goTypes = []any{
 	(*ContainerStatus)(nil),       // 4: cluster.v1.ContainerStatus
 	(*HealthStatus)(nil),          // 5: cluster.v1.HealthStatus
 	(*HealthResult)(nil),          // 6: cluster.v1.HealthResult
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
-	(*TaskSpec)(nil),              // 8: cluster.v1.TaskSpec
-	(*ResolvedImage)(nil),         // 9: cluster.v1.ResolvedImage
-	(*Port)(nil),                  // 10: cluster.v1.Port
-	(*Attachment)(nil),            // 11: cluster.v1.Attachment
+	nil,                           // 7: cluster.v1.Task.ServiceLabelsEntry
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*TaskSpec)(nil),              // 9: cluster.v1.TaskSpec
+	(*ResolvedImage)(nil),         // 10: cluster.v1.ResolvedImage
+	(*Port)(nil),                  // 11: cluster.v1.Port
+	(*Attachment)(nil),            // 12: cluster.v1.Attachment
 }
 var file_cluster_v1_task_proto_depIdxs = []int32{
-	7,  // 0: cluster.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	8,  // 1: cluster.v1.Task.spec:type_name -> cluster.v1.TaskSpec
-	9,  // 2: cluster.v1.Task.images:type_name -> cluster.v1.ResolvedImage
-	10, // 3: cluster.v1.Task.ports:type_name -> cluster.v1.Port
-	11, // 4: cluster.v1.Task.attachments:type_name -> cluster.v1.Attachment
-	0,  // 5: cluster.v1.Task.desired:type_name -> cluster.v1.TaskState
-	7,  // 6: cluster.v1.Task.desired_at:type_name -> google.protobuf.Timestamp
-	7,  // 7: cluster.v1.Task.start_after:type_name -> google.protobuf.Timestamp
-	3,  // 8: cluster.v1.Task.status:type_name -> cluster.v1.TaskStatus
-	7,  // 9: cluster.v1.Task.running_at:type_name -> google.protobuf.Timestamp
-	0,  // 10: cluster.v1.TaskStatus.state:type_name -> cluster.v1.TaskState
-	7,  // 11: cluster.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
-	7,  // 12: cluster.v1.TaskStatus.applied_at:type_name -> google.protobuf.Timestamp
-	4,  // 13: cluster.v1.TaskStatus.containers:type_name -> cluster.v1.ContainerStatus
-	10, // 14: cluster.v1.TaskStatus.host_ports:type_name -> cluster.v1.Port
-	5,  // 15: cluster.v1.TaskStatus.health:type_name -> cluster.v1.HealthStatus
-	1,  // 16: cluster.v1.HealthStatus.state:type_name -> cluster.v1.HealthStatus.State
-	6,  // 17: cluster.v1.HealthStatus.log:type_name -> cluster.v1.HealthResult
-	7,  // 18: cluster.v1.HealthResult.start:type_name -> google.protobuf.Timestamp
-	7,  // 19: cluster.v1.HealthResult.end:type_name -> google.protobuf.Timestamp
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	8,  // 0: cluster.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	7,  // 1: cluster.v1.Task.service_labels:type_name -> cluster.v1.Task.ServiceLabelsEntry
+	9,  // 2: cluster.v1.Task.spec:type_name -> cluster.v1.TaskSpec
+	10, // 3: cluster.v1.Task.images:type_name -> cluster.v1.ResolvedImage
+	11, // 4: cluster.v1.Task.ports:type_name -> cluster.v1.Port
+	12, // 5: cluster.v1.Task.attachments:type_name -> cluster.v1.Attachment
+	0,  // 6: cluster.v1.Task.desired:type_name -> cluster.v1.TaskState
+	8,  // 7: cluster.v1.Task.desired_at:type_name -> google.protobuf.Timestamp
+	8,  // 8: cluster.v1.Task.start_after:type_name -> google.protobuf.Timestamp
+	3,  // 9: cluster.v1.Task.status:type_name -> cluster.v1.TaskStatus
+	8,  // 10: cluster.v1.Task.running_at:type_name -> google.protobuf.Timestamp
+	0,  // 11: cluster.v1.TaskStatus.state:type_name -> cluster.v1.TaskState
+	8,  // 12: cluster.v1.TaskStatus.at:type_name -> google.protobuf.Timestamp
+	8,  // 13: cluster.v1.TaskStatus.applied_at:type_name -> google.protobuf.Timestamp
+	4,  // 14: cluster.v1.TaskStatus.containers:type_name -> cluster.v1.ContainerStatus
+	11, // 15: cluster.v1.TaskStatus.host_ports:type_name -> cluster.v1.Port
+	5,  // 16: cluster.v1.TaskStatus.health:type_name -> cluster.v1.HealthStatus
+	1,  // 17: cluster.v1.HealthStatus.state:type_name -> cluster.v1.HealthStatus.State
+	6,  // 18: cluster.v1.HealthStatus.log:type_name -> cluster.v1.HealthResult
+	8,  // 19: cluster.v1.HealthResult.start:type_name -> google.protobuf.Timestamp
+	8,  // 20: cluster.v1.HealthResult.end:type_name -> google.protobuf.Timestamp
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_cluster_v1_task_proto_init() }
@@ -922,7 +938,7 @@ func file_cluster_v1_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_cluster_v1_task_proto_rawDesc), len(file_cluster_v1_task_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

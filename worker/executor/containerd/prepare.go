@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -17,8 +18,11 @@ import (
 	"github.com/muster/muster/worker/images"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/constraint"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/proto/template"
 )
 
 // rootLabel keeps a snapshot from being collected before its container
@@ -102,11 +106,11 @@ func (x *Executor) create(ctx context.Context, t *clusterpb.Task, img *images.Im
 	if err := x.snapshot(ctx, t.GetId(), img.ChainID); err != nil {
 		return err
 	}
-	spec, err := x.spec(ctx, t, img, netns)
+	runs, err := x.spec(ctx, t, img, netns)
 	if err != nil {
 		return err
 	}
-	raw, err := typeurl.MarshalAny(spec)
+	raw, err := typeurl.MarshalAny(runs)
 	if err != nil {
 		return fmt.Errorf("encode OCI spec: %w", err)
 	}
@@ -147,6 +151,12 @@ func (x *Executor) snapshot(ctx context.Context, key, parent string) error {
 }
 
 func (x *Executor) spec(ctx context.Context, t *clusterpb.Task, img *images.Image, netns string) (*specs.Spec, error) {
+	t, err := spec.Expand(t, template.Node{
+		Hostname: x.cfg.NodeName, Platform: template.Platform{OS: runtime.GOOS, Architecture: constraint.Uname(runtime.GOARCH)},
+	})
+	if err != nil {
+		return nil, err
+	}
 	c := pod.Main(t.GetSpec())
 	name := c.GetUser()
 	if name == "" {

@@ -42,6 +42,14 @@ func TestInside(t *testing.T) {
 			change: func(s *clusterpb.TaskSpec) { pod.Main(s).Env, s.Hostname = []string{"TO=spec"}, "box" },
 			want:   "image spec /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nbox\nbox\n",
 		},
+		"templates": {
+			script: "echo $WHERE $WHAT; hostname; cat /etc/hostname; grep -o 'web-1' /etc/hosts; echo $HOSTNAME",
+			change: func(s *clusterpb.TaskSpec) {
+				pod.Main(s).Env = []string{"WHERE={{.Node.Hostname}}/{{.Node.Platform.OS}}", `WHAT={{if eq .Task.Slot "1"}}first{{end}}`}
+				s.Hostname = "{{.Service.Name}}-{{.Task.Slot}}"
+			},
+			want: "test/linux first\nweb-1\nweb-1\nweb-1\nweb-1\n",
+		},
 		"root is in its groups": {script: "id", want: "uid=0(root) gid=0(root) groups=0(root),10(wheel)\n"},
 		"user by name": {
 			script: "id",
@@ -258,6 +266,10 @@ func TestBadTasks(t *testing.T) {
 		"user": {
 			prepare(func(c *clusterpb.ContainerSpec) { c.User = "nobody" }),
 			`find user "nobody" in the image`, errdefs.IsInvalidArgument,
+		},
+		"template": {
+			prepare(func(c *clusterpb.ContainerSpec) { c.Env = []string{"A={{.Service.Labels.none}}"} }),
+			`environment variable 1: the service has no label none`, errdefs.IsInvalidArgument,
 		},
 		"capability": {
 			prepare(func(c *clusterpb.ContainerSpec) { c.CapAdd = []string{"FLY"} }),

@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -19,8 +20,6 @@ func TestInvalid(t *testing.T) {
 	a, b := l.task(1, "a"), l.task(2, "b")
 	l.publish(8001, a)
 	l.apply()
-	server := netip.AddrPortFrom(a.addrs()[0], 80)
-	called := netip.MustParseAddrPort("10.77.0.101:8001")
 	tests := map[string]struct {
 		client  string
 		by      string // namespace of who sends it
@@ -37,33 +36,36 @@ func TestInvalid(t *testing.T) {
 		"of a request of a task":                   {client: l.of(b), by: l.of(b)},
 	}
 	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			liberal := map[bool]string{true: "1", false: "0"}[tt.liberal]
-			l.in(l.nodes[1].netns, "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_be_liberal="+liberal)
-			c, err := l.dial(tt.client, "tcp4", called.String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			answer, err := l.ask(c)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, from, _ := strings.Cut(answer, " saw ")
-			local := netip.MustParseAddrPort(c.LocalAddr().String())
-			client := netip.AddrPortFrom(netip.MustParseAddr(from), local.Port()) // as the task sees it
-			next, awaited := sequences(t, c)
-			const beyond = 1 << 30
-			s := segment{local, called, next + beyond, awaited}
-			if tt.reply {
-				s = segment{server, client, awaited + beyond, next}
-			}
-			if err := inNetns(tt.by, s.send); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := l.ask(c); err != nil {
-				t.Errorf("the connection: %v", err)
-			}
-		})
+		for i, called := range []netip.Addr{l.addr4(101), l.addr6(101)} {
+			t.Run(fmt.Sprint(name, ", through ", called), func(t *testing.T) {
+				called, server := netip.AddrPortFrom(called, 8001), netip.AddrPortFrom(a.addrs()[i], 80)
+				liberal := map[bool]string{true: "1", false: "0"}[tt.liberal]
+				l.in(l.nodes[1].netns, "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_be_liberal="+liberal)
+				c, err := l.dial(tt.client, "tcp", called.String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer, err := l.ask(c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, from, _ := strings.Cut(answer, " saw ")
+				local := netip.MustParseAddrPort(c.LocalAddr().String())
+				client := netip.AddrPortFrom(netip.MustParseAddr(from), local.Port()) // as the task sees it
+				next, awaited := sequences(t, c)
+				const beyond = 1 << 30
+				s := segment{local, called, next + beyond, awaited}
+				if tt.reply {
+					s = segment{server, client, awaited + beyond, next}
+				}
+				if err := inNetns(tt.by, s.send); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := l.ask(c); err != nil {
+					t.Errorf("the connection: %v", err)
+				}
+			})
+		}
 	}
 }
 
@@ -137,7 +139,7 @@ func sequences(t *testing.T, c net.Conn) (next, awaited uint32) {
 	return next, awaited
 }
 
-// segment is one of TCP over IPv4, an acknowledgement without data.
+// segment is one of TCP, an acknowledgement without data.
 type segment struct {
 	from, to netip.AddrPort
 	seq, ack uint32
@@ -153,6 +155,9 @@ func (s segment) send() error {
 	b = append(b, words<<4, acknowledges)
 	b = binary.BigEndian.AppendUint16(b, window)
 	b = append(b, 0, 0, 0, 0) // checksum, urgent pointer
+	if s.from.Addr().Is6() {
+		return s.send6(b)
+	}
 	binary.BigEndian.PutUint16(b[16:], s.checksum(b))
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_TCP)
 	if err != nil {
@@ -163,6 +168,23 @@ func (s segment) send() error {
 		return err
 	}
 	return unix.Sendto(fd, b, 0, &unix.SockaddrInet4{Addr: s.to.Addr().As4()})
+}
+
+// send6 is send over IPv6, whose sockets write the checksum themselves.
+func (s segment) send6(b []byte) error {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_TCP)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	const checksumAt = 16
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_CHECKSUM, checksumAt); err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet6{Addr: s.from.Addr().As16()}); err != nil {
+		return err
+	}
+	return unix.Sendto(fd, b, 0, &unix.SockaddrInet6{Addr: s.to.Addr().As16()})
 }
 
 // checksum is that of RFC 9293, 3.1, over the header and what of IP counts.

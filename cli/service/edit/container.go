@@ -6,10 +6,22 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/port"
 )
+
+// mode is the kind of a service: there is one so far.
+var mode = flags.Kind[string]{Name: "string", Parse: func(s string) (string, error) {
+	switch s {
+	case "replicated":
+		return s, nil
+	case "global", "replicated-job", "global-job":
+		return "", command.Misusef("must be replicated; %s is a kind of service of Docker's that muster does not have yet", s)
+	}
+	return "", command.Misusef("must be replicated")
+}}
 
 // service defines the flags of the service as a whole.
 func (e *Edits) service() {
@@ -20,8 +32,7 @@ func (e *Edits) service() {
 	e.byDefault(replicas, "1")
 	if !e.update { // what a service is does not change later, as in Docker
 		// Create makes no other, but converters write the default down.
-		e.byDefault(one(e, "mode", "", "kind of service: replicated", flags.OneOf([]string{"replicated"}, map[string]bool{"replicated": true}),
-			func(*Spec, bool) {}), "replicated")
+		e.byDefault(one(e, "mode", "", "kind of service: replicated", mode, func(*Spec, string) {}), "replicated")
 	}
 	many(e, list{"label", "l", "service label", "add or replace a service label", "remove a service label by its key"}, flags.Label,
 		func(s *Spec, kv [2]string) { put(&s.Labels, kv) },

@@ -312,7 +312,7 @@ func TestFollowSurvivesALostNode(t *testing.T) {
 func TestSlowClientHoldsNodesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSubscription("s", &controlpb.SubscribeLogsRequest{TaskIds: []string{"a"}}, nil)
-		s.nodeOf["a"] = "n1"
+		s.tasks["a"] = origin{nodeID: "n1"}
 		a := &answer{lines: s.merge.Join()}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -127,7 +127,7 @@ func (s *subscription) over(st *state.State, now time.Time) bool {
 func (s *subscription) printers(st *state.State) (ids []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id := range s.nodeOf {
+	for id := range s.tasks {
 		if prints(st, id) {
 			ids = append(ids, id)
 		}

@@ -46,12 +46,15 @@ type subscription struct {
 
 	mu   sync.Mutex
 	asks map[string]*ask // by node
-	// nodeOf, last and known belong to each task that was asked for: where it
-	// runs, the time of the last line seen, and the time up to which lines come
-	// twice because a stream broke.
-	nodeOf      map[string]string
+	// tasks, last and known belong to each task that was asked for: where it
+	// runs and what for, the time of the last line seen, and the time up to which
+	// lines come twice because a stream broke.
+	tasks       map[string]origin
 	last, known map[string]time.Time
 }
+
+// origin is where a task's lines come from, as the managers know it.
+type origin struct{ nodeID, serviceID string }
 
 func newSubscription(id string, req *controlpb.SubscribeLogsRequest, nodes Nodes) *subscription {
 	done := make(chan struct{})
@@ -62,7 +65,7 @@ func newSubscription(id string, req *controlpb.SubscribeLogsRequest, nodes Nodes
 	return &subscription{
 		id: id, req: req, nodes: nodes, merge: merge, warnings: make(chan string, 1),
 		done: done, end: sync.OnceFunc(func() { close(done); merge.Stop() }),
-		asks: make(map[string]*ask), nodeOf: make(map[string]string), last: make(map[string]time.Time), known: make(map[string]time.Time),
+		asks: make(map[string]*ask), tasks: make(map[string]origin), last: make(map[string]time.Time), known: make(map[string]time.Time),
 	}
 }
 
@@ -130,13 +133,14 @@ func (s *subscription) fresh(nodeID string, messages []*logspb.LogMessage) (line
 	defer s.mu.Unlock()
 	for _, m := range messages {
 		id, at := m.GetTaskId(), m.GetAt().AsTime()
-		if s.nodeOf[id] != nodeID {
+		of, asked := s.tasks[id]
+		if !asked || of.nodeID != nodeID {
 			continue
 		}
 		if until, again := s.known[id]; again && !at.After(until) {
 			continue
 		}
-		m.NodeId = nodeID
+		m.NodeId, m.ServiceId = of.nodeID, of.serviceID
 		if at.After(s.last[id]) {
 			s.last[id] = at
 		}
@@ -151,10 +155,10 @@ func (s *subscription) add(st *state.State, following bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	take := func(t *clusterpb.Task) {
-		if t.GetNodeId() == "" || s.nodeOf[t.GetId()] != "" {
+		if _, known := s.tasks[t.GetId()]; known || t.GetNodeId() == "" {
 			return
 		}
-		s.nodeOf[t.GetId()] = t.GetNodeId()
+		s.tasks[t.GetId()] = origin{t.GetNodeId(), t.GetServiceId()}
 		a := s.asks[t.GetNodeId()]
 		if a == nil {
 			a = &ask{}

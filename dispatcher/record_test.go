@@ -113,7 +113,7 @@ func TestReportIsRecordedOnceItIsWritten(t *testing.T) {
 
 		sess := newSession("n1", daemon{})
 		recorded := func() uint64 { sess.mu.Lock(); defer sess.mu.Unlock(); return sess.out.recorded }
-		tm.statuses.put(sess, 7, []*dispatchpb.TaskReport{{TaskId: "a", Status: &clusterpb.TaskStatus{State: lifecycle.Running}}})
+		tm.statuses.put(s.State(), sess, 7, []*dispatchpb.TaskReport{{TaskId: "a", Status: &clusterpb.TaskStatus{State: lifecycle.Running}}})
 		written := tm.statuses.putNode(isConnected("n1", "192.0.2.1:5", time.Now()))
 		synctest.Wait()
 		select {
@@ -136,18 +136,18 @@ func TestReportIsRecordedOnceItIsWritten(t *testing.T) {
 // What is seen of a node in a short time is one change, of the newest of each.
 func TestNewsOfANodeAreGathered(t *testing.T) {
 	q, now := newStatusQueue(), time.Unix(1000, 0)
-	q.putNode(isConnected("n1", "192.0.2.1:5", now))
+	first := q.putNode(isConnected("n1", "192.0.2.1:5", now))
 	q.putNode(images("n1", []*clusterpb.NodeImage{{Name: "web"}}))
 	q.putNode(disconnected("n1", now))
 	q.putNode(&raftpb.ObserveNode{Id: "n1", Description: &clusterpb.NodeDescription{Hostname: "one"}})
-	q.putNode(isConnected("n2", "192.0.2.2:5", now))
+	last := q.putNode(isConnected("n2", "192.0.2.2:5", now))
 	got := make(map[string]*raftpb.ObserveNode)
 	taken := q.take(stateOf(t))
 	for _, c := range taken.changes {
 		got[c.GetObserveNode().GetId()] = c.GetObserveNode()
 	}
-	if len(taken.changes) != 2 || len(taken.waiters) != 5 {
-		t.Fatalf("%d changes for %d waiters, want 2 for 5", len(taken.changes), len(taken.waiters))
+	if len(taken.changes) != 2 || first != last || last != taken.written || q.putNode(images("n1", nil)) == last {
+		t.Fatalf("%d changes, want 2, and one channel for all who wait for them alone", len(taken.changes))
 	}
 	n1 := got["n1"]
 	if n1.GetStatus().GetState() != clusterpb.NodeStatus_STATE_DISCONNECTED || len(n1.GetImages().GetImages()) != 1 || n1.GetDescription().GetHostname() != "one" {

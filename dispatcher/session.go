@@ -224,7 +224,7 @@ func (t *term) handle(s *session, msg *dispatchpb.SessionRequest) {
 	case *dispatchpb.SessionRequest_Acknowledge:
 		t.nodes.acknowledge(s, k.Acknowledge.GetIndex())
 	case *dispatchpb.SessionRequest_Statuses:
-		t.statuses.put(s, k.Statuses.GetSequence(), k.Statuses.GetReports())
+		t.statuses.put(t.cfg.Store.State(), s, k.Statuses.GetSequence(), k.Statuses.GetReports())
 	case *dispatchpb.SessionRequest_Images:
 		t.statuses.putNode(images(s.nodeID, k.Images.GetImages()))
 	case *dispatchpb.SessionRequest_Description:

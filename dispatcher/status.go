@@ -24,7 +24,8 @@ const (
 
 // statusQueue gathers what workers report while the last batch is being
 // committed: under load batches grow, when idle a report goes out at once. It
-// keeps the newest status of each task, so it is bounded by their number.
+// keeps the newest status of each task that a node has, so it is bounded by their
+// number, whatever nodes say and however long a commit takes.
 type statusQueue struct {
 	due chan struct{}
 
@@ -33,15 +34,15 @@ type statusQueue struct {
 	nodes map[string]*raftpb.ObserveNode
 	// upTo is the sequence up to which a session's reports are queued.
 	upTo map[*session]uint64
-	// waiters are closed once what is queued is written down.
-	waiters []chan struct{}
+	// written is closed once what is queued is written down.
+	written chan struct{}
 }
 
 // taken is what was in the queue.
 type taken struct {
 	changes []*raftpb.Change
 	upTo    map[*session]uint64
-	waiters []chan struct{}
+	written chan struct{}
 }
 
 // reportKey keeps what nodes say apart: one that speaks of another's task must
@@ -58,13 +59,16 @@ func (q *statusQueue) reset() {
 	q.tasks = make(map[reportKey]*clusterpb.TaskStatus)
 	q.nodes = make(map[string]*raftpb.ObserveNode)
 	q.upTo = make(map[*session]uint64)
-	q.waiters = nil
+	q.written = make(chan struct{})
 }
 
-// put queues what a session reported.
-func (q *statusQueue) put(s *session, sequence uint64, reports []*dispatchpb.TaskReport) {
+// put queues what a session reported of tasks that st knows its node to have.
+func (q *statusQueue) put(st *state.State, s *session, sequence uint64, reports []*dispatchpb.TaskReport) {
 	q.mu.Lock()
 	for _, rep := range reports {
+		if task, ok := st.Task(rep.GetTaskId()); !ok || !news(task, s.nodeID, rep.GetStatus()) {
+			continue
+		}
 		key := reportKey{taskID: rep.GetTaskId(), nodeID: s.nodeID}
 		old, ok := q.tasks[key]
 		if !ok || lifecycle.Advances(old.GetState(), rep.GetStatus().GetState()) {
@@ -80,9 +84,8 @@ func (q *statusQueue) put(s *session, sequence uint64, reports []*dispatchpb.Tas
 // All news of nodes go this way, so they are written down in order. The
 // channel is closed once they are.
 func (q *statusQueue) putNode(o *raftpb.ObserveNode) (written <-chan struct{}) {
-	done := make(chan struct{})
 	q.mu.Lock()
-	q.waiters = append(q.waiters, done)
+	written = q.written
 	if old := q.nodes[o.GetId()]; old != nil {
 		if o.GetDescription() != nil {
 			old.Description = o.GetDescription()
@@ -98,14 +101,14 @@ func (q *statusQueue) putNode(o *raftpb.ObserveNode) (written <-chan struct{}) {
 	}
 	q.mu.Unlock()
 	wake(q.due)
-	return done
+	return written
 }
 
 // take empties the queue. st tells which tasks a node may speak of.
 func (q *statusQueue) take(st *state.State) taken {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	t := taken{upTo: q.upTo, waiters: q.waiters}
+	t := taken{upTo: q.upTo, written: q.written}
 	for key, status := range q.tasks {
 		if task, ok := st.Task(key.taskID); ok && news(task, key.nodeID, status) {
 			t.changes = append(t.changes, state.ObserveTask(key.taskID, status))
@@ -158,9 +161,7 @@ func (t *term) statusLoop(ctx context.Context) error {
 		for s, sequence := range batch.upTo {
 			s.post(func(o *outbox) { o.recorded = max(o.recorded, sequence) })
 		}
-		for _, w := range batch.waiters {
-			close(w)
-		}
+		close(batch.written)
 	}
 }
 

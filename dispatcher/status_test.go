@@ -44,7 +44,10 @@ func TestTake(t *testing.T) {
 				if !ok {
 					t.Fatalf("no state %q", text)
 				}
-				q.put(newSession(nodeID, daemon{}), uint64(i), []*dispatchpb.TaskReport{{TaskId: id, Status: &clusterpb.TaskStatus{State: observed}}})
+				q.put(st, newSession(nodeID, daemon{}), uint64(i), []*dispatchpb.TaskReport{{TaskId: id, Status: &clusterpb.TaskStatus{State: observed}}})
+			}
+			if n := len(q.tasks); n > 2 {
+				t.Errorf("%d reports wait, of 2 tasks", n)
 			}
 			var got []string
 			for _, c := range q.take(st).changes {
@@ -59,6 +62,20 @@ func TestTake(t *testing.T) {
 				t.Errorf("taken twice: %v", again)
 			}
 		})
+	}
+}
+
+// TestReportsOfNoTask: what a node makes up takes no memory while a commit waits
+// for a disk, however much of it there is.
+func TestReportsOfNoTask(t *testing.T) {
+	q, st := newStatusQueue(), stateOf(t)
+	s := newSession("n1", daemon{})
+	for i := range 10_000 {
+		q.put(st, s, uint64(i), []*dispatchpb.TaskReport{{TaskId: fmt.Sprint("none", i), Status: &clusterpb.TaskStatus{State: lifecycle.Failed}}})
+		q.putNode(images("n1", nil))
+	}
+	if len(q.tasks) != 0 || len(q.nodes) != 1 || len(q.upTo) != 1 {
+		t.Errorf("%d reports, news of %d nodes and of %d sessions wait", len(q.tasks), len(q.nodes), len(q.upTo))
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
-	"github.com/mattn/go-shellwords"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -35,6 +34,8 @@ var (
 	CPUs = Kind[int64]{"decimal", parseCPUs}
 	// Words is a command line, split as a shell does.
 	Words = Kind[[]string]{"command", parseWords}
+	// ShellLine is a command line that a shell runs.
+	ShellLine = Kind[string]{"string", parseShellLine}
 	// IP is an address.
 	IP = Kind[string]{"ip", parseIP}
 	// Pair is KEY=VALUE; Label is KEY[=VALUE].
@@ -147,19 +148,6 @@ func parseCPUs(s string) (int64, error) {
 		return 0, form
 	}
 	return n, nil
-}
-
-func parseWords(s string) ([]string, error) {
-	p := shellwords.NewParser()
-	words, err := p.Parse(s)
-	if err != nil {
-		return nil, errorf("is not a command line: check its quotes")
-	}
-	if p.Position >= 0 {
-		// The parser stops there, as a shell would begin another command.
-		return nil, errorf("holds a shell operator (one of ;&|<>) outside quotes: quote it, or run it with sh -c")
-	}
-	return words, nil
 }
 
 func parseIP(s string) (string, error) {

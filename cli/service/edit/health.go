@@ -31,7 +31,7 @@ var healthDuration = flags.Kind[*durationpb.Duration]{Name: "duration", Parse: f
 
 // health defines the health check.
 func (e *Edits) health() {
-	one(e, "health-cmd", "", "command line to run in the container as the health check", flags.Name, func(s *Spec, line string) {
+	one(e, "health-cmd", "", "command line to run in the container as the health check", flags.ShellLine, func(s *Spec, line string) {
 		setCheck(s, []string{"CMD-SHELL", line}, "", 0)
 	})
 	one(e, "health-http", "", "check health by an HTTP request to PORT[/PATH]; a status below 400 is healthy", flags.HTTPCheck, func(s *Spec, v string) {

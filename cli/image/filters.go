@@ -66,11 +66,11 @@ func bounds(f render.Filters, all []*controlpb.LocalImage, now time.Time) (withi
 			if err != nil {
 				return nil, fmt.Errorf("--filter %q: %w", key+"="+v, err)
 			}
-			*into = append(*into, time.Unix(i.GetCreatedAt(), 0))
+			*into = append(*into, i.GetCreatedAt().AsTime())
 		}
 	}
 	return func(i *controlpb.LocalImage) bool {
-		built := time.Unix(i.GetCreatedAt(), 0)
+		built := i.GetCreatedAt().AsTime()
 		return !slices.ContainsFunc(before, func(t time.Time) bool { return !built.Before(t) }) &&
 			!slices.ContainsFunc(after, func(t time.Time) bool { return !built.After(t) })
 	}, nil

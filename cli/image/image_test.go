@@ -10,9 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/cli/clitest"
 	"github.com/muster/muster/cli/command"
@@ -146,7 +148,7 @@ func TestPull(t *testing.T) {
 
 func TestList(t *testing.T) {
 	c := serve(t, &node{images: []*controlpb.LocalImage{
-		{Name: "docker.io/library/nginx:1.29", Digest: "sha256:0123456789abcdef", SizeBytes: 187e6, CreatedAt: clitest.Now().Unix() - 3600, UsedBy: 3, Labels: map[string]string{"team": "a", "x": ""}},
+		{Name: "docker.io/library/nginx:1.29", Digest: "sha256:0123456789abcdef", SizeBytes: 187e6, CreatedAt: timestamppb.New(clitest.Now().Add(-time.Hour)), UsedBy: 3, Labels: map[string]string{"team": "a", "x": ""}},
 		{Name: "registry.example.com/a/b@sha256:" + strings.Repeat("f", 64), Digest: "sha256:" + strings.Repeat("f", 64), SizeBytes: 5e6},
 	}})
 	tests := map[string]string{
@@ -211,6 +213,20 @@ registry.example.com/a/b   <none>   ffffffffffff                       5MB`,
 	for _, args := range [][]string{{"nginx:["}, {"-f", "reference=nginx:["}} {
 		if r := c.Run(t, append([]string{"image", "ls"}, args...)...); r.Status != command.ExitMisuse || !strings.Contains(r.Err, `pattern "nginx:["`) {
 			t.Errorf("%+v, want a misuse", r)
+		}
+	}
+}
+
+// TestListWithinASecond: images that a script builds at once are told apart.
+func TestListWithinASecond(t *testing.T) {
+	first, second := clitest.Now().Add(-time.Second), clitest.Now().Add(-time.Second/2)
+	c := serve(t, &node{images: []*controlpb.LocalImage{
+		{Name: "docker.io/library/a:1", Digest: "sha256:aaaaaaaaaaaa", CreatedAt: timestamppb.New(first)},
+		{Name: "docker.io/library/b:1", Digest: "sha256:bbbbbbbbbbbb", CreatedAt: timestamppb.New(second)},
+	}})
+	for line, want := range map[string]string{"": "bbbbbbbbbbbb\naaaaaaaaaaaa\n", "-f before=b:1": "aaaaaaaaaaaa\n", "-f since=a:1": "bbbbbbbbbbbb\n"} {
+		if r := c.Run(t, append([]string{"image", "ls", "-q"}, strings.Fields(line)...)...); r.Out != want {
+			t.Errorf("%q: %+v, want %q", line, r, want)
 		}
 	}
 }

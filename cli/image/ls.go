@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
@@ -39,7 +38,7 @@ func newListCommand(env *command.Env) *cobra.Command {
 			return list(ctx, node, args, f, env.Now())
 		},
 		Compare: func(a, b *controlpb.LocalImage) int {
-			return cmp.Or(cmp.Compare(b.GetCreatedAt(), a.GetCreatedAt()), cmp.Compare(a.GetName(), b.GetName()))
+			return cmp.Or(b.GetCreatedAt().AsTime().Compare(a.GetCreatedAt().AsTime()), cmp.Compare(a.GetName(), b.GetName()))
 		},
 		Rows: noun.Each(func(i *controlpb.LocalImage) render.Row { return listRow(env, i, noTrunc) }),
 	}.Command(env, cmd)
@@ -66,10 +65,7 @@ func listRow(env *command.Env, i *controlpb.LocalImage, noTrunc bool) render.Row
 		_, hex, _ := strings.Cut(imageID, ":")
 		imageID = render.ID(hex, false)
 	}
-	created := timestamppb.New(time.Unix(i.GetCreatedAt(), 0))
-	if i.GetCreatedAt() == 0 {
-		created = nil // the image does not say
-	}
+	created := i.GetCreatedAt() // unset where the image does not say
 	row := render.Row{
 		"Repository":   repository,
 		"Tag":          tag,

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images/usage"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
@@ -55,7 +56,7 @@ func (s *Store) List(ctx context.Context) ([]*controlpb.LocalImage, error) {
 		if img, err := describe(ctx, client.NewImage(s.cfg.Client, record)); err == nil {
 			local.Labels = bounded(img.Config.Labels)
 			if !img.CreatedAt.IsZero() {
-				local.CreatedAt = img.CreatedAt.Unix()
+				local.CreatedAt = timestamppb.New(img.CreatedAt)
 			}
 		}
 		if have, err := images.Platforms(ctx, s.cfg.Client.ContentStore(), record.Target); err == nil {

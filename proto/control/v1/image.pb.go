@@ -11,6 +11,7 @@ import (
 	v1 "github.com/muster/muster/proto/cluster/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -393,9 +394,9 @@ type LocalImage struct {
 	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Digest    string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	SizeBytes int64                  `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
-	// created_at is Unix seconds from the image's config.
-	CreatedAt int64    `protobuf:"varint,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	Platforms []string `protobuf:"bytes,5,rep,name=platforms,proto3" json:"platforms,omitempty"`
+	// created_at is from the image's config; unset when that does not say.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Platforms []string               `protobuf:"bytes,5,rep,name=platforms,proto3" json:"platforms,omitempty"`
 	// used_by counts containers made from it.
 	UsedBy uint32 `protobuf:"varint,6,opt,name=used_by,json=usedBy,proto3" json:"used_by,omitempty"`
 	// labels are the image's own; none when they have more than 64 KiB.
@@ -455,11 +456,11 @@ func (x *LocalImage) GetSizeBytes() int64 {
 	return 0
 }
 
-func (x *LocalImage) GetCreatedAt() int64 {
+func (x *LocalImage) GetCreatedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreatedAt
 	}
-	return 0
+	return nil
 }
 
 func (x *LocalImage) GetPlatforms() []string {
@@ -595,7 +596,7 @@ var File_control_v1_image_proto protoreflect.FileDescriptor
 const file_control_v1_image_proto_rawDesc = "" +
 	"\n" +
 	"\x16control/v1/image.proto\x12\n" +
-	"control.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\"&\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"&\n" +
 	"\x10LoadImageRequest\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"J\n" +
 	"\x11LoadImageResponse\x125\n" +
@@ -618,15 +619,15 @@ const file_control_v1_image_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"l\n" +
 	"\x12ListImagesResponse\x12.\n" +
 	"\x06images\x18\x01 \x03(\v2\x16.control.v1.LocalImageR\x06images\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xa4\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc0\x02\n" +
 	"\n" +
 	"LocalImage\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x1d\n" +
 	"\n" +
-	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x1d\n" +
+	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x129\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\x03R\tcreatedAt\x12\x1c\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1c\n" +
 	"\tplatforms\x18\x05 \x03(\tR\tplatforms\x12\x17\n" +
 	"\aused_by\x18\x06 \x01(\rR\x06usedBy\x12:\n" +
 	"\x06labels\x18\a \x03(\v2\".control.v1.LocalImage.LabelsEntryR\x06labels\x1a9\n" +
@@ -664,38 +665,40 @@ func file_control_v1_image_proto_rawDescGZIP() []byte {
 
 var file_control_v1_image_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_control_v1_image_proto_goTypes = []any{
-	(*LoadImageRequest)(nil),    // 0: control.v1.LoadImageRequest
-	(*LoadImageResponse)(nil),   // 1: control.v1.LoadImageResponse
-	(*PullImageRequest)(nil),    // 2: control.v1.PullImageRequest
-	(*PullImageResponse)(nil),   // 3: control.v1.PullImageResponse
-	(*ImageProgress)(nil),       // 4: control.v1.ImageProgress
-	(*ListImagesRequest)(nil),   // 5: control.v1.ListImagesRequest
-	(*ListImagesResponse)(nil),  // 6: control.v1.ListImagesResponse
-	(*LocalImage)(nil),          // 7: control.v1.LocalImage
-	(*RemoveImageRequest)(nil),  // 8: control.v1.RemoveImageRequest
-	(*RemoveImageResponse)(nil), // 9: control.v1.RemoveImageResponse
-	nil,                         // 10: control.v1.LocalImage.LabelsEntry
-	(*v1.NodeImage)(nil),        // 11: cluster.v1.NodeImage
+	(*LoadImageRequest)(nil),      // 0: control.v1.LoadImageRequest
+	(*LoadImageResponse)(nil),     // 1: control.v1.LoadImageResponse
+	(*PullImageRequest)(nil),      // 2: control.v1.PullImageRequest
+	(*PullImageResponse)(nil),     // 3: control.v1.PullImageResponse
+	(*ImageProgress)(nil),         // 4: control.v1.ImageProgress
+	(*ListImagesRequest)(nil),     // 5: control.v1.ListImagesRequest
+	(*ListImagesResponse)(nil),    // 6: control.v1.ListImagesResponse
+	(*LocalImage)(nil),            // 7: control.v1.LocalImage
+	(*RemoveImageRequest)(nil),    // 8: control.v1.RemoveImageRequest
+	(*RemoveImageResponse)(nil),   // 9: control.v1.RemoveImageResponse
+	nil,                           // 10: control.v1.LocalImage.LabelsEntry
+	(*v1.NodeImage)(nil),          // 11: cluster.v1.NodeImage
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_control_v1_image_proto_depIdxs = []int32{
 	4,  // 0: control.v1.LoadImageResponse.progress:type_name -> control.v1.ImageProgress
 	4,  // 1: control.v1.PullImageResponse.progress:type_name -> control.v1.ImageProgress
 	11, // 2: control.v1.ImageProgress.images:type_name -> cluster.v1.NodeImage
 	7,  // 3: control.v1.ListImagesResponse.images:type_name -> control.v1.LocalImage
-	10, // 4: control.v1.LocalImage.labels:type_name -> control.v1.LocalImage.LabelsEntry
-	0,  // 5: control.v1.ImageService.LoadImage:input_type -> control.v1.LoadImageRequest
-	2,  // 6: control.v1.ImageService.PullImage:input_type -> control.v1.PullImageRequest
-	5,  // 7: control.v1.ImageService.ListImages:input_type -> control.v1.ListImagesRequest
-	8,  // 8: control.v1.ImageService.RemoveImage:input_type -> control.v1.RemoveImageRequest
-	1,  // 9: control.v1.ImageService.LoadImage:output_type -> control.v1.LoadImageResponse
-	3,  // 10: control.v1.ImageService.PullImage:output_type -> control.v1.PullImageResponse
-	6,  // 11: control.v1.ImageService.ListImages:output_type -> control.v1.ListImagesResponse
-	9,  // 12: control.v1.ImageService.RemoveImage:output_type -> control.v1.RemoveImageResponse
-	9,  // [9:13] is the sub-list for method output_type
-	5,  // [5:9] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	12, // 4: control.v1.LocalImage.created_at:type_name -> google.protobuf.Timestamp
+	10, // 5: control.v1.LocalImage.labels:type_name -> control.v1.LocalImage.LabelsEntry
+	0,  // 6: control.v1.ImageService.LoadImage:input_type -> control.v1.LoadImageRequest
+	2,  // 7: control.v1.ImageService.PullImage:input_type -> control.v1.PullImageRequest
+	5,  // 8: control.v1.ImageService.ListImages:input_type -> control.v1.ListImagesRequest
+	8,  // 9: control.v1.ImageService.RemoveImage:input_type -> control.v1.RemoveImageRequest
+	1,  // 10: control.v1.ImageService.LoadImage:output_type -> control.v1.LoadImageResponse
+	3,  // 11: control.v1.ImageService.PullImage:output_type -> control.v1.PullImageResponse
+	6,  // 12: control.v1.ImageService.ListImages:output_type -> control.v1.ListImagesResponse
+	9,  // 13: control.v1.ImageService.RemoveImage:output_type -> control.v1.RemoveImageResponse
+	10, // [10:14] is the sub-list for method output_type
+	6,  // [6:10] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_image_proto_init() }

@@ -145,3 +145,27 @@ func (s *story) ids() map[string]bool {
 	}
 	return out
 }
+
+// TestRollbackOfASlotThatWasGivenUp: a canary that was lost beside a task which is
+// not to be restarted is no sign that its slot is: the rollback comes to its end.
+func TestRollbackOfASlotThatWasGivenUp(t *testing.T) {
+	cfg := &clusterpb.UpdateConfig{Canary: 1, ProgressDeadline: seconds(30)}
+	s := start(t, 1, cfg, func(spec *clusterpb.ServiceSpec) {
+		spec.Task.Restart = &clusterpb.RestartPolicy{Condition: clusterpb.RestartPolicy_CONDITION_NONE}
+	})
+	s.image("v2")
+	s.until(s.Now.Add(time.Minute), func() bool { return s.serving("v2") == 1 })
+	var canary *clusterpb.Task
+	for task := range s.State.TasksOf("web") {
+		if task.GetCanary() {
+			canary = task
+		} else {
+			s.Observe(task, lifecycle.Failed)
+		}
+	}
+	s.Apply(state.SetDesired(canary.GetId(), lifecycle.Shutdown))
+	s.run()
+	if got := s.status(); got.GetState() != rollbackCompleted {
+		t.Errorf("the rollback is %s", got)
+	}
+}

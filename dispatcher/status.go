@@ -122,9 +122,9 @@ func (q *statusQueue) take(st *state.State) taken {
 }
 
 // news reports whether a report is to be written down: it is by the task's
-// own node and not behind what is known.
+// own node, about what a node can know, and not behind what is known.
 func news(t *clusterpb.Task, nodeID string, status *clusterpb.TaskStatus) bool {
-	return t.GetNodeId() == nodeID && lifecycle.Advances(t.GetStatus().GetState(), status.GetState())
+	return t.GetNodeId() == nodeID && lifecycle.Reportable(status.GetState()) && lifecycle.Advances(t.GetStatus().GetState(), status.GetState())
 }
 
 // batches cuts changes into log entries.

@@ -29,6 +29,7 @@ func TestTake(t *testing.T) {
 		"the newest counts":                {"n2/b:accepted n2/b:running n2/b:ready", "b:running"},
 		"an end is kept":                   {"n1/a:complete n1/a:failed", "a:complete"},
 		"behind what is known":             {"n1/a:starting", ""},
+		"that its node is lost":            {"n1/a:orphaned n2/b:remove", ""},
 		"of a task that is gone":           {"n1/z:running", ""},
 		"another's task":                   {"n2/a:failed", ""},
 		"another's task hides no report":   {"n1/b:failed n2/b:preparing", "b:preparing"},

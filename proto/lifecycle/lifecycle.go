@@ -69,6 +69,14 @@ func Advances(current, next clusterpb.TaskState) bool {
 	return next >= current
 }
 
+// Reportable reports whether a node may say of a task of its own that it is in
+// that state. That its node is lost is for managers to judge: such a task is
+// replaced at once, without the back-off of the restart policy.
+func Reportable(s clusterpb.TaskState) bool {
+	_, known := clusterpb.TaskState_name[int32(s)]
+	return known && s >= Assigned && s != Remove && s != Orphaned
+}
+
 // Raises reports whether next may follow current as the desired state.
 func Raises(current, next clusterpb.TaskState) bool { return next > current }
 

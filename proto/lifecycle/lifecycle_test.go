@@ -65,3 +65,20 @@ func TestWantedAndServing(t *testing.T) {
 		})
 	}
 }
+
+// TestReportable: what a node may say of its tasks. The others, and what a later
+// version may know, would be replaced without a back-off.
+func TestReportable(t *testing.T) {
+	for number := range clusterpb.TaskState_name {
+		s := clusterpb.TaskState(number)
+		want := s >= Assigned && s <= Rejected
+		if got := Reportable(s); got != want {
+			t.Errorf("%s: %t", Name(s), got)
+		}
+	}
+	for _, unknown := range []clusterpb.TaskState{-1, 85, 135, 999} {
+		if Reportable(unknown) {
+			t.Errorf("%d, which is no state", unknown)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -181,14 +182,17 @@ func (x *Executor) spec(ctx context.Context, t *clusterpb.Task, img *images.Imag
 }
 
 // labels are the image's, the spec's and muster's own; later ones win. What is
-// too long for containerd stays out.
+// too long for containerd, or has no name, stays out, and so does what would steer
+// containerd's own collection of garbage.
 func (x *Executor) labels(t *clusterpb.Task, img *images.Image) map[string]string {
 	all := maps.Clone(img.Config.Labels)
 	if all == nil {
 		all = make(map[string]string)
 	}
 	maps.Copy(all, pod.Main(t.GetSpec()).GetLabels())
-	maps.DeleteFunc(all, func(k, v string) bool { return len(k)+len(v) > maxLabel })
+	maps.DeleteFunc(all, func(k, v string) bool {
+		return k == "" || len(k)+len(v) > maxLabel || strings.HasPrefix(k, "containerd.io/")
+	})
 	stop := pod.Main(t.GetSpec()).GetStopSignal()
 	if stop == "" {
 		stop = img.Config.StopSignal

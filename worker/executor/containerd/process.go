@@ -47,24 +47,29 @@ func arguments(spec *clusterpb.ContainerSpec, image *dockerspec.DockerOCIImageCo
 // environment merges the defaults, the image's and the spec's variables; later
 // ones win. A spec entry without "=" takes the variable away.
 func environment(spec *clusterpb.ContainerSpec, image []string, hostname string) []string {
-	env := []string{defaultPath, "HOSTNAME=" + hostname}
+	defaults := []string{defaultPath, "HOSTNAME=" + hostname}
 	if spec.GetTty() {
-		env = append(env, "TERM=xterm")
+		defaults = append(defaults, "TERM=xterm")
 	}
-	for _, entry := range slices.Concat(image, spec.GetEnv()) {
+	var env []string
+	places := make(map[string]int) // an image may have tens of thousands
+	for _, entry := range slices.Concat(defaults, image, spec.GetEnv()) {
 		key, _, assigned := strings.Cut(entry, "=")
-		at := slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, key+"=") })
+		at, known := places[key]
 		switch {
-		case !assigned && at >= 0:
-			env = slices.Delete(env, at, at+1)
+		case key == "": // an image may say so, but no process can be given one
+		case !assigned && known:
+			env[at] = ""
+			delete(places, key)
 		case !assigned:
-		case at >= 0:
+		case known:
 			env[at] = entry
 		default:
+			places[key] = len(env)
 			env = append(env, entry)
 		}
 	}
-	return env
+	return slices.DeleteFunc(env, func(entry string) bool { return entry == "" })
 }
 
 // workdir is where the process begins; runc makes the directory.

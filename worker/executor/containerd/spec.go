@@ -90,6 +90,9 @@ func (r recipe) process(s *specs.Spec) (err error) {
 		return err
 	}
 	p.Env = environment(c, r.image.Config.Env, s.Hostname)
+	if err := checkWords(p); err != nil {
+		return err
+	}
 	p.User = r.user
 	p.Terminal = c.GetTty()
 	p.Capabilities = capabilities(caps, r.user.UID)

@@ -56,6 +56,8 @@ func TestEnvironment(t *testing.T) {
 		"image's path": {[]string{"PATH=/x"}, nil, []string{"PATH=/x", "HOSTNAME=h"}},
 		"spec wins":    {[]string{"A=1", "B=2"}, []string{"A=3=4"}, []string{defaultPath, "HOSTNAME=h", "A=3=4", "B=2"}},
 		"taken away":   {[]string{"A=1"}, []string{"A", "C"}, []string{defaultPath, "HOSTNAME=h"}},
+		"without name": {[]string{"", "=x", "A=1"}, []string{"=y"}, []string{defaultPath, "HOSTNAME=h", "A=1"}},
+		"set anew":     {[]string{"A=1", "B=2", "A"}, []string{"A=3"}, []string{defaultPath, "HOSTNAME=h", "B=2", "A=3"}},
 		"empty value":  {[]string{"A=1"}, []string{"A="}, []string{defaultPath, "HOSTNAME=h", "A="}},
 	}
 	for name, tt := range tests {

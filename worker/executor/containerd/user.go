@@ -27,6 +27,9 @@ type userKey struct {
 // root file system of a snapshot. Looking costs reading two files through the
 // snapshotter, so the answer is kept for the image.
 func (x *Executor) user(ctx context.Context, chainID, snapshot, name string, groups []string) (specs.User, error) {
+	if err := checkUser(name); err != nil {
+		return specs.User{}, err
+	}
 	key := userKey{chainID, name, strings.Join(groups, ",")}
 	x.mu.Lock()
 	u, ok := x.users[key]

@@ -8,14 +8,17 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	continuity "github.com/containerd/continuity/fs"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/muster/muster/internal/text"
 	"github.com/muster/muster/worker/images"
 )
 
@@ -54,27 +57,44 @@ func (x *Executor) volumes(ctx context.Context, taskID string, img *images.Image
 		return nil, fmt.Errorf("find root file system: %w", err)
 	}
 	var mounts []specs.Mount
+	var failed error // without the words that the mount would put before it
 	err = mount.WithReadonlyTempMount(ctx, layers, func(root string) error {
-		for i, p := range paths {
-			volume := filepath.Join(dir, strconv.Itoa(i))
-			if err := fillVolume(volume, root, p); err != nil {
-				return fmt.Errorf("volume %s of the image: %w", p, err)
-			}
-			mounts = append(mounts, specs.Mount{
-				Destination: p, Type: "bind", Source: volume, Options: []string{"rbind", "rprivate", "rw"},
-			})
-		}
+		mounts, failed = fillVolumes(dir, root, paths)
 		return nil
 	})
-	return mounts, err
+	return mounts, errors.Join(failed, err)
 }
+
+// fillVolumes makes a directory in dir for each of the paths of the image.
+func fillVolumes(dir, root string, paths []string) (mounts []specs.Mount, err error) {
+	for i, p := range paths {
+		volume := filepath.Join(dir, strconv.Itoa(i))
+		if err := fillVolume(volume, root, p); err != nil {
+			return nil, fmt.Errorf("volume %s of the image: %w", text.Quote(p), err)
+		}
+		mounts = append(mounts, specs.Mount{
+			Destination: p, Type: "bind", Source: volume, Options: []string{"rbind", "rprivate", "rw"},
+		})
+	}
+	return mounts, nil
+}
+
+// taken is where a container has what is not the image's, and which runc does
+// not mount over: /dev itself, everything below /proc and /sys, and files.
+var taken = regexp.MustCompile(`^/(dev|(proc|sys|dev/muster-init|etc/hosts|etc/hostname|etc/resolv\.conf)(/.*)?)$`)
 
 // fillVolume makes the directory volume like the one there is at a path of the image: owner,
 // mode and content.
 func fillVolume(volume, root, at string) error {
 	source, err := continuity.RootPath(root, at)
+	if failed := (*fs.PathError)(nil); errors.As(err, &failed) { // which is of this machine, and may be long
+		return fmt.Errorf("find it in the image: %w: %w", failed.Err, errdefs.ErrInvalidArgument)
+	}
 	if err != nil {
 		return fmt.Errorf("find it in the image: %w", err)
+	}
+	if inside := strings.TrimPrefix(source, root); taken.MatchString(inside) {
+		return fmt.Errorf("at %s a container has what is no image's: %w", inside, errdefs.ErrInvalidArgument)
 	}
 	stat, err := os.Stat(source)
 	switch {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/dispatcher/lease"
@@ -42,7 +43,19 @@ func sentences(texts []string) string {
 
 // images replaces the list of images a node holds.
 func images(id string, list []*clusterpb.NodeImage) *raftpb.ObserveNode {
-	return &raftpb.ObserveNode{Id: id, Images: &raftpb.NodeImages{Images: list}}
+	return &raftpb.ObserveNode{Id: id, Images: &raftpb.NodeImages{Images: fitting(list)}}
+}
+
+// fitting is as much of a list of images as fits a log entry: those can be
+// fetched from the node, while an entry that is refused would tell of none.
+func fitting(list []*clusterpb.NodeImage) []*clusterpb.NodeImage {
+	size := 0
+	for i, image := range list {
+		if size += proto.Size(image); size > maxBatchBytes {
+			return list[:i]
+		}
+	}
+	return list
 }
 
 // described replaces what the connected node n says of itself.

@@ -42,11 +42,11 @@ func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Regi
 func registered(n *clusterpb.Node, reg *dispatchpb.Register, by daemon, now time.Time) *raftpb.ObserveNode {
 	status := connected(reg.GetDescription(), by, now)
 	if n.GetStatus().GetState() == status.GetState() && n.GetStatus().GetInstance() == by.instance &&
-		proto.Equal(n.GetDescription(), reg.GetDescription()) && sameImages(n.GetImages(), reg.GetImages()) {
+		proto.Equal(n.GetDescription(), reg.GetDescription()) && sameImages(n.GetImages(), fitting(reg.GetImages())) {
 		return nil
 	}
 	return &raftpb.ObserveNode{
-		Id: n.GetId(), Status: status, Description: reg.GetDescription(), Images: &raftpb.NodeImages{Images: reg.GetImages()},
+		Id: n.GetId(), Status: status, Description: reg.GetDescription(), Images: &raftpb.NodeImages{Images: fitting(reg.GetImages())},
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 type Config struct {
 	// StateDir keeps what must survive a reboot.
 	StateDir string
-	// RunDir keeps sockets and pid files; lost on a reboot.
+	// RunDir keeps sockets and pipes; lost on a reboot.
 	RunDir string
 	// Name of the node; the host's name when empty.
 	Name string
@@ -55,7 +55,7 @@ const DefaultConfigFile = "/etc/muster/daemon.yaml"
 // AddFlags declares the daemon's flags.
 func (c *Config) AddFlags(set *pflag.FlagSet) {
 	set.StringVar(&c.StateDir, "state-dir", "/var/lib/muster", "directory for what must survive a reboot")
-	set.StringVar(&c.RunDir, "run-dir", "/run/muster", "directory for sockets and pid files")
+	set.StringVar(&c.RunDir, "run-dir", "/run/muster", "directory for sockets and pipes")
 	set.StringVar(&c.Name, "name", "", "name of this node (default the host's name)")
 	set.StringVar(&c.Containerd, "containerd", "", "socket of a containerd to use instead of the one that muster brings")
 	set.StringVar(&c.BinDir, "bin-dir", "", "directory with containerd, its shim and runc (default beside muster, ../lib/muster, then PATH)")

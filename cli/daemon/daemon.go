@@ -24,7 +24,7 @@ func Run(ctx context.Context, cfg Config, version string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
-	// Sockets and pid files say nothing of the state directory they belong to.
+	// Sockets say nothing of the state directory they belong to.
 	run, err := hold("run", cfg.RunDir, 0o711)
 	if err != nil {
 		return err

@@ -82,7 +82,7 @@ func newLogger(cfg Config, log *slog.Logger) (*supervise.Child, error) {
 			"--task-log-max-size", strconv.FormatUint(cfg.LogMaxSize, 10),
 			"--task-log-max-files", strconv.FormatUint(uint64(cfg.LogMaxFiles), 10),
 		},
-		RunDir:  cfg.RunDir,
+		RunDir: cfg.RunDir, StateDir: cfg.StateDir,
 		LogFile: filepath.Join(cfg.StateDir, "logger.log"),
 		Log:     log,
 	}), nil

@@ -36,8 +36,11 @@ type Config struct {
 	Command []string
 	// Env is added to the environment of the daemon.
 	Env []string
-	// RunDir holds NAME.pid.
+	// RunDir is where the child's sockets are. A child that runs while this
+	// directory was emptied cannot be reached: it is started anew.
 	RunDir string
+	// StateDir holds NAME.pid, by which a child is found even then.
+	StateDir string
 	// LogFile takes what the child prints. Once it is larger than LogSize bytes
 	// (10 MiB when 0) it is moved to LogFile.1, replacing the one before.
 	LogFile string
@@ -77,10 +80,8 @@ func (c *Child) Pid() int {
 // whenever it ends, until ctx is done or Stop was called. The child keeps
 // running when ctx is done.
 func (c *Child) Run(ctx context.Context) error {
-	for _, dir := range []string{c.cfg.RunDir, filepath.Dir(c.cfg.LogFile)} {
-		if err := os.MkdirAll(dir, 0o711); err != nil {
-			return fmt.Errorf("%s: make directory: %w", c.cfg.Name, err)
-		}
+	if err := c.makeDirs(); err != nil {
+		return err
 	}
 	rotating, stopRotating := context.WithCancel(ctx)
 	var rotator sync.WaitGroup
@@ -130,7 +131,7 @@ func (c *Child) once(ctx context.Context) error {
 	}
 	defer p.close()
 	c.setPid(p.pid)
-	if err := p.wait(ctx); err != nil {
+	if err := c.attend(ctx, p); err != nil {
 		if cmd != nil {
 			_ = cmd.Process.Release()
 		}
@@ -154,12 +155,13 @@ func (c *Child) takeOver(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, nil //nolint:nilnil // there is none
 	}
-	if runs == c.runs() {
+	if runs == c.runs() && c.reachable() {
 		c.cfg.Log.InfoContext(ctx, "took over running child", "pid", p.pid)
 		return p, nil
 	}
 	defer p.close()
-	c.cfg.Log.InfoContext(ctx, "the child that runs is of another version or has other options: it is started anew", "pid", p.pid)
+	c.cfg.Log.InfoContext(ctx, "the child that runs is of another version, has other options or lost its run directory: it is started anew",
+		"pid", p.pid)
 	return nil, c.end(ctx, p, replaceGrace)
 }
 
@@ -179,6 +181,9 @@ func (c *Child) runs() string {
 // start begins a new process in a session of its own, so that no signal meant
 // for the daemon's terminal or group reaches it.
 func (c *Child) start() (*exec.Cmd, error) {
+	if err := c.makeDirs(); err != nil {
+		return nil, err
+	}
 	out, err := os.OpenFile(c.cfg.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("open log of child: %w", err)
@@ -192,7 +197,8 @@ func (c *Child) start() (*exec.Cmd, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start child: %w", err)
 	}
-	if err := writePidFile(c.pidFile(), cmd.Process.Pid, c.runs()); err != nil {
+	err = errors.Join(writePidFile(c.pidFile(), cmd.Process.Pid, c.runs()), os.WriteFile(c.mark(), nil, 0o644))
+	if err != nil {
 		// Nobody would find it again.
 		_ = cmd.Process.Kill()
 		return nil, errors.Join(err, cmd.Wait())
@@ -235,13 +241,15 @@ func (c *Child) end(ctx context.Context, p *process, grace time.Duration) error 
 }
 
 func (c *Child) gone() error {
-	if err := os.Remove(c.pidFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove pid file: %w", err)
+	for _, file := range []string{c.pidFile(), c.mark()} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove pid file: %w", err)
+		}
 	}
 	return nil
 }
 
-func (c *Child) pidFile() string { return filepath.Join(c.cfg.RunDir, c.cfg.Name+".pid") }
+func (c *Child) pidFile() string { return filepath.Join(c.cfg.StateDir, c.cfg.Name+".pid") }
 
 func (c *Child) setPid(pid int) {
 	c.mu.Lock()

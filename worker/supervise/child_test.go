@@ -17,7 +17,7 @@ func shell(t *testing.T, script string) Config {
 	dir := t.TempDir()
 	return Config{
 		Name: "test", Command: []string{"/bin/sh", "-c", script},
-		RunDir: dir, LogFile: filepath.Join(dir, "test.log"),
+		RunDir: filepath.Join(dir, "run"), StateDir: dir, LogFile: filepath.Join(dir, "test.log"),
 	}
 }
 
@@ -114,10 +114,43 @@ func TestChildOfAnotherVersionIsReplaced(t *testing.T) {
 	}
 }
 
+// TestRunDirectoryIsEmptied empties the directory under a child that is attended
+// to, and under one that the next daemon finds: it is started anew, and never
+// runs twice.
+func TestRunDirectoryIsEmptied(t *testing.T) {
+	for name, restart := range map[string]bool{"under a daemon": false, "between two daemons": true} {
+		t.Run(name, func(t *testing.T) {
+			cfg := shell(t, "exec sleep 1000")
+			c := New(cfg)
+			stop := running(t, c)
+			eventually(t, "the child", func() bool { return c.Pid() != 0 })
+			first := c.Pid()
+			if restart {
+				stop()
+			}
+			if err := os.RemoveAll(cfg.RunDir); err != nil {
+				t.Fatal(err)
+			}
+			if restart {
+				c = New(cfg)
+				running(t, c)
+			}
+			eventually(t, "another child", func() bool { return c.Pid() != 0 && c.Pid() != first })
+			if _, err := startTime(first); err == nil {
+				t.Errorf("the first child runs beside the second")
+			}
+		})
+	}
+}
+
 func TestAnotherProcessIsNotAdopted(t *testing.T) {
 	c := New(shell(t, "exec sleep 1000"))
 	// Our own pid, but started at another time.
-	if err := os.WriteFile(c.pidFile(), []byte("1 12345678\n"), 0o644); err != nil {
+	now, err := startTime(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.pidFile(), []byte("1 9"+now+" "+c.runs()+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	running(t, c)

@@ -36,8 +36,8 @@ func adopt(pidFile string) (p *process, runs string, err error) {
 		return nil, "", err
 	}
 	var pid int
-	var started uint64
-	if n, err := fmt.Sscan(string(raw), &pid, &started, &runs); n < 2 {
+	var started, boot string
+	if n, err := fmt.Sscan(string(raw), &pid, &started, &boot, &runs); n < 4 {
 		return nil, "", fmt.Errorf("read %s: %w", pidFile, err)
 	}
 	if p, err = open(pid); err != nil {
@@ -45,7 +45,7 @@ func adopt(pidFile string) (p *process, runs string, err error) {
 	}
 	// The comparison comes after the open: whatever has that start time then
 	// is what the pidfd stands for.
-	if now, err := startTime(pid); err != nil || now != started {
+	if now, err := startTime(pid); err != nil || now != started+" "+boot {
 		p.close()
 		return nil, "", fmt.Errorf("process %d is another one than before", pid)
 	}
@@ -60,7 +60,7 @@ func writePidFile(path string, pid int, runs string) error {
 		return err
 	}
 	draft := path + ".new"
-	if err := os.WriteFile(draft, fmt.Appendf(nil, "%d %d %s\n", pid, started, runs), 0o644); err != nil {
+	if err := os.WriteFile(draft, fmt.Appendf(nil, "%d %s %s\n", pid, started, runs), 0o644); err != nil {
 		return fmt.Errorf("write pid file: %w", err)
 	}
 	if err := os.Rename(draft, path); err != nil {
@@ -69,19 +69,23 @@ func writePidFile(path string, pid int, runs string) error {
 	return nil
 }
 
-// startTime returns when a process started, in ticks since the boot. A zombie
-// counts as gone.
-func startTime(pid int) (uint64, error) {
+// startTime returns when a process started, in ticks since the boot, and which
+// boot that is. A zombie counts as gone.
+func startTime(pid int) (string, error) {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0, fmt.Errorf("look at process %d: %w", pid, err)
+		return "", fmt.Errorf("look at process %d: %w", pid, err)
 	}
 	// The name in parentheses may hold anything; state is the field after it.
 	fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
 	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return 0, fmt.Errorf("process %d has ended", pid)
+		return "", fmt.Errorf("process %d has ended", pid)
 	}
-	return strconv.ParseUint(fields[19], 10, 64)
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("tell this boot of the machine from others: %w", err)
+	}
+	return fields[19] + " " + strings.TrimSpace(string(boot)), nil
 }
 
 // wait returns nil once the process has ended.

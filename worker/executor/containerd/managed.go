@@ -59,8 +59,8 @@ func NewManaged(cfg ManagedConfig) (*Managed, error) {
 		// whatever else the machine has.
 		// Collecting twice as often costs an idle containerd nothing and saves
 		// it a fifth of its memory.
-		Env:     []string{"PATH=" + cfg.BinDir + ":" + os.Getenv("PATH"), "GOGC=50"},
-		RunDir:  cfg.RunDir,
+		Env:    []string{"PATH=" + cfg.BinDir + ":" + os.Getenv("PATH"), "GOGC=50"},
+		RunDir: cfg.RunDir, StateDir: cfg.StateDir,
 		LogFile: filepath.Join(cfg.StateDir, "containerd.log"),
 		Log:     cfg.Log,
 	})

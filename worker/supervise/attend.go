@@ -1,0 +1,52 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// lookPeriod is how often a child's run directory is looked at.
+const lookPeriod = time.Second
+
+// attend returns nil once the child has ended. It ends one whose run directory
+// was emptied: its sockets are gone, and nobody reaches it any more.
+func (c *Child) attend(ctx context.Context, p *process) error {
+	for {
+		look, cancel := context.WithTimeout(ctx, lookPeriod)
+		err := p.wait(look)
+		over := look.Err() != nil
+		cancel()
+		if err == nil || !over || ctx.Err() != nil {
+			return err
+		}
+		if !c.reachable() {
+			c.cfg.Log.WarnContext(ctx, "the run directory was emptied: the child is started anew", "dir", c.cfg.RunDir, "pid", p.pid)
+			return c.end(ctx, p, replaceGrace)
+		}
+	}
+}
+
+// mark is a file that is in the run directory since the child was started: while
+// it is there, nobody has emptied the directory.
+func (c *Child) mark() string { return filepath.Join(c.cfg.RunDir, c.cfg.Name+".started") }
+
+// reachable reports whether the child's run directory is as the child left it.
+// A directory that cannot be looked at counts as such.
+func (c *Child) reachable() bool {
+	_, err := os.Lstat(c.mark())
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+func (c *Child) makeDirs() error {
+	for _, dir := range []string{c.cfg.RunDir, c.cfg.StateDir, filepath.Dir(c.cfg.LogFile)} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return fmt.Errorf("%s: make directory: %w", c.cfg.Name, err)
+		}
+	}
+	return nil
+}

@@ -6,19 +6,35 @@ import (
 	"net/netip"
 
 	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 )
 
-// mayBeAt refuses a node that is where it cannot be. Every other node would send
-// to it what is for its tasks.
-func (t *term) mayBeAt(nodeID string, d *clusterpb.NodeDescription) error {
-	err := soundAddr(t.cfg.Store.State().Nodes(), nodeID, d.GetDataAddr())
+// maxDescription is how long in bytes a node may describe itself: it is written
+// down whenever it changes.
+const maxDescription = 128 << 10
+
+// maySay refuses what a node says of itself when that is too long, or when it is
+// where it cannot be: every other node would send to it what is for its tasks.
+func (t *term) maySay(nodeID string, d *clusterpb.NodeDescription) error {
+	err := boundedDescription(d)
+	if err == nil {
+		err = soundAddr(t.cfg.Store.State().Nodes(), nodeID, d.GetDataAddr())
+	}
 	if err != nil {
-		t.log.Warn("refused what a node says of its address", "node", nodeID, "err", err)
+		t.log.Warn("refused what a node says of itself", "node", nodeID, "err", err)
 	}
 	return err
+}
+
+func boundedDescription(d *clusterpb.NodeDescription) error {
+	if n := proto.Size(d); n > maxDescription {
+		return fmt.Errorf("the node's description of itself takes %d KiB: at most %d, use fewer or shorter labels: %w",
+			n>>10, maxDescription>>10, errdefs.ErrInvalidArgument)
+	}
+	return nil
 }
 
 // soundAddr refuses an address that cannot be a node's data-path address, or that

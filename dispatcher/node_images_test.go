@@ -2,8 +2,10 @@ package dispatcher
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -23,5 +25,20 @@ func TestNodeWithVeryManyImages(t *testing.T) {
 	many := images("n1", list)
 	if n := proto.Size(state.ObserveNode(many)); n > state.MaxCommand/2 || len(many.GetImages().GetImages()) < 1000 {
 		t.Errorf("%d images in %d bytes", len(many.GetImages().GetImages()), n)
+	}
+}
+
+// TestNodeWithVeryManyLabels is refused in words: what it says of itself would
+// be written down with each change.
+func TestNodeWithVeryManyLabels(t *testing.T) {
+	d := &clusterpb.NodeDescription{Hostname: "one", Labels: map[string]string{"zone": "a"}}
+	if err := boundedDescription(d); err != nil {
+		t.Error(err)
+	}
+	for i := range 10_000 {
+		d.Labels[fmt.Sprint("label", i)] = "a value of some length"
+	}
+	if err := boundedDescription(d); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "at most 128, use fewer or shorter labels") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -91,7 +91,7 @@ func (t *term) serve(str stream, nodeID string) error {
 	if err := t.alone(ctx, nodeID, by); err != nil {
 		return err
 	}
-	if err := t.mayBeAt(nodeID, reg.GetDescription()); err != nil {
+	if err := t.maySay(nodeID, reg.GetDescription()); err != nil {
 		return err
 	}
 	if err := t.register(ctx, nodeID, reg, by); err != nil {
@@ -238,7 +238,7 @@ func (t *term) handle(s *session, msg *dispatchpb.SessionRequest) {
 
 // describe takes what the node says of itself by now.
 func (t *term) describe(s *session, d *clusterpb.NodeDescription) {
-	if err := t.mayBeAt(s.nodeID, d); err != nil {
+	if err := t.maySay(s.nodeID, d); err != nil {
 		s.kick() // it learns why when it registers again
 		return
 	}

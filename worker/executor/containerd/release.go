@@ -60,7 +60,7 @@ func (x *Executor) Release(ctx context.Context, taskID string) error {
 func (x *Executor) deleteTask(ctx context.Context, taskID string) error {
 	p, err := x.processRetried(ctx, taskID)
 	if errdefs.IsNotFound(err) {
-		return nil
+		return endOrphans(x, taskID)
 	}
 	if err != nil {
 		return fmt.Errorf("look for the process: %w", err)
@@ -111,16 +111,9 @@ func (x *Executor) Remove(ctx context.Context, taskID string) error {
 // RemoveCgroups removes the parent cgroup that tasks were put under, in every
 // hierarchy, once no task is left.
 func (x *Executor) RemoveCgroups() error {
-	roots := []string{cgroupRoot}
-	if !x.host.unified {
-		entries, err := os.ReadDir(cgroupRoot)
-		if err != nil {
-			return fmt.Errorf("list cgroup hierarchies: %w", err)
-		}
-		roots = nil
-		for _, e := range entries {
-			roots = append(roots, filepath.Join(cgroupRoot, e.Name()))
-		}
+	roots, err := x.host.hierarchies()
+	if err != nil {
+		return err
 	}
 	var errs []error
 	deadline := time.Now().Add(emptying)

@@ -232,9 +232,15 @@ func (c *Controller) advance(ctx context.Context, next clusterpb.TaskState, edit
 	}
 }
 
-// report moves the observed state on, with what edit changes beside it.
+// report moves the observed state on, with what edit changes beside it. It does
+// nothing where that would be a step back: a transfer that several tasks share
+// may tell of its progress after one of them has ended.
 func (c *Controller) report(state clusterpb.TaskState, edit func(*clusterpb.TaskStatus)) {
 	c.mu.Lock()
+	if !lifecycle.Advances(c.status.GetState(), state) {
+		c.mu.Unlock()
+		return
+	}
 	next := proto.CloneOf(c.status)
 	if next == nil {
 		next = &clusterpb.TaskStatus{}

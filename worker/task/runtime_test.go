@@ -92,3 +92,25 @@ func TestRuntimeRestarts(t *testing.T) {
 		})
 	})
 }
+
+// TestLateProgress: a transfer that tasks share tells of its progress when one of
+// them has gone on.
+func TestLateProgress(t *testing.T) {
+	for want, end := range map[string]bool{
+		"accepted preparing ready starting running":          false,
+		"accepted preparing ready starting running complete": true,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t)
+			n.run(n.fake, web(lifecycle.Running), assigned)
+			defer func() { n.stop() }()
+			synctest.Wait()
+			if end {
+				n.fake.End("t1", executor.Exit{})
+				synctest.Wait()
+			}
+			n.ctl.report(lifecycle.Preparing, nil)
+			n.want(want)
+		})
+	}
+}

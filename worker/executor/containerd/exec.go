@@ -21,6 +21,9 @@ import (
 // maxOutput is how much of what a health check prints is kept: Docker's 4 KiB.
 const maxOutput = 4096
 
+// execPipes is the directory, in the run directory, of the pipes of checks that run.
+const execPipes = "exec"
+
 // Exec implements executor.Prober. When ctx ends first, the process is killed.
 func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int32, string, error) {
 	ctx = x.inNamespace(ctx)
@@ -38,7 +41,7 @@ func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int3
 	}
 	out := &boundedBuffer{}
 	p, err := task.Exec(ctx, id.New(), spec,
-		cio.NewCreator(cio.WithStreams(nil, out, out), cio.WithFIFODir(filepath.Join(x.cfg.RunDir, "exec"))))
+		cio.NewCreator(cio.WithStreams(nil, out, out), cio.WithFIFODir(filepath.Join(x.cfg.RunDir, execPipes))))
 	if err != nil {
 		return -1, "", fmt.Errorf("make process: %w", reason(err))
 	}

@@ -114,6 +114,10 @@ func New(cfg Config) (*Executor, error) {
 			return nil, fmt.Errorf("make directory of the executor: %w", err)
 		}
 	}
+	// Whoever read these pipes of health checks is gone with the daemon before.
+	if err := os.RemoveAll(filepath.Join(cfg.RunDir, execPipes)); err != nil {
+		return nil, fmt.Errorf("remove pipes of health checks: %w", err)
+	}
 	return &Executor{
 		cfg:   cfg,
 		host:  host,

@@ -55,3 +55,22 @@ func TestTasksThatContainerdLost(t *testing.T) {
 	n.run(t, next)
 	n.wait(t, next.GetId())
 }
+
+// TestPipesOfChecksAreFreed: a daemon that crashed while a check ran leaves the
+// pipes of the check; the next one removes them.
+func TestPipesOfChecksAreFreed(t *testing.T) {
+	dir := t.TempDir()
+	pipes := filepath.Join(dir, "exec", "1234")
+	if err := os.MkdirAll(pipes, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(pipes, "check-stdout"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := containerd.New(containerd.Config{StateDir: dir, RunDir: dir, CgroupParent: "/muster-test"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(pipes); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", pipes, err)
+	}
+}

@@ -20,8 +20,8 @@ import (
 var telling = regexp.MustCompile(`(auth|secret|passw|token|credential|private|_keys?$)`)
 
 // meant are the fields of such names that are there to be shown: who may ask
-// for a join token is asking for this.
-var meant = regexp.MustCompile(`^control\.v1\.\w*JoinToken\w*\.\w*token\w*$`)
+// for a join token is asking for this, and a page's token is a place in a list.
+var meant = regexp.MustCompile(`^control\.v1\.(\w*JoinToken\w*\.\w*token\w*|List\w*\.(next_)?page_token)$`)
 
 // TestEverySecretIsMarked fails for a new field of an object, or of what the
 // control API answers, that sounds like a secret and would be shown.

@@ -16,6 +16,10 @@ import (
 // longer argument or variable (MAX_ARG_STRLEN).
 const MaxAsked = 128 << 10
 
+// MaxWord is the longest argument or variable of a process in bytes: MaxAsked
+// with the NUL behind it.
+const MaxWord = MaxAsked - 1
+
 // Check refuses a message, with ErrInvalidArgument and a line that names the
 // field and quotes the value, that holds: a text that is not valid UTF-8,
 // longer than MaxAsked, or with a NUL, which no system call takes; a number

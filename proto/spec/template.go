@@ -38,8 +38,8 @@ func Expand(t *clusterpb.Task, node template.Node) (*clusterpb.Task, error) {
 		if value, err = e.Expand(value); err != nil {
 			return nil, &envError{i, err}
 		}
-		if env[i] = name + "=" + value; len(env[i]) > maxEnv {
-			return nil, &envError{i, invalid("its template makes %d bytes, at most %d are allowed", len(env[i]), maxEnv)}
+		if env[i] = name + "=" + value; len(env[i]) > text.MaxWord {
+			return nil, &envError{i, invalid("its template makes %d bytes, at most %d are allowed", len(env[i]), text.MaxWord)}
 		}
 	}
 	return t, nil
@@ -54,9 +54,6 @@ type envError struct {
 
 func (e *envError) Error() string { return fmt.Sprintf("environment variable %d: %v", e.at+1, e.err) }
 func (e *envError) Unwrap() error { return e.err }
-
-// maxEnv is the longest variable that Linux takes, without its NUL (MAX_ARG_STRLEN).
-const maxEnv = 128<<10 - 1
 
 // NamesLabels reports whether templates may ask for labels of the service.
 func NamesLabels(t *clusterpb.TaskSpec) bool {

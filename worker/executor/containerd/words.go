@@ -10,12 +10,8 @@ import (
 	"github.com/muster/muster/internal/text"
 )
 
-const (
-	// maxWord is the longest argument or variable that Linux takes, without its
-	// NUL; maxWords what it takes of all of them (execve(2)).
-	maxWord  = 128<<10 - 1
-	maxWords = 6 << 20
-)
+// maxWords is what Linux takes of all arguments and variables (execve(2)).
+const maxWords = 6 << 20
 
 // checkWords refuses what no process can be given. A service's own words were
 // checked with it, one by one; an image may say anything.
@@ -26,8 +22,8 @@ func checkWords(p *specs.Process) error {
 			if strings.Contains(w, "\x00") {
 				return fmt.Errorf("%s %d of the process has a NUL character: %w", what, i+1, errdefs.ErrInvalidArgument)
 			}
-			if len(w) > maxWord {
-				return fmt.Errorf("%s %d of the process has %d bytes, at most %d are allowed: %w", what, i+1, len(w), maxWord, errdefs.ErrInvalidArgument)
+			if len(w) > text.MaxWord {
+				return fmt.Errorf("%s %d of the process has %d bytes, at most %d are allowed: %w", what, i+1, len(w), text.MaxWord, errdefs.ErrInvalidArgument)
 			}
 			all += len(w) + 1
 		}

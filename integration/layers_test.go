@@ -35,7 +35,7 @@ const layers = `
 
 	# What is about no part of a cluster.
 	NOTHING < internal/boltfile < raftstore, worker/*;
-	NOTHING < internal/text < proto/spec;
+	NOTHING < internal/text < proto/template < proto/spec;
 
 	# The replicated state. What it is knows nothing of how it is replicated.
 	PROTO < raftstore/state < raftstore;

@@ -8,6 +8,8 @@ import (
 	"text/template"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/muster/muster/internal/text"
 )
 
 // MaxOutput bounds in bytes what all templates of one task make, on the way to
@@ -95,8 +97,5 @@ func refusal(err error) error {
 		why = errLong.Error()
 	}
 	const most = 300
-	if why = strings.ToValidUTF8(why, "?"); len(why) > most {
-		why = strings.ToValidUTF8(why[:most], "") + "…"
-	}
-	return fmt.Errorf("%s; two braces alone are {{\"{{\"}}: %w", why, errdefs.ErrInvalidArgument)
+	return fmt.Errorf("%s; two braces alone are {{\"{{\"}}: %w", text.Clean(why, most), errdefs.ErrInvalidArgument)
 }

@@ -40,13 +40,13 @@ func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Regi
 
 // registered returns what a node's registration changes, or nil.
 func registered(n *clusterpb.Node, reg *dispatchpb.Register, by daemon, now time.Time) *raftpb.ObserveNode {
-	status := connected(reg.GetDescription(), by, now)
+	status, held := connected(reg.GetDescription(), by, now), fitting(reg.GetImages())
 	if n.GetStatus().GetState() == status.GetState() && n.GetStatus().GetInstance() == by.instance &&
-		proto.Equal(n.GetDescription(), reg.GetDescription()) && sameImages(n.GetImages(), fitting(reg.GetImages())) {
+		proto.Equal(n.GetDescription(), reg.GetDescription()) && sameImages(n.GetImages(), held) {
 		return nil
 	}
 	return &raftpb.ObserveNode{
-		Id: n.GetId(), Status: status, Description: reg.GetDescription(), Images: &raftpb.NodeImages{Images: fitting(reg.GetImages())},
+		Id: n.GetId(), Status: status, Description: reg.GetDescription(), Images: &raftpb.NodeImages{Images: held},
 	}
 }
 

@@ -26,10 +26,10 @@ func SetUpdateStatus(svc *clusterpb.Service, status *clusterpb.UpdateStatus) *ra
 	return setUpdateStatus(set)
 }
 
-// RollBack records the progress of a rollout that begins anew and puts a spec back, with what its images
-// were resolved to and its restarts then; spec_version moves. When a port of that
-// spec was given away meanwhile, the rollout is paused instead and its message
-// says so.
+// RollBack records the progress of a rollout that begins anew and puts a spec
+// back, with what its images were resolved to and its restarts then; spec_version
+// moves. When a port of that spec was given away meanwhile, the rollout is paused
+// instead and its message says so.
 func RollBack(serviceID string, specVersion uint64, status *clusterpb.UpdateStatus, earlier *clusterpb.SpecRecord) *raftpb.Change {
 	return setUpdateStatus(&raftpb.SetUpdateStatus{
 		ServiceId: serviceID, SpecVersion: specVersion, Status: status,

@@ -38,13 +38,11 @@ func (p *planner) giveUp() {
 
 func (p *planner) firstFailure() string {
 	for _, e := range p.status.GetProgress() {
-		if e.GetErr() == "" {
-			continue // another one has its reason
-		}
-		if e.GetFailed() && e.GetTaskId() != "" {
+		switch {
+		case !e.GetFailed() || e.GetErr() == "": // of those that failed, some have no reason, see maxReasons
+		case e.GetTaskId() != "":
 			return fmt.Sprintf("task %s of slot %d: %s", id.Short(e.GetTaskId()), e.GetSlot(), e.GetErr())
-		}
-		if e.GetFailed() {
+		default:
 			return fmt.Sprintf("slot %d: %s", e.GetSlot(), e.GetErr())
 		}
 	}

@@ -32,12 +32,6 @@ func TestInit(t *testing.T) {
 	n := startNode(t)
 	n.busybox(t, box)
 	n.busybox(t, "busybox:quit", func(c *v1.Config) { c.StopSignal = "SIGQUIT" })
-	stop := func(t *testing.T, one *clusterpb.Task) {
-		t.Helper()
-		if err := n.Signal(t.Context(), one); err != nil {
-			t.Error(err)
-		}
-	}
 	const traps = "trap 'exit 1' TERM; trap 'exit 2' QUIT; echo ready; while :; do sleep 0.1; done"
 	tests := map[string]struct {
 		task   *clusterpb.Task
@@ -51,7 +45,7 @@ func TestInit(t *testing.T) {
 			"33\ntouch: /x: Read-only file system\n",
 		},
 		"without any capability": {
-			task(box, traps, withInit(func(c *clusterpb.ContainerSpec) { c.CapDrop = []string{"ALL"} })), stop, 1, "ready\n",
+			task(box, traps, withInit(func(c *clusterpb.ContainerSpec) { c.CapDrop = []string{"ALL"} })), n.stop, 1, "ready\n",
 		},
 		"in front of its terminal": {
 			task(box, `read -r _ _ _ _ group _ _ front _ < /proc/self/stat; test $group = $front && echo "in front"`, withInit(func(c *clusterpb.ContainerSpec) { c.Tty = true })), nil, 0, "in front\r\n",
@@ -62,8 +56,8 @@ func TestInit(t *testing.T) {
 			})), nil, 0, "100\n",
 		},
 		"by its own signal":        {task(box, "kill -SEGV $$", withInit()), nil, 139, ""},
-		"stop signal":              {task(box, traps, withInit()), stop, 1, "ready\n"},
-		"stop signal of the image": {task("busybox:quit", traps, withInit()), stop, 2, "ready\n"},
+		"stop signal":              {task(box, traps, withInit()), n.stop, 1, "ready\n"},
+		"stop signal of the image": {task("busybox:quit", traps, withInit()), n.stop, 2, "ready\n"},
 		"little memory and few processes": {
 			task(box, "sleep 0.1; echo done", withInit(), func(s *clusterpb.TaskSpec) {
 				s.Limits = &clusterpb.Resources{MemoryBytes: 8 << 20, Pids: 20}

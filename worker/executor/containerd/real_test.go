@@ -277,6 +277,14 @@ func (n *node) run(t testing.TB, task *clusterpb.Task) {
 	}
 }
 
+// stop asks the task's process to end, if it is there.
+func (n *node) stop(t *testing.T, task *clusterpb.Task) {
+	t.Helper()
+	if err := n.Signal(t.Context(), task); err != nil {
+		t.Error(err)
+	}
+}
+
 // wait returns how the task's process ended.
 func (n *node) wait(t testing.TB, taskID string) executor.Exit {
 	t.Helper()

@@ -197,12 +197,6 @@ func TestExits(t *testing.T) {
 	n.busybox(t, box)
 	n.busybox(t, "busybox:quit", func(c *v1.Config) { c.StopSignal = "SIGQUIT" })
 	n.busybox(t, "busybox:odd", func(c *v1.Config) { c.StopSignal = "SIGNAL" })
-	signal := func(t *testing.T, one *clusterpb.Task) {
-		t.Helper()
-		if err := n.Signal(t.Context(), one); err != nil {
-			t.Error(err)
-		}
-	}
 	const traps = "trap 'exit 1' TERM; trap 'exit 2' QUIT; trap 'exit 3' HUP; echo ready; while :; do sleep 0.1; done"
 	tests := map[string]struct {
 		task *clusterpb.Task
@@ -211,14 +205,14 @@ func TestExits(t *testing.T) {
 	}{
 		"by itself":                {task(box, "exit 7"), nil, executor.Exit{Code: 7}},
 		"by its own signal":        {task(box, "sh -c 'kill -SEGV $$'; exit $?"), nil, executor.Exit{Code: 139}},
-		"stop signal":              {task(box, traps), signal, executor.Exit{Code: 1}},
-		"stop signal of the image": {task("busybox:quit", traps), signal, executor.Exit{Code: 2}},
+		"stop signal":              {task(box, traps), n.stop, executor.Exit{Code: 1}},
+		"stop signal of the image": {task("busybox:quit", traps), n.stop, executor.Exit{Code: 2}},
 		"stop signal of the spec": {
 			task("busybox:quit", traps, container(func(c *clusterpb.ContainerSpec) { c.StopSignal = "hup" })),
-			signal,
+			n.stop,
 			executor.Exit{Code: 3},
 		},
-		"stop signal that is none": {task("busybox:odd", traps), signal, executor.Exit{Code: 1}},
+		"stop signal that is none": {task("busybox:odd", traps), n.stop, executor.Exit{Code: 1}},
 		"killed": {task(box, traps), func(t *testing.T, one *clusterpb.Task) {
 			t.Helper()
 			if err := n.Kill(t.Context(), one.GetId()); err != nil {
@@ -247,7 +241,7 @@ func TestExits(t *testing.T) {
 				t.Errorf("exit = %+v, want %+v", exit, tt.want)
 			}
 			// Signals to a process that has ended are no error.
-			signal(t, tt.task)
+			n.stop(t, tt.task)
 		})
 	}
 }

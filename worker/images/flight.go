@@ -32,6 +32,7 @@ type flight struct {
 
 	mu      sync.Mutex
 	waiters map[*waiter]struct{}
+	last    *Progress // what was told last, for those who come later
 }
 
 // waiter is a caller who waits for a run and hears how far it is.
@@ -54,7 +55,8 @@ func (f *flights) do(ctx context.Context, key subject, progress func(Progress),
 	}
 }
 
-// join finds the run for key or begins it.
+// join finds the run for key or begins it. Either may be further already than
+// its beginning, so the caller hears where it is.
 func (f *flights) join(ctx context.Context, key subject, w *waiter,
 	work func(context.Context, func(Progress)) (*Image, error),
 ) *flight {
@@ -78,6 +80,9 @@ func (f *flights) join(ctx context.Context, key subject, w *waiter,
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	fl.waiters[w] = struct{}{}
+	if fl.last != nil {
+		w.progress(*fl.last)
+	}
 	return fl
 }
 
@@ -113,6 +118,7 @@ func (f *flights) end(key subject, fl *flight) {
 func (fl *flight) tell(p Progress) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
+	fl.last = &p
 	for w := range fl.waiters {
 		w.progress(p)
 	}

@@ -3,6 +3,7 @@ package images
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -107,6 +108,25 @@ func TestWorkGoesOnWhileSomebodyWaits(t *testing.T) {
 		synctest.Wait()
 		if second.err != nil || second.image == nil {
 			t.Errorf("who waited got %v, %v", second.image, second.err)
+		}
+	})
+}
+
+// TestWhoComesLaterHearsWhereItIs: also the caller that began the work comes
+// later than its first word, where the work is quicker than it.
+func TestWhoComesLaterHearsWhereItIs(t *testing.T) {
+	flying(t, func(call func(string, *run) *caller) {
+		r := newRun()
+		first := call("web", r)
+		r.tell(Progress{Stage: "resolving"})
+		second := call("web", r)
+		r.tell(Progress{Stage: "fetching"})
+		r.end <- nil
+		synctest.Wait()
+		for i, c := range []*caller{first, second} {
+			if !slices.Equal(c.heard, []string{"resolving", "fetching"}) {
+				t.Errorf("caller %d heard %v", i, c.heard)
+			}
 		}
 	})
 }

@@ -24,6 +24,7 @@ func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Regi
 	if news == nil {
 		return nil // a reconnect that brings no news costs no log entry
 	}
+	t.warnContested(ctx, n, reg.GetDescription())
 	timeout := time.NewTimer(registerTimeout)
 	defer timeout.Stop()
 	select {
@@ -35,6 +36,16 @@ func (t *term) register(ctx context.Context, nodeID string, reg *dispatchpb.Regi
 		return fmt.Errorf("write down node %s: another manager leads: %w", nodeID, errdefs.ErrUnavailable)
 	case <-timeout.C:
 		return fmt.Errorf("write down node %s: no quorum of managers for %v: %w", nodeID, registerTimeout, errdefs.ErrUnavailable)
+	}
+}
+
+// warnContested tells that the node listens for the cluster where services
+// publish: it is left out there, and says so itself.
+func (t *term) warnContested(ctx context.Context, n *clusterpb.Node, d *clusterpb.NodeDescription) {
+	says := &clusterpb.Node{Description: d, RaftAddr: n.GetRaftAddr()}
+	for _, key := range t.cfg.Store.State().Contested(says) {
+		t.log.WarnContext(ctx, "a node listens for the cluster on a port that a service publishes: the service is not reached by that node",
+			"node", n.GetId(), "hostname", d.GetHostname(), "port", key)
 	}
 }
 

@@ -3,6 +3,7 @@ package ingress
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -69,31 +70,62 @@ func (p *Plane) Silent(_ context.Context, taskID string, ports []uint16) (silent
 	return silent, nil
 }
 
-// Shadowed returns which published TCP ports have a listener of this machine,
-// whose new connections go to tasks instead, or nil.
+// Shadowed returns which published ports this machine has a use of its own for,
+// or nil: those on which it listens for the cluster, which are not published
+// here, and TCP ports of other listeners, whose new connections go to tasks.
 func (p *Plane) Shadowed(context.Context) error {
 	w := p.want.Load()
 	if w == nil {
 		return nil
 	}
+	taken, err := takenPorts(p.cfg.Netns, w)
+	if err != nil {
+		return err
+	}
+	var lines []string
+	if own := w.contested(); len(own) > 0 {
+		lines = append(lines, strings.Join(own, ", ")+
+			": this node listens there for the cluster, and a service publishes it: the service is not reached by this node")
+	}
+	if len(taken) > 0 {
+		lines = append(lines, strings.Join(taken, ", ")+
+			": a process of this machine listens there, and a service publishes it: new connections go to the service")
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(lines, "; "))
+}
+
+// contested returns the published ports on which the node listens for the
+// cluster.
+func (w *Want) contested() (ports []string) {
+	for _, p := range w.Ports {
+		if p.isPublished() && w.owns(p) {
+			ports = append(ports, portKey{p.Protocol, p.Published}.String())
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports)
+}
+
+// takenPorts returns the published TCP ports on which somebody of the network
+// namespace listens.
+func takenPorts(netns string, w *Want) (ports []string, err error) {
 	var sockets []netip.AddrPort
-	err := inNetns(p.cfg.Netns, func() (err error) {
+	err = inNetns(netns, func() (err error) {
 		sockets, err = listening()
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var taken []string
 	for key := range published(w, false) {
 		isTaken := slices.ContainsFunc(sockets, func(s netip.AddrPort) bool { return s.Port() == key.port && !s.Addr().Unmap().IsLoopback() })
 		if key.proto == unix.IPPROTO_TCP && isTaken {
-			taken = append(taken, fmt.Sprintf("%d/tcp", key.port))
+			ports = append(ports, key.String())
 		}
 	}
-	if len(taken) == 0 {
-		return nil
-	}
-	slices.Sort(taken)
-	return fmt.Errorf("%s: a process of this machine listens there, and a service publishes it: new connections go to the service", strings.Join(taken, ", "))
+	slices.Sort(ports)
+	return ports, nil
 }

@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -155,9 +156,25 @@ func names(f facts) ruleset.Names {
 	}
 }
 
+// isPublished reports whether a port is valid, and one of this node.
+func (p *Port) isPublished() bool {
+	return canPublish(p.Protocol) && (!p.HostMode || len(p.Endpoints) > 0)
+}
+
+// owns reports whether the cluster is reached by the port on this node.
+func (w *Want) owns(p Port) bool { return slices.Contains(w.Own, Listener{p.Protocol, p.Published}) }
+
 type portKey struct {
 	proto byte
 	port  uint16
+}
+
+// String is the port as people write it: "8111/tcp".
+func (k portKey) String() string {
+	if k.proto == unix.IPPROTO_UDP {
+		return fmt.Sprintf("%d/udp", k.port)
+	}
+	return fmt.Sprintf("%d/tcp", k.port)
 }
 
 // published returns the endpoints of each port in one family, in order of
@@ -165,8 +182,8 @@ type portKey struct {
 func published(w *Want, v6 bool) map[portKey][]netip.AddrPort {
 	m := make(map[portKey][]netip.AddrPort)
 	for _, p := range w.Ports {
-		if !canPublish(p.Protocol) || p.HostMode && len(p.Endpoints) == 0 || slices.Contains(w.Own, Listener{p.Protocol, p.Published}) {
-			continue // not valid, not published on this node, or what the cluster is reached by
+		if !p.isPublished() || w.owns(p) {
+			continue
 		}
 		key := portKey{p.Protocol, p.Published}
 		endpoints := m[key]

@@ -112,6 +112,9 @@ func TestOwnPorts(t *testing.T) {
 		if got := l.get(l.client, "udp", "10.77.0.101:2377"); !strings.HasPrefix(got, "a saw") {
 			t.Errorf("own %t: the other protocol: %q", own, got)
 		}
+		if err := l.nodes[0].plane.Shadowed(t.Context()); err == nil || strings.HasPrefix(err.Error(), "2377/tcp: this node listens there for the cluster") != own {
+			t.Errorf("own %t: the node says %v", own, err)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
 	logspb "github.com/muster/muster/proto/logs/v1"
+	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker/executor"
 	"github.com/muster/muster/worker/state"
 )
@@ -59,8 +60,9 @@ type Config struct {
 	Managers []string
 	Local    string
 	Dial     func(ctx context.Context, addr string) (*grpc.ClientConn, error)
-	// Own are the ports on which the node listens for the cluster.
-	Own []ingress.Listener
+	// Own are the ports on which the node listens for the cluster, but for that of
+	// the traffic between nodes, which managers tell.
+	Own []port.Key
 	// Describe returns what the node tells about itself. DataAddr must be set.
 	Describe func(ctx context.Context) (*clusterpb.NodeDescription, error)
 	// Troubles tell that Describe may return other troubles; nil if it never does.

@@ -85,7 +85,7 @@ func (h *handler) Assignments(a *dispatchpb.Assignments) error {
 	h.held = next
 	h.mu.Unlock()
 	h.mesh.lowWater.raise(a.GetLowWaterMark())
-	h.tasks.steer(a.GetTasks(), gone, next.ports)
+	h.tasks.steer(a.GetTasks(), gone, next.ports, next.own(h.cfg.Own))
 	if a.GetFull() {
 		h.restate(a.GetTasks())
 		wake(h.sweeper.due)

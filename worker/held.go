@@ -38,6 +38,15 @@ func remembered(s *state.Saved) *held {
 	return h
 }
 
+// own adds to the ports on which the node listens for the cluster that of the
+// traffic between nodes.
+func (h *held) own(ports []port.Key) []port.Key {
+	if n := h.settings.GetDataPathPort(); n != 0 {
+		ports = append(slices.Clip(ports), port.UDP(n))
+	}
+	return ports
+}
+
 // apply returns what is held after a, and the tasks that are gone with it.
 // FailedPrecondition when a is a difference to something else than h.
 func (h *held) apply(a *dispatchpb.Assignments) (next *held, gone []string, err error) {

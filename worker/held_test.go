@@ -239,6 +239,8 @@ func TestHostPorts(t *testing.T) {
 		want  []uint32
 		taken bool
 	}{
+		"beside the node's":   {[]*clusterpb.Port{published(0, host), published(0, host), published(0, host)}, nil, []uint32{49153, 49155, 49158}, false},
+		"the node's":          {[]*clusterpb.Port{published(49156, host)}, nil, nil, true},
 		"as asked":            {[]*clusterpb.Port{published(90, host), published(80, clusterpb.Port_MODE_INGRESS)}, nil, []uint32{90}, false},
 		"chosen":              {[]*clusterpb.Port{published(0, host), published(0, host)}, nil, []uint32{49153, 49155}, false},
 		"beside others":       {[]*clusterpb.Port{published(0, host)}, other(lifecycle.Running, 49153), []uint32{49155}, false},
@@ -248,7 +250,8 @@ func TestHostPorts(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := chooseHostPorts(&clusterpb.Task{Id: "t", Ports: tt.ports}, tt.tasks, map[port.Key]*dispatchpb.MeshPort{{Protocol: 1, Number: 49154}: {}})
+			got, err := chooseHostPorts(&clusterpb.Task{Id: "t", Ports: tt.ports}, tt.tasks, map[port.Key]*dispatchpb.MeshPort{{Protocol: 1, Number: 49154}: {}},
+				[]port.Key{port.TCP(49156), port.TCP(49157), port.UDP(49158), port.UDP(49155)})
 			if errdefs.IsAlreadyExists(err) != tt.taken || (err != nil) != tt.taken {
 				t.Fatalf("err %v, want taken %v", err, tt.taken)
 			}

@@ -14,16 +14,22 @@ import (
 )
 
 // chooseHostPorts returns the ports of t in host mode with the node's ports
-// filled in, given the other tasks on the node and the cluster's mesh.
-// AlreadyExists when another task has one that t asks for.
-func chooseHostPorts(t *clusterpb.Task, tasks map[string]task.Snapshot, mesh map[port.Key]*dispatchpb.MeshPort) ([]*clusterpb.Port, error) {
-	used := make(map[port.Key]string)
+// filled in, given the other tasks on the node, the cluster's mesh, and own, the
+// ports on which the node itself listens for the cluster. AlreadyExists when
+// another task, or the node, has one that t asks for.
+func chooseHostPorts(
+	t *clusterpb.Task, tasks map[string]task.Snapshot, mesh map[port.Key]*dispatchpb.MeshPort, own []port.Key,
+) ([]*clusterpb.Port, error) {
+	used := make(map[port.Key]string) // by whom
+	for _, key := range own {
+		used[key] = "the cluster"
+	}
 	for id, other := range tasks {
 		if id == t.GetId() || lifecycle.Ended(other.Status.GetState()) {
 			continue
 		}
 		for _, p := range other.Status.GetHostPorts() {
-			used[port.Of(p)] = id
+			used[port.Of(p)] = "task " + id
 		}
 	}
 	var chosen []*clusterpb.Port
@@ -39,9 +45,9 @@ func chooseHostPorts(t *clusterpb.Task, tasks map[string]task.Snapshot, mesh map
 		}
 		k := port.Of(p)
 		if other := used[k]; other != "" {
-			return nil, fmt.Errorf("host port %d is taken on this node by task %s: %w", p.GetPublished(), other, errdefs.ErrAlreadyExists)
+			return nil, fmt.Errorf("host port %d is taken on this node by %s: %w", p.GetPublished(), other, errdefs.ErrAlreadyExists)
 		}
-		used[k] = t.GetId()
+		used[k] = "task " + t.GetId()
 		chosen = append(chosen, p)
 	}
 	return chosen, nil

@@ -28,6 +28,8 @@ type tasks struct {
 	chosen map[string][]*clusterpb.Port
 	// mesh are the ports that every node answers on.
 	mesh map[port.Key]*dispatchpb.MeshPort
+	// own are the ports on which the node listens for the cluster.
+	own []port.Key
 }
 
 // initialStatus returns what a task was last observed in: by this node, or as
@@ -90,10 +92,10 @@ func (t *tasks) forget(id string) {
 
 // steer tells controllers what managers want of their tasks, and which ports
 // are not for them to choose from now on.
-func (t *tasks) steer(assigned []*dispatchpb.TaskAssignment, gone []string, mesh map[port.Key]*dispatchpb.MeshPort) {
+func (t *tasks) steer(assigned []*dispatchpb.TaskAssignment, gone []string, mesh map[port.Key]*dispatchpb.MeshPort, own []port.Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.mesh = mesh
+	t.mesh, t.own = mesh, own
 	for _, a := range assigned {
 		a = order(a)
 		if c := t.byID[a.GetTask().GetId()]; c != nil {
@@ -141,7 +143,7 @@ func (t *tasks) hostPorts(of *clusterpb.Task) ([]*clusterpb.Port, error) {
 		}
 		others[id] = s
 	}
-	ports, err := chooseHostPorts(of, others, t.mesh)
+	ports, err := chooseHostPorts(of, others, t.mesh, t.own)
 	if err == nil {
 		t.chosen[of.GetId()] = ports
 	}

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/muster/muster/ingress"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/network"
@@ -17,16 +15,19 @@ import (
 // wantOf returns what the node's kernel should hold: what managers say, with
 // what the node itself knows better, namely its own tasks. It is nil for a
 // node without an index: before a manager has ever told it who it is, and once
-// it is removed from the cluster. own are the ports on which the node itself listens.
-func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, own ...ingress.Listener) *ingress.Want {
+// it is removed from the cluster. own are the ports on which the node itself
+// listens beside that of the traffic between nodes.
+func wantOf(h *held, tasks map[string]task.Snapshot, nodeID, dataAddr string, own ...port.Key) *ingress.Want {
 	if h.settings.GetSelfIndex() == 0 {
 		return nil
 	}
 	w := &ingress.Want{
 		Self:  ingress.Node{ID: nodeID, Index: h.settings.GetSelfIndex(), Underlay: parseAddr(dataAddr)},
 		Port:  uint16(h.settings.GetDataPathPort()),
-		Own:   append(slices.Clip(own), ingress.Listener{Protocol: unix.IPPROTO_UDP, Port: uint16(h.settings.GetDataPathPort())}),
 		Index: h.index,
+	}
+	for _, key := range h.own(own) {
+		w.Own = append(w.Own, ingress.Listener{Protocol: port.IPProtocol(key.Protocol), Port: uint16(key.Number)})
 	}
 	for _, n := range h.settings.GetNetworks() {
 		w.Networks = append(w.Networks, ingress.Network{ID: n.GetId(), Subnets: parsePrefixes(n.GetSubnets())})

@@ -78,6 +78,7 @@ func (w *Worker) newTasks(saved *state.Saved) *tasks {
 		byID:      make(map[string]*task.Controller),
 		chosen:    make(map[string][]*clusterpb.Port),
 		mesh:      w.held.ports,
+		own:       w.held.own(w.cfg.Own),
 	}
 	for id, a := range saved.Tasks {
 		t.add(a, saved.Statuses[id])

@@ -32,7 +32,7 @@ type host struct {
 	cpus   int64            // not reserved
 	memory int64            // not reserved
 	tasks  int              // wanted
-	ports  map[port.Key]int // how many tasks hold each; two only while one waits for the other
+	ports  map[port.Key]int // how many hold each: tasks, two only while one waits for the other, and the cluster itself
 }
 
 // survey looks at every node and task once.
@@ -46,6 +46,10 @@ func survey(s *state.State, groups []*group, now time.Time) *cluster {
 			node:   n,
 			cpus:   n.GetDescription().GetResources().GetNanoCpus(),
 			memory: n.GetDescription().GetResources().GetMemoryBytes(),
+			ports:  make(map[port.Key]int),
+		}
+		for _, own := range port.OfNode(n) {
+			h.ports[own]++
 		}
 		c.hosts = append(c.hosts, h)
 		c.byID[n.GetId()] = h
@@ -92,9 +96,6 @@ func (h *host) hold(t *clusterpb.Task) {
 	h.memory -= t.GetSpec().GetReservations().GetMemoryBytes()
 	for _, p := range t.GetPorts() {
 		if port.IsFixedOnHost(p) {
-			if h.ports == nil {
-				h.ports = make(map[port.Key]int)
-			}
 			h.ports[port.Of(p)]++
 		}
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // addNodes reads nodes as "ID[,key=value…]": mem and cpu in units, zone and
-// rack as labels, arch, and state down, drain or pause.
+// rack as labels, arch, control as port, and state down, drain or pause.
 func addNodes(t *testing.T, w *controltest.World, text string) {
 	t.Helper()
 	for f := range strings.FieldsSeq(text) {
@@ -38,6 +38,8 @@ func addNodes(t *testing.T, w *controltest.World, text string) {
 					n.Spec.Labels[key] = value
 				case "arch":
 					n.Description.Platform.Architecture = value
+				case "control":
+					n.Description.ControlAddr = "192.0.2.1:" + value
 				case "down":
 					n.Status.State = clusterpb.NodeStatus_STATE_DOWN
 				case "unwell":
@@ -158,6 +160,7 @@ func TestPlacement(t *testing.T) {
 			nodes: "a", tasks: "1", images: existsFor(&clusterpb.Platform{Os: "windows"}),
 			want: "1@no suitable node (unsupported platform on 1 node)",
 		},
+		"own port":     {nodes: "a,control=80 b", tasks: "2", ports: []*clusterpb.Port{hostPort80}, want: "1@b 1@no suitable node (host-mode port already in use on 2 nodes)"},
 		"host port":    {nodes: "a b", tasks: "3", ports: []*clusterpb.Port{hostPort80}, want: "1@a 1@b 1@no suitable node (host-mode port already in use on 2 nodes)"},
 		"max per node": {nodes: "a b", tasks: "1@a 4", spec: place(&clusterpb.Placement{MaxPerNode: 2}), want: "2@a 2@b 1@no suitable node (max replicas per node reached on 2 nodes)"},
 		"spread over zones": {

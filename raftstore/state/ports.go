@@ -22,7 +22,8 @@ func (s *State) PublishedBy(key port.Key) (*clusterpb.Service, bool) {
 // else the lowest free one. It refuses ports that others have.
 func (tx *tx) publishPorts(old *clusterpb.Service, spec *clusterpb.ServiceSpec, given []*clusterpb.Port) ([]*clusterpb.Port, error) {
 	ports := make([]*clusterpb.Port, 0, len(spec.GetPorts()))
-	choice := newPortChoice(slices.Concat(given, old.GetPorts()), spec.GetPorts(), tx.ownPorts())
+	own := tx.ownPorts(old, spec)
+	choice := newPortChoice(slices.Concat(given, old.GetPorts()), spec.GetPorts(), own)
 	for _, p := range spec.GetPorts() {
 		if p.GetPublished() > port.Max {
 			return nil, refuse(invalid, "port %d cannot be published: ports end at %d", p.GetPublished(), port.Max)
@@ -35,7 +36,7 @@ func (tx *tx) publishPorts(old *clusterpb.Service, spec *clusterpb.ServiceSpec, 
 		}
 		ports = append(ports, p)
 	}
-	if err := tx.checkPorts(old.GetId(), ports); err != nil {
+	if err := tx.checkPorts(old.GetId(), ports, own); err != nil {
 		return nil, err
 	}
 	return ports, nil
@@ -89,10 +90,10 @@ func (tx *tx) portFree(key port.Key, serviceID string) bool {
 	return true
 }
 
-// checkPorts refuses the cluster's own ports, and what Docker refuses: a port
-// published by two services, or twice by one. Only between ports of mode host of different services the
-// scheduler decides, by node.
-func (tx *tx) checkPorts(serviceID string, ports []*clusterpb.Port) error {
+// checkPorts refuses ports of own, and what Docker refuses: a port published by
+// two services, or twice by one. Only between ports of mode host of different
+// services the scheduler decides, by node.
+func (tx *tx) checkPorts(serviceID string, ports []*clusterpb.Port, own map[port.Key]string) error {
 	keys := publishedKeys(ports)
 	slices.SortFunc(keys, port.Key.Compare)
 	for i := 1; i < len(keys); i++ {
@@ -100,7 +101,6 @@ func (tx *tx) checkPorts(serviceID string, ports []*clusterpb.Port) error {
 			return refuse(invalid, "port %s is published twice", keys[i])
 		}
 	}
-	own := tx.ownPorts()
 	for _, p := range ports {
 		key := port.Of(p)
 		if who := own[key]; who != "" {

@@ -354,54 +354,6 @@ func TestPublishedPorts(t *testing.T) {
 	}
 }
 
-// TestOwnPorts: nobody takes the ports that the cluster itself is reached by,
-// whichever they are.
-func TestOwnPorts(t *testing.T) {
-	nodes := []*raftpb.Change{
-		state.CreateCluster(&raftpb.CreateCluster{Id: "c", DataPathPort: 30000}),
-		state.PutNode(&raftpb.PutNode{Id: "n1", Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_MANAGER}),
-		state.ObserveNode(&raftpb.ObserveNode{Id: "n1", RaftAddr: "192.0.2.1:2377", Description: &clusterpb.NodeDescription{
-			Hostname: "alpha", ControlAddr: "192.0.2.1:2377", GossipAddr: "192.0.2.1:7946",
-		}}),
-		state.PutNode(&raftpb.PutNode{Id: "n2", Spec: &clusterpb.NodeSpec{}, Role: clusterpb.NodeRole_NODE_ROLE_WORKER}),
-		state.ObserveNode(&raftpb.ObserveNode{Id: "n2", Description: &clusterpb.NodeDescription{
-			Hostname: "beta", ControlAddr: "[2001:db8::2]:3000", GossipAddr: "no address",
-		}}),
-	}
-	for name, tt := range map[string]struct {
-		ports []*clusterpb.Port
-		want  string
-	}{
-		"control":                 {[]*clusterpb.Port{ingress(2377)}, "port 2377/tcp cannot be published: node alpha listens on it for the cluster"},
-		"on hosts too":            {[]*clusterpb.Port{host(2377)}, "port 2377/tcp cannot be published: node alpha"},
-		"of another node":         {[]*clusterpb.Port{ingress(80), ingress(3000)}, "port 3000/tcp cannot be published: node beta"},
-		"gossip":                  {[]*clusterpb.Port{ingress(7946)}, "port 7946/tcp cannot be published: node alpha"},
-		"gossip over udp":         {[]*clusterpb.Port{udp(ingress(7946))}, "port 7946/udp cannot be published: node alpha"},
-		"the tunnel":              {[]*clusterpb.Port{udp(ingress(30000))}, "port 30000/udp cannot be published: the traffic between nodes uses it"},
-		"their numbers elsewhere": {[]*clusterpb.Port{udp(ingress(2377)), ingress(30000)}, ""},
-		"an automatic one":        {[]*clusterpb.Port{udp(ingress(0))}, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := storetest.State(t, nodes...)
-			next, err := storetest.TryAt(s, storetest.Start(), service("s1", "web", tt.ports...))
-			if tt.want == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, p := range get(t, next).GetPorts() {
-					if p.GetProtocol() == clusterpb.Port_PROTOCOL_UDP && p.GetPublished() == 30000 {
-						t.Error("the port of the tunnel was chosen")
-					}
-				}
-				return
-			}
-			if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
-				t.Errorf("%v, want %q", err, tt.want)
-			}
-		})
-	}
-}
-
 func TestPublishedPortsStay(t *testing.T) {
 	s := storetest.State(t, service("s2", "a", ingress(0)), service("s1", "web", ingress(0)))
 	s = storetest.Apply(t, s, state.DeleteService("s2")) // frees 30000

@@ -5,12 +5,11 @@ import (
 	"net"
 	"strconv"
 
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"github.com/muster/muster/dispatcher/mtls"
-	"github.com/muster/muster/ingress"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/port"
 	"github.com/muster/muster/worker"
 	"github.com/muster/muster/worker/describe"
 	"github.com/muster/muster/worker/state"
@@ -29,11 +28,9 @@ func (m *member) newWorker(db *state.DB) (*worker.Worker, error) {
 		Dial: func(_ context.Context, addr string) (*grpc.ClientConn, error) {
 			return m.connect.to(addr, mtls.AnyManager())
 		},
-		Own: []ingress.Listener{
-			{Protocol: unix.IPPROTO_TCP, Port: m.settings.Listen.Port()},
-			{Protocol: unix.IPPROTO_TCP, Port: m.settings.Advertise.Port()},
-			{Protocol: unix.IPPROTO_TCP, Port: m.node.cfg.GossipPort},
-			{Protocol: unix.IPPROTO_UDP, Port: m.node.cfg.GossipPort},
+		Own: []port.Key{
+			port.TCP(uint32(m.settings.Listen.Port())), port.TCP(uint32(m.settings.Advertise.Port())),
+			port.TCP(uint32(m.node.cfg.GossipPort)), port.UDP(uint32(m.node.cfg.GossipPort)),
 		},
 		Describe: m.describe,
 		Troubles: m.machine.Troubles.Changed(),

@@ -72,6 +72,7 @@ func TestReport(t *testing.T) {
 		"not there":          {fmt.Errorf("no service %q: %w", "a b", errdefs.ErrNotFound), "muster: no service \"a b\"\n"},
 		"nor of a kind":      {fmt.Errorf("logs: no service or task is called web: %w", errdefs.ErrNotFound), "muster: logs: no service or task is called web\n"},
 		"no, but of another": {fmt.Errorf("no use: service web: %w", errdefs.ErrNotFound), "muster: no use: service web: not found\n"},
+		"conflict":           {fmt.Errorf("web has changed; look at it again: %w", errdefs.ErrConflict), "muster: web has changed; look at it again\n"},
 		"interrupted":        {&StatusError{ExitInterrupted, context.Canceled}, ""},
 	}
 	for name, tt := range tests {

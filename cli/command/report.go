@@ -43,6 +43,7 @@ func Text(err error) string {
 	s := Printable(strings.Join(strings.Fields(err.Error()), " "))
 	for _, kind := range []error{
 		errdefs.ErrInvalidArgument, errdefs.ErrFailedPrecondition, errdefs.ErrUnavailable, errdefs.ErrOutOfRange, errdefs.ErrAlreadyExists,
+		errdefs.ErrConflict,
 	} {
 		s = strings.TrimSuffix(strings.TrimPrefix(s, kind.Error()+": "), ": "+kind.Error())
 	}

@@ -27,10 +27,11 @@ func TestThereAndBack(t *testing.T) {
 		is   func(error) bool
 		want string
 	}{
-		"kind at the end":   {fmt.Errorf("service web: %w", errdefs.ErrNotFound), errdefs.IsNotFound, "service web: not found"},
-		"kind in a message": {errdefs.ErrPermissionDenied.WithMessage("only managers may do this"), errdefs.IsPermissionDenied, "only managers may do this"},
-		"wrapped message":   {fmt.Errorf("join: %w", errdefs.ErrInvalidArgument.WithMessage("bad token")), errdefs.IsInvalidArgument, "join: bad token"},
-		"conflict":          {fmt.Errorf("version 3: %w", errdefs.ErrConflict), errdefs.IsConflict, "version 3: conflict"},
+		"kind at the end":       {fmt.Errorf("service web: %w", errdefs.ErrNotFound), errdefs.IsNotFound, "service web: not found"},
+		"kind in a message":     {errdefs.ErrPermissionDenied.WithMessage("only managers may do this"), errdefs.IsPermissionDenied, "only managers may do this"},
+		"wrapped message":       {fmt.Errorf("join: %w", errdefs.ErrInvalidArgument.WithMessage("bad token")), errdefs.IsInvalidArgument, "join: bad token"},
+		"conflict":              {fmt.Errorf("version 3: %w", errdefs.ErrConflict), errdefs.IsConflict, "version 3: conflict"},
+		"conflict in a message": {errdefs.ErrConflict.WithMessage("version 3, not 2"), errdefs.IsConflict, "version 3, not 2"},
 		"joined": {
 			errors.Join(fmt.Errorf("a: %w", errdefs.ErrNotFound), fmt.Errorf("b: %w", errdefs.ErrNotFound)),
 			errdefs.IsNotFound, "a: not found; b: not found",

@@ -7,12 +7,18 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/muster/muster/internal/text"
 )
+
+// conflict is the code of ErrConflict: the change has to be made again on what
+// is there now. errgrpc has none for it alone, and on the other side knows it
+// only where the message ends with the word.
+const conflict = codes.Aborted
 
 // maxMessage bounds what an error says, in bytes. HTTP/2 peers limit headers,
 // in which it travels.
@@ -25,8 +31,12 @@ func ToWire(err error) error {
 		return nil
 	}
 	s := status.Convert(errgrpc.ToGRPC(err))
+	code := s.Code()
+	if errdefs.IsConflict(err) {
+		code = conflict
+	}
 	// Without the details, which the other side would append to the message.
-	return status.Error(s.Code(), text.Clean(oneLine(plain(s.Message())), maxMessage))
+	return status.Error(code, text.Clean(oneLine(plain(s.Message())), maxMessage))
 }
 
 // FromWire turns a status into an error of the matching errdefs kind. Errors
@@ -44,6 +54,9 @@ func FromWire(err error) error {
 		message = "the daemon on the other side is of another version: " + message
 	}
 	code := s.Code()
+	if code == conflict {
+		return errdefs.ErrConflict.WithMessage(message)
+	}
 	if code == codes.Unavailable && strings.HasSuffix(message, refused) {
 		code = codes.PermissionDenied // asking again would not help
 	}

@@ -42,6 +42,10 @@ type Config struct {
 	// TrailingLogs is how many entries stay behind a snapshot for followers
 	// that are slow; 10240 when 0.
 	TrailingLogs uint64
+	// LogBytes is how many bytes of entries stay behind a snapshot at most. When
+	// as many have come on top, or as many as the last snapshot took if that is
+	// more, another is taken at once. 64 MiB when 0.
+	LogBytes int
 
 	// WrapLog, when set, is put around the log on disk: for tests of failures.
 	WrapLog func(raft.LogStore) raft.LogStore

@@ -20,7 +20,6 @@ import (
 const (
 	logFile       = "raft.db"
 	keepSnapshots = 2
-	cachedEntries = 512
 )
 
 // disk is where a member keeps its log, its vote and its snapshots.
@@ -75,11 +74,7 @@ func openDisk(ctx context.Context, c Config, log hclog.Logger) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, err := raft.NewLogCache(cachedEntries, bolt)
-	if err != nil {
-		return nil, errors.Join(err, bolt.Close())
-	}
-	d.log, d.stable, d.close = cache, bolt, bolt.Close
+	d.log, d.stable, d.close = &recentLog{LogStore: bolt}, bolt, bolt.Close
 	if err := d.checkUnlisted(); err != nil {
 		return nil, errors.Join(d.damaged(err), bolt.Close())
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/hashicorp/raft"
@@ -139,7 +138,7 @@ func (s *Store) begin(ctx context.Context) func() {
 // VerifyLeader asks a quorum whether this member still leads; nil means that
 // it did when it was called.
 func (s *Store) VerifyLeader(ctx context.Context) error {
-	return s.call(ctx, "verify leadership", func(time.Duration) error { return s.raft.VerifyLeader().Error() })
+	return s.call(ctx, "verify leadership", func(context.Context) error { return s.raft.VerifyLeader().Error() })
 }
 
 // Read returns a state that holds every change that was acknowledged before
@@ -163,5 +162,5 @@ func (s *Store) Read(ctx context.Context) (*state.State, error) {
 
 // TransferLeadership hands leadership to the voter that is most up to date.
 func (s *Store) TransferLeadership(ctx context.Context) error {
-	return s.call(ctx, "transfer leadership", func(time.Duration) error { return s.raft.LeadershipTransfer().Error() })
+	return s.call(ctx, "transfer leadership", func(context.Context) error { return s.raft.LeadershipTransfer().Error() })
 }

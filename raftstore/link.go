@@ -15,6 +15,10 @@ const (
 	rpcTimeout = 10 * time.Second
 )
 
+// maxAppend is how many bytes of entries a message has at most, if they are
+// several: a member that fell behind must get it within rpcTimeout.
+const maxAppend = 4 << 20
+
 // link is the transport with an ear to it: what members answer to heartbeats
 // tells how far their logs go and when they were last there, which raft itself
 // does not tell.
@@ -58,6 +62,10 @@ func (l *link) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *
 	if hangs, _ := l.stall.now(); hangs {
 		return errStalled
 	}
+	if fit := fitting(args.Entries, maxAppend); len(fit) < len(args.Entries) {
+		// Raft takes for sent what args say after the call, and sends the rest next.
+		args.Entries = fit
+	}
 	err := l.Transport.AppendEntries(id, target, args, resp)
 	if err == nil {
 		l.mu.Lock()
@@ -65,6 +73,16 @@ func (l *link) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *
 		l.heard[id] = contact{at: time.Now(), lastLog: resp.LastLog}
 	}
 	return err
+}
+
+// fitting returns the first entries that take limit bytes at most, one at least.
+func fitting(entries []*raft.Log, limit int) []*raft.Log {
+	for i, e := range entries {
+		if limit -= sizeOf(e); limit < 0 && i > 0 {
+			return entries[:i]
+		}
+	}
+	return entries
 }
 
 // AppendEntriesPipeline implements raft.Transport: there are none, see newLink.

@@ -32,7 +32,7 @@ type Member struct {
 // Bootstrap makes this member the only one of a new cluster. It is refused
 // when the member has state.
 func (s *Store) Bootstrap(ctx context.Context) error {
-	err := s.call(ctx, "bootstrap", func(time.Duration) error {
+	err := s.call(ctx, "bootstrap", func(context.Context) error {
 		return s.raft.BootstrapCluster(lone(s.id, s.link)).Error()
 	})
 	if errors.Is(err, raft.ErrCantBootstrap) {
@@ -113,8 +113,8 @@ func (s *Store) AddVoter(ctx context.Context, id, addr string) error {
 			return err
 		}
 	}
-	return s.call(ctx, "add manager "+id, func(timeout time.Duration) error {
-		return s.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), 0, timeout).Error()
+	return s.call(ctx, "add manager "+id, func(ctx context.Context) error {
+		return s.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), 0, left(ctx)).Error()
 	})
 }
 
@@ -122,8 +122,8 @@ func (s *Store) AddVoter(ctx context.Context, id, addr string) error {
 // removes it again.
 func (s *Store) stage(ctx context.Context, id, addr string) error {
 	s.link.forget(id)
-	err := s.call(ctx, "add manager "+id, func(timeout time.Duration) error {
-		return s.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, timeout).Error()
+	err := s.call(ctx, "add manager "+id, func(ctx context.Context) error {
+		return s.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, left(ctx)).Error()
 	})
 	if err != nil {
 		return err
@@ -133,8 +133,8 @@ func (s *Store) stage(ctx context.Context, id, addr string) error {
 	}
 	err = fmt.Errorf("manager %s at %s: %w", id, addr, err)
 	// ctx may be done, which must not leave the member behind.
-	undo := s.call(context.WithoutCancel(ctx), "remove manager "+id, func(timeout time.Duration) error {
-		return s.raft.RemoveServer(raft.ServerID(id), 0, timeout).Error()
+	undo := s.call(context.WithoutCancel(ctx), "remove manager "+id, func(ctx context.Context) error {
+		return s.raft.RemoveServer(raft.ServerID(id), 0, left(ctx)).Error()
 	})
 	return errors.Join(err, undo)
 }
@@ -171,8 +171,8 @@ func (s *Store) RemoveMember(ctx context.Context, id string) error {
 	if err := checkRemoval(s.Members(), s.Reachable(), id); err != nil {
 		return err
 	}
-	return s.call(ctx, "remove manager "+id, func(timeout time.Duration) error {
-		return s.raft.RemoveServer(raft.ServerID(id), 0, timeout).Error()
+	return s.call(ctx, "remove manager "+id, func(ctx context.Context) error {
+		return s.raft.RemoveServer(raft.ServerID(id), 0, left(ctx)).Error()
 	})
 }
 

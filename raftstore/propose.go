@@ -58,8 +58,12 @@ func (s *Store) ProposeRequest(ctx context.Context, request state.Request, chang
 			mebibytes(len(data)), mebibytes(state.MaxCommand), errdefs.ErrInvalidArgument)
 	}
 	var out state.Outcome
-	err = s.call(ctx, "propose", func(timeout time.Duration) error {
-		f := s.raft.Apply(data, timeout)
+	err = s.call(ctx, "propose", func(ctx context.Context) error {
+		if s.room.Acquire(ctx, int64(len(data))) != nil {
+			return context.Cause(ctx)
+		}
+		defer s.room.Release(int64(len(data)))
+		f := s.raft.Apply(data, left(ctx))
 		if err := f.Error(); err != nil {
 			return err
 		}
@@ -74,10 +78,17 @@ func (s *Store) ProposeRequest(ctx context.Context, request state.Request, chang
 
 func mebibytes(n int) float64 { return float64(n) / (1 << 20) }
 
+// left returns how long ctx, which has a deadline, goes on; never 0, which to
+// raft means for ever.
+func left(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
+	return max(time.Until(deadline), time.Nanosecond)
+}
+
 // call runs f, which waits for raft, for no longer than ctx allows. f is given
-// the time that is left, and goes on alone when ctx ends first. Errors of raft
-// are of kind Unavailable.
-func (s *Store) call(ctx context.Context, what string, f func(timeout time.Duration) error) error {
+// a context with a deadline, and goes on alone when it ends first. Errors of
+// raft are of kind Unavailable.
+func (s *Store) call(ctx context.Context, what string, f func(ctx context.Context) error) error {
 	if !s.calls.enter() {
 		return fmt.Errorf("%s: the store is closed: %w", what, errdefs.ErrUnavailable)
 	}
@@ -88,11 +99,10 @@ func (s *Store) call(ctx context.Context, what string, f func(timeout time.Durat
 	if hangs {
 		return fmt.Errorf("%s: %w: %w", what, errStalled, errdefs.ErrUnavailable)
 	}
-	deadline, _ := ctx.Deadline()
 	done := make(chan error, 1)
 	go func() {
 		defer s.calls.leave()
-		done <- f(max(time.Until(deadline), time.Nanosecond)) // 0 would mean for ever
+		done <- f(ctx)
 	}()
 	select {
 	case err := <-done:

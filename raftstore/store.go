@@ -1,6 +1,7 @@
 package raftstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/muster/muster/raftstore/state"
 )
@@ -31,7 +33,14 @@ type Store struct {
 	stall   *stall
 	calls   gate
 	members sync.Mutex // one change of membership at a time
+	compact compactor
+	// room is for the bytes that proposals under way take.
+	room *semaphore.Weighted
 }
+
+// underWay is how many bytes the proposals under way take at most, so that
+// what raft writes to the log at once is small: others wait their turn.
+const underWay = 8 << 20
 
 // Open recovers a member from disk and starts it. A member without state waits
 // until it is bootstrapped or added by a leader. Call Run next: it must run
@@ -54,10 +63,19 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		log:   c.log(),
 		lead:  newLeadership(notify),
 		stall: newStall(),
+		room:  semaphore.NewWeighted(underWay),
 	}
-	d.log, s.link.stall = watchedLog{d.log, s.stall}, s.stall
+	measured, err := measure(d.log)
+	if err != nil {
+		return nil, errors.Join(d.damaged(err), s.link.Close(), d.close())
+	}
+	d.log, s.link.stall = watchedLog{measured, s.stall}, s.stall
 	if s.raft, err = startRaft(rc, s.fsm, d, s.link); err != nil {
 		return nil, errors.Join(err, s.link.Close(), d.close())
+	}
+	s.compact = compactor{
+		raft: s.raft, log: measured, snapshots: d.snapshots, logger: s.log,
+		keep: cmp.Or(c.LogBytes, 64<<20), trailing: rc.TrailingLogs,
 	}
 	return s, nil
 }
@@ -94,8 +112,12 @@ func (s *Store) SubscribeTo(match func(state.Ref) bool) *Subscription {
 // Run tells of leadership until ctx is done, then hands it over, and closes
 // the store.
 func (s *Store) Run(ctx context.Context) error {
+	var compacting sync.WaitGroup
+	compacting.Go(func() { s.compact.run(ctx) })
 	s.watchLeadership(ctx)
-	return s.close(context.WithoutCancel(ctx))
+	err := s.close(context.WithoutCancel(ctx))
+	compacting.Wait() // raft answers it when it stops
+	return errors.Join(err, s.disk.close())
 }
 
 func (s *Store) close(ctx context.Context) error {
@@ -113,5 +135,5 @@ func (s *Store) close(ctx context.Context) error {
 	if !s.link.handOvers.close(rpcTimeout) {
 		s.log.Warn("stop with a hand-over of leadership unanswered", "in", rpcTimeout)
 	}
-	return errors.Join(err, s.disk.close())
+	return err
 }

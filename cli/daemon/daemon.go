@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 
@@ -24,16 +23,16 @@ func Run(ctx context.Context, cfg Config, version string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, state.Close()) }()
+	log := cfg.Logger().With("node", cfg.Name)
 	// Sockets say nothing of the state directory they belong to.
-	run, err := hold("run", cfg.RunDir, 0o711)
+	sock, err := listen(cfg.Socket(), log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, run.Close()) }()
-	log := cfg.Logger().With("node", cfg.Name)
+	defer func() { err = errors.Join(err, sock.Close(), sock.release()) }()
 	log.InfoContext(ctx, "muster starts", "version", version, "state", cfg.StateDir, "pid", os.Getpid())
 	var n *node.Node
-	r, err := newRuntime(cfg, images.PeerClient{
+	r, err := newRuntime(cfg, sock, images.PeerClient{
 		Dial: func(addr string) (nodepb.PeerServiceClient, error) { return n.Peer(addr) },
 	}, log)
 	if err != nil {
@@ -53,7 +52,8 @@ func Run(ctx context.Context, cfg Config, version string) (err error) {
 	defer stop()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.run(ctx) })
-	g.Go(func() error { return serveLocal(ctx, cfg.Socket(), n, r) })
+	g.Go(func() error { return sock.keep(ctx) })
+	g.Go(func() error { return n.ServeLocal(ctx, sock, &local{Local: node.Local{Node: n}, runtime: r}) })
 	g.Go(func() error { return n.Run(ctx) })
 	err = g.Wait()
 	log.Info("muster stops", "err", err)
@@ -74,21 +74,4 @@ func (tcp) Listen(addr string) (net.Listener, error) { return net.Listen("tcp", 
 // Dial implements node.Network.
 func (tcp) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", addr)
-}
-
-// serveLocal answers the clients of this machine over the daemon's socket
-// until ctx is done. Only root can open it.
-func serveLocal(ctx context.Context, path string, n *node.Node, r *runtime) error {
-	// The run directory's lock is held: a socket that is there is a dead one.
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove the old socket: %w", err)
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
-	if err != nil {
-		return fmt.Errorf("listen for the client: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("protect the socket: %w", err), l.Close())
-	}
-	return n.ServeLocal(ctx, l, &local{Local: node.Local{Node: n}, runtime: r})
 }

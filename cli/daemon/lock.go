@@ -1,8 +1,8 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -25,26 +25,32 @@ func lock(f *os.File) error {
 }
 
 // hold makes the directory of --kind-dir and keeps every other daemon out of it
-// until the returned file is closed, or this process ends however it ends.
+// until the returned file is closed, or this process ends however it ends. The
+// lock is the directory's own, since whatever is in it may be removed. It
+// returns ErrFailedPrecondition if another daemon holds it.
 func hold(kind, dir string, mode os.FileMode) (*os.File, error) {
 	if err := os.MkdirAll(dir, mode); err != nil {
 		return nil, fmt.Errorf("make %s directory: %w", kind, err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "daemon.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s directory: %w", kind, err)
 	}
+	note := filepath.Join(dir, "daemon.pid")
 	if err := lock(f); err != nil {
-		holder, _ := io.ReadAll(io.LimitReader(f, 20)) // empty when it cannot be read
 		_ = f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s directory %s: %w", kind, dir, err)
+		}
+		holder, _ := os.ReadFile(note)
+		if len(holder) == 0 {
+			holder = []byte("unknown")
+		}
 		return nil, fmt.Errorf("the %s directory %s is in use by another daemon (process %s): stop it, or give this one another --%s-dir: %w",
 			kind, dir, holder, kind, errdefs.ErrFailedPrecondition)
 	}
-	if err := f.Truncate(0); err != nil {
-		return nil, fmt.Errorf("lock %s directory: %w", kind, err)
-	}
-	if _, err := f.WriteAt(fmt.Append(nil, os.Getpid()), 0); err != nil {
-		return nil, fmt.Errorf("lock %s directory: %w", kind, err)
+	if err := os.WriteFile(note, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s directory: %w", kind, err), f.Close())
 	}
 	return f, nil
 }

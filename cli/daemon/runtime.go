@@ -27,8 +27,9 @@ const childGrace = 5 * time.Second
 // runtime is what the node needs to run containers: containerd and the image
 // store, in a cluster or not, and the logger while it is in one.
 type runtime struct {
-	cfg Config
-	log *slog.Logger
+	cfg  Config
+	log  *slog.Logger
+	sock *socket
 	// managed is nil when containerd is not ours.
 	managed *containerd.Managed
 	address string // of containerd's socket
@@ -36,8 +37,8 @@ type runtime struct {
 	images  *images.Store
 }
 
-func newRuntime(cfg Config, peers images.Fetcher, log *slog.Logger) (*runtime, error) {
-	r := &runtime{cfg: cfg, log: log}
+func newRuntime(cfg Config, sock *socket, peers images.Fetcher, log *slog.Logger) (*runtime, error) {
+	r := &runtime{cfg: cfg, log: log, sock: sock}
 	address := cfg.Containerd
 	if address == "" {
 		dir, err := binDir(cfg)

@@ -20,6 +20,7 @@ func (r *runtime) checks(plane *ingress.Plane) []trouble.Check {
 	return []trouble.Check{
 		{Name: "containerd", Look: r.answers},
 		{Name: "state directory", Look: r.writes},
+		{Name: "run directory", Look: r.sock.trouble},
 		{Name: "data plane", Look: func(context.Context) error { return plane.Trouble() }},
 		{Name: "network", Look: near.Overlapping, Period: obstaclePeriod},
 		{Name: "route", Look: near.Covering, Period: obstaclePeriod, Warning: true},

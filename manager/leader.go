@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/muster/muster/manager/clock"
 	"github.com/muster/muster/manager/control"
 	"github.com/muster/muster/manager/gossipkeys"
 	"github.com/muster/muster/manager/orchestrator/enforce"
@@ -20,9 +21,11 @@ import (
 // controllers returns what the cluster does by itself in a term that begins
 // now: the table of contents of its behaviour. They take turns in this order,
 // each on a state that holds what the one before proposed, so that a new
-// service is placed in one round. Correctness does not depend on the order.
+// service is placed in one round. Correctness does not depend on the order, but
+// for the clock, which comes first.
 func controllers() []*control.Controller {
 	return []*control.Controller{
+		clock.Controller(),                    // sets the clock back, where the last leader's was ahead
 		replicated.Controller(id.New),         // fills the slots of services
 		update.Controller(id.New, time.Now()), // rolls slots that are out of date
 		restart.Controller(),                  // starts replacements when their time has come

@@ -49,7 +49,9 @@ func New(nodes iter.Seq[*clusterpb.Node], period time.Duration, now time.Time) *
 		case lifecycle.Connected(n) || s == clusterpb.NodeStatus_STATE_UNKNOWN:
 			l.nodes[n.GetId()] = &lease{until: grace}
 		case s == clusterpb.NodeStatus_STATE_DISCONNECTED:
-			left := n.GetStatus().GetSince().AsTime()
+			// The last leader's clock may have been ahead: it left before now.
+			away := max(0, now.Sub(n.GetStatus().GetSince().AsTime()))
+			left := now.Add(-away)
 			until := left.Add(GoodbyeGrace)
 			if until.Before(grace) {
 				until = grace

@@ -90,6 +90,22 @@ func TestNewTerm(t *testing.T) {
 	}
 }
 
+// TestAwayByAClockThatWasAhead: a node that said good-bye to a leader whose clock
+// was ahead has the time of a restart, and no more.
+func TestAwayByAClockThatWasAhead(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	l := New(slices.Values([]*clusterpb.Node{{Id: "away", Status: &clusterpb.NodeStatus{
+		State: clusterpb.NodeStatus_STATE_DISCONNECTED, Since: timestamppb.New(now.Add(24 * time.Hour)),
+	}}}), time.Second, now)
+	if ids, next := l.Expired(now); len(ids) > 0 || next.Sub(now) != GoodbyeGrace {
+		t.Errorf("%v are lost, the next is due in %v, want none and %v", ids, next.Sub(now), GoodbyeGrace)
+	}
+	now = now.Add(goodbyeCounts + 1)
+	if mark := l.LowWaterMark(7, now, func(string) (uint64, bool) { return 0, false }); mark != 7 {
+		t.Errorf("after %v the low-water mark is %d, want 7", goodbyeCounts, mark)
+	}
+}
+
 // TestExpired: who is lost first, and what may move that.
 func TestExpired(t *testing.T) {
 	start := time.Unix(1_000_000, 0)

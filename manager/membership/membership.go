@@ -124,7 +124,8 @@ func (s *Server) Introduce(ctx context.Context, r *memberpb.IntroduceRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	if known := s.Store.State().Time.Sub(n.GetCreatedAt().AsTime()); known > introduction && n.GetSpec().GetAvailability() != r.GetAvailability() {
+	// Created in the future: by a leader whose clock was ahead, whenever that was.
+	if known := s.Store.State().Time.Sub(n.GetCreatedAt().AsTime()).Abs(); known > introduction && n.GetSpec().GetAvailability() != r.GetAvailability() {
 		return nil, fmt.Errorf("node %s has been part of the cluster for a while: its availability is changed by \"muster node update\": %w",
 			n.GetId(), errdefs.ErrPermissionDenied)
 	}

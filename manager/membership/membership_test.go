@@ -367,6 +367,13 @@ func TestEveryCallSaysThatItIsNotCommitted(t *testing.T) {
 // TestIntroductionIsForTheBeginning: a node that was drained does not take
 // itself back.
 func TestIntroductionIsForTheBeginning(t *testing.T) {
+	for _, later := range []time.Duration{time.Hour, -time.Hour} { // by the clock of another leader
+		testIntroductionIsOver(t, later)
+	}
+}
+
+func testIntroductionIsOver(t *testing.T, later time.Duration) {
+	t.Helper()
 	m := serverFor(t, worker)
 	drained := clusterpb.NodeSpec_AVAILABILITY_DRAIN
 	if _, err := m.Introduce(by(t, "n1"), &memberpb.IntroduceRequest{Availability: drained}); err != nil {
@@ -374,7 +381,7 @@ func TestIntroductionIsForTheBeginning(t *testing.T) {
 	}
 	n := m.store.node()
 	// Time goes on with the cluster's next command.
-	m.store.state = storetest.ApplyAt(t, m.store.state, n.GetCreatedAt().AsTime().Add(time.Hour), state.ObserveNode(&raftpb.ObserveNode{
+	m.store.state = storetest.ApplyAt(t, m.store.state, n.GetCreatedAt().AsTime().Add(later), state.ObserveNode(&raftpb.ObserveNode{
 		Id: "n1", Description: &clusterpb.NodeDescription{Hostname: "alpha"},
 	}))
 	_, err := m.Introduce(by(t, "n1"), &memberpb.IntroduceRequest{Availability: clusterpb.NodeSpec_AVAILABILITY_ACTIVE})

@@ -28,12 +28,13 @@ func (s *State) Apply(index uint64, cmd *raftpb.Command) (*State, Outcome) {
 	now := cmd.GetProposedAt().AsTime()
 	if done, ok := s.Applied(cmd.GetRequestId()); ok {
 		// The same answer, and no change but that time goes on.
-		return s.begin(index, now).commit(), Outcome{ObjectID: done.GetObjectId(), Err: AppliedError(done, cmd.GetRequestOf())}
+		tx := s.begin(index, now)
+		return tx.commit(), Outcome{ObjectID: done.GetObjectId(), Err: AppliedError(done, cmd.GetRequestOf()), Touched: tx.touched}
 	}
 
 	tx := s.begin(index, now)
 	err := tx.applyAll(cmd.GetChanges())
-	if err == nil && cmd.GetRequestId() != "" && len(tx.touched) == 0 {
+	if err == nil && cmd.GetRequestId() != "" && !tx.changed {
 		// The cluster looks again at what it sees undone; a user waits for an answer.
 		err = refuse(conflict, "another change came first, and left nothing of this one to be made")
 	}
@@ -59,6 +60,8 @@ func (tx *tx) applyAll(changes []*raftpb.Change) error {
 // apply is a table of contents: one line per change, one file per object.
 func (tx *tx) apply(c *raftpb.Change) error {
 	switch k := c.GetKind().(type) {
+	case *raftpb.Change_SetClock:
+		return nil // begin has done it
 	case *raftpb.Change_CreateCluster:
 		return tx.createCluster(k.CreateCluster)
 	case *raftpb.Change_PutClusterSpec:

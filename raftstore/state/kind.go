@@ -3,6 +3,7 @@ package state
 import (
 	"fmt"
 	"iter"
+	"time"
 
 	raftpb "github.com/muster/muster/proto/raft/v1"
 )
@@ -26,6 +27,10 @@ type kind[T comparable] struct {
 	// restore, when set, completes an object that was read from a snapshot. The
 	// kinds before this one are restored already.
 	restore func(*tx, T)
+
+	// setBack, when set, returns the object with the times that something waits by
+	// moved into the past.
+	setBack func(v T, by time.Duration) T
 
 	// belongs, when set, names the service and the node of an object.
 	belongs func(T) (owner, node string)
@@ -60,6 +65,7 @@ type anyTable interface {
 	items() iter.Seq[*raftpb.SnapshotItem]
 	// take puts an object of a snapshot back; not ok when it is of another kind.
 	take(*tx, *raftpb.SnapshotItem) (ok bool, err error)
+	setBack(tx *tx, by time.Duration)
 	// refs yields what watchers are told of each object.
 	refs() iter.Seq[Ref]
 }
@@ -122,12 +128,21 @@ func remove[T comparable](tx *tx, t *table[T], v T) {
 	touch(tx, t.kind, v)
 }
 
+// touch notes that the command changed the object.
 func touch[T comparable](tx *tx, k *kind[T], v T) {
 	if k.unwatched {
 		return
 	}
-	tx.touched = append(tx.touched, k.ref(v))
+	tell(tx, k, v)
+	tx.changed = true
 	if k.answers && tx.answer == "" {
 		tx.answer = k.keyOf(v)
+	}
+}
+
+// tell has watchers look at the object.
+func tell[T comparable](tx *tx, k *kind[T], v T) {
+	if !k.unwatched {
+		tx.touched = append(tx.touched, k.ref(v))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"iter"
 	"strconv"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -33,6 +34,14 @@ func nodeKind() *kind[*clusterpb.Node] {
 		},
 		object:  (*raftpb.SnapshotItem).GetNode,
 		answers: true,
+		setBack: func(old *clusterpb.Node, by time.Duration) *clusterpb.Node {
+			n := shallow(old)
+			if n.GetStatus() != nil {
+				n.Status = shallow(n.GetStatus())
+				earlier(by, &n.Status.Since)
+			}
+			return n
+		},
 	}
 }
 

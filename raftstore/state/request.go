@@ -30,6 +30,11 @@ func requestKind() *kind[*raftpb.AppliedRequest] {
 		},
 		object:    (*raftpb.SnapshotItem).GetRequest,
 		unwatched: true,
+		setBack: func(old *raftpb.AppliedRequest, by time.Duration) *raftpb.AppliedRequest {
+			r := shallow(old)
+			earlier(by, &r.At)
+			return r
+		},
 	}
 }
 

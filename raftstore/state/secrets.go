@@ -1,6 +1,8 @@
 package state
 
 import (
+	"time"
+
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -17,6 +19,11 @@ func secretsKind() *kind[*clusterpb.ClusterSecrets] {
 			return &raftpb.SnapshotItem{Kind: &raftpb.SnapshotItem_Secrets{Secrets: s}}
 		},
 		object: (*raftpb.SnapshotItem).GetSecrets,
+		setBack: func(old *clusterpb.ClusterSecrets, by time.Duration) *clusterpb.ClusterSecrets {
+			s := shallow(old)
+			earlier(by, &s.GossipKeysAt)
+			return s
+		},
 	}
 }
 

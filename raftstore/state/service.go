@@ -2,6 +2,7 @@ package state
 
 import (
 	"iter"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -33,7 +34,27 @@ func serviceKind() *kind[*clusterpb.Service] {
 		},
 		object:  (*raftpb.SnapshotItem).GetService,
 		answers: true,
+		setBack: setServiceBack,
 	}
+}
+
+// setServiceBack moves the times of a rollout, but for when it began and ended:
+// these are shown, and tell it from others.
+func setServiceBack(old *clusterpb.Service, by time.Duration) *clusterpb.Service {
+	svc := shallow(old)
+	if svc.GetUpdate() == nil {
+		return svc
+	}
+	svc.Update = shallow(svc.GetUpdate())
+	earlier(by, &svc.Update.ResumedAt)
+	progress := svc.GetUpdate().GetProgress()
+	svc.Update.Progress = make([]*clusterpb.SlotUpdate, len(progress))
+	for i, p := range progress {
+		e := shallow(p)
+		earlier(by, &e.StartedAt, &e.RunningAt, &e.DoneAt)
+		svc.Update.Progress[i] = e
+	}
+	return svc
 }
 
 // Service returns the service with that id.

@@ -13,8 +13,8 @@ import (
 type State struct {
 	// Index of the last command in it; 0 before the first.
 	Index uint64
-	// Time is when the leader proposed that command, by the leader's clock.
-	// It may step back when another member takes the lead.
+	// Time is when the leader proposed that command, by the leader's clock. It steps
+	// back when that clock is behind the last one's, and what waits steps with it.
 	Time time.Time
 
 	objects
@@ -50,19 +50,21 @@ func (s *State) items() iter.Seq[*raftpb.SnapshotItem] {
 // tx builds the State that follows another by one command.
 type tx struct {
 	index uint64
-	now   time.Time // when the command was proposed, not when it is applied
+	now   time.Time // when the command was proposed, not when it is applied: no time before was later
 
 	objects
 
-	touched []Ref
+	touched []Ref  // what differs, by the command or by the clock
+	changed bool   // the command changed something
 	answer  string // the id that the command is answered with
 }
 
 func (s *State) begin(index uint64, now time.Time) *tx {
-	tx := &tx{index: index, now: now, objects: s.objects}
+	tx := &tx{index: index, objects: s.objects}
 	for _, t := range tx.tables() {
 		t.begin()
 	}
+	start(tx, s, now)
 	return tx
 }
 

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -55,8 +56,25 @@ func taskKind() *kind[*clusterpb.Task] {
 		},
 		object:  (*raftpb.SnapshotItem).GetTask,
 		restore: (*tx).shareSpec,
+		setBack: setTaskBack,
 		belongs: func(t *clusterpb.Task) (owner, node string) { return t.GetServiceId(), t.GetNodeId() },
 	}
+}
+
+// setTaskBack moves the times of a task that leaders wrote. When the task itself
+// was observed is a matter of its node's clock.
+func setTaskBack(old *clusterpb.Task, by time.Duration) *clusterpb.Task {
+	t := shallow(old)
+	earlier(by, &t.CreatedAt, &t.DesiredAt, &t.StartAfter, &t.RunningAt)
+	if t.GetStatus() == nil {
+		return t
+	}
+	t.Status = shallow(t.GetStatus())
+	earlier(by, &t.Status.AppliedAt)
+	if t.GetNodeId() == "" {
+		earlier(by, &t.Status.At)
+	}
+	return t
 }
 
 // Task returns the task with that id.

@@ -122,6 +122,7 @@ type Change struct {
 	//	*Change_ObserveTask
 	//	*Change_DeleteTask
 	//	*Change_CreateNetwork
+	//	*Change_SetClock
 	Kind          isChange_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -308,6 +309,15 @@ func (x *Change) GetCreateNetwork() *CreateNetwork {
 	return nil
 }
 
+func (x *Change) GetSetClock() *SetClock {
+	if x != nil {
+		if x, ok := x.Kind.(*Change_SetClock); ok {
+			return x.SetClock
+		}
+	}
+	return nil
+}
+
 type isChange_Kind interface {
 	isChange_Kind()
 }
@@ -376,6 +386,10 @@ type Change_CreateNetwork struct {
 	CreateNetwork *CreateNetwork `protobuf:"bytes,16,opt,name=create_network,json=createNetwork,proto3,oneof"`
 }
 
+type Change_SetClock struct {
+	SetClock *SetClock `protobuf:"bytes,17,opt,name=set_clock,json=setClock,proto3,oneof"`
+}
+
 func (*Change_CreateCluster) isChange_Kind() {}
 
 func (*Change_PutClusterSpec) isChange_Kind() {}
@@ -407,6 +421,8 @@ func (*Change_ObserveTask) isChange_Kind() {}
 func (*Change_DeleteTask) isChange_Kind() {}
 
 func (*Change_CreateNetwork) isChange_Kind() {}
+
+func (*Change_SetClock) isChange_Kind() {}
 
 // CreateCluster is what founding writes: the cluster and its secrets. Refused
 // when there is one.
@@ -1513,6 +1529,44 @@ func (x *DeleteTask) GetId() string {
 	return ""
 }
 
+// SetClock says nothing but what time it is, where the last command was
+// proposed by a clock that was ahead.
+type SetClock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetClock) Reset() {
+	*x = SetClock{}
+	mi := &file_raft_v1_command_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetClock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetClock) ProtoMessage() {}
+
+func (x *SetClock) ProtoReflect() protoreflect.Message {
+	mi := &file_raft_v1_command_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetClock.ProtoReflect.Descriptor instead.
+func (*SetClock) Descriptor() ([]byte, []int) {
+	return file_raft_v1_command_proto_rawDescGZIP(), []int{19}
+}
+
 var File_raft_v1_command_proto protoreflect.FileDescriptor
 
 const file_raft_v1_command_proto_rawDesc = "" +
@@ -1525,7 +1579,7 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x12\x1d\n" +
 	"\n" +
-	"request_of\x18\x04 \x01(\tR\trequestOf\"\xeb\a\n" +
+	"request_of\x18\x04 \x01(\tR\trequestOf\"\x9d\b\n" +
 	"\x06Change\x12?\n" +
 	"\x0ecreate_cluster\x18\x01 \x01(\v2\x16.raft.v1.CreateClusterH\x00R\rcreateCluster\x12C\n" +
 	"\x10put_cluster_spec\x18\x02 \x01(\v2\x17.raft.v1.PutClusterSpecH\x00R\x0eputClusterSpec\x12I\n" +
@@ -1549,7 +1603,8 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"\fobserve_task\x18\x0e \x01(\v2\x14.raft.v1.ObserveTaskH\x00R\vobserveTask\x126\n" +
 	"\vdelete_task\x18\x0f \x01(\v2\x13.raft.v1.DeleteTaskH\x00R\n" +
 	"deleteTask\x12?\n" +
-	"\x0ecreate_network\x18\x10 \x01(\v2\x16.raft.v1.CreateNetworkH\x00R\rcreateNetworkB\x06\n" +
+	"\x0ecreate_network\x18\x10 \x01(\v2\x16.raft.v1.CreateNetworkH\x00R\rcreateNetwork\x120\n" +
+	"\tset_clock\x18\x11 \x01(\v2\x11.raft.v1.SetClockH\x00R\bsetClockB\x06\n" +
 	"\x04kind\"\xac\x02\n" +
 	"\rCreateCluster\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
@@ -1633,7 +1688,9 @@ const file_raft_v1_command_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\v2\x16.cluster.v1.TaskStatusR\x06status\"\x1c\n" +
 	"\n" +
 	"DeleteTask\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02idB\x87\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\n" +
+	"\n" +
+	"\bSetClockB\x87\x01\n" +
 	"\vcom.raft.v1B\fCommandProtoP\x01Z-github.com/muster/muster/proto/raft/v1;raftv1\xa2\x02\x03RXX\xaa\x02\aRaft.V1\xca\x02\aRaft\\V1\xe2\x02\x13Raft\\V1\\GPBMetadata\xea\x02\bRaft::V1b\x06proto3"
 
 var (
@@ -1648,7 +1705,7 @@ func file_raft_v1_command_proto_rawDescGZIP() []byte {
 	return file_raft_v1_command_proto_rawDescData
 }
 
-var file_raft_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_raft_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_raft_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: raft.v1.Command
 	(*Change)(nil),                // 1: raft.v1.Change
@@ -1669,25 +1726,26 @@ var file_raft_v1_command_proto_goTypes = []any{
 	(*SetDesired)(nil),            // 16: raft.v1.SetDesired
 	(*ObserveTask)(nil),           // 17: raft.v1.ObserveTask
 	(*DeleteTask)(nil),            // 18: raft.v1.DeleteTask
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*v1.ClusterSpec)(nil),        // 20: cluster.v1.ClusterSpec
-	(v1.NodeRole)(0),              // 21: cluster.v1.NodeRole
-	(*v1.NetworkSpec)(nil),        // 22: cluster.v1.NetworkSpec
-	(*v1.NodeSpec)(nil),           // 23: cluster.v1.NodeSpec
-	(*v1.NodeDescription)(nil),    // 24: cluster.v1.NodeDescription
-	(*v1.NodeStatus)(nil),         // 25: cluster.v1.NodeStatus
-	(*v1.NodeImage)(nil),          // 26: cluster.v1.NodeImage
-	(*v1.ServiceSpec)(nil),        // 27: cluster.v1.ServiceSpec
-	(*v1.Port)(nil),               // 28: cluster.v1.Port
-	(*v1.ResolvedImage)(nil),      // 29: cluster.v1.ResolvedImage
-	(*v1.UpdateStatus)(nil),       // 30: cluster.v1.UpdateStatus
-	(*v1.Task)(nil),               // 31: cluster.v1.Task
-	(*v1.Attachment)(nil),         // 32: cluster.v1.Attachment
-	(v1.TaskState)(0),             // 33: cluster.v1.TaskState
-	(*v1.TaskStatus)(nil),         // 34: cluster.v1.TaskStatus
+	(*SetClock)(nil),              // 19: raft.v1.SetClock
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*v1.ClusterSpec)(nil),        // 21: cluster.v1.ClusterSpec
+	(v1.NodeRole)(0),              // 22: cluster.v1.NodeRole
+	(*v1.NetworkSpec)(nil),        // 23: cluster.v1.NetworkSpec
+	(*v1.NodeSpec)(nil),           // 24: cluster.v1.NodeSpec
+	(*v1.NodeDescription)(nil),    // 25: cluster.v1.NodeDescription
+	(*v1.NodeStatus)(nil),         // 26: cluster.v1.NodeStatus
+	(*v1.NodeImage)(nil),          // 27: cluster.v1.NodeImage
+	(*v1.ServiceSpec)(nil),        // 28: cluster.v1.ServiceSpec
+	(*v1.Port)(nil),               // 29: cluster.v1.Port
+	(*v1.ResolvedImage)(nil),      // 30: cluster.v1.ResolvedImage
+	(*v1.UpdateStatus)(nil),       // 31: cluster.v1.UpdateStatus
+	(*v1.Task)(nil),               // 32: cluster.v1.Task
+	(*v1.Attachment)(nil),         // 33: cluster.v1.Attachment
+	(v1.TaskState)(0),             // 34: cluster.v1.TaskState
+	(*v1.TaskStatus)(nil),         // 35: cluster.v1.TaskStatus
 }
 var file_raft_v1_command_proto_depIdxs = []int32{
-	19, // 0: raft.v1.Command.proposed_at:type_name -> google.protobuf.Timestamp
+	20, // 0: raft.v1.Command.proposed_at:type_name -> google.protobuf.Timestamp
 	1,  // 1: raft.v1.Command.changes:type_name -> raft.v1.Change
 	2,  // 2: raft.v1.Change.create_cluster:type_name -> raft.v1.CreateCluster
 	3,  // 3: raft.v1.Change.put_cluster_spec:type_name -> raft.v1.PutClusterSpec
@@ -1705,32 +1763,33 @@ var file_raft_v1_command_proto_depIdxs = []int32{
 	17, // 15: raft.v1.Change.observe_task:type_name -> raft.v1.ObserveTask
 	18, // 16: raft.v1.Change.delete_task:type_name -> raft.v1.DeleteTask
 	6,  // 17: raft.v1.Change.create_network:type_name -> raft.v1.CreateNetwork
-	20, // 18: raft.v1.CreateCluster.spec:type_name -> cluster.v1.ClusterSpec
-	20, // 19: raft.v1.PutClusterSpec.spec:type_name -> cluster.v1.ClusterSpec
-	21, // 20: raft.v1.RotateJoinSecret.role:type_name -> cluster.v1.NodeRole
-	22, // 21: raft.v1.CreateNetwork.spec:type_name -> cluster.v1.NetworkSpec
-	23, // 22: raft.v1.PutNode.spec:type_name -> cluster.v1.NodeSpec
-	21, // 23: raft.v1.PutNode.role:type_name -> cluster.v1.NodeRole
-	24, // 24: raft.v1.ObserveNode.description:type_name -> cluster.v1.NodeDescription
-	25, // 25: raft.v1.ObserveNode.status:type_name -> cluster.v1.NodeStatus
-	9,  // 26: raft.v1.ObserveNode.images:type_name -> raft.v1.NodeImages
-	26, // 27: raft.v1.NodeImages.images:type_name -> cluster.v1.NodeImage
-	19, // 28: raft.v1.DeleteNode.expires_at:type_name -> google.protobuf.Timestamp
-	27, // 29: raft.v1.PutService.spec:type_name -> cluster.v1.ServiceSpec
-	28, // 30: raft.v1.PutService.ports:type_name -> cluster.v1.Port
-	29, // 31: raft.v1.PutService.images:type_name -> cluster.v1.ResolvedImage
-	30, // 32: raft.v1.SetUpdateStatus.status:type_name -> cluster.v1.UpdateStatus
-	27, // 33: raft.v1.SetUpdateStatus.spec:type_name -> cluster.v1.ServiceSpec
-	29, // 34: raft.v1.SetUpdateStatus.images:type_name -> cluster.v1.ResolvedImage
-	31, // 35: raft.v1.CreateTask.task:type_name -> cluster.v1.Task
-	32, // 36: raft.v1.AssignTask.attachments:type_name -> cluster.v1.Attachment
-	33, // 37: raft.v1.SetDesired.desired:type_name -> cluster.v1.TaskState
-	34, // 38: raft.v1.ObserveTask.status:type_name -> cluster.v1.TaskStatus
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	19, // 18: raft.v1.Change.set_clock:type_name -> raft.v1.SetClock
+	21, // 19: raft.v1.CreateCluster.spec:type_name -> cluster.v1.ClusterSpec
+	21, // 20: raft.v1.PutClusterSpec.spec:type_name -> cluster.v1.ClusterSpec
+	22, // 21: raft.v1.RotateJoinSecret.role:type_name -> cluster.v1.NodeRole
+	23, // 22: raft.v1.CreateNetwork.spec:type_name -> cluster.v1.NetworkSpec
+	24, // 23: raft.v1.PutNode.spec:type_name -> cluster.v1.NodeSpec
+	22, // 24: raft.v1.PutNode.role:type_name -> cluster.v1.NodeRole
+	25, // 25: raft.v1.ObserveNode.description:type_name -> cluster.v1.NodeDescription
+	26, // 26: raft.v1.ObserveNode.status:type_name -> cluster.v1.NodeStatus
+	9,  // 27: raft.v1.ObserveNode.images:type_name -> raft.v1.NodeImages
+	27, // 28: raft.v1.NodeImages.images:type_name -> cluster.v1.NodeImage
+	20, // 29: raft.v1.DeleteNode.expires_at:type_name -> google.protobuf.Timestamp
+	28, // 30: raft.v1.PutService.spec:type_name -> cluster.v1.ServiceSpec
+	29, // 31: raft.v1.PutService.ports:type_name -> cluster.v1.Port
+	30, // 32: raft.v1.PutService.images:type_name -> cluster.v1.ResolvedImage
+	31, // 33: raft.v1.SetUpdateStatus.status:type_name -> cluster.v1.UpdateStatus
+	28, // 34: raft.v1.SetUpdateStatus.spec:type_name -> cluster.v1.ServiceSpec
+	30, // 35: raft.v1.SetUpdateStatus.images:type_name -> cluster.v1.ResolvedImage
+	32, // 36: raft.v1.CreateTask.task:type_name -> cluster.v1.Task
+	33, // 37: raft.v1.AssignTask.attachments:type_name -> cluster.v1.Attachment
+	34, // 38: raft.v1.SetDesired.desired:type_name -> cluster.v1.TaskState
+	35, // 39: raft.v1.ObserveTask.status:type_name -> cluster.v1.TaskStatus
+	40, // [40:40] is the sub-list for method output_type
+	40, // [40:40] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_raft_v1_command_proto_init() }
@@ -1755,6 +1814,7 @@ func file_raft_v1_command_proto_init() {
 		(*Change_ObserveTask)(nil),
 		(*Change_DeleteTask)(nil),
 		(*Change_CreateNetwork)(nil),
+		(*Change_SetClock)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1762,7 +1822,7 @@ func file_raft_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_raft_v1_command_proto_rawDesc), len(file_raft_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -23,7 +23,7 @@ func slots(svc *clusterpb.Service, tasks []*clusterpb.Task, current func(*cluste
 	}
 	var list []Slot
 	for _, number := range numbers(int(svc.GetSpec().GetReplicated().GetReplicas()), bySlot) {
-		list = append(list, slot(number, svc, bySlot[number], current, now))
+		list = append(list, slot(number, bySlot[number], current, now))
 	}
 	slices.SortFunc(canaries, func(a, b *clusterpb.Task) int { return cmp.Compare(a.GetSlot(), b.GetSlot()) })
 	for _, t := range canaries {
@@ -37,13 +37,13 @@ func slots(svc *clusterpb.Service, tasks []*clusterpb.Task, current func(*cluste
 }
 
 // numbers returns which slots count, in order: those with a task that managers
-// have not asked to stop, whatever their numbers are after the service was
-// scaled down; and while these are too few, those whose tasks have not ended,
-// then the lowest.
+// have not asked to stop, or given up, whatever their numbers are after the
+// service was scaled down; and while these are too few, those whose tasks have
+// not ended, then the lowest.
 func numbers(replicas int, bySlot map[uint32][]*clusterpb.Task) (list []uint32) {
 	var rest []uint32
 	for number, tasks := range bySlot {
-		if slices.ContainsFunc(tasks, func(t *clusterpb.Task) bool { return t.GetDesired() <= lifecycle.Running }) {
+		if slices.ContainsFunc(tasks, func(t *clusterpb.Task) bool { return t.GetDesired() <= lifecycle.Running }) || givenUp(tasks) != nil {
 			list = append(list, number)
 		} else if slices.ContainsFunc(tasks, func(t *clusterpb.Task) bool { return !lifecycle.Ended(t.GetStatus().GetState()) }) {
 			rest = append(rest, number)
@@ -63,7 +63,7 @@ func numbers(replicas int, bySlot map[uint32][]*clusterpb.Task) (list []uint32) 
 }
 
 // slot tells what a slot does by the task that matters most in it.
-func slot(number uint32, svc *clusterpb.Service, tasks []*clusterpb.Task, current func(*clusterpb.Task) bool, now time.Time) Slot {
+func slot(number uint32, tasks []*clusterpb.Task, current func(*clusterpb.Task) bool, now time.Time) Slot {
 	if len(tasks) == 0 {
 		return Slot{Number: number, State: lifecycle.New, Reason: "no task yet"}
 	}
@@ -81,7 +81,7 @@ func slot(number uint32, svc *clusterpb.Service, tasks []*clusterpb.Task, curren
 	case lifecycle.Serving(t):
 		s.Done, s.Reason = true, ""
 	default:
-		s.Done = lifecycle.Ended(s.State) && final(svc, t)
+		s.Done = t == givenUp(tasks)
 	}
 	return s
 }
@@ -98,34 +98,24 @@ func matters(a, b *clusterpb.Task, current func(*clusterpb.Task) bool) int {
 		}
 		return n
 	}
-	if c := cmp.Compare(rank(a), rank(b)); c != 0 {
-		return c
-	}
-	if newer(a, b) {
-		return -1
-	}
-	return 1
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), lifecycle.NewestFirst(a, b))
 }
 
-// final reports whether the restart policy leaves a task that ended alone.
-func final(svc *clusterpb.Service, t *clusterpb.Task) bool {
-	policy := svc.GetSpec().GetTask().GetRestart()
-	switch policy.GetCondition() {
-	case clusterpb.RestartPolicy_CONDITION_NONE:
-		return true
-	case clusterpb.RestartPolicy_CONDITION_ON_FAILURE:
-		if t.GetStatus().GetState() == lifecycle.Complete {
-			return true
-		}
-	case clusterpb.RestartPolicy_CONDITION_ANY, clusterpb.RestartPolicy_CONDITION_UNSPECIFIED:
+// givenUp returns the newest task of a slot if managers let it be as it ended:
+// they ask no more for it, and none follows.
+func givenUp(tasks []*clusterpb.Task) *clusterpb.Task {
+	last := slices.MinFunc(tasks, lifecycle.NewestFirst)
+	if lifecycle.EndedByItself(last.GetStatus().GetState()) && last.GetDesired() == lifecycle.Shutdown && !lifecycle.Asked(last) {
+		return last
 	}
-	return policy.GetMaxAttempts() > 0 && t.GetAttempt() >= policy.GetMaxAttempts()
+	return nil
 }
 
 // lastFailure is the newest task of a slot that failed before t.
 func lastFailure(tasks []*clusterpb.Task, t *clusterpb.Task) (last *clusterpb.Task) {
 	for _, other := range tasks {
-		if other != t && failed(other) && newer(t, other) && (last == nil || newer(other, last)) {
+		older := lifecycle.NewestFirst(t, other) < 0
+		if older && lifecycle.IsFailure(other.GetStatus().GetState()) && (last == nil || lifecycle.NewestFirst(other, last) < 0) {
 			last = other
 		}
 	}

@@ -195,7 +195,7 @@ func failure(svc *clusterpb.Service, tasks []*clusterpb.Task) (f Failure) {
 	}
 	var last *clusterpb.Task
 	for _, t := range tasks {
-		if failed(t) && (last == nil || newer(t, last)) {
+		if lifecycle.IsFailure(t.GetStatus().GetState()) && (last == nil || lifecycle.NewestFirst(t, last) < 0) {
 			last = t
 		}
 	}
@@ -203,17 +203,4 @@ func failure(svc *clusterpb.Service, tasks []*clusterpb.Task) (f Failure) {
 		return Failure{}
 	}
 	return Failure{TaskID: last.GetId(), NodeID: last.GetNodeId(), Slot: last.GetSlot(), Err: last.GetStatus().GetErr()}
-}
-
-func failed(t *clusterpb.Task) bool {
-	s := t.GetStatus().GetState()
-	return s == lifecycle.Failed || s == lifecycle.Rejected
-}
-
-// newer reports whether a was created after b.
-func newer(a, b *clusterpb.Task) bool {
-	if at, bt := a.GetCreatedAt().AsTime(), b.GetCreatedAt().AsTime(); !at.Equal(bt) {
-		return at.After(bt)
-	}
-	return a.GetId() > b.GetId()
 }

@@ -19,7 +19,8 @@ import (
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // parseTasks reads "SLOT:STATE@SPECVERSION" words. A trailing ! marks a task
-// that managers want gone, a trailing c a canary. A task is newer than those
+// that managers wanted gone before it ended, a trailing . one of which they ask
+// no more since it ended, a trailing c a canary. A task is newer than those
 // before it.
 func parseTasks(t *testing.T, s string) (tasks []*clusterpb.Task) {
 	t.Helper()
@@ -27,10 +28,13 @@ func parseTasks(t *testing.T, s string) (tasks []*clusterpb.Task) {
 		task := &clusterpb.Task{
 			Id: fmt.Sprintf("task%d", i), NodeId: "node", ServiceName: "web", Desired: lifecycle.Running,
 			CreatedAt: timestamppb.New(start.Add(time.Duration(i) * time.Second)),
-			Spec:      &clusterpb.TaskSpec{}, Status: &clusterpb.TaskStatus{},
+			Spec:      &clusterpb.TaskSpec{}, Status: &clusterpb.TaskStatus{AppliedAt: timestamppb.New(start.Add(time.Minute))},
 		}
 		if rest, gone := strings.CutSuffix(word, "!"); gone {
-			word, task.Desired = rest, lifecycle.Shutdown
+			word, task.Desired, task.DesiredAt = rest, lifecycle.Shutdown, timestamppb.New(start)
+		}
+		if rest, left := strings.CutSuffix(word, "."); left {
+			word, task.Desired, task.DesiredAt = rest, lifecycle.Shutdown, timestamppb.New(start.Add(2*time.Minute))
 		}
 		if rest, canary := strings.CutSuffix(word, "c"); canary {
 			word, task.Canary = rest, true
@@ -139,7 +143,7 @@ func TestVerdict(t *testing.T) {
 		"one of the other slots is to come":     {svc: service(2, 2, none), tasks: "3:running@2 7:shutdown@1! 7:starting@2", want: Waiting},
 		"one of the other slots has no task":    {svc: service(2, 1, none), tasks: "3:running@1 7:failed@1!", want: Waiting},
 		"scaled up beside them":                 {svc: service(3, 1, none), tasks: "3:running@1 7:running@1 1:running@1", want: Converged},
-		"one of the other slots ended for good": {svc: neverRestarted(service(2, 1, none)), tasks: "3:running@1 7:complete@1", want: Ended},
+		"one of the other slots ended for good": {svc: service(2, 1, none), tasks: "3:running@1 7:complete@1.", want: Ended},
 		"update completed with failures":        {svc: flawed(service(1, 2, completed)), tasks: "1:failed@2! 1:running@2", want: Flawed},
 		"a rollback asked for, with failures": {
 			svc: flawed(service(1, 3, rolledBack)), goal: Goal{Rollback: true}, tasks: "1:running@3", want: Flawed,
@@ -161,11 +165,6 @@ func TestVerdict(t *testing.T) {
 
 func flawed(svc *clusterpb.Service) *clusterpb.Service {
 	svc.Update.Progress = []*clusterpb.SlotUpdate{{Slot: 1, Failed: true, Err: "exit 1"}}
-	return svc
-}
-
-func neverRestarted(svc *clusterpb.Service) *clusterpb.Service {
-	svc.Spec.Task.Restart = &clusterpb.RestartPolicy{Condition: clusterpb.RestartPolicy_CONDITION_NONE}
 	return svc
 }
 
@@ -202,36 +201,31 @@ func TestCanaryThatPromotesItselfIsWaitedFor(t *testing.T) {
 	}
 }
 
+// TestTasksThatAreNotRestarted: managers say of a task that they let it be as it
+// ended. Whoever waits does not judge by the restart policy a second time.
 func TestTasksThatAreNotRestarted(t *testing.T) {
-	const (
-		never     = clusterpb.RestartPolicy_CONDITION_NONE
-		onFailure = clusterpb.RestartPolicy_CONDITION_ON_FAILURE
-		always    = clusterpb.RestartPolicy_CONDITION_ANY
-	)
 	tests := map[string]struct {
-		condition clusterpb.RestartPolicy_Condition
-		attempts  uint32
-		tasks     string
-		want      Verdict
+		slots uint32
+		tasks string
+		want  Verdict
 	}{
-		"none, complete":          {condition: never, tasks: "1:complete@1", want: Ended},
-		"none, failed":            {condition: never, tasks: "1:failed@1", want: Ended},
-		"on failure, complete":    {condition: onFailure, tasks: "1:complete@1", want: Ended},
-		"on failure, failed":      {condition: onFailure, tasks: "1:failed@1", want: Waiting},
-		"any, complete":           {condition: always, tasks: "1:complete@1", want: Waiting},
-		"attempts used up":        {condition: always, attempts: 2, tasks: "1:failed@1", want: Ended},
-		"attempts left":           {condition: always, attempts: 3, tasks: "1:failed@1", want: Waiting},
-		"one ended, one may come": {condition: never, tasks: "1:complete@1 2:starting@1", want: Waiting},
+		"completed":                   {1, "1:complete@1.", Ended},
+		"failed":                      {1, "1:failed@1.", Ended},
+		"rejected":                    {1, "1:rejected@1.", Ended},
+		"not judged yet":              {1, "1:failed@1", Waiting},
+		"asked to stop before":        {1, "1:failed@1!", Waiting},
+		"of another spec":             {1, "1:failed@2.", Waiting},
+		"another follows":             {1, "1:failed@1. 1:starting@1", Waiting},
+		"another followed and failed": {1, "1:failed@1. 1:failed@1", Waiting},
+		"one of a spec that is back":  {1, "1:failed@1. 1:failed@2.", Waiting},
+		"that one too":                {1, "1:failed@1. 1:failed@1.", Ended},
+		"one may come":                {2, "1:complete@1. 2:starting@1", Waiting},
+		"in slots of high numbers":    {2, "8:complete@1. 9:failed@1.", Ended},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			tasks := parseTasks(t, tt.tasks)
-			for _, task := range tasks {
-				task.Attempt = 2
-			}
-			svc := service(uint32(len(tasks)), 1, none)
-			svc.Spec.Task.Restart = &clusterpb.RestartPolicy{Condition: tt.condition, MaxAttempts: tt.attempts}
-			if got := NewTracker(Goal{}).Look(routed(svc, tasks), start); got.Verdict != tt.want {
+			svc := service(tt.slots, 1, none)
+			if got := NewTracker(Goal{}).Look(routed(svc, parseTasks(t, tt.tasks)), start); got.Verdict != tt.want {
 				t.Errorf("verdict = %d, want %d", got.Verdict, tt.want)
 			}
 		})

@@ -38,8 +38,7 @@ func compare(a, b *clusterpb.Task) int {
 		cmp.Compare(a.GetServiceName(), b.GetServiceName()),
 		cmp.Compare(a.GetServiceId(), b.GetServiceId()),
 		cmp.Compare(a.GetSlot(), b.GetSlot()),
-		b.GetCreatedAt().AsTime().Compare(a.GetCreatedAt().AsTime()),
-		cmp.Compare(a.GetId(), b.GetId()),
+		lifecycle.NewestFirst(a, b),
 	)
 }
 

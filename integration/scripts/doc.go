@@ -6,8 +6,8 @@
 //
 //	muster [@NODE] STATUS ARGS...    run a command on m1, or another machine
 //	image NAME [KEY=VALUE...]        say what tasks of an image do from now on:
-//	                                 exit=STATUS after a second, start=DURATION and
-//	                                 stop=DURATION that they take
+//	                                 exit=STATUS after a second or after=DURATION,
+//	                                 start=DURATION and stop=DURATION that they take
 //	join NODE FILE                   join m1's cluster by the token in a file
 //	pass DURATION                    let time pass
 //	crash NODE                       cut the power of a machine

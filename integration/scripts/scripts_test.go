@@ -1,6 +1,7 @@
 package scripts
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"strconv"
@@ -124,10 +125,12 @@ func (s story) image(ts *testscript.TestScript, _ bool, args []string) {
 		key, value, _ := strings.Cut(arg, "=")
 		var err error
 		switch key {
-		case "exit": // with this status after a second
+		case "exit": // with this status, after a second unless "after" says when
 			var code int
 			code, err = strconv.Atoi(value)
-			b.ExitAfter, b.Exit = time.Second, executor.Exit{Code: int32(code)}
+			b.ExitAfter, b.Exit = cmp.Or(b.ExitAfter, time.Second), executor.Exit{Code: int32(code)}
+		case "after":
+			b.ExitAfter, err = time.ParseDuration(value)
 		case "start": // takes so long
 			b.StartDelay, err = time.ParseDuration(value)
 		case "stop": // takes so long

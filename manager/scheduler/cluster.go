@@ -79,7 +79,7 @@ func (c *cluster) count(t *clusterpb.Task, h *host, groups []*group, now time.Ti
 		}
 		return
 	}
-	if observed != lifecycle.Failed && observed != lifecycle.Rejected || lifecycle.Asked(t) ||
+	if !lifecycle.IsFailure(observed) || lifecycle.Asked(t) ||
 		now.Sub(t.GetStatus().GetAppliedAt().AsTime()) > failureWindow {
 		return
 	}

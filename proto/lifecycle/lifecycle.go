@@ -1,6 +1,6 @@
-// Package lifecycle holds the rules about task states: their order, which
-// are final, and which moves are legal. Workers, managers and the state
-// machine all follow this one table.
+// Package lifecycle holds the rules about the states of tasks and nodes: their
+// order, which are final, which moves are legal, and what they mean. Workers,
+// managers, the state machine and the client all follow this one table.
 package lifecycle
 
 import (
@@ -30,30 +30,13 @@ const (
 // Ended reports whether a task in the observed state s has stopped for good.
 func Ended(s clusterpb.TaskState) bool { return s >= Complete }
 
-// Asked reports whether the task had been asked to stop before it was seen to
-// end, as the tasks of a node are that is lost and comes back without them.
-func Asked(t *clusterpb.Task) bool {
-	return t.GetDesired() > Running && t.GetDesiredAt().AsTime().Before(t.GetStatus().GetAppliedAt().AsTime())
-}
+// EndedByItself reports whether a task in the observed state s stopped without
+// having been told to by the loss of its node or a manager: such an end is a
+// matter for the restart policy.
+func EndedByItself(s clusterpb.TaskState) bool { return s == Complete || IsFailure(s) }
 
-// Wanted reports whether managers want the task to run now or later: it is
-// neither asked to stop nor has it ended.
-func Wanted(t *clusterpb.Task) bool {
-	return t.GetDesired() <= Running && !Ended(t.GetStatus().GetState())
-}
-
-// Serving reports whether the task takes connections: it runs, is healthy,
-// and is not asked to stop.
-func Serving(t *clusterpb.Task) bool {
-	return t.GetDesired() == Running && t.GetStatus().GetState() == Running
-}
-
-// Connected reports whether the node has a session with the managers, be it well
-// or not.
-func Connected(n *clusterpb.Node) bool {
-	s := n.GetStatus().GetState()
-	return s == clusterpb.NodeStatus_STATE_READY || s == clusterpb.NodeStatus_STATE_UNWELL
-}
+// IsFailure reports whether a task in the observed state s ended in failure.
+func IsFailure(s clusterpb.TaskState) bool { return s == Failed || s == Rejected }
 
 // Advances reports whether next may follow current as the observed status of
 // a task. Observed state only grows. Within a state that has not ended,

@@ -1,7 +1,10 @@
 package lifecycle
 
 import (
+	"slices"
 	"testing"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
@@ -80,5 +83,33 @@ func TestReportable(t *testing.T) {
 		if Reportable(unknown) {
 			t.Errorf("%d, which is no state", unknown)
 		}
+	}
+}
+
+// TestEndedByItself: what was stopped by a manager or lost with its node is no
+// matter for the restart policy.
+func TestEndedByItself(t *testing.T) {
+	for number := range clusterpb.TaskState_name {
+		s := clusterpb.TaskState(number)
+		failure := slices.Contains([]clusterpb.TaskState{Failed, Rejected}, s)
+		if byItself := failure || s == Complete; IsFailure(s) != failure || EndedByItself(s) != byItself {
+			t.Errorf("%s: a failure %t, ended by itself %t", Name(s), IsFailure(s), EndedByItself(s))
+		}
+	}
+}
+
+// TestNewestFirst: of tasks of one moment any, but always the same.
+func TestNewestFirst(t *testing.T) {
+	made := func(id string, second int64) *clusterpb.Task {
+		return &clusterpb.Task{Id: id, CreatedAt: &timestamppb.Timestamp{Seconds: second}}
+	}
+	tasks := []*clusterpb.Task{made("a", 1), made("d", 2), made("b", 2), made("c", 3)}
+	slices.SortFunc(tasks, NewestFirst)
+	var order string
+	for _, task := range tasks {
+		order += task.GetId()
+	}
+	if order != "cbda" {
+		t.Errorf("in the order %s, want cbda", order)
 	}
 }

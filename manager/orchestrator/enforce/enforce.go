@@ -1,7 +1,6 @@
 package enforce
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -109,10 +108,7 @@ func tooMuch(tasks []*clusterpb.Task, have *clusterpb.Resources) (gone []*cluste
 		cpus += t.GetSpec().GetReservations().GetNanoCpus()
 		memory += t.GetSpec().GetReservations().GetMemoryBytes()
 	}
-	newest := slices.SortedFunc(slices.Values(tasks), func(a, b *clusterpb.Task) int {
-		return cmp.Or(b.GetCreatedAt().AsTime().Compare(a.GetCreatedAt().AsTime()), cmp.Compare(a.GetId(), b.GetId()))
-	})
-	for _, t := range newest {
+	for _, t := range slices.SortedFunc(slices.Values(tasks), lifecycle.NewestFirst) {
 		r := t.GetSpec().GetReservations()
 		relieves := cpus > have.GetNanoCpus() && r.GetNanoCpus() > 0 || memory > have.GetMemoryBytes() && r.GetMemoryBytes() > 0
 		if relieves {

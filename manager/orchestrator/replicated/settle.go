@@ -115,7 +115,7 @@ func (p planner) letGo(leaving, placed []*clusterpb.Task) (changes []*raftpb.Cha
 func (p planner) refill(s slot.Slot, leaving []*clusterpb.Task) []*raftpb.Change {
 	next, last := slot.TemplateFor(p.svc, s), s.Newest()
 	changes := p.letGo(leaving, nil)
-	if slot.EndedByItself(last) {
+	if lifecycle.EndedByItself(last.GetStatus().GetState()) {
 		return append(changes, restart.After(next, s, p.id, p.now)...)
 	}
 	t := next.Successor(p.id(), s, last, p.now)

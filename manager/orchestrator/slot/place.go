@@ -19,7 +19,7 @@ func Lost(t *clusterpb.Task, nodes Nodes) string {
 	switch {
 	case !ok:
 		return "its node was removed"
-	case n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_DOWN:
+	case lifecycle.Down(n):
 		return "its node " + name(n) + " is down"
 	}
 	return ""

@@ -1,7 +1,6 @@
 package slot
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -31,19 +30,10 @@ func Group(tasks iter.Seq[*clusterpb.Task]) []Slot {
 	}
 	slots := make([]Slot, 0, len(byNumber))
 	for _, n := range slices.Sorted(maps.Keys(byNumber)) {
-		slices.SortFunc(byNumber[n], newestFirst)
+		slices.SortFunc(byNumber[n], lifecycle.NewestFirst)
 		slots = append(slots, Slot{Number: n, Tasks: byNumber[n]})
 	}
 	return slots
-}
-
-// newestFirst orders by creation. Template.Task gives each task of a slot a
-// later time than those before it, so the order holds across leaders.
-func newestFirst(a, b *clusterpb.Task) int {
-	return cmp.Or(
-		b.GetCreatedAt().AsTime().Compare(a.GetCreatedAt().AsTime()),
-		cmp.Compare(a.GetId(), b.GetId()),
-	)
 }
 
 // Newest returns the task created last.
@@ -88,20 +78,6 @@ func (s Slot) Find(id string) *clusterpb.Task {
 		}
 	}
 	return nil
-}
-
-// EndedByItself reports whether the task stopped without having been told to
-// by the loss of its node or a manager: such an end is a matter for the
-// restart policy.
-func EndedByItself(t *clusterpb.Task) bool {
-	switch t.GetStatus().GetState() {
-	case lifecycle.Complete, lifecycle.Failed, lifecycle.Rejected:
-		return true
-	case lifecycle.New, lifecycle.Pending, lifecycle.Assigned, lifecycle.Accepted, lifecycle.Preparing,
-		lifecycle.Ready, lifecycle.Starting, lifecycle.Running, lifecycle.Shutdown, lifecycle.Remove,
-		lifecycle.Orphaned, clusterpb.TaskState_TASK_STATE_UNSPECIFIED:
-	}
-	return false
 }
 
 // Cause says in words why a task ended. What it was waiting for is why the one

@@ -144,19 +144,6 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// Only what a task does by itself is a matter for the restart policy: what was
-// stopped by a manager or lost with its node is not.
-func TestEndedByItself(t *testing.T) {
-	byItself := []clusterpb.TaskState{lifecycle.Complete, lifecycle.Failed, lifecycle.Rejected}
-	for value := range clusterpb.TaskState_name {
-		observed := clusterpb.TaskState(value)
-		task := &clusterpb.Task{Status: &clusterpb.TaskStatus{State: observed}}
-		if got, want := EndedByItself(task), slices.Contains(byItself, observed); got != want {
-			t.Errorf("%s: %t, want %t", observed, got, want)
-		}
-	}
-}
-
 func TestCause(t *testing.T) {
 	tests := map[string]struct {
 		status *clusterpb.TaskStatus

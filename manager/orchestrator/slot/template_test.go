@@ -143,7 +143,7 @@ func TestNewTaskIsTheNewestEvenIfTheClockIsBehind(t *testing.T) {
 			if next.GetPredecessor() != "t3" || next.GetSlot() != 1 {
 				t.Errorf("it succeeds %s in slot %d", next.GetPredecessor(), next.GetSlot())
 			}
-			if newestFirst(next, s.Newest()) >= 0 {
+			if lifecycle.NewestFirst(next, s.Newest()) >= 0 {
 				t.Errorf("created at %s, it is not newer than one of %s", next.GetCreatedAt().AsTime(), s.Newest().GetCreatedAt().AsTime())
 			}
 			if !next.GetStatus().GetAt().AsTime().Equal(now) {

@@ -167,7 +167,7 @@ func (p *planner) retry() {
 			continue
 		}
 		last := s.Newest()
-		if last.GetSpecVersion() == p.svc.GetSpecVersion() && slot.EndedByItself(last) {
+		if last.GetSpecVersion() == p.svc.GetSpecVersion() && lifecycle.EndedByItself(last.GetStatus().GetState()) {
 			for _, c := range restart.After(slot.Current(p.svc), s, p.id, p.now) {
 				if t := c.GetCreateTask().GetTask(); t != nil {
 					t.Canary = p.canarying()

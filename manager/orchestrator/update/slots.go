@@ -45,7 +45,7 @@ func (p *planner) dirty(s slot.Slot) bool {
 // canaries are no sign of that: they only ran beside it.
 func (p *planner) givenUp(s slot.Slot) bool {
 	s = s.WithoutCanaries()
-	return len(s.Tasks) > 0 && slot.EndedByItself(s.Newest()) && !restart.Decide(slot.TemplateFor(p.svc, s), s).Again
+	return len(s.Tasks) > 0 && lifecycle.EndedByItself(s.Newest().GetStatus().GetState()) && !restart.Decide(slot.TemplateFor(p.svc, s), s).Again
 }
 
 // unproven reports whether the slot was brought to the new spec without being

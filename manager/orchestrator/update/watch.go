@@ -64,7 +64,7 @@ func (p *planner) failure(e *clusterpb.SlotUpdate, s slot.Slot) (*clusterpb.Task
 	for _, t := range slices.Backward(s.Tasks) {
 		switch {
 		case t.GetSpecVersion() != p.svc.GetSpecVersion():
-		case slot.EndedByItself(t) && p.counts(e, t):
+		case lifecycle.EndedByItself(t.GetStatus().GetState()) && p.counts(e, t):
 			return t, slot.Cause(t)
 		case lifecycle.Serving(t) && t.GetStatus().GetHealth().GetState() == clusterpb.HealthStatus_STATE_UNHEALTHY:
 			return t, "unhealthy"

@@ -23,8 +23,20 @@ var owned = []struct {
 	{".ListServices(", "cli/command", nil},
 	{".ListTasks(", "cli/command", nil},
 	{".ListImages(", "cli/command", nil},
-	{"NodeStatus_STATE_UNWELL", "proto/lifecycle", map[string]string{
-		"dispatcher": "writes down what nodes say of themselves",
+	{"NodeStatus_STATE_", "proto/lifecycle", map[string]string{
+		"dispatcher":       "writes down what is seen of nodes",
+		"dispatcher/lease": "knows which nodes have a lease without a session",
+	}},
+	{".GetTaggedAt()", "proto/image", map[string]string{
+		"manager/resolver": "picks the one that was named last",
+	}},
+	{"RestartPolicy_CONDITION_", "manager/orchestrator/restart", map[string]string{
+		"proto/spec":       "says which of them is meant by none",
+		"cli/service/edit": "makes restart policies",
+	}},
+	{".GetStopGracePeriod()", "proto/spec", nil},
+	{".GetDrainTimeout()", "proto/spec", map[string]string{
+		"proto/docker": "shows what a spec leaves out as left out",
 	}},
 	{"Port_PROTOCOL_", "proto/port", map[string]string{
 		"proto/spec":       "refuses a port without one",

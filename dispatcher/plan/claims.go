@@ -106,7 +106,7 @@ func takesConnections(v View, t *clusterpb.Task) bool {
 		return false
 	}
 	n, ok := v.Node(t.GetNodeId())
-	return ok && !isDown(n)
+	return ok && !lifecycle.Down(n)
 }
 
 // owners decides who has a port that several services claim: the service

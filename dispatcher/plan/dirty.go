@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -70,7 +71,7 @@ func (d *dirty) node(id string, before, now View) {
 	if b.GetRole() != n.GetRole() || b.GetIndex() != n.GetIndex() {
 		d.settings = true
 	}
-	if (b == nil) != (n == nil) || isDown(b) != isDown(n) {
+	if (b == nil) != (n == nil) || lifecycle.Down(b) != lifecycle.Down(n) {
 		for _, v := range []View{before, now} {
 			for t := range v.TasksOn(id) {
 				d.services[t.GetServiceId()] = struct{}{}

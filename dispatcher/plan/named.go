@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/image"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/pod"
 )
@@ -45,7 +46,7 @@ func GivenElsewhere(v View, nodeID, digest string) bool {
 	elsewhere := false
 	for node := range v.Nodes() {
 		for _, img := range node.GetImages() {
-			if img.GetDigest() != digest || !given(img) {
+			if img.GetDigest() != digest || !image.Given(img) {
 				continue
 			}
 			if node.GetId() == nodeID {

@@ -38,7 +38,7 @@ func samePeer(a, b *dispatchpb.Peer) bool {
 // no part in the overlay: it is down, gone, or has not said where it is.
 func peerOf(v View, id string) *dispatchpb.Peer {
 	n, ok := v.Node(id)
-	if !ok || isDown(n) || n.GetDescription().GetDataAddr() == "" {
+	if !ok || lifecycle.Down(n) || n.GetDescription().GetDataAddr() == "" {
 		return nil
 	}
 	p := &dispatchpb.Peer{

@@ -4,6 +4,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	dispatchpb "github.com/muster/muster/proto/dispatch/v1"
+	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -64,7 +65,7 @@ func (p *Plan) next(v View, index uint64, d dirty) Step {
 	}
 	step := Step{Plan: q, Nodes: d.nodes, All: q.mesh != p.mesh || q.settings != p.settings || q.sources != p.sources || q.upkeep != p.upkeep}
 	for id := range d.nodes {
-		if n, ok := v.Node(id); !ok || isDown(n) {
+		if n, ok := v.Node(id); !ok || lifecycle.Down(n) {
 			step.Lost = append(step.Lost, id)
 		}
 	}

@@ -88,16 +88,13 @@ func (s *stock) take(node *clusterpb.Node, img *clusterpb.NodeImage, n *named) {
 	}
 	s.named = s.named || n.has(img.GetName(), img.GetDigest())
 	s.loaded = s.loaded || img.GetLoaded()
-	if given(img) {
+	if image.Given(img) {
 		s.loadedOn = append(s.loadedOn, node.GetId())
 	}
-	if !isDown(node) && !slices.Contains(s.holders, node) {
+	if !lifecycle.Down(node) && !slices.Contains(s.holders, node) {
 		s.holders = append(s.holders, node)
 	}
 }
-
-// given reports whether a user gave the image to the cluster on this node.
-func given(img *clusterpb.NodeImage) bool { return img.GetLoaded() && img.GetTaggedAt() > 0 }
 
 // saysMore prefers names with a tag, then the lowest.
 func saysMore(a, b string) bool {
@@ -163,7 +160,7 @@ func (s *stock) addrs() (addrs []string) {
 // suits reports whether a node should get a copy: it is well, has none, and is
 // a machine like one that holds the image.
 func (s *stock) suits(node *clusterpb.Node) bool {
-	if node.GetStatus().GetState() != clusterpb.NodeStatus_STATE_READY || slices.Contains(s.holders, node) {
+	if !lifecycle.Well(node) || slices.Contains(s.holders, node) {
 		return false
 	}
 	return slices.ContainsFunc(s.holders, func(h *clusterpb.Node) bool {

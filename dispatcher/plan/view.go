@@ -20,7 +20,3 @@ type View interface {
 	TasksOf(serviceID string) iter.Seq[*clusterpb.Task]
 	TasksOn(nodeID string) iter.Seq[*clusterpb.Task]
 }
-
-func isDown(n *clusterpb.Node) bool {
-	return n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_DOWN
-}

@@ -24,6 +24,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/credential"
 	"github.com/muster/muster/proto/image"
+	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -74,22 +75,21 @@ func (r *Resolver) Resolve(ctx context.Context, s *state.State, name, auth strin
 type holders struct{ loaded, pulled, worker string }
 
 // holding looks at what managers hold: what a name stands for is run by all
-// nodes, so no worker decides it, which may be anybody's by now. Where they differ about the name, the one
-// that was named last counts; the digest decides a tie, so that every manager
-// says the same.
+// nodes, so no worker decides it, which may be anybody's by now. Where they
+// differ about the name, the one that was named last counts; the digest decides
+// a tie, so that every manager says the same.
 func holding(s *state.State, name string) (h holders) {
 	var loaded, pulled *clusterpb.NodeImage
 	for n := range s.Nodes() {
-		down := n.GetStatus().GetState() == clusterpb.NodeStatus_STATE_DOWN
 		for _, i := range n.GetImages() {
 			switch {
 			case i.GetName() != name:
 			case n.GetRole() != clusterpb.NodeRole_NODE_ROLE_MANAGER:
 				h.worker = n.GetDescription().GetHostname()
-			case i.GetLoaded() && i.GetTaggedAt() > 0:
+			case image.Given(i):
 				loaded = later(loaded, i) // what was said holds, also when that manager is lost
 			case i.GetLoaded(): // a copy of what some node, a worker even, was given
-			case !down:
+			case !lifecycle.Down(n):
 				pulled = later(pulled, i)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"github.com/muster/muster/manager/orchestrator/slot"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/constraint"
+	"github.com/muster/muster/proto/lifecycle"
 )
 
 // reason is why a node cannot take a task, as a text with the nodes for %s.
@@ -47,7 +48,7 @@ func (g *group) first(h *host, filters ...filter) reason {
 func ready(_ *group, h *host) reason {
 	availability := h.node.GetSpec().GetAvailability()
 	active := availability == clusterpb.NodeSpec_AVAILABILITY_ACTIVE || availability == clusterpb.NodeSpec_AVAILABILITY_UNSPECIFIED
-	if !active || h.node.GetStatus().GetState() != clusterpb.NodeStatus_STATE_READY {
+	if !active || !lifecycle.Well(h.node) {
 		return notReady
 	}
 	return ""

@@ -10,15 +10,12 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/network"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/spec"
 )
 
 const (
-	// defaultGrace is the wait between stop signal and kill.
-	defaultGrace = 10 * time.Second
-	// defaultDrain bounds how long established connections may go on.
-	defaultDrain = 10 * time.Second
-	// sickDrain bounds it for a task that turned unhealthy: what it still
-	// holds is most likely stuck.
+	// sickDrain bounds how long established connections to a task that turned
+	// unhealthy may go on: what it still holds is most likely stuck.
 	sickDrain = 2 * time.Second
 	// leaveTimeout bounds the wait for every node's mesh to let go.
 	leaveTimeout = 5 * time.Second
@@ -64,10 +61,7 @@ func (c *Controller) drain(ctx context.Context, t *clusterpb.Task, act action) {
 	ctx, stop := while(ctx, c.gone)
 	defer stop()
 
-	limit := defaultDrain
-	if d := pod.Main(t.GetSpec()).GetDrainTimeout(); d != nil {
-		limit = d.AsDuration()
-	}
+	limit := spec.DrainTimeout(pod.Main(t.GetSpec()))
 	if act == evict {
 		// Managers hear of the bad health and take the task out of the other
 		// nodes' meshes; which index that is nobody knows yet.
@@ -125,14 +119,10 @@ func (c *Controller) terminate(ctx context.Context, t *clusterpb.Task) error {
 	if c.process.gone() {
 		return nil
 	}
-	grace := defaultGrace
-	if d := pod.Main(t.GetSpec()).GetStopGracePeriod(); d != nil {
-		grace = d.AsDuration()
-	}
 	if err := c.cfg.Executor.Signal(ctx, t); err != nil {
 		return err
 	}
-	if c.process.within(ctx, grace) {
+	if c.process.within(ctx, spec.StopGracePeriod(pod.Main(t.GetSpec()))) {
 		return nil
 	}
 	if err := c.cfg.Executor.Kill(ctx, c.id); err != nil {

@@ -36,6 +36,8 @@ type Node struct {
 	Addr, Addr6 netip.Addr
 	// Dir holds everything the node keeps.
 	Dir string
+	// Disk is what its state directory is on, see Config.Disk.
+	Disk *Disk
 
 	rack *Rack
 	port port
@@ -44,13 +46,15 @@ type Node struct {
 
 func (r *Rack) newNode(i int) *Node {
 	short := fmt.Sprintf("n%d", i)
-	return &Node{
+	n := &Node{
 		Namespace: r.namespace(short),
 		Name:      fmt.Sprintf("node%d", i),
 		Addr:      r.addr(i), Addr6: r.addr6(i),
 		Dir:  filepath.Join(r.Dir, short),
 		rack: r, port: port{r.wire, short},
 	}
+	n.Disk = &Disk{image: filepath.Join(n.Dir, "disk.img"), point: n.StateDir()}
+	return n
 }
 
 // StateDir is where the daemon keeps what outlives a reboot.
@@ -102,6 +106,9 @@ func (n *Node) boot() error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
+	}
+	if err := n.Disk.mount(); err != nil {
+		return err
 	}
 	if err := systemdOf(n).is("running"); err != nil {
 		return err

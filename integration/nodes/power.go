@@ -39,12 +39,19 @@ func (n *Node) kill() error {
 // nothing of the node but what is in its directory.
 func (n *Node) destroy() error {
 	sockets := n.shimSockets()
+	// What waits for a disk ends when that goes on, and not a moment later.
+	if _, err := killOnce(n.Processes); err != nil {
+		return err
+	}
+	if err := n.Disk.wake(); err != nil {
+		return err
+	}
 	err := killAll("the processes of "+n.Name, n.Processes)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	errs = append(errs, unmountBelow(n.Dir), removeCgroups(n.Cgroup()))
+	errs = append(errs, unmountBelow(n.Dir), removeCgroups(n.Cgroup()), n.Disk.released())
 	for _, s := range sockets {
 		if err := os.Remove(s); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)

@@ -115,20 +115,26 @@ func inCgroup(pid int, cgroup string) bool {
 // killAll kills until list is empty.
 func killAll(what string, list func() ([]Process, error)) error {
 	return poll(what+" to end", 10*time.Second, func() error {
-		left, err := list()
-		if err != nil {
-			return err
+		left, err := killOnce(list)
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("%d processes are left, first %d: %s", len(left), left[0].PID, left[0])
 		}
-		for _, p := range left {
-			if err := unix.Kill(p.PID, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("kill %d: %w", p.PID, err)
-			}
-		}
-		if len(left) > 0 {
-			return fmt.Errorf("%d processes are left, first %d: %s", len(left), left[0].PID, left[0])
-		}
-		return nil
+		return err
 	})
+}
+
+// killOnce kills what is listed, and returns it.
+func killOnce(list func() ([]Process, error)) ([]Process, error) {
+	all, err := list()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range all {
+		if err := unix.Kill(p.PID, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			return nil, fmt.Errorf("kill %d: %w", p.PID, err)
+		}
+	}
+	return all, nil
 }
 
 // RSS is the resident memory of a process in bytes.

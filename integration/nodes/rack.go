@@ -40,6 +40,9 @@ type Config struct {
 	Ready func(n *Node) error
 	// Flags are added to every daemon's.
 	Flags []string
+	// Disk is how large the disk is, in bytes, that each node, but no spare one,
+	// keeps its state on; 0 when it shares the machine's.
+	Disk int64
 }
 
 // Rack is a switch with nodes and clients.
@@ -161,7 +164,9 @@ func newRack(t T, config Config, c *claim) *Rack {
 // fill makes the nodes and clients, on paper.
 func (r *Rack) fill(nodes, clients int) {
 	for i := 1; i <= nodes; i++ {
-		r.Nodes = append(r.Nodes, r.newNode(i))
+		n := r.newNode(i)
+		n.Disk.size = r.config.Disk
+		r.Nodes = append(r.Nodes, n)
 	}
 	for i := 1; i <= clients; i++ {
 		name := fmt.Sprintf("c%d", i)

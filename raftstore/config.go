@@ -47,8 +47,10 @@ type Config struct {
 	// more, another is taken at once. 64 MiB when 0.
 	LogBytes int
 
-	// WrapLog, when set, is put around the log on disk: for tests of failures.
-	WrapLog func(raft.LogStore) raft.LogStore
+	// WrapLog and WrapStable, when set, are put around the log on disk, and
+	// around what is kept beside it, the vote and the term: for tests of failures.
+	WrapLog    func(raft.LogStore) raft.LogStore
+	WrapStable func(raft.StableStore) raft.StableStore
 }
 
 // Transport is what raft needs of a transport to run without stale leaders

@@ -85,6 +85,9 @@ func (c *Config) wrap(d *disk) *disk {
 	if c.WrapLog != nil {
 		d.log = c.WrapLog(d.log)
 	}
+	if c.WrapStable != nil {
+		d.stable = c.WrapStable(d.stable)
+	}
 	return d
 }
 

@@ -74,8 +74,11 @@ func (s *Store) AwaitLeadership(ctx context.Context) error {
 }
 
 // Leader returns the member that leads as far as this one knows, or empty
-// strings.
+// strings. A member whose disk hangs knows it too: it can still hand calls on.
 func (s *Store) Leader() (id, addr string) {
+	if id, addr, ok := s.link.leads(s.raft.CurrentTerm()); ok {
+		return id, addr // raft does not get to that term until it is on the disk
+	}
 	a, i := s.raft.LeaderWithID()
 	if hangs, _ := s.stall.now(); hangs && string(i) == s.id {
 		return "", ""

@@ -20,16 +20,18 @@ const (
 const maxAppend = 4 << 20
 
 // link is the transport with an ear to it: what members answer to heartbeats
-// tells how far their logs go and when they were last there, which raft itself
-// does not tell.
+// tells how far their logs go and when they were last there, and who sends
+// heartbeats leads. Raft itself does not tell the former, nor the latter while
+// the disk hangs.
 type link struct {
 	Transport
 	handOvers gate
 	// stall silences a leader whose disk hangs, so that others elect one.
 	stall *stall
 
-	mu    sync.Mutex
-	heard map[raft.ServerID]contact
+	mu     sync.Mutex
+	heard  map[raft.ServerID]contact
+	leader leader
 }
 
 // contact is what is known of a member that answered.
@@ -37,6 +39,12 @@ type contact struct {
 	at time.Time
 	// lastLog is the last index in the member's log.
 	lastLog uint64
+}
+
+// leader is the member that sent a heartbeat of the latest term.
+type leader struct {
+	term     uint64
+	id, addr string
 }
 
 func newLink(c Config, rc *raft.Config) *link {
@@ -83,6 +91,32 @@ func fitting(entries []*raft.Log, limit int) []*raft.Log {
 		}
 	}
 	return entries
+}
+
+// SetHeartbeatHandler implements raft.Transport. Heartbeats do not queue behind
+// other requests, but the first one of a term waits until that is on the disk.
+func (l *link) SetHeartbeatHandler(handle func(raft.RPC)) {
+	l.Transport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+			l.follow(leader{a.Term, string(a.ID), string(l.DecodePeer(a.Addr))})
+		}
+		handle(rpc)
+	})
+}
+
+func (l *link) follow(next leader) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if next.term > l.leader.term {
+		l.leader = next
+	}
+}
+
+// leads returns who leads as of a later term than that, if anybody does.
+func (l *link) leads(after uint64) (id, addr string, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leader.id, l.leader.addr, l.leader.term > after
 }
 
 // AppendEntriesPipeline implements raft.Transport: there are none, see newLink.

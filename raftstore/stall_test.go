@@ -35,15 +35,36 @@ func (d *hangingDisk) thaw() {
 	close(d.ok)
 }
 
-func (l hangingLog) StoreLogs(logs []*raft.Log) error {
-	l.disk.mu.Lock()
-	ok := l.disk.ok
-	l.disk.mu.Unlock()
+// wait returns when the disk works.
+func (d *hangingDisk) wait() {
+	d.mu.Lock()
+	ok := d.ok
+	d.mu.Unlock()
 	<-ok
+}
+
+func (l hangingLog) StoreLogs(logs []*raft.Log) error {
+	l.disk.wait()
 	return l.LogStore.StoreLogs(logs)
 }
 
 func (l hangingLog) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }
+
+// hangingStable is what raft keeps beside the log on such a disk.
+type hangingStable struct {
+	raft.StableStore
+	disk *hangingDisk
+}
+
+func (s hangingStable) Set(key, val []byte) error {
+	s.disk.wait()
+	return s.StableStore.Set(key, val)
+}
+
+func (s hangingStable) SetUint64(key []byte, val uint64) error {
+	s.disk.wait()
+	return s.StableStore.SetUint64(key, val)
+}
 
 // onHangingDisk restarts a member on a disk that can be made to hang.
 func onHangingDisk(m *member) *hangingDisk {
@@ -52,6 +73,7 @@ func onHangingDisk(m *member) *hangingDisk {
 	d.thaw()
 	m.stop()
 	m.config.WrapLog = func(l raft.LogStore) raft.LogStore { return hangingLog{l, d} }
+	m.config.WrapStable = func(s raft.StableStore) raft.StableStore { return hangingStable{s, d} }
 	m.start()
 	return d
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"google.golang.org/grpc/test/bufconn"
 
 	raftpb "github.com/muster/muster/proto/raft/v1"
@@ -57,9 +58,14 @@ func (n *network) unplug(addr string) {
 	}
 }
 
-func (n *network) start(t *testing.T, id string) *raftstore.Store {
+func (n *network) start(t *testing.T, id string, on ...disk) *raftstore.Store {
 	t.Helper()
-	s, err := raftstore.Open(t.Context(), raftstore.Config{ID: id, Stream: n.layer(id + ":2377")})
+	config := raftstore.Config{ID: id, Stream: n.layer(id + ":2377")}
+	for _, d := range on {
+		config.WrapLog = func(l raft.LogStore) raft.LogStore { return slowLog{l, d} }
+		config.WrapStable = func(s raft.StableStore) raft.StableStore { return slowStable{s, d} }
+	}
+	s, err := raftstore.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +133,91 @@ func TestMembersOverConnections(t *testing.T) {
 			t.Error("the member that was cut off did not catch up")
 		}
 	})
+}
+
+// disk is held by whoever writes to it, and by the test while it stands still.
+// Time goes on while one waits for it, unlike for a mutex.
+type disk chan struct{}
+
+func (d disk) lock()   { d <- struct{}{} }
+func (d disk) unlock() { <-d }
+
+type slowLog struct {
+	raft.LogStore
+	disk disk
+}
+
+func (l slowLog) StoreLogs(logs []*raft.Log) error {
+	l.disk.lock()
+	defer l.disk.unlock()
+	return l.LogStore.StoreLogs(logs)
+}
+
+type slowStable struct {
+	raft.StableStore
+	disk disk
+}
+
+func (s slowStable) SetUint64(key []byte, val uint64) error {
+	s.disk.lock()
+	defer s.disk.unlock()
+	return s.StableStore.SetUint64(key, val)
+}
+
+// TestWhoLeadsIsKnownWithoutADisk: a member whose disk stands still, whether it
+// led or followed, learns who leads, though raft cannot write the term down.
+func TestWhoLeadsIsKnownWithoutADisk(t *testing.T) {
+	for _, led := range []bool{true, false} {
+		t.Run(fmt.Sprintf("it led: %t", led), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				wire := &network{listeners: make(map[string]*bufconn.Listener), conns: make(map[string][]net.Conn)}
+				disk := make(disk, 1)
+				m1 := wire.start(t, "m1", disk)
+				others := []*raftstore.Store{wire.start(t, "m2"), wire.start(t, "m3")}
+				if err := errors.Join(m1.Bootstrap(t.Context()), m1.AwaitLeadership(t.Context()),
+					m1.AddVoter(t.Context(), "m2", "m2:2377"), m1.AddVoter(t.Context(), "m3", "m3:2377")); err != nil {
+					t.Fatal(err)
+				}
+				if !led {
+					if err := m1.TransferLeadership(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Second)
+				}
+				disk.lock()
+				if led {
+					if err := m1.Propose(t.Context(), node("during")); err == nil {
+						t.Error("it writes on a disk that stands still")
+					}
+				} else {
+					for _, m := range others {
+						if m.IsLeader() {
+							// It goes to the one that has all.
+							if err := errors.Join(m.Propose(t.Context(), node("during")), m.TransferLeadership(t.Context())); err != nil {
+								t.Error(err)
+							}
+							break
+						}
+					}
+				}
+				time.Sleep(3 * time.Second)
+				for _, m := range others {
+					if id, addr := m1.Leader(); m.IsLeader() && (id != m.ID() || addr != m.ID()+":2377") {
+						t.Errorf("%s leads, but m1 takes %q at %q for the leader", m.ID(), id, addr)
+					}
+				}
+				if m1.IsLeader() {
+					t.Error("m1 takes itself for the leader")
+				}
+				disk.unlock()
+				time.Sleep(15 * time.Second)
+				id, _ := m1.Leader()
+				if other, _ := others[0].Leader(); id != other || id == "" {
+					t.Errorf("once the disk works, m1 takes %q for the leader, and another one %q", id, other)
+				}
+			})
+		})
+	}
 }
 
 func TestCloseClosesConnections(t *testing.T) {

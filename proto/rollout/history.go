@@ -36,11 +36,24 @@ func Present(svc *clusterpb.Service) *clusterpb.SpecRecord {
 		SpecVersion: svc.GetSpecVersion(),
 		CreatedAt:   svc.GetUpdatedAt(),
 	}
+	samePort := func(a, b *clusterpb.Port) bool { return proto.Equal(a, b) }
+	if !slices.EqualFunc(svc.GetPorts(), svc.GetSpec().GetPorts(), samePort) {
+		r.Ports = svc.GetPorts()
+	}
 	if n := len(svc.GetHistory()); n > 0 {
 		last := svc.GetHistory()[n-1]
 		r.Number, r.Rolled = last.GetNumber()+1, last.GetSpecVersion() != svc.GetSpecVersion()
 	}
 	return r
+}
+
+// Ports returns the ports that the record's tasks had, those that were left open
+// filled in.
+func Ports(r *clusterpb.SpecRecord) []*clusterpb.Port {
+	if len(r.GetPorts()) > 0 {
+		return r.GetPorts()
+	}
+	return r.GetSpec().GetPorts()
 }
 
 // Record returns the history of old with its present spec added, for a service
@@ -85,19 +98,33 @@ func isWhole(r *clusterpb.SpecRecord) bool {
 	return is == noOutcome || is == wentThrough || is == wentBack
 }
 
-// trim drops the oldest record that is too many, but never the last one whose
-// tasks differ from those of specVersion: whoever scales a service ten times
-// while an update runs must still be able to roll the update back.
+// trim drops the oldest record that is too many, but never the one that leads
+// back from specVersion: whoever scales a service ten times while an update runs,
+// or tries ten specs that fail, must still be able to go back to what worked.
 func trim(history []*clusterpb.SpecRecord, specVersion uint64) []*clusterpb.SpecRecord {
 	if len(history) <= MaxHistory {
 		return history
 	}
 	drop := 0
-	others := func(r *clusterpb.SpecRecord) bool { return r.GetSpecVersion() != specVersion }
-	if others(history[0]) && !slices.ContainsFunc(history[1:], others) {
+	if history[0] == wayBack(history, specVersion) {
 		drop = 1
 	}
 	return slices.Delete(slices.Clone(history), drop, drop+1)
+}
+
+// wayBack is the last record of other tasks than those of specVersion that was
+// rolled out whole, or else the last one of other tasks; nil when there is none.
+func wayBack(history []*clusterpb.SpecRecord, specVersion uint64) (found *clusterpb.SpecRecord) {
+	for _, r := range slices.Backward(history) {
+		switch {
+		case r.GetSpecVersion() == specVersion:
+		case isWhole(r):
+			return r
+		case found == nil:
+			found = r
+		}
+	}
+	return found
 }
 
 // Earlier returns the record that a user's rollback goes back to: the one of
@@ -150,29 +177,25 @@ func previous(svc *clusterpb.Service) (*clusterpb.SpecRecord, error) {
 // other tasks; nil when there is none. The number of replicas stays when it was
 // changed after the rollout began.
 func Retreat(svc *clusterpb.Service) *clusterpb.SpecRecord {
-	var found *clusterpb.SpecRecord
-	began := svc.GetSpec() // the first spec of this rollout
-	for _, r := range slices.Backward(svc.GetHistory()) {
-		if r.GetSpecVersion() == svc.GetSpecVersion() {
-			began = r.GetSpec()
-			continue
-		}
-		if found == nil {
-			found = r
-		}
-		if isWhole(r) {
-			found = r
-			break
-		}
-	}
+	found := wayBack(svc.GetHistory(), svc.GetSpecVersion())
 	if found == nil {
 		return nil
 	}
 	back := proto.CloneOf(found)
-	if now := svc.GetSpec(); !proto.Equal(began.GetReplicated(), now.GetReplicated()) {
+	if now := svc.GetSpec(); !proto.Equal(began(svc).GetReplicated(), now.GetReplicated()) {
 		back.Spec.Mode = &clusterpb.ServiceSpec_Replicated{Replicated: now.GetReplicated()}
 	}
 	return back
+}
+
+// began is the first spec of the service's present rollout.
+func began(svc *clusterpb.Service) *clusterpb.ServiceSpec {
+	for _, r := range svc.GetHistory() {
+		if r.GetSpecVersion() == svc.GetSpecVersion() {
+			return r.GetSpec()
+		}
+	}
+	return svc.GetSpec()
 }
 
 // NextRestart numbers the restart that comes next: after all that the service

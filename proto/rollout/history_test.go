@@ -140,6 +140,39 @@ func TestRecordKeepsAWayBack(t *testing.T) {
 	}
 }
 
+// TestRecordKeepsWhatWasWhole: whoever tries one spec after the other, none of
+// which comes through, still goes back to the one that did.
+func TestRecordKeepsWhatWasWhole(t *testing.T) {
+	svc := service(never, func(svc *clusterpb.Service) { svc.Spec, svc.SpecVersion = spec("whole", 1), 1 })
+	for v := range uint64(3 * rollout.MaxHistory) {
+		svc.History = rollout.Record(svc, v+2, false)
+		svc.Spec, svc.SpecVersion, svc.Update = spec("broken", 1), v+2, &clusterpb.UpdateStatus{State: paused}
+	}
+	if n := len(svc.GetHistory()); n != rollout.MaxHistory {
+		t.Errorf("%d records, want %d", n, rollout.MaxHistory)
+	}
+	if got := labelOf(rollout.Retreat(svc).GetSpec()); got != "whole" {
+		t.Errorf("it goes back to the %s one", got)
+	}
+}
+
+// TestPortsOfARecord: those that were left open are kept as they were chosen.
+func TestPortsOfARecord(t *testing.T) {
+	open, chosen := []*clusterpb.Port{{Target: 80}}, []*clusterpb.Port{{Target: 80, Published: 30000}}
+	for name, tt := range map[string]struct{ written, had []*clusterpb.Port }{
+		"none": {nil, nil}, "as written": {chosen, chosen}, "chosen": {open, chosen},
+	} {
+		svc := service(never, func(svc *clusterpb.Service) { svc.Spec.Ports, svc.Ports = tt.written, tt.had })
+		r := rollout.Present(svc)
+		if got := rollout.Ports(r); !slices.EqualFunc(got, tt.had, func(a, b *clusterpb.Port) bool { return proto.Equal(a, b) }) {
+			t.Errorf("%s: %v, want %v", name, got, tt.had)
+		}
+		if name == "as written" && len(r.GetPorts()) > 0 {
+			t.Errorf("%s: kept twice", name)
+		}
+	}
+}
+
 func TestEarlier(t *testing.T) {
 	history := []*clusterpb.SpecRecord{record(3, 1, wentThrough, spec("a", 1)), record(4, 2, rolledBack, spec("b", 1))}
 	more := append(slices.Clone(history), record(5, 9, 0, spec("scaled", 1)))

@@ -316,10 +316,15 @@ func TestHistory(t *testing.T) {
 	if r := history[0]; r.GetSpecVersion() != 1 || pod.Main(r.GetSpec().GetTask()).GetImage() != "nginx" || r.GetCreatedAt() == nil {
 		t.Errorf("first: %v", r)
 	}
-	s = edit(t, s, setImage("nginx:3"))
-	history = get(t, s).GetHistory()
-	if len(history) != 10 || history[0].GetNumber() != 5 || history[9].GetNumber() != 14 {
-		t.Errorf("after another image: %d records from %d to %d", len(history), history[0].GetNumber(), history[9].GetNumber())
+	// And goes once another was rolled out whole.
+	for outcome, first := range map[clusterpb.UpdateStatus_State]uint64{
+		clusterpb.UpdateStatus_STATE_UPDATING: 1, clusterpb.UpdateStatus_STATE_COMPLETED: 5,
+	} {
+		next := storetest.Apply(t, s, state.SetUpdateStatus(get(t, s), &clusterpb.UpdateStatus{State: outcome}))
+		history = get(t, edit(t, next, setImage("nginx:3"))).GetHistory()
+		if len(history) != 10 || history[0].GetNumber() != first || history[9].GetNumber() != 14 {
+			t.Errorf("after another image, %s: %d records from %d to %d", outcome, len(history), history[0].GetNumber(), history[9].GetNumber())
+		}
 	}
 }
 

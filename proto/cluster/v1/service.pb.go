@@ -670,7 +670,10 @@ type SpecRecord struct {
 	Restarts uint64           `protobuf:"varint,7,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	// rolled: a rollout began with this spec. The first spec and those that change
 	// scale or labels only begin none.
-	Rolled        bool `protobuf:"varint,8,opt,name=rolled,proto3" json:"rolled,omitempty"`
+	Rolled bool `protobuf:"varint,8,opt,name=rolled,proto3" json:"rolled,omitempty"`
+	// ports are its published ports, where some were chosen; empty when they are
+	// as the spec has them.
+	Ports         []*Port `protobuf:"bytes,9,rep,name=ports,proto3" json:"ports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -759,6 +762,13 @@ func (x *SpecRecord) GetRolled() bool {
 		return x.Rolled
 	}
 	return false
+}
+
+func (x *SpecRecord) GetPorts() []*Port {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
 }
 
 // ServiceSpec is written by users only; the cluster never edits it. What the
@@ -2177,7 +2187,7 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\rResolvedImage\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
 	"\x06pinned\x18\x02 \x01(\tR\x06pinned\x122\n" +
-	"\tplatforms\x18\x03 \x03(\v2\x14.cluster.v1.PlatformR\tplatforms\"\xf2\x03\n" +
+	"\tplatforms\x18\x03 \x03(\v2\x14.cluster.v1.PlatformR\tplatforms\"\x9a\x04\n" +
 	"\n" +
 	"SpecRecord\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12+\n" +
@@ -2188,7 +2198,8 @@ const file_cluster_v1_service_proto_rawDesc = "" +
 	"\aoutcome\x18\x05 \x01(\x0e2\x1e.cluster.v1.SpecRecord.OutcomeR\aoutcome\x121\n" +
 	"\x06images\x18\x06 \x03(\v2\x19.cluster.v1.ResolvedImageR\x06images\x12\x1a\n" +
 	"\brestarts\x18\a \x01(\x04R\brestarts\x12\x16\n" +
-	"\x06rolled\x18\b \x01(\bR\x06rolled\"\x9f\x01\n" +
+	"\x06rolled\x18\b \x01(\bR\x06rolled\x12&\n" +
+	"\x05ports\x18\t \x03(\v2\x10.cluster.v1.PortR\x05ports\"\x9f\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11OUTCOME_COMPLETED\x10\x01\x12\x1e\n" +
@@ -2430,54 +2441,55 @@ var file_cluster_v1_service_proto_depIdxs = []int32{
 	29, // 9: cluster.v1.SpecRecord.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 10: cluster.v1.SpecRecord.outcome:type_name -> cluster.v1.SpecRecord.Outcome
 	9,  // 11: cluster.v1.SpecRecord.images:type_name -> cluster.v1.ResolvedImage
-	26, // 12: cluster.v1.ServiceSpec.labels:type_name -> cluster.v1.ServiceSpec.LabelsEntry
-	13, // 13: cluster.v1.ServiceSpec.task:type_name -> cluster.v1.TaskSpec
-	12, // 14: cluster.v1.ServiceSpec.replicated:type_name -> cluster.v1.ReplicatedMode
-	23, // 15: cluster.v1.ServiceSpec.update:type_name -> cluster.v1.UpdateConfig
-	23, // 16: cluster.v1.ServiceSpec.rollback:type_name -> cluster.v1.UpdateConfig
-	22, // 17: cluster.v1.ServiceSpec.ports:type_name -> cluster.v1.Port
-	14, // 18: cluster.v1.TaskSpec.containers:type_name -> cluster.v1.ContainerSpec
-	18, // 19: cluster.v1.TaskSpec.limits:type_name -> cluster.v1.Resources
-	18, // 20: cluster.v1.TaskSpec.reservations:type_name -> cluster.v1.Resources
-	19, // 21: cluster.v1.TaskSpec.restart:type_name -> cluster.v1.RestartPolicy
-	20, // 22: cluster.v1.TaskSpec.placement:type_name -> cluster.v1.Placement
-	15, // 23: cluster.v1.TaskSpec.dns:type_name -> cluster.v1.DNSConfig
-	27, // 24: cluster.v1.TaskSpec.sysctls:type_name -> cluster.v1.TaskSpec.SysctlsEntry
-	28, // 25: cluster.v1.ContainerSpec.labels:type_name -> cluster.v1.ContainerSpec.LabelsEntry
-	30, // 26: cluster.v1.ContainerSpec.stop_grace_period:type_name -> google.protobuf.Duration
-	30, // 27: cluster.v1.ContainerSpec.drain_timeout:type_name -> google.protobuf.Duration
-	17, // 28: cluster.v1.ContainerSpec.health:type_name -> cluster.v1.HealthCheck
-	16, // 29: cluster.v1.ContainerSpec.ulimits:type_name -> cluster.v1.Ulimit
-	30, // 30: cluster.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
-	30, // 31: cluster.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
-	30, // 32: cluster.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
-	30, // 33: cluster.v1.HealthCheck.start_interval:type_name -> google.protobuf.Duration
-	1,  // 34: cluster.v1.RestartPolicy.condition:type_name -> cluster.v1.RestartPolicy.Condition
-	30, // 35: cluster.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
-	30, // 36: cluster.v1.RestartPolicy.max_delay:type_name -> google.protobuf.Duration
-	30, // 37: cluster.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
-	2,  // 38: cluster.v1.Port.protocol:type_name -> cluster.v1.Port.Protocol
-	3,  // 39: cluster.v1.Port.mode:type_name -> cluster.v1.Port.Mode
-	30, // 40: cluster.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
-	4,  // 41: cluster.v1.UpdateConfig.failure_action:type_name -> cluster.v1.UpdateConfig.FailureAction
-	30, // 42: cluster.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
-	5,  // 43: cluster.v1.UpdateConfig.order:type_name -> cluster.v1.UpdateConfig.Order
-	30, // 44: cluster.v1.UpdateConfig.progress_deadline:type_name -> google.protobuf.Duration
-	6,  // 45: cluster.v1.UpdateConfig.promote:type_name -> cluster.v1.UpdateConfig.Promote
-	7,  // 46: cluster.v1.UpdateStatus.state:type_name -> cluster.v1.UpdateStatus.State
-	29, // 47: cluster.v1.UpdateStatus.started_at:type_name -> google.protobuf.Timestamp
-	29, // 48: cluster.v1.UpdateStatus.completed_at:type_name -> google.protobuf.Timestamp
-	25, // 49: cluster.v1.UpdateStatus.progress:type_name -> cluster.v1.SlotUpdate
-	7,  // 50: cluster.v1.UpdateStatus.paused_from:type_name -> cluster.v1.UpdateStatus.State
-	29, // 51: cluster.v1.UpdateStatus.resumed_at:type_name -> google.protobuf.Timestamp
-	29, // 52: cluster.v1.SlotUpdate.started_at:type_name -> google.protobuf.Timestamp
-	29, // 53: cluster.v1.SlotUpdate.running_at:type_name -> google.protobuf.Timestamp
-	29, // 54: cluster.v1.SlotUpdate.done_at:type_name -> google.protobuf.Timestamp
-	55, // [55:55] is the sub-list for method output_type
-	55, // [55:55] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	22, // 12: cluster.v1.SpecRecord.ports:type_name -> cluster.v1.Port
+	26, // 13: cluster.v1.ServiceSpec.labels:type_name -> cluster.v1.ServiceSpec.LabelsEntry
+	13, // 14: cluster.v1.ServiceSpec.task:type_name -> cluster.v1.TaskSpec
+	12, // 15: cluster.v1.ServiceSpec.replicated:type_name -> cluster.v1.ReplicatedMode
+	23, // 16: cluster.v1.ServiceSpec.update:type_name -> cluster.v1.UpdateConfig
+	23, // 17: cluster.v1.ServiceSpec.rollback:type_name -> cluster.v1.UpdateConfig
+	22, // 18: cluster.v1.ServiceSpec.ports:type_name -> cluster.v1.Port
+	14, // 19: cluster.v1.TaskSpec.containers:type_name -> cluster.v1.ContainerSpec
+	18, // 20: cluster.v1.TaskSpec.limits:type_name -> cluster.v1.Resources
+	18, // 21: cluster.v1.TaskSpec.reservations:type_name -> cluster.v1.Resources
+	19, // 22: cluster.v1.TaskSpec.restart:type_name -> cluster.v1.RestartPolicy
+	20, // 23: cluster.v1.TaskSpec.placement:type_name -> cluster.v1.Placement
+	15, // 24: cluster.v1.TaskSpec.dns:type_name -> cluster.v1.DNSConfig
+	27, // 25: cluster.v1.TaskSpec.sysctls:type_name -> cluster.v1.TaskSpec.SysctlsEntry
+	28, // 26: cluster.v1.ContainerSpec.labels:type_name -> cluster.v1.ContainerSpec.LabelsEntry
+	30, // 27: cluster.v1.ContainerSpec.stop_grace_period:type_name -> google.protobuf.Duration
+	30, // 28: cluster.v1.ContainerSpec.drain_timeout:type_name -> google.protobuf.Duration
+	17, // 29: cluster.v1.ContainerSpec.health:type_name -> cluster.v1.HealthCheck
+	16, // 30: cluster.v1.ContainerSpec.ulimits:type_name -> cluster.v1.Ulimit
+	30, // 31: cluster.v1.HealthCheck.interval:type_name -> google.protobuf.Duration
+	30, // 32: cluster.v1.HealthCheck.timeout:type_name -> google.protobuf.Duration
+	30, // 33: cluster.v1.HealthCheck.start_period:type_name -> google.protobuf.Duration
+	30, // 34: cluster.v1.HealthCheck.start_interval:type_name -> google.protobuf.Duration
+	1,  // 35: cluster.v1.RestartPolicy.condition:type_name -> cluster.v1.RestartPolicy.Condition
+	30, // 36: cluster.v1.RestartPolicy.delay:type_name -> google.protobuf.Duration
+	30, // 37: cluster.v1.RestartPolicy.max_delay:type_name -> google.protobuf.Duration
+	30, // 38: cluster.v1.RestartPolicy.window:type_name -> google.protobuf.Duration
+	2,  // 39: cluster.v1.Port.protocol:type_name -> cluster.v1.Port.Protocol
+	3,  // 40: cluster.v1.Port.mode:type_name -> cluster.v1.Port.Mode
+	30, // 41: cluster.v1.UpdateConfig.delay:type_name -> google.protobuf.Duration
+	4,  // 42: cluster.v1.UpdateConfig.failure_action:type_name -> cluster.v1.UpdateConfig.FailureAction
+	30, // 43: cluster.v1.UpdateConfig.monitor:type_name -> google.protobuf.Duration
+	5,  // 44: cluster.v1.UpdateConfig.order:type_name -> cluster.v1.UpdateConfig.Order
+	30, // 45: cluster.v1.UpdateConfig.progress_deadline:type_name -> google.protobuf.Duration
+	6,  // 46: cluster.v1.UpdateConfig.promote:type_name -> cluster.v1.UpdateConfig.Promote
+	7,  // 47: cluster.v1.UpdateStatus.state:type_name -> cluster.v1.UpdateStatus.State
+	29, // 48: cluster.v1.UpdateStatus.started_at:type_name -> google.protobuf.Timestamp
+	29, // 49: cluster.v1.UpdateStatus.completed_at:type_name -> google.protobuf.Timestamp
+	25, // 50: cluster.v1.UpdateStatus.progress:type_name -> cluster.v1.SlotUpdate
+	7,  // 51: cluster.v1.UpdateStatus.paused_from:type_name -> cluster.v1.UpdateStatus.State
+	29, // 52: cluster.v1.UpdateStatus.resumed_at:type_name -> google.protobuf.Timestamp
+	29, // 53: cluster.v1.SlotUpdate.started_at:type_name -> google.protobuf.Timestamp
+	29, // 54: cluster.v1.SlotUpdate.running_at:type_name -> google.protobuf.Timestamp
+	29, // 55: cluster.v1.SlotUpdate.done_at:type_name -> google.protobuf.Timestamp
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_cluster_v1_service_proto_init() }

@@ -41,7 +41,7 @@ func Proceed(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
 }
 
 // Reconsider goes back from waiting for approval to making canaries: one was
-// lost with its node, or scaling asks for more.
+// lost with its node, or other ones are asked for, or none.
 func Reconsider(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
 	next := Proceed(u)
 	next.Message = ""
@@ -51,7 +51,7 @@ func Reconsider(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
 // Approve promotes the canaries as the service's policy says, and proceeds.
 func Approve(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
 	next := Proceed(u)
-	next.Promoted = true
+	next.Promoted, next.Message = true, "canaries promoted"
 	return next
 }
 

@@ -51,12 +51,12 @@ func TestSteps(t *testing.T) {
 			&clusterpb.UpdateStatus{State: updating},
 		},
 		"approve": {
-			&clusterpb.UpdateStatus{State: canaries, Version: 7}, rollout.Approve,
-			&clusterpb.UpdateStatus{State: updating, Version: 7, Promoted: true},
+			&clusterpb.UpdateStatus{State: canaries, Version: 7, Message: "1 canary waits"}, rollout.Approve,
+			&clusterpb.UpdateStatus{State: updating, Version: 7, Promoted: true, Message: "canaries promoted"},
 		},
 		"approve a rollback's": {
 			&clusterpb.UpdateStatus{State: rollbackStarted}, rollout.Approve,
-			&clusterpb.UpdateStatus{State: rollbackStarted, Promoted: true},
+			&clusterpb.UpdateStatus{State: rollbackStarted, Promoted: true, Message: "canaries promoted"},
 		},
 		"give up": {
 			&clusterpb.UpdateStatus{State: canaries, Version: 7},

@@ -58,7 +58,7 @@ func (p planner) plan(tasks []*clusterpb.Task) (changes []*raftpb.Change) {
 		}
 	}
 	missing := int(replicas) - len(slots)
-	next := p.growth(slots)
+	next := slot.TemplateForNew(p.svc, slots)
 	for n := uint32(1); missing > 0; n++ {
 		if !taken[n] {
 			changes = append(changes, slot.Create(next.Task(p.id(), n, nil, p.now)))
@@ -66,17 +66,6 @@ func (p planner) plan(tasks []*clusterpb.Task) (changes []*raftpb.Change) {
 		}
 	}
 	return changes
-}
-
-// growth is what new slots are made from: while the rollout is held, the spec
-// that the service's other slots have, so that scaling does not spread it.
-func (p planner) growth(slots []slot.Slot) slot.Template {
-	for _, s := range slots {
-		if old := s.WithoutCanaries().Serving(); old != nil && old.GetSpecVersion() != p.svc.GetSpecVersion() {
-			return slot.TemplateFor(p.svc, slot.Slot{Tasks: []*clusterpb.Task{old}})
-		}
-	}
-	return slot.Current(p.svc)
 }
 
 // removeAll sends tasks away for good, ended ones too, so that the reaper deletes them.

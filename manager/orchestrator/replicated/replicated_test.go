@@ -189,19 +189,21 @@ func TestRemovedService(t *testing.T) {
 	}
 }
 
-// A paused rollout and a canary do not spread by way of failures.
-func TestReplacementKeepsItsSpecWhileTheRolloutIsHeld(t *testing.T) {
+// A rollout and a canary do not spread by way of failures.
+func TestReplacementKeepsItsSpecUntilTheRolloutTakesIt(t *testing.T) {
 	tests := map[string]struct {
 		status *clusterpb.UpdateStatus
 		canary uint32
 		old    bool
 	}{
-		"updating":                {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING}, 0, false},
+		"updating":                {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING}, 0, true},
+		"updating this slot":      {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING, Progress: []*clusterpb.SlotUpdate{{Slot: 1}}}, 0, false},
+		"rolling back":            {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_ROLLBACK_STARTED}, 0, false},
 		"paused":                  {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED}, 0, true},
 		"paused in this slot":     {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_PAUSED, Progress: []*clusterpb.SlotUpdate{{Slot: 1}}}, 0, false},
 		"starting canaries":       {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING}, 1, true},
 		"canaries wait":           {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_CANARY}, 1, true},
-		"canaries were promoted":  {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING, Promoted: true}, 1, false},
+		"canaries were promoted":  {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_UPDATING, Promoted: true}, 1, true},
 		"the update is completed": {&clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_COMPLETED}, 0, false},
 	}
 	for name, tt := range tests {

@@ -8,7 +8,6 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -35,33 +34,6 @@ func Current(svc *clusterpb.Service) Template {
 	}
 	if spec.NamesLabels(t.Spec) {
 		t.ServiceLabels = svc.GetSpec().GetLabels()
-	}
-	return t
-}
-
-// TemplateFor is the template of a task that replaces the newest of s for any
-// other reason than the rollout itself.
-//
-// While the rollout is held, a slot it has not taken keeps the spec it had: a
-// paused update or an unpromoted canary must not spread by way of failures.
-// (Swarm uses the present spec here.) In every other case it is the present spec.
-func TemplateFor(svc *clusterpb.Service, s Slot) Template {
-	t := Current(svc)
-	if !rollout.IsHeld(svc) || rollout.HasBegun(svc, s.Number) && !rollout.IsAtCanaries(svc) {
-		return t
-	}
-	// What serves says which spec that is: a task of an abandoned rollout may be newer.
-	tasks := s.Tasks
-	if serving := s.WithoutCanaries().Serving(); serving != nil {
-		tasks = []*clusterpb.Task{serving}
-	}
-	for _, old := range tasks {
-		if old.GetSpecVersion() != svc.GetSpecVersion() {
-			t.Spec, t.SpecVersion = old.GetSpec(), old.GetSpecVersion()
-			t.Images, t.Restarts, t.Ports = old.GetImages(), old.GetRestarts(), old.GetPorts()
-			t.ServiceLabels = old.GetServiceLabels()
-			break
-		}
 	}
 	return t
 }

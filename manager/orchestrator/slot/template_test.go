@@ -56,7 +56,8 @@ func TestReplacementDuringARollout(t *testing.T) {
 		want   uint64
 	}{
 		"no rollout":                           {nil, 0, []uint64{1}, 2},
-		"one under way":                        {&clusterpb.UpdateStatus{State: updating}, 0, []uint64{1}, 2},
+		"one under way, slot not taken":        {&clusterpb.UpdateStatus{State: updating}, 0, []uint64{1}, 1},
+		"one under way, slot taken":            {&clusterpb.UpdateStatus{State: updating, Progress: taken}, 0, []uint64{2, 1}, 2},
 		"one that is over":                     {&clusterpb.UpdateStatus{State: done}, 0, []uint64{1}, 2},
 		"a rollback under way":                 {&clusterpb.UpdateStatus{State: back}, 0, []uint64{1}, 2},
 		"paused before the slot":               {&clusterpb.UpdateStatus{State: paused}, 0, []uint64{1}, 1},
@@ -68,7 +69,8 @@ func TestReplacementDuringARollout(t *testing.T) {
 		"canaries not all up, slot of one":     {&clusterpb.UpdateStatus{State: updating, Progress: taken}, 1, []uint64{2, 1}, 1},
 		"canaries wait, slot not taken":        {&clusterpb.UpdateStatus{State: canary}, 1, []uint64{1}, 1},
 		"canaries wait, slot of one":           {&clusterpb.UpdateStatus{State: canary, Progress: taken}, 1, []uint64{2, 1}, 1},
-		"canaries promoted":                    {&clusterpb.UpdateStatus{State: updating, Promoted: true}, 1, []uint64{1}, 2},
+		"canaries promoted, slot not taken":    {&clusterpb.UpdateStatus{State: updating, Promoted: true}, 1, []uint64{1}, 1},
+		"canaries promoted, slot taken":        {&clusterpb.UpdateStatus{State: updating, Promoted: true, Progress: taken}, 1, []uint64{2, 1}, 2},
 		"canaries promoted, then paused":       {&clusterpb.UpdateStatus{State: paused, Promoted: true}, 1, []uint64{1}, 1},
 		"canaries promoted, paused, slot done": {&clusterpb.UpdateStatus{State: paused, Promoted: true, Progress: taken}, 1, []uint64{2, 1}, 2},
 	}

@@ -37,6 +37,8 @@ type story struct {
 	since time.Time
 	// check is called after every step.
 	check func()
+	// taken is what the rollout has taken, kept by spread.
+	taken taken
 	// minServing and maxBusy are extremes seen since the last reset.
 	minServing, maxBusy int
 }

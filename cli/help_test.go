@@ -2,24 +2,19 @@ package cli_test
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/muster/muster/cli"
 	"github.com/muster/muster/cli/clitest"
 	"github.com/muster/muster/cli/command"
+	"github.com/muster/muster/internal/goldentest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // helpAt is what a command line prints at a width.
 func helpAt(t *testing.T, width int, args ...string) string {
@@ -35,20 +30,7 @@ func helpAt(t *testing.T, width int, args ...string) string {
 
 func TestHelpOfServiceCreate(t *testing.T) {
 	for _, width := range []int{80, 120} {
-		path := filepath.Join("testdata", "help", fmt.Sprintf("service-create-%d.txt", width))
-		got := helpAt(t, width, "service", "create", "--help")
-		if *update {
-			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s (-want +got; -update accepts it):\n%s", path, diff)
-		}
+		goldentest.Compare(t, fmt.Sprintf("help/service-create-%d.txt", width), helpAt(t, width, "service", "create", "--help"))
 	}
 }
 

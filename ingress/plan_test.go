@@ -1,41 +1,18 @@
 package ingress
 
 import (
-	"flag"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
-	"github.com/google/go-cmp/cmp"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/muster/muster/ingress/ruleset"
+	"github.com/muster/muster/internal/goldentest"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 // render lists all of a state but the rules of tables, which nft shows.
 func render(s *state) string {
@@ -138,7 +115,7 @@ func TestPlan(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := plan(tt.want, tt.facts)
-			golden(t, "plan-"+name+".golden", render(got))
+			goldentest.Compare(t, "plan-"+name+".golden", render(got))
 			if lines := drift(plan(tt.want, tt.facts), got); len(lines) > 0 {
 				t.Errorf("planned twice, it differs: %q", lines)
 			}
@@ -203,7 +180,7 @@ func TestRuleset(t *testing.T) {
 		for _, name := range []string{ruleset.Mesh, ruleset.Zones} {
 			text += l.in(l.nodes[0].netns, "nft", "-s", "list", "table", fam, name)
 		}
-		golden(t, fam+".nft.golden", text)
+		goldentest.Compare(t, fam+".nft.golden", text)
 	}
 }
 

@@ -83,6 +83,7 @@ const layers = `
 	cli, manager, worker, dispatcher/listen, ingress/gossip, raftstore/transport < cli/daemon/node < cli/daemon < cli/muster;
 
 	# What tests alone use.
+	NOTHING < internal/goldentest;
 	raftstore < raftstore/storetest;
 	manager/control < manager/control/controltest;
 	raftstore < manager/api/apitest;

@@ -2,9 +2,6 @@ package docker_test
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"text/template"
@@ -13,29 +10,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/moby/api/types/swarm"
 
+	"github.com/muster/muster/internal/goldentest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/docker"
 	"github.com/muster/muster/proto/docker/dockertest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; -update accepts it):\n%s", path, diff)
-	}
-}
 
 // marshal is v as the Engine API sends it.
 func marshal(t *testing.T, v any) string {
@@ -54,7 +33,7 @@ func TestServiceAsJSON(t *testing.T) {
 	for name, svc := range map[string]*clusterpb.Service{"small": dockertest.Small(), "everything": dockertest.Everything()} {
 		t.Run(name, func(t *testing.T) {
 			got := marshal(t, docker.ServiceOf(svc))
-			golden(t, name+".json", got)
+			goldentest.Compare(t, name+".json", got)
 			if strings.Contains(got, "never shown") {
 				t.Error("a registry login is shown")
 			}
@@ -109,7 +88,7 @@ func TestTemplates(t *testing.T) {
 
 func TestNodeAsJSON(t *testing.T) {
 	got := marshal(t, docker.NodeOf(dockertest.Node()))
-	golden(t, "node.json", got)
+	goldentest.Compare(t, "node.json", got)
 	var list []swarm.Node
 	if err := json.Unmarshal([]byte(got), &list); err != nil {
 		t.Fatal(err)

@@ -68,12 +68,11 @@ func anyTemplate(t *clusterpb.TaskSpec, is func(string) bool) bool {
 }
 
 func valuesOf(t *clusterpb.Task, node template.Node) template.Values {
-	slot := strconv.FormatUint(uint64(t.GetSlot()), 10)
 	node.ID = t.GetNodeId()
 	return template.Values{
 		Service: template.Service{ID: t.GetServiceId(), Name: t.GetServiceName(), Labels: t.GetServiceLabels()},
 		Node:    node,
-		Task:    template.Task{ID: t.GetId(), Name: t.GetServiceName() + "." + slot + "." + t.GetId(), Slot: slot},
+		Task:    template.Task{ID: t.GetId(), Name: pod.Name(t), Slot: strconv.FormatUint(uint64(t.GetSlot()), 10)},
 	}
 }
 

@@ -1,45 +1,24 @@
 package text
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/muster/muster/internal/goldentest"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/docker"
 	"github.com/muster/muster/proto/docker/dockertest"
 	"github.com/muster/muster/proto/pod"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got; -update accepts it):\n%s", path, diff)
-	}
-}
-
 func TestPretty(t *testing.T) {
 	for name, svc := range map[string]*clusterpb.Service{"small": dockertest.Small(), "everything": dockertest.Everything()} {
 		t.Run(name, func(t *testing.T) {
 			var b strings.Builder
 			Pretty(&b, svc, dockertest.Now())
-			golden(t, name+".pretty", b.String())
+			goldentest.Compare(t, name+".pretty", b.String())
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/pod"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -26,11 +27,9 @@ func Node(s *state.State, ref string) (*clusterpb.Node, error) {
 		func(o *clusterpb.Node) string { return o.GetDescription().GetHostname() })
 }
 
-// Task finds a task; its name is SERVICE.SLOT.ID.
+// Task finds a task.
 func Task(s *state.State, ref string) (*clusterpb.Task, error) {
-	return find("task", ref, s.Tasks(), (*clusterpb.Task).GetId, func(o *clusterpb.Task) string {
-		return fmt.Sprintf("%s.%d.%s", o.GetServiceName(), o.GetSlot(), o.GetId())
-	})
+	return find("task", ref, s.Tasks(), (*clusterpb.Task).GetId, pod.Name)
 }
 
 func find[T any](kind, ref string, all iter.Seq[T], id, name func(T) string) (none T, err error) {

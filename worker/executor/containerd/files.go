@@ -20,6 +20,13 @@ const (
 	resolvedResolv = "/run/systemd/resolve/resolv.conf"
 )
 
+// What a container has of its task, over the image's.
+const (
+	hostnameFile = "/etc/hostname"
+	hostsFile    = "/etc/hosts"
+	resolvFile   = "/etc/resolv.conf"
+)
+
 // writeFiles writes hostname, hosts and resolv.conf of a task and returns how
 // they are bound into its container.
 func (x *Executor) writeFiles(t *clusterpb.Task) ([]specs.Mount, error) {
@@ -27,19 +34,19 @@ func (x *Executor) writeFiles(t *clusterpb.Task) ([]specs.Mount, error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return nil, fmt.Errorf("make directory of the task: %w", err)
 	}
-	files := []struct{ name, content string }{
-		{"hostname", hostname(t) + "\n"},
-		{"hosts", hosts(t)},
-		{"resolv.conf", resolvConf(t.GetSpec().GetDns(), readFile(hostResolv), readFile(resolvedResolv))},
+	files := []struct{ at, content string }{
+		{hostnameFile, hostname(t) + "\n"},
+		{hostsFile, hosts(t)},
+		{resolvFile, resolvConf(t.GetSpec().GetDns(), readFile(hostResolv), readFile(resolvedResolv))},
 	}
 	mounts := make([]specs.Mount, 0, len(files))
 	for _, f := range files {
-		path := filepath.Join(dir, f.name)
+		path := filepath.Join(dir, filepath.Base(f.at))
 		if err := os.WriteFile(path, []byte(f.content), 0o644); err != nil {
-			return nil, fmt.Errorf("write %s of the task: %w", f.name, err)
+			return nil, fmt.Errorf("write %s of the task: %w", f.at, err)
 		}
 		mounts = append(mounts, specs.Mount{
-			Destination: "/etc/" + f.name, Type: "bind", Source: path, Options: []string{"rbind", "rprivate", "rw"},
+			Destination: f.at, Type: "bind", Source: path, Options: []string{"rbind", "rprivate", "rw"},
 		})
 	}
 	return mounts, nil

@@ -41,6 +41,8 @@ func TestOddImages(t *testing.T) {
 		"volume in sys":                   {volumes("sys/fs"), `at /sys/fs a container has`},
 		"volume for the hosts file":       {volumes("/etc/hosts"), `at /etc/hosts a container has`},
 		"volume below the hosts file":     {volumes("/etc/hosts/x"), `at /etc/hosts/x a container has`},
+		"volume for the init":             {volumes("/dev/muster-init"), `at /dev/muster-init a container has`},
+		"volume for the name servers":     {volumes("/etc/resolv.conf"), `at /etc/resolv.conf a container has`},
 		"volumes outside":                 {volumes("data", "../../up", "a/../../b", "/", "", "."), ""},
 		"volume of two lines":             {volumes("/a\nb c"), ""},
 		"volume with a NUL":               {volumes("/a\x00b"), `volume "/a\x00b" of the image: find it in the image: invalid argument`},

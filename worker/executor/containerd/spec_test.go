@@ -70,6 +70,17 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// TestFirstBadWord: of several bad words the same is named each time.
+func TestFirstBadWord(t *testing.T) {
+	const bad = "a\x00b"
+	for range 50 {
+		err := checkWords(&specs.Process{Args: []string{"sh", bad}, Env: []string{bad}, Cwd: bad})
+		if err == nil || !strings.HasPrefix(err.Error(), "argument 2 of the process") {
+			t.Fatalf("refused by %v, want argument 2", err)
+		}
+	}
+}
+
 func TestMergeCaps(t *testing.T) {
 	known := slices.Clone(cap.Known())
 	t.Cleanup(func() {

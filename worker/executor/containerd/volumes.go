@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,9 +78,14 @@ func fillVolumes(dir, root string, paths []string) (mounts []specs.Mount, err er
 	return mounts, nil
 }
 
-// taken is where a container has what is not the image's, and which runc does
-// not mount over: /dev itself, everything below /proc and /sys, and files.
-var taken = regexp.MustCompile(`^/(dev|(proc|sys|dev/muster-init|etc/hosts|etc/hostname|etc/resolv\.conf)(/.*)?)$`)
+// taken reports whether a container has at a path what is not the image's, and
+// which runc does not mount over: /dev itself, everything below /proc and /sys,
+// and files.
+func taken(at string) bool {
+	return at == "/dev" || slices.ContainsFunc([]string{"/proc", "/sys", initPath, hostnameFile, hostsFile, resolvFile}, func(p string) bool {
+		return at == p || strings.HasPrefix(at, p+"/")
+	})
+}
 
 // fillVolume makes the directory volume like the one there is at a path of the image: owner,
 // mode and content.
@@ -93,7 +97,7 @@ func fillVolume(volume, root, at string) error {
 	if err != nil {
 		return fmt.Errorf("find it in the image: %w", err)
 	}
-	if inside := strings.TrimPrefix(source, root); taken.MatchString(inside) {
+	if inside := strings.TrimPrefix(source, root); taken(inside) {
 		return fmt.Errorf("at %s a container has what is no image's: %w", inside, errdefs.ErrInvalidArgument)
 	}
 	stat, err := os.Stat(source)

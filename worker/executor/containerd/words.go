@@ -17,13 +17,16 @@ const maxWords = 6 << 20
 // checked with it, one by one; an image may say anything.
 func checkWords(p *specs.Process) error {
 	all := 0
-	for what, words := range map[string][]string{"argument": p.Args, "environment variable": p.Env, "working directory": {p.Cwd}} {
-		for i, w := range words {
+	for _, of := range []struct {
+		what  string
+		words []string
+	}{{"argument", p.Args}, {"environment variable", p.Env}, {"working directory", []string{p.Cwd}}} {
+		for i, w := range of.words {
 			if strings.Contains(w, "\x00") {
-				return fmt.Errorf("%s %d of the process has a NUL character: %w", what, i+1, errdefs.ErrInvalidArgument)
+				return fmt.Errorf("%s %d of the process has a NUL character: %w", of.what, i+1, errdefs.ErrInvalidArgument)
 			}
 			if len(w) > text.MaxWord {
-				return fmt.Errorf("%s %d of the process has %d bytes, at most %d are allowed: %w", what, i+1, len(w), text.MaxWord, errdefs.ErrInvalidArgument)
+				return fmt.Errorf("%s %d of the process has %d bytes, at most %d are allowed: %w", of.what, i+1, len(w), text.MaxWord, errdefs.ErrInvalidArgument)
 			}
 			all += len(w) + 1
 		}

@@ -48,6 +48,7 @@ func (t *term) expire(ctx context.Context, now time.Time) (next time.Time, err e
 		t.log.InfoContext(ctx, "node is down", "node", id)
 		changes = append(changes, lost(id, silence, now))
 	}
+	t.statuses.drop(ids)
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
 	if err := t.cfg.Store.Propose(ctx, changes...); err != nil {

@@ -65,6 +65,7 @@ func (r *roster) admit(s *session, status *clusterpb.NodeStatus) {
 
 // dismiss notes that s ended, unless the node has another session already.
 func (r *roster) dismiss(s *session) {
+	r.statuses.leave(s)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.byNode[s.nodeID] == s {

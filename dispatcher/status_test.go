@@ -51,7 +51,7 @@ func TestTake(t *testing.T) {
 				t.Errorf("%d reports wait, of 2 tasks", n)
 			}
 			var got []string
-			for _, c := range q.take(st).changes {
+			for _, c := range q.take(st, time.Now()).changes {
 				o := c.GetObserveTask()
 				got = append(got, o.GetId()+":"+lifecycle.Name(o.GetStatus().GetState()))
 			}
@@ -59,7 +59,7 @@ func TestTake(t *testing.T) {
 			if s := strings.Join(got, " "); s != tt.want {
 				t.Errorf("written down: %q, want %q", s, tt.want)
 			}
-			if again := q.take(st).changes; len(again) != 0 {
+			if again := q.take(st, time.Now()).changes; len(again) != 0 {
 				t.Errorf("taken twice: %v", again)
 			}
 		})

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/muster/muster/dispatcher/agent"
 	"github.com/muster/muster/dispatcher/mtls"
 )
 
@@ -29,7 +30,7 @@ func (m *member) managers() []string { return m.gossip.managers() }
 // answer, such as during an election, until ctx is done. It asks managers that
 // are not this node if there are any: what it is for must not depend on this
 // node.
-func (m *member) ask(ctx context.Context, call func(*grpc.ClientConn) error) error {
+func (m *member) ask(ctx context.Context, call func(context.Context, *grpc.ClientConn) error) error {
 	return m.connect.askAny(ctx, m.others, call)
 }
 
@@ -44,13 +45,24 @@ func (m *member) others() []string {
 }
 
 // askAny makes a call to the managers known at the time, one after the other and
-// over again while none can answer, until ctx is done. There must be one.
-func (c connector) askAny(ctx context.Context, managers func() []string, call func(*grpc.ClientConn) error) error {
+// over again while none can answer, until ctx is done: then it tells why none
+// could. There must be one.
+func (c connector) askAny(ctx context.Context, managers func() []string, call func(context.Context, *grpc.ClientConn) error) error {
+	var why error
 	for i := 0; ; i++ {
 		addrs := managers()
-		err := c.ask(ctx, addrs[i%len(addrs)], call)
-		if again := errdefs.IsUnavailable(err) && pause(ctx); !again {
+		i %= len(addrs)
+		err := c.ask(ctx, append(slices.Clone(addrs[i:]), addrs[:i]...), call)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil && why != nil:
+			return why
+		case !errdefs.IsUnavailable(err):
 			return err
+		}
+		if why = err; !pause(ctx) {
+			return why
 		}
 	}
 }
@@ -65,29 +77,65 @@ func pause(ctx context.Context) bool {
 	}
 }
 
-// ask makes a call to the manager at addr. Unavailable means that it was not
-// reached or had no leader to ask.
-func (c connector) ask(ctx context.Context, addr string, call func(*grpc.ClientConn) error) error {
-	conn, err := c.to(addr, mtls.AnyManager())
+// ask makes a call to the first manager that is reached. Unavailable means that
+// none was, or that it had no leader to ask or took so long that another one
+// should be asked.
+func (c connector) ask(ctx context.Context, managers []string, call func(context.Context, *grpc.ClientConn) error) error {
+	conn, addr, err := c.reach(ctx, managers)
 	if err != nil {
 		return err
 	}
-	if err = connected(ctx, conn, addr); err == nil {
-		err = call(conn)
+	waiting, cancel := share(ctx)
+	defer cancel()
+	err = call(waiting, conn)
+	if errdefs.IsDeadlineExceeded(err) && ctx.Err() == nil {
+		err = fmt.Errorf("manager at %s: no answer in half of the time that was left: %w", addr, errdefs.ErrUnavailable)
 	}
 	return errors.Join(err, conn.Close())
 }
 
-// connected waits until the connection to addr is made or has failed; the first
-// call tells why it failed.
-func connected(ctx context.Context, conn *grpc.ClientConn, addr string) error {
+// share is what one manager may take of the time that is left: a half, so that
+// there is time to ask another one.
+func share(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, time.Until(end)/2)
+}
+
+// reach connects to the managers beside each other and returns the first that
+// is there, or why the one asked first is not.
+func (c connector) reach(ctx context.Context, managers []string) (conn *grpc.ClientConn, addr string, err error) {
+	for a := range agent.Beside(ctx, managers, c.connected, func(conn *grpc.ClientConn) { _ = conn.Close() }) {
+		if a.Err == nil {
+			return a.Conn, a.Addr, nil
+		}
+		if err == nil || a.Addr == managers[0] {
+			err = a.Err
+		}
+	}
+	if err == nil {
+		err = fmt.Errorf("no manager was reached: %w: %w", context.Cause(ctx), errdefs.ErrUnavailable)
+	}
+	return nil, "", err
+}
+
+// connected returns the connection to the manager at addr once it is made or has
+// failed; the first call tells why it failed.
+func (c connector) connected(ctx context.Context, addr string) (*grpc.ClientConn, error) {
+	conn, err := c.to(addr, mtls.AnyManager())
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn.Connect()
 	for s := conn.GetState(); s == connectivity.Idle || s == connectivity.Connecting; s = conn.GetState() {
 		if !conn.WaitForStateChange(ctx, s) {
-			return fmt.Errorf("manager at %s: no answer within %s: %w", addr, connectTimeout, errdefs.ErrUnavailable)
+			silent := fmt.Errorf("manager at %s: no answer within %s: %w", addr, connectTimeout, errdefs.ErrUnavailable)
+			return nil, errors.Join(silent, conn.Close())
 		}
 	}
-	return nil
+	return conn, nil
 }

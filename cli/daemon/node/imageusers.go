@@ -23,7 +23,7 @@ func ImageUsers(ctx context.Context, n *Node, r *dispatchpb.FindImageUsersReques
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, usersTimeout, fmt.Errorf("no answer within %s: %w", usersTimeout, errdefs.ErrUnavailable))
 	defer cancel()
-	err = m.ask(ctx, func(conn *grpc.ClientConn) (err error) {
+	err = m.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
 		users, err = dispatchpb.NewInventoryServiceClient(conn).FindImageUsers(ctx, r)
 		return err
 	})

@@ -89,7 +89,7 @@ func (n *Node) takeBack(ctx context.Context, manager string, credentials *mtls.C
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTimeout)
 	defer cancel()
 	connect := connector{n.cfg.Network, func() *mtls.Credentials { return credentials }}
-	err := connect.askAny(ctx, func() []string { return []string{manager} }, func(conn *grpc.ClientConn) error {
+	err := connect.askAny(ctx, func() []string { return []string{manager} }, func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := memberpb.NewMemberServiceClient(conn).Leave(ctx, &memberpb.LeaveRequest{})
 		return err
 	})
@@ -106,7 +106,7 @@ const introduceTimeout = 10 * time.Second
 func (n *Node) introduce(ctx context.Context, a clusterpb.NodeSpec_Availability) error {
 	ctx, cancel := context.WithTimeout(ctx, introduceTimeout)
 	defer cancel()
-	return n.member.Load().ask(ctx, func(conn *grpc.ClientConn) error {
+	return n.member.Load().ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := memberpb.NewMemberServiceClient(conn).Introduce(ctx, &memberpb.IntroduceRequest{Availability: a})
 		return err
 	})

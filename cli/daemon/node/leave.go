@@ -75,7 +75,7 @@ func (n *Node) askToLeave(ctx context.Context, m *member, force bool) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, forgetTimeout, fmt.Errorf("no manager took note of the leave within %s: %w", forgetTimeout, errdefs.ErrUnavailable))
 	defer cancel()
-	return m.ask(ctx, func(conn *grpc.ClientConn) error {
+	return m.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := memberpb.NewMemberServiceClient(conn).Leave(ctx, &memberpb.LeaveRequest{})
 		return err
 	})
@@ -87,7 +87,7 @@ func (m *member) drain(ctx context.Context) error {
 	defer cancel()
 	for {
 		var left uint32
-		err := m.ask(ctx, func(conn *grpc.ClientConn) error {
+		err := m.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 			resp, err := memberpb.NewMemberServiceClient(conn).Drain(ctx, &memberpb.DrainRequest{})
 			left = resp.GetTasks()
 			return err

@@ -223,7 +223,8 @@ const voteTimeout = 45 * time.Second
 func (m *member) askForVote(ctx context.Context, managers func() []string) error {
 	ctx, cancel := context.WithTimeout(ctx, voteTimeout)
 	defer cancel()
-	err := m.connect.askAny(ctx, managers, func(conn *grpc.ClientConn) error {
+	err := m.connect.askAny(ctx, managers, func(_ context.Context, conn *grpc.ClientConn) error {
+		// In all of the time: the log may be long. Keepalive finds who is silent.
 		_, err := memberpb.NewMemberServiceClient(conn).AddManager(ctx, &memberpb.AddManagerRequest{Addr: m.settings.Advertise.String()})
 		return err
 	})

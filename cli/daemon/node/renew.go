@@ -24,7 +24,7 @@ func (m *member) certify(ctx context.Context, csr []byte) (resp *capb.IssueNodeC
 	if m.manager != nil && m.trouble() != nil {
 		return m.manager.Reissue(ctx, csr)
 	}
-	err = m.ask(ctx, func(conn *grpc.ClientConn) error {
+	err = m.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		resp, err = capb.NewCAServiceClient(conn).IssueNodeCertificate(ctx, &capb.IssueNodeCertificateRequest{CsrPem: csr})
 		return err
 	})

@@ -3,12 +3,14 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/render"
+	"github.com/muster/muster/proto/docker"
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
@@ -26,8 +28,11 @@ func newInfoCommand(env *command.Env) *cobra.Command {
 	return cmd
 }
 
-// info is what "info" shows.
+// info is what "info" shows: Docker's fields, and own ones beside them.
 type info struct {
+	ServerVersion string
+	Swarm         docker.Swarm
+
 	State             string
 	Error             string `json:",omitempty"`
 	NodeID            string
@@ -50,6 +55,7 @@ func runInfo(ctx context.Context, env *command.Env, format string) error {
 		return err
 	}
 	i := info{
+		ServerVersion: s.GetVersion(), Swarm: docker.SwarmOf(s),
 		State:  word(s.GetState().String(), "STATE_"),
 		Error:  s.GetErr(),
 		NodeID: s.GetNodeId(), ClusterID: s.GetClusterId(), Role: word(s.GetRole().String(), "NODE_ROLE_"),
@@ -59,22 +65,32 @@ func runInfo(ctx context.Context, env *command.Env, format string) error {
 	if format != "" {
 		return render.Inspect(env.Out, format, []any{i})
 	}
+	i.write(env.Out)
+	return nil
+}
+
+// write shows i in the words and the layout of "docker info", which scripts
+// search for lines such as "Swarm: active".
+func (i info) write(w io.Writer) {
 	line := func(key string, value any) {
 		if text := fmt.Sprint(value); text != "" && text != "0" {
-			fmt.Fprintf(env.Out, "%-20s%s\n", key+":", text)
+			fmt.Fprintf(w, "%s: %s\n", key, command.Printable(text))
 		}
 	}
-	line("State", i.State)
-	line("Error", i.Error)
-	line("Node ID", i.NodeID)
-	line("Cluster ID", i.ClusterID)
-	line("Role", i.Role)
-	line("Node address", i.NodeAddr)
-	line("Managers", strings.Join(i.Managers, ", "))
-	line("Version", i.Version)
-	line("containerd", i.ContainerdVersion)
+	line("Swarm", i.State)
+	line(" Error", i.Error)
+	if i.NodeID != "" {
+		line(" NodeID", i.NodeID)
+		line(" Is Manager", i.Swarm.ControlAvailable)
+		line(" ClusterID", i.ClusterID)
+		line(" Node Address", i.NodeAddr)
+	}
+	if len(i.Managers) > 0 {
+		fmt.Fprintf(w, " Manager Addresses:\n  %s\n", strings.Join(i.Managers, "\n  "))
+	}
+	line("Server Version", i.Version)
+	line("containerd version", i.ContainerdVersion)
 	line("containerd PID", i.ContainerdPID)
-	return nil
 }
 
 // word is the name of an enum value as people write it.

@@ -35,9 +35,7 @@ var owned = []struct {
 		"cli/service/edit": "makes restart policies",
 	}},
 	{".GetStopGracePeriod()", "proto/spec", nil},
-	{".GetDrainTimeout()", "proto/spec", map[string]string{
-		"proto/docker": "shows what a spec leaves out as left out",
-	}},
+	{".GetDrainTimeout()", "proto/spec", nil},
 	{"Port_PROTOCOL_", "proto/port", map[string]string{
 		"proto/spec":       "refuses a port without one",
 		"cli/flags":        "makes ports",

@@ -16,8 +16,8 @@ import (
 // on before the stop signal. A registry's credential is never part of it.
 type ContainerSpec struct {
 	swarm.ContainerSpec
-	DrainTimeout *time.Duration `json:",omitempty"`
-	Healthcheck  *Healthcheck   `json:",omitempty"`
+	DrainTimeout *time.Duration
+	Healthcheck  *Healthcheck `json:",omitempty"`
 }
 
 // Healthcheck is how a task is found fit to serve: Test, HTTP (PORT[/PATH]) or
@@ -32,7 +32,7 @@ type Healthcheck struct {
 // containers of a pod share.
 func containerSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage) ContainerSpec {
 	c := pod.Main(t)
-	grace := spec.StopGracePeriod(c)
+	grace, drain := spec.StopGracePeriod(c), spec.DrainTimeout(c)
 	return ContainerSpec{
 		ContainerSpec: swarm.ContainerSpec{
 			Image:           pod.Image(t, images),
@@ -53,11 +53,12 @@ func containerSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage) Con
 			DNSConfig:       dnsConfig(t.GetDns()),
 			CapabilityAdd:   c.GetCapAdd(),
 			CapabilityDrop:  c.GetCapDrop(),
+			Isolation:       container.IsolationDefault,
 			Sysctls:         t.GetSysctls(),
 			Ulimits:         ulimits(c.GetUlimits()),
 			OomScoreAdj:     int64(c.GetOomScoreAdj()),
 		},
-		DrainTimeout: duration(c.GetDrainTimeout()),
+		DrainTimeout: &drain,
 		Healthcheck:  healthcheck(c.GetHealth()),
 	}
 }

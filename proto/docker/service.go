@@ -6,14 +6,17 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 )
 
-// Service is a service. Version.Index is what an update must name.
+// Service is a service. Version.Index is what an update must name. ServiceStatus
+// and JobStatus are Docker's, and always empty: the first is for lists alone.
 type Service struct {
 	ID string
 	swarm.Meta
-	Spec         ServiceSpec
-	PreviousSpec *ServiceSpec `json:",omitempty"`
-	Endpoint     swarm.Endpoint
-	UpdateStatus *swarm.UpdateStatus `json:",omitempty"`
+	Spec          ServiceSpec
+	PreviousSpec  *ServiceSpec `json:",omitempty"`
+	Endpoint      swarm.Endpoint
+	UpdateStatus  *swarm.UpdateStatus  `json:",omitempty"`
+	ServiceStatus *swarm.ServiceStatus `json:",omitempty"`
+	JobStatus     *swarm.JobStatus     `json:",omitempty"`
 }
 
 // ServiceSpec is what the user asked for.
@@ -21,8 +24,8 @@ type ServiceSpec struct {
 	swarm.Annotations
 	TaskTemplate   TaskSpec
 	Mode           swarm.ServiceMode
-	UpdateConfig   *UpdateConfig `json:",omitempty"`
-	RollbackConfig *UpdateConfig `json:",omitempty"`
+	UpdateConfig   *UpdateConfig
+	RollbackConfig *UpdateConfig
 	EndpointSpec   swarm.EndpointSpec
 }
 

@@ -11,13 +11,19 @@ import (
 	"github.com/muster/muster/proto/spec"
 )
 
-// TaskSpec is what each task is made from.
+// TaskSpec is what each task is made from. Of Docker's fields those are empty
+// that are of what muster lacks.
 type TaskSpec struct {
-	ContainerSpec ContainerSpec
-	Resources     *swarm.ResourceRequirements `json:",omitempty"`
-	RestartPolicy *RestartPolicy              `json:",omitempty"`
-	Placement     *swarm.Placement            `json:",omitempty"`
-	ForceUpdate   uint64
+	ContainerSpec         ContainerSpec
+	PluginSpec            *swarm.RuntimeSpec           `json:",omitempty"`
+	NetworkAttachmentSpec *swarm.NetworkAttachmentSpec `json:",omitempty"`
+	Resources             *swarm.ResourceRequirements
+	RestartPolicy         *RestartPolicy
+	Placement             *swarm.Placement
+	Networks              []swarm.NetworkAttachmentConfig `json:",omitempty"`
+	LogDriver             *swarm.Driver                   `json:",omitempty"`
+	ForceUpdate           uint64
+	Runtime               swarm.RuntimeType
 }
 
 // RestartPolicy is what happens when a task ends by itself. MaxDelay caps the
@@ -34,6 +40,7 @@ func taskSpec(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage, restarts
 		RestartPolicy: restartPolicy(t.GetRestart()),
 		Placement:     placement(t.GetPlacement(), pod.Resolved(images, pod.Main(t).GetImage()).GetPlatforms()),
 		ForceUpdate:   restarts,
+		Runtime:       swarm.RuntimeContainer,
 	}
 }
 
@@ -50,19 +57,13 @@ func restartPolicy(r *clusterpb.RestartPolicy) *RestartPolicy {
 	}
 }
 
+// requirements has both parts whatever is set: templates name what is in them.
 func requirements(limits, reservations *clusterpb.Resources) *swarm.ResourceRequirements {
-	if limits == nil && reservations == nil {
-		return nil
+	reserved := resources(reservations)
+	return &swarm.ResourceRequirements{
+		Limits:       &swarm.Limit{NanoCPUs: limits.GetNanoCpus(), MemoryBytes: limits.GetMemoryBytes(), Pids: limits.GetPids()},
+		Reservations: &reserved,
 	}
-	out := new(swarm.ResourceRequirements)
-	if limits != nil {
-		out.Limits = &swarm.Limit{NanoCPUs: limits.GetNanoCpus(), MemoryBytes: limits.GetMemoryBytes(), Pids: limits.GetPids()}
-	}
-	if reservations != nil {
-		r := resources(reservations)
-		out.Reservations = &r
-	}
-	return out
 }
 
 func resources(r *clusterpb.Resources) swarm.Resources {
@@ -70,9 +71,6 @@ func resources(r *clusterpb.Resources) swarm.Resources {
 }
 
 func placement(p *clusterpb.Placement, platforms []*clusterpb.Platform) *swarm.Placement {
-	if p == nil && len(platforms) == 0 {
-		return nil
-	}
 	out := &swarm.Placement{Constraints: p.GetConstraints(), MaxReplicas: uint64(p.GetMaxPerNode())}
 	for _, label := range p.GetSpread() {
 		out.Preferences = append(out.Preferences, swarm.PlacementPreference{Spread: &swarm.SpreadOver{SpreadDescriptor: label}})

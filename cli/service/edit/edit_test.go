@@ -77,7 +77,7 @@ func TestCreate(t *testing.T) {
 			`ContainerSpec.Env:  -> ["A=flag" "B=file"]`,
 		}},
 		"process": {"--init --entrypoint sh -w /srv -u 1000:1000 --group video --hostname h -t --read-only --stop-signal QUIT --stop-grace-period 30s --drain-timeout 0s", []string{
-			`ContainerSpec.Command:  -> ["sh"]`, "ContainerSpec.Dir:  -> /srv", "ContainerSpec.DrainTimeout:  -> 0s",
+			`ContainerSpec.Command:  -> ["sh"]`, "ContainerSpec.Dir:  -> /srv", "ContainerSpec.DrainTimeout: 10s -> 0s",
 			`ContainerSpec.Groups:  -> ["video"]`, "ContainerSpec.Hostname:  -> h", "ContainerSpec.Init:  -> true", "ContainerSpec.ReadOnly:  -> true",
 			"ContainerSpec.StopGracePeriod: 10s -> 30s", "ContainerSpec.StopSignal:  -> SIGQUIT", "ContainerSpec.TTY:  -> true",
 			"ContainerSpec.User:  -> 1000:1000",

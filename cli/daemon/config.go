@@ -206,11 +206,14 @@ func (c *Config) Complete() (err error) {
 	if !hostname.MatchString(c.Name) {
 		return fmt.Errorf("name %q: use letters, digits, hyphens and dots: %w", c.Name, errdefs.ErrInvalidArgument)
 	}
-	for flag, dir := range map[string]*string{"state-dir": &c.StateDir, "run-dir": &c.RunDir} {
-		if *dir == "" {
-			return fmt.Errorf("--%s is empty: use a directory: %w", flag, errdefs.ErrInvalidArgument)
+	for _, dir := range []struct {
+		flag string
+		path *string
+	}{{"state-dir", &c.StateDir}, {"run-dir", &c.RunDir}} {
+		if *dir.path == "" {
+			return fmt.Errorf("--%s is empty: use a directory: %w", dir.flag, errdefs.ErrInvalidArgument)
 		}
-		if *dir, err = filepath.Abs(*dir); err != nil {
+		if *dir.path, err = filepath.Abs(*dir.path); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,8 @@ package image
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +44,26 @@ func newListCommand(env *command.Env) *cobra.Command {
 		},
 		Rows: noun.Each(func(i *controlpb.LocalImage) render.Row { return listRow(env, i, noTrunc) }),
 	}.Command(env, cmd)
+}
+
+// list finds all images, or those that a pattern of shells fits.
+func list(ctx context.Context, node controlpb.ImageServiceClient, args []string, f render.Filters, now time.Time) ([]*controlpb.LocalImage, error) {
+	if len(args) > 0 {
+		if err := checkPattern(args[0]); err != nil {
+			return nil, err
+		}
+	}
+	all, err := command.Images(ctx, node)
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	within, err := bounds(f, all, now)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(i *controlpb.LocalImage) bool {
+		return !within(i) || len(args) > 0 && !fits(args[0], i.GetName())
+	}), nil
 }
 
 func listTable(digests bool) render.Table {

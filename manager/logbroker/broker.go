@@ -101,9 +101,12 @@ func check(st *state.State, req *controlpb.SubscribeLogsRequest) error {
 
 // checkTimes refuses times that are none, and those between which no line can be.
 func checkTimes(o *logspb.LogOptions) error {
-	for name, t := range map[string]*timestamppb.Timestamp{"since": o.GetSince(), "until": o.GetUntil()} {
-		if err := t.CheckValid(); t != nil && err != nil {
-			return fmt.Errorf("%s: %w: %w", name, err, errdefs.ErrInvalidArgument)
+	for _, t := range []struct {
+		name string
+		*timestamppb.Timestamp
+	}{{"since", o.GetSince()}, {"until", o.GetUntil()}} {
+		if err := t.CheckValid(); t.Timestamp != nil && err != nil {
+			return fmt.Errorf("%s: %w: %w", t.name, err, errdefs.ErrInvalidArgument)
 		}
 	}
 	since, until := o.GetSince().AsTime(), o.GetUntil().AsTime()

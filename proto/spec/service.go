@@ -102,9 +102,9 @@ func validateContainer(c *clusterpb.ContainerSpec) error {
 	if d := c.GetDir(); d != "" && !strings.HasPrefix(d, "/") {
 		return invalid("working directory %q: use an absolute path", d)
 	}
-	for name, d := range map[string]*durationpb.Duration{"stop grace period": c.GetStopGracePeriod(), "drain timeout": c.GetDrainTimeout()} {
-		if d != nil && (d.AsDuration() < 0 || d.AsDuration() > 24*time.Hour) {
-			return invalid("%s %s: use 0s to 24h", name, d.AsDuration())
+	for _, t := range []timed{{"stop grace period", c.GetStopGracePeriod()}, {"drain timeout", c.GetDrainTimeout()}} {
+		if d := t.AsDuration(); d < 0 || d > 24*time.Hour {
+			return invalid("%s %s: use 0s to 24h", t.name, d)
 		}
 	}
 	if n := c.GetOomScoreAdj(); n < -1000 || n > 1000 {
@@ -120,16 +120,23 @@ func validateContainer(c *clusterpb.ContainerSpec) error {
 	return nil
 }
 
+// timed is a duration with its name; one that is not set is 0. They are looked at
+// in an order, so that the same spec is refused with the same words each time.
+type timed struct {
+	name string
+	*durationpb.Duration
+}
+
 func validateHealth(h *clusterpb.HealthCheck) error {
 	if h == nil {
 		return nil
 	}
-	for name, d := range map[string]*durationpb.Duration{
-		"interval": h.GetInterval(), "timeout": h.GetTimeout(),
-		"start period": h.GetStartPeriod(), "start interval": h.GetStartInterval(),
+	for _, t := range []timed{
+		{"interval", h.GetInterval()}, {"timeout", h.GetTimeout()},
+		{"start period", h.GetStartPeriod()}, {"start interval", h.GetStartInterval()},
 	} {
-		if v := d.AsDuration(); d != nil && v != 0 && v < time.Millisecond {
-			return invalid("health %s %s: use 0s or at least 1ms", name, v)
+		if d := t.AsDuration(); d != 0 && d < time.Millisecond {
+			return invalid("health %s %s: use 0s or at least 1ms", t.name, d)
 		}
 	}
 	kinds := 0
@@ -167,9 +174,9 @@ func validateResources(what string, r *clusterpb.Resources) error {
 }
 
 func validateRestart(r *clusterpb.RestartPolicy) error {
-	for name, d := range map[string]*durationpb.Duration{"delay": r.GetDelay(), "max delay": r.GetMaxDelay(), "window": r.GetWindow()} {
-		if d != nil && d.AsDuration() < 0 {
-			return invalid("restart %s %s: use 0s or more", name, d.AsDuration())
+	for _, t := range []timed{{"delay", r.GetDelay()}, {"max delay", r.GetMaxDelay()}, {"window", r.GetWindow()}} {
+		if d := t.AsDuration(); d < 0 {
+			return invalid("restart %s %s: use 0s or more", t.name, d)
 		}
 	}
 	return nil
@@ -191,9 +198,9 @@ func validateUpdate(what string, u *clusterpb.UpdateConfig) error {
 	if r := u.GetMaxFailureRatio(); !(r >= 0 && r <= 1) { // NaN is neither
 		return invalid("%s max failure ratio %g: use 0 to 1", what, r)
 	}
-	for name, d := range map[string]*durationpb.Duration{"delay": u.GetDelay(), "monitor": u.GetMonitor()} {
-		if d != nil && d.AsDuration() < 0 {
-			return invalid("%s %s %s: use 0s or more", what, name, d.AsDuration())
+	for _, t := range []timed{{"delay", u.GetDelay()}, {"monitor", u.GetMonitor()}} {
+		if d := t.AsDuration(); d < 0 {
+			return invalid("%s %s %s: use 0s or more", what, t.name, d)
 		}
 	}
 	if d := u.GetProgressDeadline(); d != nil && d.AsDuration() <= 0 {

@@ -24,6 +24,46 @@ func valid() *clusterpb.ServiceSpec {
 	}
 }
 
+// TestSameRefusal: of several faults of a spec the same is named each time.
+func TestSameRefusal(t *testing.T) {
+	bad := durationpb.New(-time.Second)
+	labels := map[string]string{"a b": "", "c d": "", "e f": "", "=": ""}
+	tests := map[string]struct {
+		change func(*clusterpb.ServiceSpec)
+		want   string
+	}{
+		"times of a container": {func(s *clusterpb.ServiceSpec) {
+			pod.Main(s.Task).StopGracePeriod, pod.Main(s.Task).DrainTimeout = bad, bad
+		}, "stop grace period -1s"},
+		"of a health check": {func(s *clusterpb.ServiceSpec) {
+			pod.Main(s.Task).Health = &clusterpb.HealthCheck{Interval: bad, Timeout: bad, StartPeriod: bad, StartInterval: bad}
+		}, "health interval -1s"},
+		"of restarts": {func(s *clusterpb.ServiceSpec) {
+			s.Task.Restart = &clusterpb.RestartPolicy{Delay: bad, MaxDelay: bad, Window: bad}
+		}, "restart delay -1s"},
+		"of an update":        {func(s *clusterpb.ServiceSpec) { s.Update = &clusterpb.UpdateConfig{Delay: bad, Monitor: bad} }, "update delay -1s"},
+		"labels":              {func(s *clusterpb.ServiceSpec) { s.Labels = labels }, `service label "="`},
+		"labels of container": {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Labels = labels }, `container label "="`},
+		"sysctls":             {func(s *clusterpb.ServiceSpec) { s.Task.Sysctls = map[string]string{"a": "", "b": "", "c": ""} }, `sysctl "a"`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			for range 50 {
+				s := valid()
+				tt.change(s)
+				if err := ValidateService(s); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+					t.Fatalf("refused by %v, want %s", err, tt.want)
+				}
+			}
+		})
+	}
+	for range 50 {
+		if err := ValidateNodeLabels(labels); err == nil || !strings.HasPrefix(err.Error(), `label "="`) {
+			t.Fatalf("node labels: refused by %v", err)
+		}
+	}
+}
+
 func TestValidateService(t *testing.T) {
 	tests := map[string]struct {
 		change func(*clusterpb.ServiceSpec)

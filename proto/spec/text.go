@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -71,21 +72,16 @@ func shape(what string, form *regexp.Regexp, longest int, allowed string, values
 }
 
 func validateLabels(what string, labels map[string]string) error {
-	for k := range labels {
-		if err := shape(what+" label", labelKey, maxLabelKey, "1 to 128 bytes without spaces and \"=\" for its name", k); err != nil {
-			return err
-		}
-	}
-	return nil
+	return shape(what+" label", labelKey, maxLabelKey, "1 to 128 bytes without spaces and \"=\" for its name", slices.Sorted(maps.Keys(labels))...)
 }
 
 // ValidateNodeLabels refuses labels, of a node or its daemon, that no
 // constraint could name or compare.
 func ValidateNodeLabels(labels map[string]string) error {
-	for k, v := range labels {
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
 		for _, err := range []error{
 			shape("label", nodeLabel, maxLabelKey, "letters, digits and - _ . / for its name, a letter, digit or _ first", k),
-			shape("value of label "+k, nodeLabelValue, maxLabelKey, "at most 128 letters, digits, spaces and : - _ . * ( ) ? + [ ] \\ ^ $ | /", v),
+			shape("value of label "+k, nodeLabelValue, maxLabelKey, "at most 128 letters, digits, spaces and : - _ . * ( ) ? + [ ] \\ ^ $ | /", labels[k]),
 		} {
 			if err != nil {
 				return err
@@ -122,12 +118,8 @@ func validateNames(t *clusterpb.TaskSpec) error {
 	if err := shape("dns option", dnsOption, maxDomain, "an option of resolv.conf(5) such as ndots:2", t.GetDns().GetOptions()...); err != nil {
 		return err
 	}
-	for name := range t.GetSysctls() {
-		if err := shape("sysctl", namespaced, maxDomain, "one that each container has its own of: net.*, fs.mqueue.*, kernel.shm*, kernel.msg* or kernel.sem", name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return shape("sysctl", namespaced, maxDomain, "one that each container has its own of: net.*, fs.mqueue.*, kernel.shm*, kernel.msg* or kernel.sem",
+		slices.Sorted(maps.Keys(t.GetSysctls()))...)
 }
 
 // validateWords checks what of a container the runtime reads.

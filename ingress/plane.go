@@ -119,6 +119,15 @@ func (p *Plane) Index() uint64 { return p.index.Load() }
 // Repairs is how many things had drifted in the kernel and were put right.
 func (p *Plane) Repairs() uint64 { return p.repairs.Load() }
 
+// alone waits until nobody else changes what the kernel holds, or looks at all of
+// it.
+func alone(ctx context.Context, p *Plane) (release func(), err error) {
+	if err := p.applying.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("wait for the data plane: %w", err)
+	}
+	return func() { p.applying.Release(1) }, nil
+}
+
 // in calls f with the kernel of the plane's network namespace.
 func (p *Plane) in(f func(*kernel) error) error {
 	return inNetns(p.cfg.Netns, func() error {

@@ -288,10 +288,11 @@ func probeEnds() (ends [2]Task) {
 // forwardingLost sends packets between two network namespaces that are
 // attached as tasks are, and reports of IPv4 and IPv6 whether they get lost.
 func forwardingLost(ctx context.Context, p *Plane) (lost [2]bool, err error) {
-	if err := p.applying.Acquire(ctx, 1); err != nil { // one at a time has these ends
-		return lost, fmt.Errorf("wait for the data plane: %w", err)
+	release, err := alone(ctx, p) // one at a time has these ends
+	if err != nil {
+		return lost, err
 	}
-	defer p.applying.Release(1)
+	defer release()
 	dir, err := os.MkdirTemp("", "muster-probe-")
 	if err != nil {
 		return lost, fmt.Errorf("make a place for network namespaces: %w", err)

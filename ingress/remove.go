@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -9,6 +10,18 @@ import (
 
 	"github.com/muster/muster/ingress/ruleset"
 )
+
+// Remove takes everything of ours out of the kernel, attachments of tasks
+// included. It must not be called while Run runs.
+func (p *Plane) Remove(ctx context.Context) error {
+	release, err := alone(ctx, p)
+	if err != nil {
+		return err
+	}
+	defer release()
+	p.known = nil
+	return p.in(func(k *kernel) error { return k.remove() })
+}
 
 // remove takes away what carries our names and numbers, whoever made it.
 // Sysctls stay: others may rely on them by now.

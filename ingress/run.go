@@ -4,11 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"time"
-
-	"github.com/containerd/errdefs"
 
 	"github.com/muster/muster/ingress/ruleset"
 )
@@ -106,10 +103,11 @@ func (p *Plane) applyWant(ctx context.Context, w *Want, full bool) (lost, err er
 	if err := w.validate(); err != nil {
 		return nil, err
 	}
-	if err := p.applying.Acquire(ctx, 1); err != nil {
-		return nil, fmt.Errorf("wait for the data plane: %w", err)
+	release, err := alone(ctx, p)
+	if err != nil {
+		return nil, err
 	}
-	defer p.applying.Release(1)
+	defer release()
 	do := func(k *kernel) (err error) {
 		began := threadTime()
 		defer func() { p.spent.Add(int64(threadTime() - began)) }()
@@ -240,53 +238,4 @@ func forgetDetached(p *Plane, w *Want) {
 			delete(p.detached, id)
 		}
 	}
-}
-
-// Diff compares the kernel with what it should hold and lists, for people,
-// what differs: nothing when all is well. It changes nothing. It returns
-// ErrFailedPrecondition before the first Set.
-func (p *Plane) Diff(ctx context.Context) ([]string, error) {
-	w := p.want.Load()
-	if w == nil {
-		return nil, fmt.Errorf("the data plane has not been told what to hold: %w", errdefs.ErrFailedPrecondition)
-	}
-	if err := w.validate(); err != nil {
-		return nil, err
-	}
-	if err := p.applying.Acquire(ctx, 1); err != nil {
-		return nil, fmt.Errorf("wait for the data plane: %w", err)
-	}
-	defer p.applying.Release(1)
-	var lines []string
-	err := p.in(func(k *kernel) error {
-		f, err := p.facts(k, w)
-		if err != nil {
-			return err
-		}
-		want := plan(w, f)
-		have, err := k.read(want)
-		if err != nil {
-			return err
-		}
-		lines = drift(have, want)
-		attached, err := k.attachedTasks(w.Tasks)
-		for _, t := range w.Tasks {
-			if !attached[t.ID] {
-				lines = append(lines, fmt.Sprintf("task %s is not attached", t.ID))
-			}
-		}
-		return err
-	})
-	return lines, err
-}
-
-// Remove takes everything of ours out of the kernel, attachments of tasks
-// included. It must not be called while Run runs.
-func (p *Plane) Remove(ctx context.Context) error {
-	if err := p.applying.Acquire(ctx, 1); err != nil {
-		return fmt.Errorf("wait for the data plane: %w", err)
-	}
-	defer p.applying.Release(1)
-	p.known = nil
-	return p.in(func(k *kernel) error { return k.remove() })
 }

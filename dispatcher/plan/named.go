@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
-	"github.com/muster/muster/proto/image"
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/pod"
 )
@@ -19,44 +18,6 @@ type named struct {
 
 // has reports whether anything names the content, or what is called so.
 func (n *named) has(name, digest string) bool { return n.count[digest] > 0 || n.count[name] > 0 }
-
-// ImageUsers returns the names of the services that name the content, or what is
-// called by one of the names, themselves, in their history or by a task that has
-// not ended: in order, each once.
-func ImageUsers(v View, digest string, names []string) (users []string) {
-	called := make(map[string]string) // services by id, also those of which only tasks are left
-	for t := range v.Tasks() {
-		called[t.GetServiceId()] = t.GetServiceName()
-	}
-	for svc := range v.Services() {
-		called[svc.GetId()] = svc.GetSpec().GetName()
-	}
-	for id, name := range called {
-		if slices.ContainsFunc(namedBy(v, id), func(n string) bool { return n == digest || slices.Contains(names, n) }) {
-			users = append(users, name)
-		}
-	}
-	slices.Sort(users)
-	return slices.Compact(users)
-}
-
-// GivenElsewhere reports whether a user gave the content to other nodes and not
-// to this one, which has a copy at most.
-func GivenElsewhere(v View, nodeID, digest string) bool {
-	elsewhere := false
-	for node := range v.Nodes() {
-		for _, img := range node.GetImages() {
-			if img.GetDigest() != digest || !image.Given(img) {
-				continue
-			}
-			if node.GetId() == nodeID {
-				return false
-			}
-			elsewhere = true
-		}
-	}
-	return elsewhere
-}
 
 // next returns what is named after the services changed, which is n itself if
 // they name the same as before.

@@ -42,7 +42,7 @@ func (s *Store) Remove(ctx context.Context, name string, force bool, users Users
 	went := &controlpb.RemoveImageResponse{}
 	var errs []error
 	for _, r := range removals(records, all) {
-		r.users = len(used[r.content])
+		r.containers = len(used[r.content])
 		err := r.check(force)
 		if err == nil && !force {
 			err = r.mayGo(ctx, users)
@@ -66,8 +66,8 @@ type removal struct {
 	asked, rest []images.Image
 	// left is a tag that stays, "" for none.
 	left string
-	// users is how many containers of the node are made from it.
-	users int
+	// containers is how many of the node's are made from it.
+	containers int
 }
 
 // removals sorts what is asked for by content.
@@ -107,11 +107,11 @@ func (r removal) check(force bool) error {
 	switch {
 	case !r.tagged() && r.left != "":
 		return fmt.Errorf("image %q: %s stands for it: remove that: %w", name, image.Familiar(r.left), errdefs.ErrFailedPrecondition)
-	case r.left == "" && r.users > 0 && !force:
+	case r.left == "" && r.containers > 0 && !force:
 		return fmt.Errorf("conflict: image %q is used by containers of this node (%d); --force removes its name all the same: %w",
-			name, r.users, errdefs.ErrFailedPrecondition)
-	case !r.tagged() && r.users > 0:
-		return fmt.Errorf("image %q: containers of this node use it (%d), and it goes with them: %w", name, r.users, errdefs.ErrFailedPrecondition)
+			name, r.containers, errdefs.ErrFailedPrecondition)
+	case !r.tagged() && r.containers > 0:
+		return fmt.Errorf("image %q: containers of this node use it (%d), and it goes with them: %w", name, r.containers, errdefs.ErrFailedPrecondition)
 	}
 	return nil
 }
@@ -161,7 +161,7 @@ func (s *Store) remove(ctx context.Context, r removal, went *controlpb.RemoveIma
 		}
 		went.Untagged = append(went.Untagged, record.Name)
 	}
-	if r.left != "" || r.users > 0 {
+	if r.left != "" || r.containers > 0 {
 		return nil
 	}
 	for _, record := range r.rest {

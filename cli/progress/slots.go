@@ -50,14 +50,17 @@ func numbers(replicas int, bySlot map[uint32][]*clusterpb.Task) (list []uint32) 
 		}
 	}
 	slices.Sort(rest)
-	for number := uint32(1); len(rest) < replicas; number++ {
-		if !slices.Contains(list, number) && !slices.Contains(rest, number) {
+	missing := max(0, replicas-len(list))
+	taken := make(map[uint32]struct{})
+	for _, number := range slices.Concat(list, rest) {
+		taken[number] = struct{}{}
+	}
+	for number := uint32(1); len(rest) < missing; number++ {
+		if _, ok := taken[number]; !ok {
 			rest = append(rest, number)
 		}
 	}
-	if missing := replicas - len(list); missing > 0 {
-		list = append(list, rest[:missing]...)
-	}
+	list = append(list, rest[:missing]...)
 	slices.Sort(list)
 	return list
 }

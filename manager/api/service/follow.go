@@ -5,19 +5,22 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/muster/muster/manager/api/lookup"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/credential"
 	"github.com/muster/muster/proto/page"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/raftstore"
 	"github.com/muster/muster/raftstore/state"
 )
 
-// FollowService sends a service and its tasks now, then what changes of them,
-// and once every node routes to them, until it is removed. Changes that come
-// faster than they can be sent are seen as one.
+// FollowService sends a service, its tasks and the slots of its rollout now, then
+// what changes of them, and once every node routes to the tasks, until it is
+// removed. Changes that come faster than they can be sent are seen as one.
 func (s *Server) FollowService(r *controlpb.FollowServiceRequest, stream grpc.ServerStreamingServer[controlpb.FollowServiceResponse]) error {
 	sub := s.Store.Subscribe()
 	defer sub.Close()
@@ -51,6 +54,11 @@ type following struct {
 	stream grpc.ServerStreamingServer[controlpb.FollowServiceResponse]
 	// at is the index of the state in which what was sent came about.
 	at uint64
+	// rollout is the one that was sent.
+	rollout *clusterpb.UpdateStatus
+	// message is what is sent next.
+	message *controlpb.FollowServiceResponse
+	size    page.Size
 }
 
 // all are the ids of the service's tasks.
@@ -62,35 +70,74 @@ func all(st *state.State, serviceID string) map[string]struct{} {
 	return ids
 }
 
-// tell sends the service and those of its tasks that have changed, in as many
-// messages as that takes. It reports whether all nodes route to them.
+// tell sends the service, those of its tasks that have changed and the slots of
+// its rollout that have, in as many messages as that takes. It reports whether
+// all nodes route to the tasks.
 func (f *following) tell(st *state.State, changed map[string]struct{}) (routed bool, err error) {
-	resp, size := &controlpb.FollowServiceResponse{}, page.Size{}
+	svc, _ := st.Service(f.id)
+	slots, dropped := rollout.Changes(f.rollout, svc.GetUpdate())
+	f.rollout = svc.GetUpdate()
+	f.message, f.size = &controlpb.FollowServiceResponse{Dropped: dropped}, page.Size{}
 	for _, id := range slices.Sorted(maps.Keys(changed)) {
-		if size.Full() {
-			resp.More = true
-			if err := f.stream.Send(resp); err != nil {
-				return false, err
-			}
-			resp, size = &controlpb.FollowServiceResponse{}, page.Size{}
-		}
 		t, ok := st.Task(id)
 		if !ok {
-			resp.Removed = append(resp.Removed, id)
-			size.Add(&clusterpb.Task{Id: id})
-			continue
+			f.size.Add(&clusterpb.Task{Id: id})
+			f.message.Removed = append(f.message.Removed, id)
+		} else {
+			t = credential.Redact(t)
+			f.size.Add(t)
+			f.message.Tasks = append(f.message.Tasks, t)
+			f.at = max(f.at, t.GetVersion())
 		}
-		t = credential.Redact(t)
-		resp.Tasks = append(resp.Tasks, t)
-		size.Add(t)
-		f.at = max(f.at, t.GetVersion())
+		if err := f.sendFull(); err != nil {
+			return false, err
+		}
 	}
-	svc, _ := st.Service(f.id)
-	resp.Service = credential.Redact(svc)
+	for _, slot := range slots {
+		f.size.Add(slot)
+		f.message.Progress = append(f.message.Progress, slot)
+		if err := f.sendFull(); err != nil {
+			return false, err
+		}
+	}
+	f.message.Service = followed(svc)
 	f.at = max(f.at, svc.GetVersion(), svc.GetUpdate().GetVersion())
 	mark, _ := f.server.LowWaterMark()
-	resp.Routed = mark >= f.at
-	return resp.GetRouted(), f.stream.Send(resp)
+	f.message.Routed = mark >= f.at
+	return f.message.GetRouted(), f.stream.Send(f.message)
+}
+
+// sendFull sends the message if nothing more fits it.
+func (f *following) sendFull() error {
+	if !f.size.Full() {
+		return nil
+	}
+	f.message.More = true
+	full := f.message
+	f.message, f.size = &controlpb.FollowServiceResponse{}, page.Size{}
+	return f.stream.Send(full)
+}
+
+// followed is a service without what is long and was told already, or is not
+// asked for: the progress of its rollout, and its history.
+func followed(svc *clusterpb.Service) *clusterpb.Service {
+	view := without(svc, "history")
+	if svc.GetUpdate() != nil {
+		view.Update = without(svc.GetUpdate(), "progress")
+	}
+	return credential.Redact(view)
+}
+
+// without returns m without a field; what else is in it is shared with m.
+func without[M proto.Message](m M, field protoreflect.Name) M {
+	rest := m.ProtoReflect().New()
+	m.ProtoReflect().Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if f.Name() != field {
+			rest.Set(f, v)
+		}
+		return true
+	})
+	return rest.Interface().(M) //nolint:forcetypeassert // it is made by m
 }
 
 // wait waits until there is something to tell, and returns the tasks that have

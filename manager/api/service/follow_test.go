@@ -17,6 +17,7 @@ import (
 	"github.com/muster/muster/proto/lifecycle"
 	"github.com/muster/muster/proto/page"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/raftstore/state"
 	"github.com/muster/muster/raftstore/storetest"
 )
@@ -31,8 +32,12 @@ type follower struct {
 func (f *follower) Context() context.Context { return f.ctx }
 
 func (f *follower) Send(r *controlpb.FollowServiceResponse) error {
-	f.sent <- r
-	return nil
+	select {
+	case f.sent <- r:
+		return nil
+	case <-f.ctx.Done():
+		return f.ctx.Err()
+	}
 }
 
 // TestFollowService sends what concerns the service, until it is gone.
@@ -168,6 +173,71 @@ func TestFollowManyTasks(t *testing.T) {
 	}
 	commit(state.DeleteService("s1"))
 	if r := <-f.sent; r.GetService() != nil || r.GetMore() {
+		t.Errorf("at last %v", r)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFollowRolloutOfManySlots: what a step of a rollout costs who follows it
+// grows with the step, not with the service.
+func TestFollowRolloutOfManySlots(t *testing.T) {
+	const most = 65_533
+	store := storetest.New(t)
+	commit := func(c *raftpb.Change) {
+		t.Helper()
+		if err := store.Propose(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := web()
+	long.Task.Containers[0].Env = []string{"LONG=" + strings.Repeat("x", 100<<10)}
+	commit(state.PutService(&raftpb.PutService{Id: "s1", Spec: long}))
+	made, _ := store.State().Service("s1")
+	next := web()
+	next.Task.Containers[0].Image = "nginx:2"
+	commit(state.PutService(&raftpb.PutService{Id: "s1", Version: made.GetVersion(), Spec: next}))
+	// step records how far slots are, which the state has, beside others.
+	step := func(slots ...*clusterpb.SlotUpdate) {
+		t.Helper()
+		svc, _ := store.State().Service("s1")
+		u := proto.CloneOf(svc.GetUpdate())
+		u.Progress = rollout.Merge(u.GetProgress(), slots, nil)
+		commit(state.SetUpdateStatus(svc, u))
+	}
+	var all []*clusterpb.SlotUpdate
+	for i := range most {
+		all = append(all, &clusterpb.SlotUpdate{Slot: uint32(i + 1), Failed: true, TaskId: fmt.Sprint("t", i), Err: "exit status 1"})
+	}
+	for part := range slices.Chunk(all, 10_000) {
+		step(part...)
+	}
+	f := &follower{ctx: t.Context(), sent: make(chan *controlpb.FollowServiceResponse)}
+	ended := make(chan error, 1)
+	go func() { ended <- serve(store).FollowService(&controlpb.FollowServiceRequest{Service: "web"}, f) }()
+	for slots := 0; slots < most; {
+		r := <-f.sent
+		slots += len(r.GetProgress())
+		if n := proto.Size(r); n > page.MostBytes || r.GetMore() == (slots == most) {
+			t.Fatalf("a message of %d bytes, %d slots so far, more: %t", n, slots, r.GetMore())
+		}
+	}
+	step(&clusterpb.SlotUpdate{Slot: 7})
+	r := <-f.sent
+	if n := proto.Size(r); n > 4<<10 || len(r.GetProgress()) != 1 || r.GetProgress()[0].GetSlot() != 7 || r.GetService().GetUpdate() == nil {
+		t.Fatalf("of a step of one slot it tells %d bytes and %d slots", n, len(r.GetProgress()))
+	}
+	svc, _ := store.State().Service("s1")
+	if len(svc.GetHistory()) == 0 || len(svc.GetUpdate().GetProgress()) != most {
+		t.Error("what is not told is lost to the state")
+	}
+	commit(state.PutService(&raftpb.PutService{Id: "s1", Version: svc.GetVersion(), Spec: long})) // a rollout that begins anew
+	if r := <-f.sent; len(r.GetDropped()) != most || len(r.GetProgress()) != 0 {
+		t.Fatalf("of the next rollout it tells %d slots, and that %d are no more", len(r.GetProgress()), len(r.GetDropped()))
+	}
+	commit(state.DeleteService("s1"))
+	if r := <-f.sent; r.GetService() != nil {
 		t.Errorf("at last %v", r)
 	}
 	if err := <-ended; err != nil {

@@ -1160,7 +1160,8 @@ func (x *FollowServiceRequest) GetService() string {
 
 type FollowServiceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// service is unset once it was removed.
+	// service is unset once it was removed. It is without its history, and update
+	// without its progress.
 	Service *v1.Service `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
 	// tasks are those that are new or have changed since the message before; with
 	// the first messages all.
@@ -1172,7 +1173,12 @@ type FollowServiceResponse struct {
 	Removed []string `protobuf:"bytes,4,rep,name=removed,proto3" json:"removed,omitempty"`
 	// more tells that this is not all that has changed: the next message has more
 	// of it at once.
-	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
+	More bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
+	// progress are the slots of service.update that are new or have changed since
+	// the message before; with the first messages all.
+	Progress []*v1.SlotUpdate `protobuf:"bytes,6,rep,name=progress,proto3" json:"progress,omitempty"`
+	// dropped are the slots that have no progress any more.
+	Dropped       []uint32 `protobuf:"varint,7,rep,packed,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1240,6 +1246,20 @@ func (x *FollowServiceResponse) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+func (x *FollowServiceResponse) GetProgress() []*v1.SlotUpdate {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *FollowServiceResponse) GetDropped() []uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
 }
 
 var File_control_v1_service_proto protoreflect.FileDescriptor
@@ -1313,13 +1333,15 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\x15RemoveServiceResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"0\n" +
 	"\x14FollowServiceRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\"\xb4\x01\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"\x82\x02\n" +
 	"\x15FollowServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12&\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x10.cluster.v1.TaskR\x05tasks\x12\x16\n" +
 	"\x06routed\x18\x03 \x01(\bR\x06routed\x12\x18\n" +
 	"\aremoved\x18\x04 \x03(\tR\aremoved\x12\x12\n" +
-	"\x04more\x18\x05 \x01(\bR\x04more*\x80\x01\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\x122\n" +
+	"\bprogress\x18\x06 \x03(\v2\x16.cluster.v1.SlotUpdateR\bprogress\x12\x18\n" +
+	"\adropped\x18\a \x03(\rR\adropped*\x80\x01\n" +
 	"\rResolveImages\x12\x1e\n" +
 	"\x1aRESOLVE_IMAGES_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16RESOLVE_IMAGES_CHANGED\x10\x01\x12\x19\n" +
@@ -1380,6 +1402,7 @@ var file_control_v1_service_proto_goTypes = []any{
 	(*v1.Service)(nil),                // 22: cluster.v1.Service
 	(*v1.ServiceSpec)(nil),            // 23: cluster.v1.ServiceSpec
 	(*v1.Task)(nil),                   // 24: cluster.v1.Task
+	(*v1.SlotUpdate)(nil),             // 25: cluster.v1.SlotUpdate
 }
 var file_control_v1_service_proto_depIdxs = []int32{
 	4,  // 0: control.v1.ListServicesResponse.services:type_name -> control.v1.ServiceView
@@ -1398,29 +1421,30 @@ var file_control_v1_service_proto_depIdxs = []int32{
 	22, // 13: control.v1.ControlRolloutResponse.service:type_name -> cluster.v1.Service
 	22, // 14: control.v1.FollowServiceResponse.service:type_name -> cluster.v1.Service
 	24, // 15: control.v1.FollowServiceResponse.tasks:type_name -> cluster.v1.Task
-	2,  // 16: control.v1.ServiceService.ListServices:input_type -> control.v1.ListServicesRequest
-	5,  // 17: control.v1.ServiceService.GetService:input_type -> control.v1.GetServiceRequest
-	7,  // 18: control.v1.ServiceService.CreateService:input_type -> control.v1.CreateServiceRequest
-	9,  // 19: control.v1.ServiceService.UpdateService:input_type -> control.v1.UpdateServiceRequest
-	12, // 20: control.v1.ServiceService.ScaleService:input_type -> control.v1.ScaleServiceRequest
-	14, // 21: control.v1.ServiceService.RollbackService:input_type -> control.v1.RollbackServiceRequest
-	16, // 22: control.v1.ServiceService.ControlRollout:input_type -> control.v1.ControlRolloutRequest
-	18, // 23: control.v1.ServiceService.RemoveService:input_type -> control.v1.RemoveServiceRequest
-	20, // 24: control.v1.ServiceService.FollowService:input_type -> control.v1.FollowServiceRequest
-	3,  // 25: control.v1.ServiceService.ListServices:output_type -> control.v1.ListServicesResponse
-	6,  // 26: control.v1.ServiceService.GetService:output_type -> control.v1.GetServiceResponse
-	8,  // 27: control.v1.ServiceService.CreateService:output_type -> control.v1.CreateServiceResponse
-	10, // 28: control.v1.ServiceService.UpdateService:output_type -> control.v1.UpdateServiceResponse
-	13, // 29: control.v1.ServiceService.ScaleService:output_type -> control.v1.ScaleServiceResponse
-	15, // 30: control.v1.ServiceService.RollbackService:output_type -> control.v1.RollbackServiceResponse
-	17, // 31: control.v1.ServiceService.ControlRollout:output_type -> control.v1.ControlRolloutResponse
-	19, // 32: control.v1.ServiceService.RemoveService:output_type -> control.v1.RemoveServiceResponse
-	21, // 33: control.v1.ServiceService.FollowService:output_type -> control.v1.FollowServiceResponse
-	25, // [25:34] is the sub-list for method output_type
-	16, // [16:25] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	25, // 16: control.v1.FollowServiceResponse.progress:type_name -> cluster.v1.SlotUpdate
+	2,  // 17: control.v1.ServiceService.ListServices:input_type -> control.v1.ListServicesRequest
+	5,  // 18: control.v1.ServiceService.GetService:input_type -> control.v1.GetServiceRequest
+	7,  // 19: control.v1.ServiceService.CreateService:input_type -> control.v1.CreateServiceRequest
+	9,  // 20: control.v1.ServiceService.UpdateService:input_type -> control.v1.UpdateServiceRequest
+	12, // 21: control.v1.ServiceService.ScaleService:input_type -> control.v1.ScaleServiceRequest
+	14, // 22: control.v1.ServiceService.RollbackService:input_type -> control.v1.RollbackServiceRequest
+	16, // 23: control.v1.ServiceService.ControlRollout:input_type -> control.v1.ControlRolloutRequest
+	18, // 24: control.v1.ServiceService.RemoveService:input_type -> control.v1.RemoveServiceRequest
+	20, // 25: control.v1.ServiceService.FollowService:input_type -> control.v1.FollowServiceRequest
+	3,  // 26: control.v1.ServiceService.ListServices:output_type -> control.v1.ListServicesResponse
+	6,  // 27: control.v1.ServiceService.GetService:output_type -> control.v1.GetServiceResponse
+	8,  // 28: control.v1.ServiceService.CreateService:output_type -> control.v1.CreateServiceResponse
+	10, // 29: control.v1.ServiceService.UpdateService:output_type -> control.v1.UpdateServiceResponse
+	13, // 30: control.v1.ServiceService.ScaleService:output_type -> control.v1.ScaleServiceResponse
+	15, // 31: control.v1.ServiceService.RollbackService:output_type -> control.v1.RollbackServiceResponse
+	17, // 32: control.v1.ServiceService.ControlRollout:output_type -> control.v1.ControlRolloutResponse
+	19, // 33: control.v1.ServiceService.RemoveService:output_type -> control.v1.RemoveServiceResponse
+	21, // 34: control.v1.ServiceService.FollowService:output_type -> control.v1.FollowServiceResponse
+	26, // [26:35] is the sub-list for method output_type
+	17, // [17:26] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_control_v1_service_proto_init() }

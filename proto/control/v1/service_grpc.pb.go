@@ -45,8 +45,8 @@ type ServiceServiceClient interface {
 	// ControlRollout pauses, resumes or promotes a rollout.
 	ControlRollout(ctx context.Context, in *ControlRolloutRequest, opts ...grpc.CallOption) (*ControlRolloutResponse, error)
 	RemoveService(ctx context.Context, in *RemoveServiceRequest, opts ...grpc.CallOption) (*RemoveServiceResponse, error)
-	// FollowService sends the service and its tasks now, then what changes of them,
-	// and once every node routes to them.
+	// FollowService sends the service, its tasks and the slots of its rollout now,
+	// then what changes of them, and once every node routes to the tasks.
 	FollowService(ctx context.Context, in *FollowServiceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowServiceResponse], error)
 }
 
@@ -172,8 +172,8 @@ type ServiceServiceServer interface {
 	// ControlRollout pauses, resumes or promotes a rollout.
 	ControlRollout(context.Context, *ControlRolloutRequest) (*ControlRolloutResponse, error)
 	RemoveService(context.Context, *RemoveServiceRequest) (*RemoveServiceResponse, error)
-	// FollowService sends the service and its tasks now, then what changes of them,
-	// and once every node routes to them.
+	// FollowService sends the service, its tasks and the slots of its rollout now,
+	// then what changes of them, and once every node routes to the tasks.
 	FollowService(*FollowServiceRequest, grpc.ServerStreamingServer[FollowServiceResponse]) error
 	mustEmbedUnimplementedServiceServiceServer()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/muster/muster/cli/command"
 	"github.com/muster/muster/cli/flags"
 	"github.com/muster/muster/cli/noun"
+	"github.com/muster/muster/cli/task"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 )
@@ -73,7 +74,11 @@ func runUpdate(ctx context.Context, env *command.Env, opts updateOptions) error 
 	if !opts.wait {
 		return nil
 	}
-	return waitEmpty(ctx, env, controlpb.NewTaskServiceClient(conn), id, opts.timeout)
+	names, err := task.Resolve(ctx, nodes)
+	if err != nil {
+		return err
+	}
+	return waitEmpty(ctx, env, controlpb.NewTaskServiceClient(conn), names, id, opts.timeout)
 }
 
 // apply returns the spec with the changes.

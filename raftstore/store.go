@@ -69,7 +69,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(d.damaged(err), s.link.Close(), d.close())
 	}
-	d.log, s.link.stall = watchedLog{measured, s.stall}, s.stall
+	d.log, s.link.stall = watchedLog{&suffixLog{LogStore: measured}, s.stall}, s.stall
 	if s.raft, err = startRaft(rc, s.fsm, d, s.link); err != nil {
 		return nil, errors.Join(err, s.link.Close(), d.close())
 	}

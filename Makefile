@@ -129,7 +129,8 @@ root-test: setup build ## Run the tests on real nodes: needs root, takes minutes
 zero: setup build ## Request a service REQUESTS (200000) times, and 2.5 times that kept alive, during each planned action: an hour and a half on two cores.
 	MUSTER_REQUESTS=$(or $(REQUESTS),200000) go test -count=1 -timeout 3h -v -run TestPlannedActionsDropNothing ./integration/nodes/stories
 
-# Five minutes of it are one of the tests on real nodes. MUSTER_SEED repeats a run's choices.
+# Five minutes of it are one of the tests on real nodes. MUSTER_SEED repeats a run's choices,
+# MUSTER_HARM limits them to actions of such names.
 .PHONY: soak
 soak: setup build ## Harm five real nodes at random for DURATION (1h), and look after each time whether all is as it should be.
 	MUSTER_SOAK=$(or $(DURATION),1h) go test -count=1 -timeout 48h -v ./integration/nodes/soak

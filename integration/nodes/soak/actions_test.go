@@ -84,14 +84,18 @@ func faults() []action {
 		{name: "flush the tables of", do: func(s *soak, n *nodes.Node) { s.sh(n, "nft flush ruleset") }},
 		{name: "flush the routes of", do: func(s *soak, n *nodes.Node) { s.sh(n, "ip route flush dev mu0; ip neigh flush dev mu0 nud permanent") }},
 		{name: "take the tunnel of", do: func(s *soak, n *nodes.Node) { s.sh(n, "ip link del mu0") }},
-		{name: "reboot", on: (*soak).durable, do: func(s *soak, n *nodes.Node) {
+		{name: "reboot", do: func(s *soak, n *nodes.Node) {
 			n.Kill()
 			s.pause(0, 15*time.Second)
 			n.Start()
 		}},
-		{name: "wipe", on: (*soak).durable, do: wipe},
+		{name: "wipe", do: wipe},
 		{name: "clone", do: clone},
-		{name: "fill the disk of", on: (*soak).last, do: fill},
+		{name: "freeze the disk of the leader,", on: (*soak).leader, do: freezeDisk},
+		{name: "freeze the disk of a manager that follows,", on: (*soak).follower, do: freezeDisk},
+		{name: "freeze the disk of a worker,", on: (*soak).worker, do: freezeDisk},
+		{name: "fill the disk of the leader,", on: (*soak).leader, do: fillDisk},
+		{name: "fill the disk of", do: fillDisk},
 	}
 }
 
@@ -100,7 +104,7 @@ func wipe(s *soak, n *nodes.Node) {
 	by := s.manager(n)
 	role, id := s.role(n), strings.TrimSpace(by.MustMuster("node", "inspect", "--format", "{{.ID}}", n.Name))
 	n.Kill()
-	if err := os.RemoveAll(n.StateDir()); err != nil {
+	if err := n.Disk.Wipe(); err != nil {
 		s.t.Fatal(err)
 	}
 	n.Start()
@@ -140,24 +144,6 @@ func clone(s *soak, n *nodes.Node) {
 		s.t.Fatal(err)
 	}
 }
-
-// fill leaves no room on the disk of a node whose disk is small.
-func fill(s *soak, n *nodes.Node) {
-	ballast := filepath.Join(n.StateDir(), "ballast")
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	//nolint:errcheck // it fails as it should, once the disk is full
-	n.Output(ctx, "dd", "if=/dev/zero", "of="+ballast, "bs=64k")
-	s.pause(time.Second, 8*time.Second)
-	if err := os.Remove(ballast); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func (s *soak) last() *nodes.Node { return s.Nodes[len(s.Nodes)-1] }
-
-// durable is any node but the last, whose disk does not outlive it.
-func (s *soak) durable() *nodes.Node { return s.Nodes[s.rand.IntN(len(s.Nodes)-1)] }
 
 // role is what a node is; the first are managers.
 func (s *soak) role(n *nodes.Node) string {

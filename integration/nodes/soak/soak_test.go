@@ -2,11 +2,11 @@ package soak
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
+	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -42,6 +42,7 @@ type soak struct {
 
 // TestSoak lasts MUSTER_SOAK, by default 5 minutes, and repeats the random
 // choices of an earlier run by its MUSTER_SEED.
+// MUSTER_HARM is a regular expression that limits it to actions of such names.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(cmp.Or(os.Getenv("MUSTER_SOAK"), "5m"))
 	if err != nil {
@@ -51,13 +52,20 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Fatalf("MUSTER_SEED: %v", err)
 	}
+	harm, err := regexp.Compile(os.Getenv("MUSTER_HARM"))
+	if err != nil {
+		t.Fatalf("MUSTER_HARM: %v", err)
+	}
 	t.Logf("to repeat it: MUSTER_SEED=%d MUSTER_SOAK=%s", seed, length)
 	s := start(t, rand.New(rand.NewPCG(seed, 0)))
 	s.serve()
 	var left []action
 	for end := time.Now().Add(length); time.Now().Before(end) && !t.Failed(); {
 		if len(left) == 0 { // each kind comes before one comes again
-			left = actions()
+			left = slices.DeleteFunc(actions(), func(a action) bool { return !harm.MatchString(a.name) })
+			if len(left) == 0 {
+				t.Fatalf("MUSTER_HARM: no action is called like %q", harm)
+			}
 			s.rand.Shuffle(len(left), func(i, j int) { left[i], left[j] = left[j], left[i] })
 		}
 		s.try(left[0])
@@ -67,39 +75,17 @@ func TestSoak(t *testing.T) {
 	s.memory.flat(t, length)
 }
 
-// start makes the cluster. The disk of the last node is small, so that it can be filled.
+// start makes the cluster. Each node has a disk of its own, which can stand still or be filled.
 func start(t *testing.T, random *rand.Rand) *soak {
 	t.Helper()
-	f := fleet.Make(nodes.Build(t, nodes.Config{Nodes: members, Spare: 1, Clients: 2}), t, managers)
+	f := fleet.Make(nodes.Build(t, nodes.Config{Nodes: members, Spare: 1, Clients: 2, Disk: 1 << 30}), t, managers)
 	f.Load(pack.Nginx("nginx:latest"), f.Nodes[0])
 	f.Load(pack.Busybox("busybox:latest"), f.Nodes[0])
 	s := &soak{Fleet: f, t: t, rand: random, bare: make(map[*nodes.Node]nodes.Inventory), replicas: 6, spare: f.Spare[0]}
-	s.shrink(s.last())
-	s.AwaitReady(members)
 	for _, n := range f.Nodes {
 		s.bare[n] = n.Inventory()
 	}
 	return s
-}
-
-// shrink moves what a node keeps to a small disk. It is lost when the node is
-// powered off.
-func (s *soak) shrink(n *nodes.Node) {
-	s.t.Helper()
-	n.Kill()
-	aside := n.StateDir() + ".large"
-	if err := errors.Join(os.Rename(n.StateDir(), aside), os.Mkdir(n.StateDir(), 0o700)); err != nil {
-		s.t.Fatal(err)
-	}
-	for _, command := range [][]string{
-		{"mount", "-t", "tmpfs", "-o", "size=1g,mode=700", "tmpfs", n.StateDir()},
-		{"cp", "-a", aside + "/.", n.StateDir()},
-	} {
-		if out, err := exec.CommandContext(s.t.Context(), command[0], command[1:]...).CombinedOutput(); err != nil {
-			s.t.Fatalf("%v: %v: %s", command, err, out)
-		}
-	}
-	n.Start()
 }
 
 // serve makes the service that is requested, and the one that is written to.

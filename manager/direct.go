@@ -25,15 +25,31 @@ const (
 // errElecting says that there will be a leader in a moment, or none for long.
 var errElecting = fmt.Errorf("the managers have no leader now: fewer than a majority of them can be reached, or they are electing one: %w", errdefs.ErrUnavailable)
 
+// election is what a manager knows of who leads.
+type election interface {
+	ID() string
+	// IsLeader reports whether this manager acts as the leader.
+	IsLeader() bool
+	// Leader is the manager that was elected, as far as this one knows.
+	Leader() (id, addr string)
+}
+
+// director finds the way to the manager that leads.
+type director struct {
+	election election
+	inside   *grpc.ClientConn // to what only the leader answers, in this process
+	leader   leaderConn
+}
+
 // direct names the connection to the manager that leads, and waits a moment
 // while none does.
-func (m *Manager) direct(ctx context.Context) (*grpc.ClientConn, error) {
+func (d *director) direct(ctx context.Context) (*grpc.ClientConn, error) {
 	patience := time.NewTimer(electionPatience)
 	defer patience.Stop()
 	look := time.NewTicker(electionPeriod)
 	defer look.Stop()
 	for {
-		conn, err := m.route(ctx)
+		conn, err := d.route(ctx)
 		if !errors.Is(err, errElecting) {
 			return conn, err
 		}
@@ -50,25 +66,25 @@ func (m *Manager) direct(ctx context.Context) (*grpc.ClientConn, error) {
 // route names the connection to the manager that leads now. What another manager
 // has handed on goes no further: it is asked for again, and that manager will
 // know better by then.
-func (m *Manager) route(ctx context.Context) (*grpc.ClientConn, error) {
-	if m.cfg.Store.IsLeader() {
-		return m.inside.conn, nil
+func (d *director) route(ctx context.Context) (*grpc.ClientConn, error) {
+	if d.election.IsLeader() {
+		return d.inside, nil
 	}
-	addr := m.leaderAddr()
+	addr := d.elsewhere()
 	switch {
 	case addr == "":
 		return nil, errElecting
 	case call.IsForwarded(ctx):
 		return nil, fmt.Errorf("another manager takes this one for the leader, which it is not: ask again: %w", errdefs.ErrUnavailable)
 	}
-	return m.leader.to(addr)
+	return d.leader.to(addr)
 }
 
-// leaderAddr is the control address of another manager that leads, or empty:
+// elsewhere is the control address of another manager that leads, or empty:
 // also while this one has been elected and does not act as the leader yet.
-func (m *Manager) leaderAddr() string {
-	id, addr := m.cfg.Store.Leader()
-	if id == m.cfg.Store.ID() {
+func (d *director) elsewhere() string {
+	id, addr := d.election.Leader()
+	if id == d.election.ID() {
 		return ""
 	}
 	return addr
@@ -77,10 +93,10 @@ func (m *Manager) leaderAddr() string {
 // leaderPeriod is how often is looked who leads.
 const leaderPeriod = 100 * time.Millisecond
 
-// followLeader cuts off the calls that were handed on to a manager which leads
-// no more: one that lost its power or its network says nothing of it, and the
-// callers wait. They ask again, and the new leader knows their request ids.
-func (m *Manager) followLeader(ctx context.Context) error {
+// run cuts off the calls that were handed on to a manager which leads no more,
+// until ctx is done: one that lost its power or its network says nothing of it,
+// and the callers wait. They ask again, and the new leader knows their request ids.
+func (d *director) run(ctx context.Context) error {
 	look := time.NewTicker(leaderPeriod)
 	defer look.Stop()
 	for {
@@ -88,8 +104,8 @@ func (m *Manager) followLeader(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
-			if addr := m.leaderAddr(); addr != "" || m.cfg.Store.IsLeader() {
-				m.leader.leave(addr)
+			if addr := d.elsewhere(); addr != "" || d.election.IsLeader() {
+				d.leader.leave(addr)
 			}
 		}
 	}

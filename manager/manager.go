@@ -57,21 +57,24 @@ type Manager struct {
 	dispatcher *dispatcher.Server
 	broker     *logbroker.Broker
 	inside     *inside
-	leader     leaderConn
+	director   director
 }
 
 // New returns a manager that does nothing until it is run.
 func New(cfg Config) (*Manager, error) {
-	m := &Manager{cfg: cfg, leader: leaderConn{dial: cfg.Dial}}
+	m := &Manager{cfg: cfg, director: director{election: cfg.Store, leader: leaderConn{dial: cfg.Dial}}}
 	m.dispatcher = dispatcher.New(dispatcher.Config{
 		Store:  cfg.Store,
-		Leader: m.leaderAddr,
+		Leader: m.director.elsewhere,
 		Log:    cfg.Log.With("part", "dispatcher"),
 	})
 	m.broker = logbroker.New(logbroker.Config{Store: cfg.Store, Nodes: m.dispatcher, Log: cfg.Log.With("part", "logs")})
 	var err error
-	m.inside, err = newInside(m.register, m.Standing)
-	return m, err
+	if m.inside, err = newInside(m.register, m.Standing); err != nil {
+		return nil, err
+	}
+	m.director.inside = m.inside.conn
+	return m, nil
 }
 
 // Register registers what this manager answers itself, leading or not. The
@@ -100,7 +103,7 @@ func preview(st *state.State, svc, next *clusterpb.Service) []*controlpb.Planned
 }
 
 // Handler hands calls on to the leader, which may be this manager.
-func (m *Manager) Handler() grpc.StreamHandler { return forward.Handler(m.direct) }
+func (m *Manager) Handler() grpc.StreamHandler { return forward.Handler(m.director.direct) }
 
 // Suspect is the hint of gossip that a node does not answer.
 func (m *Manager) Suspect(nodeID string) { m.dispatcher.Suspect(nodeID) }
@@ -111,7 +114,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return m.cfg.Store.Run(ctx) })
 	g.Go(func() error { return m.inside.run(ctx) })
-	g.Go(func() error { return m.followLeader(ctx) })
+	g.Go(func() error { return m.director.run(ctx) })
 	g.Go(func() error { //nolint:contextcheck // a term has its own, which ends with it
 		for term := range m.cfg.Store.Leadership() {
 			if err := m.lead(term); err != nil {
@@ -121,7 +124,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		return nil
 	})
 	err := g.Wait()
-	return errors.Join(err, m.leader.close())
+	return errors.Join(err, m.director.leader.close())
 }
 
 // inside is the server of what only the leader can answer. It listens in

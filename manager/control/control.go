@@ -48,23 +48,20 @@ func Run(ctx context.Context, store Store, log *slog.Logger, controllers ...*Con
 			loops[i].agenda.add(k, time.Time{})
 		}
 	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		case <-sub.C:
-			notice(loops, store, sub)
-		}
 		for _, l := range loops {
 			if err := l.turn(ctx); err != nil {
 				return err
 			}
 		}
-		timer.Reset(wait(loops))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait(loops)):
+		case <-sub.C:
+			notice(loops, store, sub)
+		}
 	}
 }
 

@@ -27,8 +27,6 @@ func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.
 	defer s.close()
 	again := time.NewTicker(askPeriod)
 	defer again.Stop()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 
 	s.add(store.State(), false)
 	if err := send(&controlpb.SubscribeLogsResponse{Printing: s.printing(store.State())}); err != nil {
@@ -48,7 +46,6 @@ func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.
 		if !overSince.IsZero() && wait > 0 && s.finished(time.Now(), overSince) {
 			return s.drain(send)
 		}
-		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -57,7 +54,7 @@ func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.
 				return err
 			}
 		case <-s.merge.Changed():
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-changes.C:
 			changes.Take()
 			if s.req.GetOptions().GetFollow() {

@@ -12,16 +12,8 @@ import (
 // leaseLoop declares nodes down whose lease has ended.
 func (t *term) leaseLoop(ctx context.Context) error {
 	retry := newBackOff()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	expect := time.Now() // when the loop meant to look again
 	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-		case <-t.nodes.leaseDue:
-		}
 		now := time.Now()
 		t.nodes.forgive(now.Sub(expect))
 		next, err := t.expire(ctx, now)
@@ -33,7 +25,12 @@ func (t *term) leaseLoop(ctx context.Context) error {
 			retry.Reset()
 		}
 		expect = next
-		timer.Reset(time.Until(next))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Until(next)):
+		case <-t.nodes.leaseDue:
+		}
 	}
 }
 

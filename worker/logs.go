@@ -160,8 +160,6 @@ func (p *logPublisher) readAll(ctx context.Context, sub *dispatchpb.LogSubscript
 
 // pass sends lines in order of time, until all are read or ctx is done.
 func (r *taskLogs) pass(ctx context.Context, send func(*logspb.PublishLogsRequest) error) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for ctx.Err() == nil {
 		done := r.merge.Done()
 		for len(r.failed) > 0 {
@@ -179,10 +177,9 @@ func (r *taskLogs) pass(ctx context.Context, send func(*logspb.PublishLogsReques
 			}
 			continue
 		}
-		timer.Reset(wait)
 		select {
 		case <-r.merge.Changed():
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
 		}
 	}

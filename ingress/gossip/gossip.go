@@ -120,14 +120,7 @@ func (g *Gossip) Run(ctx context.Context) error {
 // rejoin contacts the seeds that are not alive, again and again until ctx is
 // done: gossip alone does not find back nodes that all sides hold dead.
 func (g *Gossip) rejoin(ctx context.Context, list *memberlist.Memberlist) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
 		if absent := g.absent(); len(absent) > 0 {
 			if n, err := list.Join(absent); err != nil {
 				g.cfg.Log.DebugContext(ctx, "some nodes did not answer gossip", "answered", n, "err", err)
@@ -137,7 +130,11 @@ func (g *Gossip) rejoin(ctx context.Context, list *memberlist.Memberlist) {
 		if g.view.alone() {
 			again = min(again, time.Second)
 		}
-		timer.Reset(again)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(again):
+		}
 	}
 }
 

@@ -37,8 +37,12 @@ type Config struct {
 	// Env is added to the environment of the daemon.
 	Env []string
 	// RunDir is where the child's sockets are. A child that runs while this
-	// directory was emptied cannot be reached: it is started anew.
+	// directory was emptied cannot be reached: it is started anew. "" for a child
+	// that goes on all the same.
 	RunDir string
+	// Sockets are the paths at which the child listens once it serves, in RunDir. A
+	// child that served and lost one is started anew too.
+	Sockets []string
 	// StateDir holds NAME.pid, by which a child is found even then.
 	StateDir string
 	// LogFile takes what the child prints. Once it is larger than LogSize bytes
@@ -197,8 +201,7 @@ func (c *Child) start() (*exec.Cmd, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start child: %w", err)
 	}
-	err = errors.Join(writePidFile(c.pidFile(), cmd.Process.Pid, c.runs()), os.WriteFile(c.mark(), nil, 0o644))
-	if err != nil {
+	if err := errors.Join(writePidFile(c.pidFile(), cmd.Process.Pid, c.runs()), c.note("")); err != nil {
 		// Nobody would find it again.
 		_ = cmd.Process.Kill()
 		return nil, errors.Join(err, cmd.Wait())
@@ -241,10 +244,11 @@ func (c *Child) end(ctx context.Context, p *process, grace time.Duration) error 
 }
 
 func (c *Child) gone() error {
-	for _, file := range []string{c.pidFile(), c.mark()} {
-		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove pid file: %w", err)
-		}
+	if c.cfg.RunDir != "" {
+		_ = os.Remove(c.mark())
+	}
+	if err := os.Remove(c.pidFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove pid file: %w", err)
 	}
 	return nil
 }

@@ -143,6 +143,47 @@ func TestRunDirectoryIsEmptied(t *testing.T) {
 	}
 }
 
+// TestSocketIsRemoved takes away what a child listens at, and no more: under a
+// daemon, and between two. A child that has not made it yet is left alone.
+func TestSocketIsRemoved(t *testing.T) {
+	for name, restart := range map[string]bool{"under a daemon": false, "between two daemons": true} {
+		t.Run(name, func(t *testing.T) {
+			cfg := shell(t, "while test ! -e go; do sleep 0.05; done; : > run/socket; exec sleep 1000")
+			cfg.Command[2] = "cd " + cfg.StateDir + "; " + cfg.Command[2]
+			socket := filepath.Join(cfg.RunDir, "socket")
+			cfg.Sockets = []string{socket}
+			c := New(cfg)
+			stop := running(t, c)
+			eventually(t, "the child", func() bool { return c.Pid() != 0 })
+			first := c.Pid()
+			if !c.reachable() {
+				t.Error("a child that starts counts as lost")
+			}
+			if err := os.WriteFile(filepath.Join(cfg.StateDir, "go"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the child to serve", func() bool {
+				noted, _ := os.ReadFile(c.mark())
+				return string(noted) == served
+			})
+			if restart {
+				stop()
+			}
+			if err := os.Remove(socket); err != nil {
+				t.Fatal(err)
+			}
+			if restart {
+				c = New(cfg)
+				running(t, c)
+			}
+			eventually(t, "another child", func() bool { return c.Pid() != 0 && c.Pid() != first })
+			if _, err := startTime(first); err == nil {
+				t.Errorf("the first child runs beside the second")
+			}
+		})
+	}
+}
+
 func TestAnotherProcessIsNotAdopted(t *testing.T) {
 	c := New(shell(t, "exec sleep 1000"))
 	// Our own pid, but started at another time.

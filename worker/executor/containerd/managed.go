@@ -2,6 +2,8 @@ package containerd
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/defaults"
 
 	"github.com/muster/muster/worker/supervise"
 )
@@ -60,7 +63,7 @@ func NewManaged(cfg ManagedConfig) (*Managed, error) {
 		// Collecting twice as often costs an idle containerd nothing and saves
 		// it a fifth of its memory.
 		Env:    []string{"PATH=" + cfg.BinDir + ":" + os.Getenv("PATH"), "GOGC=50"},
-		RunDir: cfg.RunDir, StateDir: cfg.StateDir,
+		RunDir: cfg.RunDir, StateDir: cfg.StateDir, Sockets: []string{m.Address(), m.ttrpcAddress()},
 		LogFile: filepath.Join(cfg.StateDir, "containerd.log"),
 		Log:     cfg.Log,
 	})
@@ -69,6 +72,9 @@ func NewManaged(cfg ManagedConfig) (*Managed, error) {
 
 // Address is the path of containerd's socket.
 func (m *Managed) Address() string { return filepath.Join(m.cfg.RunDir, "containerd.sock") }
+
+// ttrpcAddress is the path of the socket at which shims tell of their tasks.
+func (m *Managed) ttrpcAddress() string { return m.Address() + ".ttrpc" }
 
 // Pid is containerd's process, 0 while it does not run.
 func (m *Managed) Pid() int { return m.child.Pid() }
@@ -140,19 +146,31 @@ schedule_delay = "1s"
 [plugins."io.containerd.monitor.task.v1.cgroups"]
 no_prometheus = true
 %s`, filepath.Join(m.cfg.StateDir, "root"), filepath.Join(m.cfg.RunDir, "state"),
-		m.Address(), m.Address()+".ttrpc", m.shimConfig())
+		m.Address(), m.ttrpcAddress(), m.shimConfig())
 }
 
 // maxSocketDir is the longest directory, in bytes, that containerd takes for the
 // sockets of shims.
 const maxSocketDir = 42
 
-// shimConfig keeps the sockets of shims with our own, where a path so short
-// allows it; else they are in /run/containerd/s.
-func (m *Managed) shimConfig() string {
+// shimSockets keeps the sockets of shims with our own, where a path so short
+// allows it.
+func (m *Managed) shimSockets() string {
 	dir := filepath.Join(m.cfg.RunDir, "s")
 	if !filepath.IsAbs(dir) || len(dir) > maxSocketDir {
-		return ""
+		return filepath.Join(defaults.DefaultStateDir, "s")
 	}
+	return dir
+}
+
+// ShimSocket is where the shim of a task of this containerd, in Namespace,
+// listens: containerd names it by a digest.
+func (m *Managed) ShimSocket(taskID string) string {
+	key := sha256.Sum256([]byte(filepath.Join(m.Address(), Namespace, taskID)))
+	return filepath.Join(m.shimSockets(), hex.EncodeToString(key[:]))
+}
+
+func (m *Managed) shimConfig() string {
+	dir := m.shimSockets()
 	return fmt.Sprintf("\n[plugins.\"io.containerd.shim.v1.manager\"]\nsocket_dir = %q\n", dir)
 }

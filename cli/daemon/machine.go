@@ -24,7 +24,7 @@ func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := containerd.New(containerd.Config{
+	cfg := containerd.Config{
 		Client:       r.client,
 		StateDir:     r.cfg.StateDir,
 		RunDir:       r.cfg.RunDir,
@@ -34,7 +34,11 @@ func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
 		Images:       r.images,
 		Init:         first,
 		Log:          r.log.With("part", "executor"),
-	})
+	}
+	if r.managed != nil {
+		cfg.ShimSocket = r.managed.ShimSocket
+	}
+	x, err := containerd.New(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +48,7 @@ func (r *runtime) machine(applied func(index uint64)) (*node.Machine, error) {
 		Images:   r.images,
 		Logs:     &tasklog.Reader{StateDir: r.cfg.StateDir},
 		Describe: r.describe,
-		Troubles: trouble.New(r.log.With("part", "trouble"), r.checks(plane)...),
+		Troubles: trouble.New(r.log.With("part", "trouble"), r.checks(plane, x)...),
 		Run:      r.runLogger,
 		Release:  func(ctx context.Context) error { return r.release(ctx, x) },
 	}, nil

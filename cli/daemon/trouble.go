@@ -8,14 +8,16 @@ import (
 	"time"
 
 	"github.com/muster/muster/ingress"
+	"github.com/muster/muster/worker/executor/containerd"
 	"github.com/muster/muster/worker/trouble"
 )
 
-// obstaclePeriod is how often the rules and routes of others are read.
+// obstaclePeriod is how often the rules and routes of others are read, and tasks
+// looked for that containerd lost.
 const obstaclePeriod = time.Minute
 
 // checks are what tells whether the node can do its work.
-func (r *runtime) checks(plane *ingress.Plane) []trouble.Check {
+func (r *runtime) checks(plane *ingress.Plane, x *containerd.Executor) []trouble.Check {
 	near := ingress.Neighbourhood{Plane: plane}
 	return []trouble.Check{
 		{Name: "containerd", Look: r.answers},
@@ -25,6 +27,7 @@ func (r *runtime) checks(plane *ingress.Plane) []trouble.Check {
 		{Name: "network", Look: near.Overlapping, Period: obstaclePeriod},
 		{Name: "route", Look: near.Covering, Period: obstaclePeriod, Warning: true},
 		{Name: "published port", Look: plane.Shadowed, Warning: true},
+		{Name: "tasks", Look: func(ctx context.Context) error { return containerd.Lost(ctx, x, obstaclePeriod) }, Period: obstaclePeriod, Warning: true},
 		{Name: "firewall", Look: plane.Obstructed, Period: obstaclePeriod, Warning: true},
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -20,9 +19,6 @@ import (
 
 // maxOutput is how much of what a health check prints is kept: Docker's 4 KiB.
 const maxOutput = 4096
-
-// execPipes is the directory, in the run directory, of the pipes of checks that run.
-const execPipes = "exec"
 
 // Exec implements executor.Prober. When ctx ends first, the process is killed.
 func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int32, string, error) {
@@ -41,7 +37,7 @@ func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int3
 	}
 	out := &boundedBuffer{}
 	p, err := task.Exec(ctx, id.New(), spec,
-		cio.NewCreator(cio.WithStreams(nil, out, out), cio.WithFIFODir(filepath.Join(x.cfg.RunDir, execPipes))))
+		cio.NewCreator(cio.WithStreams(nil, out, out), cio.WithFIFODir(execDir(x.cfg.RunDir, taskID))))
 	if err != nil {
 		return -1, "", fmt.Errorf("make process: %w", reason(err))
 	}
@@ -50,7 +46,7 @@ func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int3
 		awaitOutput(ctx, p)
 	}
 	if ctx.Err() != nil {
-		killGroup(ctx, x.tasks(), taskID, p)
+		killGroup(ctx, x.tasks(), taskID, p.ID())
 	}
 	x.deleteExec(ctx, p)
 	return code, out.String(), err
@@ -118,11 +114,11 @@ func awaitOutput(ctx context.Context, p client.Process) {
 // killGroup ends a process that took too long, and with it those that it waits
 // for: runc makes it the leader of a group. Left alone they would go on for as
 // long as they like, and more with each check.
-func killGroup(ctx context.Context, containerd tasks.TasksClient, taskID string, p client.Process) {
+func killGroup(ctx context.Context, containerd tasks.TasksClient, taskID, execID string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	// The caller may have given up before the start told which pid it is.
-	resp, err := containerd.Get(ctx, &tasks.GetRequest{ContainerID: taskID, ExecID: p.ID()})
+	resp, err := containerd.Get(ctx, &tasks.GetRequest{ContainerID: taskID, ExecID: execID})
 	if pid := int(resp.GetProcess().GetPid()); err == nil && pid > 1 {
 		_ = syscall.Kill(-pid, syscall.SIGKILL)
 	}

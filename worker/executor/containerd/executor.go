@@ -59,6 +59,8 @@ type Config struct {
 	// CgroupParent is the cgroup that tasks are put under, such as
 	// "/muster/NODE".
 	CgroupParent string
+	// ShimSocket is where the shim of a task listens; nil when that is not known.
+	ShimSocket func(taskID string) string
 	// NodeName is told to containers by a label.
 	NodeName string
 	// Network gives tasks their network namespaces.
@@ -84,6 +86,8 @@ type Executor struct {
 
 	mu    sync.Mutex
 	users map[userKey]specs.User
+	// stale are the health checks of the daemon before, by task.
+	stale map[string][]string
 }
 
 var (
@@ -114,15 +118,16 @@ func New(cfg Config) (*Executor, error) {
 			return nil, fmt.Errorf("make directory of the executor: %w", err)
 		}
 	}
-	// Whoever read these pipes of health checks is gone with the daemon before.
-	if err := os.RemoveAll(filepath.Join(cfg.RunDir, execPipes)); err != nil {
-		return nil, fmt.Errorf("remove pipes of health checks: %w", err)
+	stale, err := staleExecs(cfg.RunDir)
+	if err != nil {
+		return nil, err
 	}
 	return &Executor{
 		cfg:   cfg,
 		host:  host,
 		slots: make(chan struct{}, cfg.Parallel),
 		users: make(map[userKey]specs.User),
+		stale: stale,
 	}, nil
 }
 

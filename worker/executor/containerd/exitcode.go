@@ -1,6 +1,10 @@
 package containerd
 
 import (
+	"context"
+	"errors"
+	"time"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -38,6 +42,27 @@ func (w witness) exitCode() (int32, bool) {
 		return 128 + int32(status.Signal()), true
 	}
 	return int32(status.ExitStatus()), true
+}
+
+// await waits until the process has ended; none has. It returns ctx's error when
+// that is done first.
+func (w witness) await(ctx context.Context) error {
+	for w.lives() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(rewait):
+		}
+	}
+	return nil
+}
+
+func (w witness) lives() bool {
+	if w.fd < 0 {
+		return false
+	}
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}, 0)
+	return n == 0 && (err == nil || errors.Is(err, unix.EINTR))
 }
 
 func (w witness) close() {

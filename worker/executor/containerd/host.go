@@ -15,6 +15,8 @@ import (
 // host is what the machine allows.
 type host struct {
 	cores int
+	// cgroups is where they are mounted.
+	cgroups string
 	// unified: cgroups are version 2.
 	unified bool
 	// swap: the use of swap can be limited.
@@ -48,7 +50,7 @@ func oomFloor() int {
 
 // inspectHost looks at the machine.
 func inspectHost() host {
-	h := host{cores: runtime.NumCPU(), unified: cgroups.Mode() == cgroups.Unified, oomFloor: oomFloor()}
+	h := host{cores: runtime.NumCPU(), cgroups: cgroupRoot, unified: cgroups.Mode() == cgroups.Unified, oomFloor: oomFloor()}
 	if h.unified {
 		// The root has no limits of its own; any child tells.
 		h.swap = exists("/sys/fs/cgroup/init.scope/memory.swap.max") || exists("/sys/fs/cgroup/system.slice/memory.swap.max")

@@ -16,9 +16,9 @@ const (
 // of memory. The counter lives as long as the cgroup, which goes with the
 // task's release, so there is no event to miss.
 func (h host) oomKilled(cgroup string) bool {
-	path := filepath.Join(cgroupRoot, "memory", cgroup, "memory.oom_control")
+	path := filepath.Join(h.cgroups, "memory", cgroup, "memory.oom_control")
 	if h.unified {
-		path = filepath.Join(cgroupRoot, cgroup, "memory.events")
+		path = filepath.Join(h.cgroups, cgroup, "memory.events")
 	}
 	return oomKills(readFile(path)) > 0
 }

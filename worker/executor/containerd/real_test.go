@@ -107,6 +107,7 @@ func (n *node) open(t testing.TB) {
 		StateDir:     filepath.Join(n.dir, "state"),
 		RunDir:       filepath.Join(n.dir, "run"),
 		CgroupParent: n.cgroup,
+		ShimSocket:   n.managed.ShimSocket,
 		NodeName:     "test",
 		Network:      n.network,
 		Images:       n.images,

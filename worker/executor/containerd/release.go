@@ -50,6 +50,9 @@ func (x *Executor) Release(ctx context.Context, taskID string) error {
 	if err := tasklog.RemovePipes(x.cfg.RunDir, taskID); err != nil {
 		return fmt.Errorf("remove pipes: %w", err)
 	}
+	if err := os.RemoveAll(execDir(x.cfg.RunDir, taskID)); err != nil {
+		return fmt.Errorf("remove pipes of health checks: %w", err)
+	}
 	if err := os.RemoveAll(x.taskDir(taskID)); err != nil {
 		return fmt.Errorf("remove files of the task: %w", err)
 	}
@@ -87,7 +90,7 @@ func (x *Executor) deleteTask(ctx context.Context, taskID string) error {
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("delete process: %w", err)
 	}
-	return nil
+	return removeShimSocket(x, taskID)
 }
 
 // processRetried reports whether the task's process may still live.

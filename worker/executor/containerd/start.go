@@ -55,6 +55,10 @@ func (x *Executor) createTask(ctx context.Context, t *clusterpb.Task) error {
 		}
 		return err
 	}
+	// A process that was made before is beyond reach: it must not run beside this one.
+	if err := endOrphans(x, t.GetId()); err != nil {
+		return err
+	}
 	mounts, err := x.snapshots().Mounts(ctx, t.GetId())
 	if err != nil {
 		return fmt.Errorf("find root file system: %w", err)
@@ -66,8 +70,7 @@ func (x *Executor) createTask(ctx context.Context, t *clusterpb.Task) error {
 		return err
 	}
 	defer hold.Close()
-	// runc's notes about containers are with our own, not in /run/containerd.
-	runcOptions, err := typeurl.MarshalAnyToProto(&options.Options{Root: filepath.Join(x.cfg.RunDir, "runc")})
+	runcOptions, err := typeurl.MarshalAnyToProto(&options.Options{Root: runcRoot(x)})
 	if err != nil {
 		return fmt.Errorf("encode options of runc: %w", err)
 	}
@@ -86,6 +89,10 @@ func (x *Executor) createTask(ctx context.Context, t *clusterpb.Task) error {
 	}
 	return nil
 }
+
+// runcRoot is where runc's notes about containers are: with our own, not in
+// /run/containerd.
+func runcRoot(x *Executor) string { return filepath.Join(x.cfg.RunDir, "runc") }
 
 // run starts the process that createTask made, unless it was started before.
 func (x *Executor) run(ctx context.Context, taskID string) (*clusterpb.ContainerStatus, error) {
@@ -137,13 +144,17 @@ func (x *Executor) Kill(ctx context.Context, taskID string) error {
 	return x.kill(x.inNamespace(ctx), taskID, syscall.SIGKILL)
 }
 
-// kill sends a signal; a process that is not there needs none.
+// kill sends a signal; a process that is not there needs none. One that
+// containerd lost is sent it all the same.
 func (x *Executor) kill(ctx context.Context, taskID string, sig syscall.Signal) error {
 	err := retried(ctx, func() error {
 		_, err := x.tasks().Kill(ctx, &tasks.KillRequest{ContainerID: taskID, Signal: uint32(sig)})
 		return err
 	})
-	if err != nil && !errdefs.IsNotFound(err) {
+	if errdefs.IsNotFound(err) {
+		return signalOrphan(x, taskID, sig)
+	}
+	if err != nil {
 		return fmt.Errorf("send %v: %w", sig, err)
 	}
 	return nil

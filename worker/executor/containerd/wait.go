@@ -11,19 +11,21 @@ import (
 	"github.com/muster/muster/worker/executor"
 )
 
-// rewait is the pause before asking again after containerd went away.
+// rewait is the pause before asking again after containerd went away, and
+// between two looks at a process that it lost.
 const rewait = 100 * time.Millisecond
 
 // Wait implements executor.Executor. The shim remembers how the process ended
-// until it is released; for a process that ends while containerd is away there
-// is the kernel's word.
+// until it is released; for a process that ends while containerd is away, or that
+// it lost, there is the kernel's word.
 func (x *Executor) Wait(ctx context.Context, taskID string) (executor.Exit, error) {
 	ctx = x.inNamespace(ctx)
 	process := witness{fd: -1}
 	if p, err := x.process(ctx, taskID); err == nil && running(p) {
 		process = watch(p.GetPid())
 	}
-	defer process.close()
+	defer func() { process.close() }()
+	endStaleExecs(ctx, x, taskID)
 	for {
 		resp, err := x.tasks().Wait(ctx, &tasks.WaitRequest{ContainerID: taskID})
 		if err == nil {
@@ -38,6 +40,14 @@ func (x *Executor) Wait(ctx context.Context, taskID string) (executor.Exit, erro
 			return executor.Exit{}, context.Cause(ctx)
 		}
 		err = native(err)
+		if errdefs.IsNotFound(err) {
+			if process.fd < 0 {
+				process = watch(orphan(x, taskID))
+			}
+			if err := process.await(ctx); err != nil {
+				return executor.Exit{}, err
+			}
+		}
 		if code, ok := process.exitCode(); ok && errdefs.IsNotFound(err) {
 			return executor.Exit{Code: code}, nil
 		}

@@ -1,0 +1,108 @@
+package containerd_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+
+	"github.com/muster/muster/proto/id"
+	"github.com/muster/muster/worker/executor/containerd"
+)
+
+// TestChecksOfACrashedDaemon: checks that ran when a daemon crashed end with the
+// next one, which follows their task: processes, containerd's records and pipes.
+func TestChecksOfACrashedDaemon(t *testing.T) {
+	n := startNode(t)
+	n.busybox(t, box)
+	one := task(box, "echo up; exec sleep 1000")
+	n.run(t, one)
+	n.awaitLine(t, one.GetId(), "up\n")
+
+	ctx := namespaces.WithNamespace(t.Context(), containerd.Namespace)
+	pipes := filepath.Join(n.dir, "run", "exec", one.GetId())
+	running := n.crashedCheck(ctx, t, one.GetId(), pipes, "sleep 996 | cat")
+	ended := n.crashedCheck(ctx, t, one.GetId(), pipes, "exit 3")
+	made := n.crashedCheck(ctx, t, one.GetId(), pipes, "sleep 997")
+	for _, p := range []client.Process{running, ended} {
+		if err := p.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() int {
+		resp, err := n.client.TaskService().ListPids(ctx, &tasks.ListPidsRequest{ContainerID: one.GetId()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(resp.GetProcesses())
+	}
+	eventually(t, "one check to run and one to end", func() bool { return left() == 4 }) // the task, sh, sleep and cat
+
+	n.open(t)
+	following, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = n.Wait(following, one.GetId())
+	}()
+	defer func() { stop(); <-done }()
+	eventually(t, "the checks to end", func() bool { return left() == 1 })
+	eventually(t, "their pipes to go", func() bool {
+		entries, err := os.ReadDir(pipes)
+		return err == nil && len(entries) == 0
+	})
+	for what, p := range map[string]client.Process{"running": running, "ended": ended, "made": made} {
+		_, err := n.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: one.GetId(), ExecID: p.ID()})
+		if !errdefs.IsNotFound(errgrpc.ToNative(err)) {
+			t.Errorf("containerd knows the check that was %s: %v", what, err)
+		}
+	}
+	code, output, err := n.Exec(t.Context(), one.GetId(), []string{"echo", "well"})
+	if err != nil || code != 0 || output != "well\n" {
+		t.Errorf("a check of the next daemon = %d, %q, %v", code, output, err)
+	}
+}
+
+// crashedCheck makes a check whose daemon will not end it.
+func (n *node) crashedCheck(ctx context.Context, t *testing.T, taskID, pipes, script string) client.Process {
+	t.Helper()
+	c, err := n.client.LoadContainer(ctx, taskID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := c.Spec(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	main, err := c.Task(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Process.Args = []string{"/bin/sh", "-c", script}
+	p, err := main.Exec(ctx, id.New(), spec.Process, cio.NewCreator(cio.WithStreams(nil, io.Discard, io.Discard), cio.WithFIFODir(pipes)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// eventually waits for cond, at most twenty seconds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for !cond() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited twenty seconds for %s", what)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

@@ -83,9 +83,11 @@ func newLogger(cfg Config, log *slog.Logger) (*supervise.Child, error) {
 			"--task-log-max-size", strconv.FormatUint(cfg.LogMaxSize, 10),
 			"--task-log-max-files", strconv.FormatUint(uint64(cfg.LogMaxFiles), 10),
 		},
-		RunDir: cfg.RunDir, StateDir: cfg.StateDir,
-		LogFile: filepath.Join(cfg.StateDir, "logger.log"),
-		Log:     log,
+		// It has no RunDir: it follows a new directory of pipes by itself, and nobody
+		// else could read those whose names are gone.
+		StateDir: cfg.StateDir,
+		LogFile:  filepath.Join(cfg.StateDir, "logger.log"),
+		Log:      log,
 	}), nil
 }
 
@@ -111,10 +113,14 @@ func (r *runtime) runLogger(ctx context.Context) error {
 	return errors.Join(logger.Run(ctx), r.stopIdleLogger(context.WithoutCancel(ctx)))
 }
 
-// stopIdleLogger stops a logger that no container prints to any more.
+// stopIdleLogger stops a logger that no container prints to any more. The pipe of
+// one that has a cgroup may have lost its name.
 func (r *runtime) stopIdleLogger(ctx context.Context) error {
 	tasks, err := tasklog.PipeTasks(r.cfg.RunDir)
 	if err != nil || len(tasks) > 0 {
+		return err
+	}
+	if tasks, err = containerd.TasksWithCgroup(r.cfg.CgroupParent); err != nil || len(tasks) > 0 {
 		return err
 	}
 	logger, err := newLogger(r.cfg, r.log)

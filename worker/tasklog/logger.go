@@ -48,7 +48,7 @@ func RunLogger(ctx context.Context, cfg Config) error {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	for _, dir := range []string{PipeDir(cfg.RunDir), Dir(cfg.StateDir)} {
+	for _, dir := range []string{cfg.RunDir, Dir(cfg.StateDir)} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return fmt.Errorf("make directory of the logger: %w", err)
 		}
@@ -88,7 +88,9 @@ type logger struct {
 	epoll int
 	// event wakes the loop when the logger should stop.
 	event int
+	// watch is of dir, the directory of pipes as it was found.
 	watch *watch
+	dir   os.FileInfo
 	pipes map[int32]*pipe // by file descriptor
 	sinks map[string]*sink
 	buf   []byte
@@ -114,15 +116,10 @@ func (l *logger) open() (err error) {
 	if l.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return fmt.Errorf("make eventfd: %w", err)
 	}
-	if l.watch, err = newWatch(PipeDir(l.cfg.RunDir), unix.IN_MOVED_TO|unix.IN_DELETE|unix.IN_DELETE_SELF); err != nil {
+	if err := l.poll(l.event); err != nil {
 		return err
 	}
-	for _, fd := range []int{l.event, l.watch.fd} {
-		if err := l.poll(fd); err != nil {
-			return err
-		}
-	}
-	return l.scan()
+	return l.follow()
 }
 
 func (l *logger) poll(fd int) error {
@@ -141,8 +138,9 @@ func (l *logger) wake() {
 // one stream has ended is known by its other.
 func (l *logger) loop(ctx context.Context) error {
 	events := make([]unix.EpollEvent, 128)
+	looked := time.Now()
 	for ctx.Err() == nil {
-		n, err := unix.EpollWait(l.epoll, events, l.unfinished.wait(time.Now()))
+		n, err := unix.EpollWait(l.epoll, events, sooner(l.unfinished.wait(time.Now()), time.Until(looked.Add(lookPeriod))))
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -162,26 +160,9 @@ func (l *logger) loop(ctx context.Context) error {
 			}
 		}
 		l.writeUnfinished(time.Now())
-	}
-	return nil
-}
-
-// changed looks at what happened to the directory of pipes.
-func (l *logger) changed() error {
-	changes, err := l.watch.read()
-	if err != nil {
-		return err
-	}
-	for _, c := range changes {
-		switch {
-		case c.mask&unix.IN_Q_OVERFLOW != 0:
-			if err := l.scan(); err != nil {
-				return err
-			}
-		case c.mask&(unix.IN_DELETE_SELF|unix.IN_IGNORED) != 0:
-			return fmt.Errorf("directory %s was removed: %w", PipeDir(l.cfg.RunDir), errdefs.ErrFailedPrecondition)
-		case c.mask&unix.IN_MOVED_TO != 0:
-			l.take(c.name)
+		if time.Since(looked) >= lookPeriod {
+			l.look()
+			looked = time.Now()
 		}
 	}
 	return nil

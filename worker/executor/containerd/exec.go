@@ -36,7 +36,9 @@ func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int3
 		return -1, "", fmt.Errorf("find the process: %w", err)
 	}
 	out := &boundedBuffer{}
-	p, err := task.Exec(ctx, id.New(), spec,
+	whole, cancel := uncut(ctx)
+	defer cancel()
+	p, err := task.Exec(whole, id.New(), spec,
 		cio.NewCreator(cio.WithStreams(nil, out, out), cio.WithFIFODir(execDir(x.cfg.RunDir, taskID))))
 	if err != nil {
 		return -1, "", fmt.Errorf("make process: %w", reason(err))
@@ -50,6 +52,16 @@ func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int3
 	}
 	x.deleteExec(ctx, p)
 	return code, out.String(), err
+}
+
+// startTimeout bounds how long a check's process may take to be made, and to
+// be started.
+const startTimeout = 5 * time.Second
+
+// uncut is for steps that go on in the shim when their caller gives up: what
+// comes of them then is nobody's, and runs for as long as it likes.
+func uncut(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 }
 
 // execSpec is the task's process with other arguments.
@@ -77,7 +89,12 @@ func wait(ctx context.Context, p client.Process) (int32, error) {
 	if err != nil {
 		return -1, fmt.Errorf("wait for the process: %w", err)
 	}
-	if err := p.Start(ctx); err != nil {
+	if ctx.Err() != nil {
+		return -1, context.Cause(ctx)
+	}
+	whole, cancel := uncut(ctx)
+	defer cancel()
+	if err := p.Start(whole); err != nil {
 		return -1, fmt.Errorf("start process: %w", reason(err))
 	}
 	select {

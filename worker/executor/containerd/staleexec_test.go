@@ -72,6 +72,28 @@ func TestChecksOfACrashedDaemon(t *testing.T) {
 	}
 }
 
+// TestCheckCutShort: a check whose time is up while it is being made or started
+// leaves nothing that runs.
+func TestCheckCutShort(t *testing.T) {
+	n := startNode(t)
+	n.busybox(t, box)
+	one := task(box, "echo up; exec sleep 1000")
+	n.run(t, one)
+	n.awaitLine(t, one.GetId(), "up\n")
+	for timeout := 5 * time.Millisecond; timeout < 200*time.Millisecond; timeout += 30 * time.Millisecond {
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		if _, _, err := n.Exec(ctx, one.GetId(), []string{"/bin/sh", "-c", "sleep 996 | cat"}); err == nil {
+			t.Error("Exec = nil, want an error")
+		}
+		cancel()
+	}
+	ctx := namespaces.WithNamespace(t.Context(), containerd.Namespace)
+	eventually(t, "the task to be alone", func() bool {
+		resp, err := n.client.TaskService().ListPids(ctx, &tasks.ListPidsRequest{ContainerID: one.GetId()})
+		return err == nil && len(resp.GetProcesses()) == 1
+	})
+}
+
 // crashedCheck makes a check whose daemon will not end it.
 func (n *node) crashedCheck(ctx context.Context, t *testing.T, taskID, pipes, script string) client.Process {
 	t.Helper()

@@ -17,7 +17,9 @@ import (
 // as registers the node as that run of a daemon.
 func (w *wire) as(instance string) {
 	w.t.Helper()
-	w.say(&dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Register{Register: &dispatchpb.Register{Instance: instance}}})
+	w.say(&dispatchpb.SessionRequest{Kind: &dispatchpb.SessionRequest_Register{Register: &dispatchpb.Register{
+		Description: &clusterpb.NodeDescription{Hostname: "n1"}, Instance: instance,
+	}}})
 }
 
 // live answers the manager's heartbeats, and says when the session ended.

@@ -189,7 +189,7 @@ func (t *term) awaitRegister(in <-chan *dispatchpb.SessionRequest, ended <-chan 
 		if reg == nil {
 			return nil, fmt.Errorf("a session begins with register: %w", errdefs.ErrFailedPrecondition)
 		}
-		return reg, nil
+		return reg, call.CheckRequired(reg)
 	}
 }
 

@@ -172,15 +172,7 @@ func methods(f func(name string, rule call.Rule)) {
 
 // invoke calls any method with an empty message.
 func invoke(ctx context.Context, conn *grpc.ClientConn, method string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
-	if err != nil {
-		return err
-	}
-	// Sending fails when the answer came first; receiving says why.
-	_ = errors.Join(stream.SendMsg(&emptypb.Empty{}), stream.CloseSend())
-	return stream.RecvMsg(&emptypb.Empty{})
+	return ask(ctx, conn, method, &emptypb.Empty{})
 }
 
 // TestEveryMethodKeepsItsCallers asks everything that the control port of a

@@ -134,7 +134,7 @@ func TestGRPCKnowsItsCallers(t *testing.T) {
 			if err != nil || string(resp.GetRootPem()) != tt.want {
 				t.Errorf("handler saw %q, %v; want %q", resp.GetRootPem(), err, tt.want)
 			}
-			_, err = memberpb.NewMemberServiceClient(cc).AddManager(ctx, &memberpb.AddManagerRequest{})
+			_, err = memberpb.NewMemberServiceClient(cc).AddManager(ctx, &memberpb.AddManagerRequest{Addr: "192.0.2.1:2377"})
 			if tt.denied == "" && !errdefs.IsNotImplemented(err) ||
 				tt.denied != "" && (!errdefs.IsPermissionDenied(err) || err.Error() != tt.denied) {
 				t.Errorf("other call: %v, want %q", err, tt.denied)

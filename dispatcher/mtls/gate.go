@@ -21,7 +21,8 @@ type Standing func(nodeID string, kind call.Callers) (call.Callers, error)
 
 // Gate finds out who makes a call, and lets it through if the method's own rule
 // allows that caller (package call). Nobody may call a method without a rule.
-// What is asked for has to be text that can be stored and shown (package text).
+// What is asked for has to be whole (call.CheckRequired), and text that can be
+// stored and shown (package text).
 // Handlers learn who calls from [call.From].
 type Gate struct {
 	// Peer returns who is at the other end of the connection; [PeerPrincipal]
@@ -40,7 +41,7 @@ func (g Gate) ServerOptions() []grpc.ServerOption {
 				return nil, err
 			}
 			if m, ok := req.(proto.Message); ok {
-				if err := text.Check(m); err != nil {
+				if err := checkRequest(m); err != nil {
 					return nil, err
 				}
 			}
@@ -141,9 +142,18 @@ func (s enteredStream) RecvMsg(m any) error {
 		return err
 	}
 	if asked, ok := m.(proto.Message); ok && s.asks {
-		return text.Check(asked)
+		return checkRequest(asked)
 	}
 	return nil
+}
+
+// checkRequest refuses a request that lacks what it needs, or holds what cannot
+// be stored and shown.
+func checkRequest(m proto.Message) error {
+	if err := text.Check(m); err != nil {
+		return err
+	}
+	return call.CheckRequired(m)
 }
 
 // Context implements grpc.ServerStream.

@@ -23,10 +23,14 @@ const MaxWord = MaxAsked - 1
 // Check refuses a message, with ErrInvalidArgument and a line that names the
 // field and quotes the value, that holds: a text that is not valid UTF-8,
 // longer than MaxAsked, or with a NUL, which no system call takes; a number
-// for a word that this version does not know; a time or duration out of range.
+// for a word, or a field, that this version does not know; a time or duration
+// out of range.
 func Check(m proto.Message) error {
 	err := walk(m.ProtoReflect(), func(p place, s string) (string, error) { return s, checkString(p, s) })
 	if err != nil {
+		return err
+	}
+	if err := checkKnown(m.ProtoReflect()); err != nil {
 		return err
 	}
 	return checkWords(m.ProtoReflect())

@@ -54,9 +54,11 @@ func steers(r rune) bool {
 	return unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r)
 }
 
-// CleanMessage cleans all texts in m, at any depth, to MaxObserved bytes each.
-// It writes only where something has to change.
+// CleanMessage cleans all texts in m, at any depth, to MaxObserved bytes each,
+// and drops fields that this version does not know. It writes only where
+// something has to change.
 func CleanMessage(m proto.Message) {
+	dropUnknown(m.ProtoReflect())
 	walk(m.ProtoReflect(), func(_ place, s string) (string, error) { //nolint:errcheck // it refuses nothing
 		return Clean(s, MaxObserved), nil
 	})

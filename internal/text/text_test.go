@@ -171,6 +171,8 @@ func TestCheck(t *testing.T) {
 		"too long":         {container(&clusterpb.ContainerSpec{Args: []string{strings.Repeat("x", MaxAsked+1)}}), `args "` + strings.Repeat("x", 64) + `"…: has 131073 bytes, at most 131072 are allowed`},
 		"an unknown word":  {&clusterpb.ServiceSpec{Ports: []*clusterpb.Port{{Mode: 77}}}, "mode 77: this version knows 0 to 2"},
 		"another":          {&clusterpb.NodeSpec{Availability: -1}, "availability -1: this version knows 0 to 3"},
+		"a field of later": {container(withUnknown(&clusterpb.ContainerSpec{})), "ContainerSpec has 4 bytes of fields that this version does not know"},
+		"in an entry":      {withUnknown(&clusterpb.NodeSpec{}), "NodeSpec has 4 bytes"},
 		"a duration":       {&clusterpb.ServiceSpec{Update: &clusterpb.UpdateConfig{Delay: &durationpb.Duration{Seconds: 1 << 60}}}, "delay: "},
 		"another duration": {&clusterpb.ServiceSpec{Update: &clusterpb.UpdateConfig{Delay: &durationpb.Duration{Seconds: 1, Nanos: -1}}}, "delay: "},
 	}
@@ -184,6 +186,27 @@ func TestCheck(t *testing.T) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// withUnknown sets a field that nobody knows.
+func withUnknown[M proto.Message](m M) M {
+	m.ProtoReflect().SetUnknown(protoreflect.RawFields{0xf8, 0xff, 0x01, 0x01})
+	return m
+}
+
+// TestCleanMessageDropsUnknownFields: they would be kept without a bound.
+func TestCleanMessageDropsUnknownFields(t *testing.T) {
+	m := withUnknown(&clusterpb.TaskStatus{
+		Message: "on", Containers: []*clusterpb.ContainerStatus{withUnknown(&clusterpb.ContainerStatus{Pid: 7})},
+		Health: withUnknown(&clusterpb.HealthStatus{FailingStreak: 1}),
+	})
+	CleanMessage(m)
+	want := &clusterpb.TaskStatus{
+		Message: "on", Containers: []*clusterpb.ContainerStatus{{Pid: 7}}, Health: &clusterpb.HealthStatus{FailingStreak: 1},
+	}
+	if !proto.Equal(m, want) {
+		t.Errorf("left: %v", m)
 	}
 }
 

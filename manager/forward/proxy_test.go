@@ -224,11 +224,11 @@ func TestClaimsOfCallersAreNotHandedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	worker := call.Principal{Kind: call.Worker, NodeID: "w1", ClusterID: "c", Expires: time.Unix(1<<40, 0)}
-	if _, err := through(t, l, worker).GetService(claim, &controlpb.GetServiceRequest{}); err == nil || len(l.callers) > 0 {
+	if _, err := through(t, l, worker).GetService(claim, &controlpb.GetServiceRequest{Service: "web"}); err == nil || len(l.callers) > 0 {
 		t.Errorf("a worker that claims to be root: %v, the leader saw %v", err, l.callers)
 	}
 	other := call.Principal{Kind: call.Local, NodeID: "m3", ClusterID: "c"}
-	if _, err := through(t, l, other).GetService(claim, &controlpb.GetServiceRequest{}); err != nil || l.callers[0] != other {
+	if _, err := through(t, l, other).GetService(claim, &controlpb.GetServiceRequest{Service: "web"}); err != nil || l.callers[0] != other {
 		t.Errorf("a root that claims to be another: %v, the leader saw %v", err, l.callers)
 	}
 }

@@ -250,9 +250,9 @@ const file_ca_v1_ca_proto_rawDesc = "" +
 	"\x0eca/v1/ca.proto\x12\x05ca.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\"\x12\n" +
 	"\x10GetRootCARequest\".\n" +
 	"\x11GetRootCAResponse\x12\x19\n" +
-	"\broot_pem\x18\x01 \x01(\fR\arootPem\"L\n" +
-	"\x1bIssueNodeCertificateRequest\x12\x17\n" +
-	"\acsr_pem\x18\x01 \x01(\fR\x06csrPem\x12\x14\n" +
+	"\broot_pem\x18\x01 \x01(\fR\arootPem\"R\n" +
+	"\x1bIssueNodeCertificateRequest\x12\x1d\n" +
+	"\acsr_pem\x18\x01 \x01(\fB\x04\xe0\xf3\x18\x01R\x06csrPem\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\"\xde\x01\n" +
 	"\x1cIssueNodeCertificateResponse\x12'\n" +
 	"\x0fcertificate_pem\x18\x01 \x01(\fR\x0ecertificatePem\x12\x19\n" +

@@ -213,6 +213,14 @@ var file_call_v1_call_proto_extTypes = []protoimpl.ExtensionInfo{
 		Tag:           "varint,51003,rep,packed,name=callers,enum=call.v1.Caller",
 		Filename:      "call/v1/call.proto",
 	},
+	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*bool)(nil),
+		Field:         51004,
+		Name:          "call.v1.required",
+		Tag:           "varint,51004,opt,name=required",
+		Filename:      "call/v1/call.proto",
+	},
 }
 
 // Extension fields to descriptorpb.MethodOptions.
@@ -225,6 +233,16 @@ var (
 	E_Answer = &file_call_v1_call_proto_extTypes[1]
 	// repeated call.v1.Caller callers = 51003;
 	E_Callers = &file_call_v1_call_proto_extTypes[2]
+)
+
+// Extension fields to descriptorpb.FieldOptions.
+var (
+	// required is of fields of a request: without one the request is refused. A
+	// message is there when it is set, if only empty; a text, word or number when
+	// it is not empty or 0; a list may be empty, its elements may not.
+	//
+	// optional bool required = 51004;
+	E_Required = &file_call_v1_call_proto_extTypes[3]
 )
 
 var File_call_v1_call_proto protoreflect.FileDescriptor
@@ -248,7 +266,8 @@ const file_call_v1_call_proto_rawDesc = "" +
 	"\fCALLER_LOCAL\x10\x04:I\n" +
 	"\x06effect\x12\x1e.google.protobuf.MethodOptions\x18\xb9\x8e\x03 \x01(\x0e2\x0f.call.v1.EffectR\x06effect:I\n" +
 	"\x06answer\x12\x1e.google.protobuf.MethodOptions\x18\xba\x8e\x03 \x01(\x0e2\x0f.call.v1.AnswerR\x06answer:K\n" +
-	"\acallers\x12\x1e.google.protobuf.MethodOptions\x18\xbb\x8e\x03 \x03(\x0e2\x0f.call.v1.CallerR\acallersB\x84\x01\n" +
+	"\acallers\x12\x1e.google.protobuf.MethodOptions\x18\xbb\x8e\x03 \x03(\x0e2\x0f.call.v1.CallerR\acallers:;\n" +
+	"\brequired\x12\x1d.google.protobuf.FieldOptions\x18\xbc\x8e\x03 \x01(\bR\brequiredB\x84\x01\n" +
 	"\vcom.call.v1B\tCallProtoP\x01Z-github.com/muster/muster/proto/call/v1;callv1\xa2\x02\x03CXX\xaa\x02\aCall.V1\xca\x02\aCall\\V1\xe2\x02\x13Call\\V1\\GPBMetadata\xea\x02\bCall::V1b\x06proto3"
 
 var (
@@ -269,18 +288,20 @@ var file_call_v1_call_proto_goTypes = []any{
 	(Answer)(0),                        // 1: call.v1.Answer
 	(Caller)(0),                        // 2: call.v1.Caller
 	(*descriptorpb.MethodOptions)(nil), // 3: google.protobuf.MethodOptions
+	(*descriptorpb.FieldOptions)(nil),  // 4: google.protobuf.FieldOptions
 }
 var file_call_v1_call_proto_depIdxs = []int32{
 	3, // 0: call.v1.effect:extendee -> google.protobuf.MethodOptions
 	3, // 1: call.v1.answer:extendee -> google.protobuf.MethodOptions
 	3, // 2: call.v1.callers:extendee -> google.protobuf.MethodOptions
-	0, // 3: call.v1.effect:type_name -> call.v1.Effect
-	1, // 4: call.v1.answer:type_name -> call.v1.Answer
-	2, // 5: call.v1.callers:type_name -> call.v1.Caller
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	3, // [3:6] is the sub-list for extension type_name
-	0, // [0:3] is the sub-list for extension extendee
+	4, // 3: call.v1.required:extendee -> google.protobuf.FieldOptions
+	0, // 4: call.v1.effect:type_name -> call.v1.Effect
+	1, // 5: call.v1.answer:type_name -> call.v1.Answer
+	2, // 6: call.v1.callers:type_name -> call.v1.Caller
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	4, // [4:7] is the sub-list for extension type_name
+	0, // [0:4] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
 }
 
@@ -296,7 +317,7 @@ func file_call_v1_call_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_call_v1_call_proto_rawDesc), len(file_call_v1_call_proto_rawDesc)),
 			NumEnums:      3,
 			NumMessages:   0,
-			NumExtensions: 3,
+			NumExtensions: 4,
 			NumServices:   0,
 		},
 		GoTypes:           file_call_v1_call_proto_goTypes,

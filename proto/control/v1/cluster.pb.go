@@ -403,19 +403,19 @@ const file_control_v1_cluster_proto_rawDesc = "" +
 	"control.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/cluster.proto\x1a\x15cluster/v1/node.proto\"\x13\n" +
 	"\x11GetClusterRequest\"C\n" +
 	"\x12GetClusterResponse\x12-\n" +
-	"\acluster\x18\x01 \x01(\v2\x13.cluster.v1.ClusterR\acluster\"]\n" +
+	"\acluster\x18\x01 \x01(\v2\x13.cluster.v1.ClusterR\acluster\"c\n" +
 	"\x14UpdateClusterRequest\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\x04R\aversion\x12+\n" +
-	"\x04spec\x18\x02 \x01(\v2\x17.cluster.v1.ClusterSpecR\x04spec\"F\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x121\n" +
+	"\x04spec\x18\x02 \x01(\v2\x17.cluster.v1.ClusterSpecB\x04\xe0\xf3\x18\x01R\x04spec\"F\n" +
 	"\x15UpdateClusterResponse\x12-\n" +
-	"\acluster\x18\x01 \x01(\v2\x13.cluster.v1.ClusterR\acluster\"?\n" +
-	"\x13GetJoinTokenRequest\x12(\n" +
-	"\x04role\x18\x01 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role\"@\n" +
+	"\acluster\x18\x01 \x01(\v2\x13.cluster.v1.ClusterR\acluster\"E\n" +
+	"\x13GetJoinTokenRequest\x12.\n" +
+	"\x04role\x18\x01 \x01(\x0e2\x14.cluster.v1.NodeRoleB\x04\xe0\xf3\x18\x01R\x04role\"@\n" +
 	"\x14GetJoinTokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
-	"\x04addr\x18\x02 \x01(\tR\x04addr\"B\n" +
-	"\x16RotateJoinTokenRequest\x12(\n" +
-	"\x04role\x18\x01 \x01(\x0e2\x14.cluster.v1.NodeRoleR\x04role\"C\n" +
+	"\x04addr\x18\x02 \x01(\tR\x04addr\"H\n" +
+	"\x16RotateJoinTokenRequest\x12.\n" +
+	"\x04role\x18\x01 \x01(\x0e2\x14.cluster.v1.NodeRoleB\x04\xe0\xf3\x18\x01R\x04role\"C\n" +
 	"\x17RotateJoinTokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr2\xa2\x03\n" +

@@ -600,9 +600,9 @@ const file_control_v1_image_proto_rawDesc = "" +
 	"\x10LoadImageRequest\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"J\n" +
 	"\x11LoadImageResponse\x125\n" +
-	"\bprogress\x18\x01 \x01(\v2\x19.control.v1.ImageProgressR\bprogress\"R\n" +
-	"\x10PullImageRequest\x12\x14\n" +
-	"\x05image\x18\x01 \x01(\tR\x05image\x12(\n" +
+	"\bprogress\x18\x01 \x01(\v2\x19.control.v1.ImageProgressR\bprogress\"X\n" +
+	"\x10PullImageRequest\x12\x1a\n" +
+	"\x05image\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\x05image\x12(\n" +
 	"\rregistry_auth\x18\x02 \x01(\tB\x03\x80\x01\x01R\fregistryAuth\"J\n" +
 	"\x11PullImageResponse\x125\n" +
 	"\bprogress\x18\x01 \x01(\v2\x19.control.v1.ImageProgressR\bprogress\"\x94\x01\n" +
@@ -633,9 +633,9 @@ const file_control_v1_image_proto_rawDesc = "" +
 	"\x06labels\x18\a \x03(\v2\".control.v1.LocalImage.LabelsEntryR\x06labels\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"@\n" +
-	"\x12RemoveImageRequest\x12\x14\n" +
-	"\x05image\x18\x01 \x01(\tR\x05image\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"F\n" +
+	"\x12RemoveImageRequest\x12\x1a\n" +
+	"\x05image\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\x05image\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"K\n" +
 	"\x13RemoveImageResponse\x12\x1a\n" +
 	"\buntagged\x18\x01 \x03(\tR\buntagged\x12\x18\n" +

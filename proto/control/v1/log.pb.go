@@ -196,12 +196,12 @@ var File_control_v1_log_proto protoreflect.FileDescriptor
 const file_control_v1_log_proto_rawDesc = "" +
 	"\n" +
 	"\x14control/v1/log.proto\x12\n" +
-	"control.v1\x1a\x12call/v1/call.proto\x1a\x12logs/v1/logs.proto\"\x81\x01\n" +
-	"\x14SubscribeLogsRequest\x12\x1f\n" +
-	"\vservice_ids\x18\x01 \x03(\tR\n" +
-	"serviceIds\x12\x19\n" +
-	"\btask_ids\x18\x02 \x03(\tR\ataskIds\x12-\n" +
-	"\aoptions\x18\x03 \x01(\v2\x13.logs.v1.LogOptionsR\aoptions\"\x94\x01\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x12logs/v1/logs.proto\"\x93\x01\n" +
+	"\x14SubscribeLogsRequest\x12%\n" +
+	"\vservice_ids\x18\x01 \x03(\tB\x04\xe0\xf3\x18\x01R\n" +
+	"serviceIds\x12\x1f\n" +
+	"\btask_ids\x18\x02 \x03(\tB\x04\xe0\xf3\x18\x01R\ataskIds\x123\n" +
+	"\aoptions\x18\x03 \x01(\v2\x13.logs.v1.LogOptionsB\x04\xe0\xf3\x18\x01R\aoptions\"\x94\x01\n" +
 	"\x15SubscribeLogsResponse\x12/\n" +
 	"\bmessages\x18\x01 \x03(\v2\x13.logs.v1.LogMessageR\bmessages\x12\x18\n" +
 	"\awarning\x18\x02 \x01(\tR\awarning\x120\n" +

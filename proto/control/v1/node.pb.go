@@ -564,19 +564,19 @@ const file_control_v1_node_proto_rawDesc = "" +
 	"\fReachability\x12\x1c\n" +
 	"\x18REACHABILITY_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REACHABILITY_UNREACHABLE\x10\x01\x12\x1a\n" +
-	"\x16REACHABILITY_REACHABLE\x10\x02\"$\n" +
-	"\x0eGetNodeRequest\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\tR\x04node\";\n" +
+	"\x16REACHABILITY_REACHABLE\x10\x02\"*\n" +
+	"\x0eGetNodeRequest\x12\x18\n" +
+	"\x04node\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\x04node\";\n" +
 	"\x0fGetNodeResponse\x12(\n" +
-	"\x04node\x18\x01 \x01(\v2\x14.control.v1.NodeViewR\x04node\"k\n" +
-	"\x11UpdateNodeRequest\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\tR\x04node\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversion\x12(\n" +
-	"\x04spec\x18\x03 \x01(\v2\x14.cluster.v1.NodeSpecR\x04spec\":\n" +
+	"\x04node\x18\x01 \x01(\v2\x14.control.v1.NodeViewR\x04node\"w\n" +
+	"\x11UpdateNodeRequest\x12\x18\n" +
+	"\x04node\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\x04node\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12.\n" +
+	"\x04spec\x18\x03 \x01(\v2\x14.cluster.v1.NodeSpecB\x04\xe0\xf3\x18\x01R\x04spec\":\n" +
 	"\x12UpdateNodeResponse\x12$\n" +
-	"\x04node\x18\x01 \x01(\v2\x10.cluster.v1.NodeR\x04node\"=\n" +
-	"\x11RemoveNodeRequest\x12\x12\n" +
-	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
+	"\x04node\x18\x01 \x01(\v2\x10.cluster.v1.NodeR\x04node\"C\n" +
+	"\x11RemoveNodeRequest\x12\x18\n" +
+	"\x04node\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\x04node\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\"$\n" +
 	"\x12RemoveNodeResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id2\xf5\x02\n" +

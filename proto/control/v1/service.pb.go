@@ -1278,21 +1278,21 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\vServiceView\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12\x18\n" +
 	"\arunning\x18\x02 \x01(\rR\arunning\x12\x18\n" +
-	"\adesired\x18\x03 \x01(\rR\adesired\"-\n" +
-	"\x11GetServiceRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\"C\n" +
+	"\adesired\x18\x03 \x01(\rR\adesired\"3\n" +
+	"\x11GetServiceRequest\x12\x1e\n" +
+	"\aservice\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\aservice\"C\n" +
 	"\x12GetServiceResponse\x12-\n" +
-	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\"x\n" +
-	"\x14CreateServiceRequest\x12+\n" +
-	"\x04spec\x18\x01 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x123\n" +
+	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\"~\n" +
+	"\x14CreateServiceRequest\x121\n" +
+	"\x04spec\x18\x01 \x01(\v2\x17.cluster.v1.ServiceSpecB\x04\xe0\xf3\x18\x01R\x04spec\x123\n" +
 	"\aresolve\x18\x02 \x01(\x0e2\x19.control.v1.ResolveImagesR\aresolve\"b\n" +
 	"\x15CreateServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12\x1a\n" +
-	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"\xd6\x01\n" +
-	"\x14UpdateServiceRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversion\x12+\n" +
-	"\x04spec\x18\x03 \x01(\v2\x17.cluster.v1.ServiceSpecR\x04spec\x123\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"\xe2\x01\n" +
+	"\x14UpdateServiceRequest\x12\x1e\n" +
+	"\aservice\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\aservice\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x121\n" +
+	"\x04spec\x18\x03 \x01(\v2\x17.cluster.v1.ServiceSpecB\x04\xe0\xf3\x18\x01R\x04spec\x123\n" +
 	"\aresolve\x18\x04 \x01(\x0e2\x19.control.v1.ResolveImagesR\aresolve\x12\x12\n" +
 	"\x04plan\x18\x05 \x01(\bR\x04plan\x12\x14\n" +
 	"\x05force\x18\x06 \x01(\bR\x05force\"\x8f\x01\n" +
@@ -1304,22 +1304,22 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\x04slot\x18\x01 \x01(\rR\x04slot\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x17\n" +
-	"\anode_id\x18\x04 \x01(\tR\x06nodeId\"K\n" +
-	"\x13ScaleServiceRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1a\n" +
+	"\anode_id\x18\x04 \x01(\tR\x06nodeId\"Q\n" +
+	"\x13ScaleServiceRequest\x12\x1e\n" +
+	"\aservice\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\aservice\x12\x1a\n" +
 	"\breplicas\x18\x02 \x01(\rR\breplicas\"E\n" +
 	"\x14ScaleServiceResponse\x12-\n" +
-	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\"\\\n" +
-	"\x16RollbackServiceRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\x12\x0e\n" +
+	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\"b\n" +
+	"\x16RollbackServiceRequest\x12\x1e\n" +
+	"\aservice\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\aservice\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x04R\x02to\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x04R\aversion\"X\n" +
 	"\x17RollbackServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\x04R\x02to\"\xe2\x01\n" +
-	"\x15ControlRolloutRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\x12@\n" +
-	"\x06action\x18\x02 \x01(\x0e2(.control.v1.ControlRolloutRequest.ActionR\x06action\"m\n" +
+	"\x02to\x18\x02 \x01(\x04R\x02to\"\xee\x01\n" +
+	"\x15ControlRolloutRequest\x12\x1e\n" +
+	"\aservice\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\aservice\x12F\n" +
+	"\x06action\x18\x02 \x01(\x0e2(.control.v1.ControlRolloutRequest.ActionB\x04\xe0\xf3\x18\x01R\x06action\"m\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fACTION_PAUSE\x10\x01\x12\x11\n" +
@@ -1327,13 +1327,13 @@ const file_control_v1_service_proto_rawDesc = "" +
 	"\x0eACTION_PROMOTE\x10\x03\x12\x12\n" +
 	"\x0eACTION_RESTART\x10\x04\"G\n" +
 	"\x16ControlRolloutResponse\x12-\n" +
-	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\"0\n" +
-	"\x14RemoveServiceRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\"'\n" +
+	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\"6\n" +
+	"\x14RemoveServiceRequest\x12\x1e\n" +
+	"\aservice\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\aservice\"'\n" +
 	"\x15RemoveServiceResponse\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"0\n" +
-	"\x14FollowServiceRequest\x12\x18\n" +
-	"\aservice\x18\x01 \x01(\tR\aservice\"\x82\x02\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"6\n" +
+	"\x14FollowServiceRequest\x12\x1e\n" +
+	"\aservice\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\aservice\"\x82\x02\n" +
 	"\x15FollowServiceResponse\x12-\n" +
 	"\aservice\x18\x01 \x01(\v2\x13.cluster.v1.ServiceR\aservice\x12&\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x10.cluster.v1.TaskR\x05tasks\x12\x16\n" +

@@ -244,19 +244,19 @@ var File_control_v1_task_proto protoreflect.FileDescriptor
 const file_control_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15control/v1/task.proto\x12\n" +
-	"control.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/task.proto\"\x8a\x01\n" +
-	"\x10ListTasksRequest\x12\x1f\n" +
-	"\vservice_ids\x18\x01 \x03(\tR\n" +
-	"serviceIds\x12\x19\n" +
-	"\bnode_ids\x18\x02 \x03(\tR\anodeIds\x12\x1b\n" +
+	"control.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/task.proto\"\x96\x01\n" +
+	"\x10ListTasksRequest\x12%\n" +
+	"\vservice_ids\x18\x01 \x03(\tB\x04\xe0\xf3\x18\x01R\n" +
+	"serviceIds\x12\x1f\n" +
+	"\bnode_ids\x18\x02 \x03(\tB\x04\xe0\xf3\x18\x01R\anodeIds\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"c\n" +
 	"\x11ListTasksResponse\x12&\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x10.cluster.v1.TaskR\x05tasks\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"$\n" +
-	"\x0eGetTaskRequest\x12\x12\n" +
-	"\x04task\x18\x01 \x01(\tR\x04task\"7\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"*\n" +
+	"\x0eGetTaskRequest\x12\x18\n" +
+	"\x04task\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\x04task\"7\n" +
 	"\x0fGetTaskResponse\x12$\n" +
 	"\x04task\x18\x01 \x01(\v2\x10.cluster.v1.TaskR\x04task2\xbb\x01\n" +
 	"\vTaskService\x12X\n" +

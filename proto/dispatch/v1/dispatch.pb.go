@@ -1731,9 +1731,9 @@ var File_dispatch_v1_dispatch_proto protoreflect.FileDescriptor
 
 const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\n" +
-	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"E\n" +
-	"\x15FindImageUsersRequest\x12\x14\n" +
-	"\x05names\x18\x01 \x03(\tR\x05names\x12\x16\n" +
+	"\x1adispatch/v1/dispatch.proto\x12\vdispatch.v1\x1a\x12call/v1/call.proto\x1a\x18cluster/v1/network.proto\x1a\x15cluster/v1/node.proto\x1a\x18cluster/v1/service.proto\x1a\x15cluster/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x12logs/v1/logs.proto\"K\n" +
+	"\x15FindImageUsersRequest\x12\x1a\n" +
+	"\x05names\x18\x01 \x03(\tB\x04\xe0\xf3\x18\x01R\x05names\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\"f\n" +
 	"\x16FindImageUsersResponse\x12\x1a\n" +
 	"\bservices\x18\x01 \x03(\tR\bservices\x12\x12\n" +
@@ -1757,9 +1757,9 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\brecorded\x18\x04 \x01(\v2\x1d.dispatch.v1.StatusesRecordedH\x00R\brecorded\x126\n" +
 	"\theartbeat\x18\x05 \x01(\v2\x16.dispatch.v1.HeartbeatH\x00R\theartbeat\x122\n" +
 	"\x04logs\x18\x06 \x01(\v2\x1c.dispatch.v1.LogSubscriptionH\x00R\x04logsB\x06\n" +
-	"\x04kind\"\x94\x01\n" +
-	"\bRegister\x12=\n" +
-	"\vdescription\x18\x01 \x01(\v2\x1b.cluster.v1.NodeDescriptionR\vdescription\x12-\n" +
+	"\x04kind\"\x9a\x01\n" +
+	"\bRegister\x12C\n" +
+	"\vdescription\x18\x01 \x01(\v2\x1b.cluster.v1.NodeDescriptionB\x04\xe0\xf3\x18\x01R\vdescription\x12-\n" +
 	"\x06images\x18\x02 \x03(\v2\x15.cluster.v1.NodeImageR\x06images\x12\x1a\n" +
 	"\binstance\x18\x03 \x01(\tR\binstance\"q\n" +
 	"\n" +

@@ -341,9 +341,9 @@ var File_member_v1_member_proto protoreflect.FileDescriptor
 
 const file_member_v1_member_proto_rawDesc = "" +
 	"\n" +
-	"\x16member/v1/member.proto\x12\tmember.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\"'\n" +
-	"\x11AddManagerRequest\x12\x12\n" +
-	"\x04addr\x18\x01 \x01(\tR\x04addr\"\x14\n" +
+	"\x16member/v1/member.proto\x12\tmember.v1\x1a\x12call/v1/call.proto\x1a\x15cluster/v1/node.proto\"-\n" +
+	"\x11AddManagerRequest\x12\x18\n" +
+	"\x04addr\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\x04addr\"\x14\n" +
 	"\x12AddManagerResponse\"Y\n" +
 	"\x10IntroduceRequest\x12E\n" +
 	"\favailability\x18\x01 \x01(\x0e2!.cluster.v1.NodeSpec.AvailabilityR\favailability\"\x13\n" +

@@ -991,11 +991,11 @@ const file_node_v1_local_proto_rawDesc = "" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12!\n" +
 	"\fworker_token\x18\x02 \x01(\tR\vworkerToken\x12#\n" +
 	"\rmanager_token\x18\x03 \x01(\tR\fmanagerToken\x12!\n" +
-	"\fcontrol_addr\x18\x04 \x01(\tR\vcontrolAddr\"\x80\x02\n" +
-	"\x12JoinClusterRequest\x12\x1f\n" +
-	"\vremote_addr\x18\x01 \x01(\tR\n" +
-	"remoteAddr\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\tR\x05token\x12%\n" +
+	"\fcontrol_addr\x18\x04 \x01(\tR\vcontrolAddr\"\x8c\x02\n" +
+	"\x12JoinClusterRequest\x12%\n" +
+	"\vremote_addr\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\n" +
+	"remoteAddr\x12\x1a\n" +
+	"\x05token\x18\x02 \x01(\tB\x04\xe0\xf3\x18\x01R\x05token\x12%\n" +
 	"\x0eadvertise_addr\x18\x03 \x01(\tR\radvertiseAddr\x12\x1f\n" +
 	"\vlisten_addr\x18\x04 \x01(\tR\n" +
 	"listenAddr\x12$\n" +
@@ -1021,9 +1021,9 @@ const file_node_v1_local_proto_rawDesc = "" +
 	"\vdifferences\x18\x01 \x03(\tR\vdifferences\x12#\n" +
 	"\rapplied_index\x18\x02 \x01(\x04R\fappliedIndex\x12\x18\n" +
 	"\arepairs\x18\x03 \x01(\x04R\arepairs\x12\x1a\n" +
-	"\bfindings\x18\x04 \x03(\tR\bfindings\"B\n" +
-	"\x10FetchBlobRequest\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x16\n" +
+	"\bfindings\x18\x04 \x03(\tR\bfindings\"H\n" +
+	"\x10FetchBlobRequest\x12\x1c\n" +
+	"\x06digest\x18\x01 \x01(\tB\x04\xe0\xf3\x18\x01R\x06digest\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\"F\n" +
 	"\x11FetchBlobResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1d\n" +

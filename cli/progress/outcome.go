@@ -49,8 +49,12 @@ func (f *follower) outcome(ctx context.Context) error {
 		}
 		return nil
 	case Canary:
+		what := "the canaries are running; let them take over"
+		if f.report.Desired == 0 {
+			what = "it has no replicas, so its canaries start once it is scaled up; let the update go on without them"
+		}
 		if !f.opts.Quiet {
-			fmt.Fprintf(f.env.Err, "%s: the canaries are running; let them take over with \"muster service promote %s\", or go back with \"muster service rollback %s\"\n", f.name, f.name, f.name)
+			fmt.Fprintf(f.env.Err, "%s: %s with \"muster service promote %s\", or go back with \"muster service rollback %s\"\n", f.name, what, f.name, f.name)
 		}
 		return nil
 	case RolledBack:

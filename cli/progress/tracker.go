@@ -108,7 +108,9 @@ func (t *Tracker) judge(svc *clusterpb.Service, full, gaveUp bool, ids string, n
 	case rollout.TakesSlots(state):
 		return Waiting, 0
 	case rollout.AwaitsPromotion(state):
-		if svc.GetUpdate().GetPromoted() || svc.GetSpec().GetUpdate().GetPromote() == clusterpb.UpdateConfig_PROMOTE_AUTO {
+		// They promote themselves, but for a service that has no replicas to run them beside.
+		itself := svc.GetSpec().GetUpdate().GetPromote() == clusterpb.UpdateConfig_PROMOTE_AUTO && svc.GetSpec().GetReplicated().GetReplicas() > 0
+		if svc.GetUpdate().GetPromoted() || itself {
 			return Waiting, 0
 		}
 		return Canary, 0

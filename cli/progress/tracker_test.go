@@ -119,6 +119,8 @@ func TestVerdict(t *testing.T) {
 		"rollback paused":         {svc: service(1, 3, rollPaused), tasks: "1:failed@3!", want: Paused},
 		"rolled back as asked":    {svc: service(1, 3, rolledBack), goal: Goal{Rollback: true}, tasks: "1:running@3", want: Converged},
 		"canaries run":            {svc: service(1, 2, canary), tasks: "1:running@1 1:running@2c", want: Canary},
+		"canaries of nothing":     {svc: auto(service(0, 2, canary)), want: Canary},
+		"that promote themselves": {svc: auto(service(1, 2, canary)), tasks: "1:running@1 1:running@2c", want: Waiting},
 		"an older view":           {svc: service(1, 1, none), goal: Goal{Version: 2}, tasks: "1:running@1", want: Waiting},
 		"an older rollout status": {svc: service(1, 1, paused), goal: Goal{Rollout: 5}, tasks: "1:running@1", want: Waiting},
 		"update not begun yet": {
@@ -161,6 +163,11 @@ func TestVerdict(t *testing.T) {
 			}
 		})
 	}
+}
+
+func auto(svc *clusterpb.Service) *clusterpb.Service {
+	svc.Spec.Update.Promote = clusterpb.UpdateConfig_PROMOTE_AUTO
+	return svc
 }
 
 func flawed(svc *clusterpb.Service) *clusterpb.Service {

@@ -48,6 +48,26 @@ func Reconsider(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
 	return next
 }
 
+// Respecified is the rollout of old, whose spec becomes next without another one
+// beginning. Canaries that waited for approval wait no more when others are asked
+// for: whoever promotes them now would promote what did not run.
+func Respecified(old *clusterpb.Service, next *clusterpb.ServiceSpec) *clusterpb.UpdateStatus {
+	u, was := old.GetUpdate(), old.GetSpec()
+	switch {
+	case was.GetUpdate().GetCanary() == next.GetUpdate().GetCanary() &&
+		was.GetReplicated().GetReplicas() == next.GetReplicated().GetReplicas():
+		return u
+	case u.GetPromoted():
+		return u
+	case AwaitsPromotion(u.GetState()):
+		return Reconsider(u)
+	case u.GetPausedFrom() == canaries:
+		u = proto.CloneOf(u)
+		u.PausedFrom = updating
+	}
+	return u
+}
+
 // Approve promotes the canaries as the service's policy says, and proceeds.
 func Approve(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus {
 	next := Proceed(u)

@@ -110,6 +110,46 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// TestRespecified: canaries that wait are approved of as they are, or not at all.
+func TestRespecified(t *testing.T) {
+	spec := func(replicas, canary uint32) *clusterpb.ServiceSpec {
+		return &clusterpb.ServiceSpec{
+			Mode:   &clusterpb.ServiceSpec_Replicated{Replicated: &clusterpb.ReplicatedMode{Replicas: replicas}},
+			Update: &clusterpb.UpdateConfig{Canary: canary},
+		}
+	}
+	waits := &clusterpb.UpdateStatus{State: canaries, Message: "1 canary waits", Version: 7}
+	stopped := &clusterpb.UpdateStatus{State: paused, PausedFrom: canaries, Message: "paused by the user"}
+	promoted := &clusterpb.UpdateStatus{State: canaries, Promoted: true, Message: "promoted by the user"}
+	under := &clusterpb.UpdateStatus{State: updating}
+	again := &clusterpb.UpdateStatus{State: updating, Version: 7}
+	tests := map[string]struct {
+		from *clusterpb.UpdateStatus
+		next *clusterpb.ServiceSpec
+		want *clusterpb.UpdateStatus
+	}{
+		"labels":           {waits, spec(3, 1), waits},
+		"scaled":           {waits, spec(4, 1), again},
+		"more canaries":    {waits, spec(3, 2), again},
+		"paused":           {stopped, spec(4, 1), &clusterpb.UpdateStatus{State: paused, PausedFrom: updating, Message: "paused by the user"}},
+		"promoted already": {promoted, spec(4, 1), promoted},
+		"not there yet":    {under, spec(4, 1), under},
+		"never updated":    {nil, spec(4, 1), nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			untouched := proto.CloneOf(tt.from)
+			got := rollout.Respecified(&clusterpb.Service{Spec: spec(3, 1), Update: tt.from}, tt.next)
+			if diff := cmp.Diff(tt.want, got, protocmp.Transform()); diff != "" {
+				t.Errorf("the rollout (-want +got):\n%s", diff)
+			}
+			if !proto.Equal(untouched, tt.from) {
+				t.Errorf("what it was made from became %v", tt.from)
+			}
+		})
+	}
+}
+
 func complete(u *clusterpb.UpdateStatus) *clusterpb.UpdateStatus { return rollout.Complete(u, now) }
 
 func TestPause(t *testing.T) {

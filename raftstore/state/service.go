@@ -115,8 +115,12 @@ func (tx *tx) putService(p *raftpb.PutService) error {
 	if err != nil {
 		return err
 	}
-	if exists && svc.GetSpecVersion() != old.GetSpecVersion() {
+	switch next := rollout.Respecified(old, svc.GetSpec()); {
+	case exists && svc.GetSpecVersion() != old.GetSpecVersion():
 		svc.Update = rollout.Begin(p.GetRollback(), p.GetMessage(), tx.now)
+		svc.Update.Version = tx.index
+	case next != old.GetUpdate():
+		svc.Update = next
 		svc.Update.Version = tx.index
 	}
 	set(tx, &tx.services, svc)

@@ -401,3 +401,25 @@ func TestPortRangeExhausted(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestScaledAtCanaries: what is scaled, or asks for other canaries, is not to be
+// promoted from that index on, until the updater has seen to it.
+func TestScaledAtCanaries(t *testing.T) {
+	waits := &clusterpb.UpdateStatus{State: clusterpb.UpdateStatus_STATE_CANARY, Message: "1 canary waits"}
+	for name, tt := range map[string]struct {
+		change func(*clusterpb.Service)
+		want   clusterpb.UpdateStatus_State
+	}{
+		"scaled":   {setReplicas(7), clusterpb.UpdateStatus_STATE_UPDATING},
+		"labelled": {func(s *clusterpb.Service) { s.Spec.Labels = map[string]string{"a": "b"} }, clusterpb.UpdateStatus_STATE_CANARY},
+	} {
+		s := edit(t, storetest.State(t, service("s1", "web")), setImage("nginx:2"))
+		s = storetest.Apply(t, s, state.SetUpdateStatus(get(t, s), waits))
+		version := get(t, s).GetUpdate().GetVersion()
+		s = edit(t, s, tt.change)
+		got := get(t, s).GetUpdate()
+		if moved := got.GetVersion() == s.Index; got.GetState() != tt.want || moved == (got.GetVersion() == version) || moved != (tt.want != waits.GetState()) {
+			t.Errorf("%s at index %d: %v", name, s.Index, got)
+		}
+	}
+}

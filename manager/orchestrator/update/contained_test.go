@@ -59,16 +59,29 @@ func (s *story) spread() string {
 }
 
 // unpromoted returns how a rollout with canaries came to its end without anybody
-// letting them take over, or "". One that changes nothing needs no promotion.
+// letting them take over, or "". One that changes nothing needs no promotion:
+// then no task is of its spec_version when it ends.
 func (s *story) unpromoted() string {
 	svc := s.Service("web")
 	u := svc.GetUpdate()
-	if u.GetState() != completed || u.GetPromoted() || svc.GetSpec().GetUpdate().GetCanary() == 0 {
+	if s.ended == svc.GetSpecVersion() || u.GetState() != completed {
 		return ""
 	}
-	first := slot.Current(svc).Spec
-	if back := rollout.Retreat(svc); back != nil && pod.Main(back.GetSpec().GetTask()).GetImage() != pod.Main(first).GetImage() {
-		return fmt.Sprintf("the rollout is over and was not promoted: %v", u)
+	s.ended = svc.GetSpecVersion()
+	if u.GetPromoted() || svc.GetSpec().GetUpdate().GetCanary() == 0 {
+		return ""
+	}
+	slots := slot.Group(s.State.TasksOf("web"))
+	for _, sl := range slots {
+		for _, t := range sl.Wanted() {
+			if t.GetSpecVersion() == s.ended {
+				return fmt.Sprintf("the rollout is over and was not promoted, but task %s is of it: %v", t.GetId(), u)
+			}
+		}
+	}
+	back := rollout.Retreat(svc)
+	if len(slots) == 0 && back != nil && pod.Main(back.GetSpec().GetTask()).GetImage() != pod.Main(svc.GetSpec().GetTask()).GetImage() {
+		return fmt.Sprintf("the rollout of a service without replicas is over and was not promoted: %v", u)
 	}
 	return ""
 }

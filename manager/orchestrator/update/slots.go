@@ -49,11 +49,14 @@ func (p *planner) givenUp(s slot.Slot) bool {
 }
 
 // unproven reports whether the slot was brought to the new spec without being
-// taken by the rollout, and does not serve yet: a replacement of a failed
-// task, a new slot, or one whose failure the user forgave. It is watched like
-// one that was taken.
+// taken by the rollout, and does not serve: a new slot of a service that had
+// none, or one whose failure the user forgave, also if it is not restarted by
+// itself. It is watched like one that was taken.
 func (p *planner) unproven(s slot.Slot) bool {
 	t := p.present(s)
+	if own := s.WithoutCanaries(); t == nil && len(s.Wanted()) == 0 && p.givenUp(s) {
+		t = own.Newest()
+	}
 	return t != nil && t.GetSpecVersion() == p.svc.GetSpecVersion() && !lifecycle.Serving(t)
 }
 

@@ -37,6 +37,10 @@ type story struct {
 	since time.Time
 	// check is called after every step.
 	check func()
+	// seen is the rollout as bounded saw it last.
+	seen *clusterpb.UpdateStatus
+	// ended is the spec_version of the last rollout that unpromoted saw the end of.
+	ended uint64
 	// taken is what the rollout has taken, kept by spread.
 	taken taken
 	// minServing and maxBusy are extremes seen since the last reset.

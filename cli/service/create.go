@@ -33,8 +33,9 @@ func newCreateCommand(env *command.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create [OPTIONS] IMAGE [COMMAND] [ARG...]",
 		Short: "Create a service",
-		Long:  "Create a service and wait until it has converged.\n\n" + command.ExitHelp,
-		Args:  command.MinArgs(1),
+		Long: "Create a service and wait until it has converged. What a task writes is removed with it: there are no volumes yet that outlive a task.\n\n" +
+			command.ExitHelp,
+		Args: command.MinArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.image, opts.args = args[0], args[1:]
 			if text := misplaced(cmd.Flags(), opts.args); text != "" {

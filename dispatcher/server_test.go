@@ -326,7 +326,7 @@ func TestLowWaterMarkHandshake(t *testing.T) {
 		c.runs("a1", "n1")
 
 		w2.Hold(true)
-		c.propose(state.SetDesired("a1", lifecycle.Shutdown))
+		c.propose(state.SetDesired("a1", lifecycle.Shutdown, ""))
 		task, _ := c.store.State().Task("a1")
 		time.Sleep(2 * time.Second)
 		if f := w1.View().LowWaterMark; f >= task.GetDesiredIndex() {
@@ -358,7 +358,7 @@ func TestLowWaterMarkPassesQuietNodes(t *testing.T) {
 		)
 		time.Sleep(time.Second)
 		before := len(w2.View().Messages)
-		c.propose(state.SetDesired("a", lifecycle.Shutdown))
+		c.propose(state.SetDesired("a", lifecycle.Shutdown, ""))
 		task, _ := c.store.State().Task("a")
 		c.until("the low-water mark", func() bool { return w1.View().LowWaterMark >= task.GetDesiredIndex() })
 		if n := len(w2.View().Messages); n != before {
@@ -373,7 +373,7 @@ func TestDeadNodeHoldsTheLowWaterMarkForItsLeaseOnly(t *testing.T) {
 		c.join("n2")
 		c.runs("a1", "n1")
 		c.network.Stall("n2")
-		c.propose(state.SetDesired("a1", lifecycle.Shutdown))
+		c.propose(state.SetDesired("a1", lifecycle.Shutdown, ""))
 		task, _ := c.store.State().Task("a1")
 		d := c.until("the low-water mark", func() bool { return w1.View().LowWaterMark >= task.GetDesiredIndex() })
 		if d < time.Second || d > 3*time.Second+100*time.Millisecond {

@@ -42,7 +42,7 @@ func TestMeshPorts(t *testing.T) {
 		"on a node that is down":    {[]*clusterpb.Port{tcp}, []*clusterpb.Port{tcp}, []string{"10.0.0.1"}, []*raftpb.Change{node(clusterpb.NodeStatus_STATE_DOWN)}, "80/tcp="},
 		"unhealthy":                 {[]*clusterpb.Port{tcp}, []*clusterpb.Port{tcp}, []string{"10.0.0.1"}, []*raftpb.Change{state.ObserveTask("a", &clusterpb.TaskStatus{State: lifecycle.Running, Health: sick})}, "80/tcp="},
 		"ended":                     {[]*clusterpb.Port{tcp}, []*clusterpb.Port{tcp}, []string{"10.0.0.1"}, []*raftpb.Change{taskIs("a", lifecycle.Failed)}, "80/tcp="},
-		"to stop":                   {[]*clusterpb.Port{tcp}, []*clusterpb.Port{tcp}, []string{"10.0.0.1"}, []*raftpb.Change{state.SetDesired("a", lifecycle.Shutdown)}, "80/tcp="},
+		"to stop":                   {[]*clusterpb.Port{tcp}, []*clusterpb.Port{tcp}, []string{"10.0.0.1"}, []*raftpb.Change{state.SetDesired("a", lifecycle.Shutdown, "")}, "80/tcp="},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -210,7 +210,7 @@ func TestAssignments(t *testing.T) {
 			State: lifecycle.Running, Health: &clusterpb.HealthStatus{State: clusterpb.HealthStatus_STATE_UNHEALTHY},
 		})}, " |  | 8111=a"},
 		{"healthy again", []*raftpb.Change{taskIs("b", lifecycle.Running)}, " |  | 8111=a+b"},
-		{"to stop is to leave the mesh", []*raftpb.Change{state.SetDesired("a", lifecycle.Shutdown)}, "a:shutdown |  | 8111=b"},
+		{"to stop is to leave the mesh", []*raftpb.Change{state.SetDesired("a", lifecycle.Shutdown, "")}, "a:shutdown |  | 8111=b"},
 		{"an ended task stays listed", []*raftpb.Change{taskIs("a", lifecycle.Shutdown)}, "nothing"},
 		{"until it is deleted", []*raftpb.Change{state.DeleteTask("a")}, "-a |  | "},
 		{"a node that is down", []*raftpb.Change{nodeIs("n2", clusterpb.NodeStatus_STATE_DOWN)}, " | -n2 | 8111="},
@@ -363,7 +363,7 @@ func TestDiffsAddUp(t *testing.T) {
 			},
 			"observe": func(rt *rapid.T) { w.try(taskIs(task(rt), rapid.SampledFrom(states).Draw(rt, "state"))) },
 			"desire": func(rt *rapid.T) {
-				w.try(state.SetDesired(task(rt), rapid.SampledFrom([]clusterpb.TaskState{lifecycle.Shutdown, lifecycle.Remove}).Draw(rt, "desired")))
+				w.try(state.SetDesired(task(rt), rapid.SampledFrom([]clusterpb.TaskState{lifecycle.Shutdown, lifecycle.Remove}).Draw(rt, "desired"), ""))
 			},
 			"delete task": func(rt *rapid.T) { w.try(state.DeleteTask(task(rt))) },
 			"node state":  func(rt *rapid.T) { w.try(nodeIs(node(rt), rapid.SampledFrom(nodeStates).Draw(rt, "state"))) },

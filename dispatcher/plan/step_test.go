@@ -55,7 +55,7 @@ func TestStep(t *testing.T) {
 	}{
 		"a report that changes no mesh": {state.ObserveTask("a", &clusterpb.TaskStatus{State: lifecycle.Running, Message: "hm"}), "n1"},
 		"a task that ended":             {taskIs("a", lifecycle.Failed), "n1 all"},
-		"a task to stop":                {state.SetDesired("b", lifecycle.Shutdown), "n2 all"},
+		"a task to stop":                {state.SetDesired("b", lifecycle.Shutdown, ""), "n2 all"},
 		"a task nobody has":             {addTask("c", "web", 80), ""},
 		"another service":               {addService("db", 81), "all"},
 		"the same service":              {edited(web, func(*clusterpb.ServiceSpec) {}), ""},
@@ -118,7 +118,7 @@ func TestAt(t *testing.T) {
 	if held.Index() != base.Index() || quiet.Index() == base.Index() || held.At(base.Index()) != held {
 		t.Errorf("held at %d, want %d", held.Index(), base.Index())
 	}
-	w.apply(state.SetDesired("a", lifecycle.Shutdown))
+	w.apply(state.SetDesired("a", lifecycle.Shutdown, ""))
 	if a, _ := w.plan.Set("n1").Since(held); a.GetBase() != base.Index() || a.GetIndex() != w.st.Index {
 		t.Errorf("a difference from %d to %d, want from %d to %d", a.GetBase(), a.GetIndex(), base.Index(), w.st.Index)
 	}
@@ -130,7 +130,7 @@ func TestLeaving(t *testing.T) {
 	if got := w.plan.Set("n1").Leaving(); got != nil {
 		t.Errorf("%v leave, want none", got)
 	}
-	w.apply(state.SetDesired("a", lifecycle.Shutdown))
+	w.apply(state.SetDesired("a", lifecycle.Shutdown, ""))
 	if got := w.plan.Set("n1").Leaving(); !slices.Equal(got, []uint64{w.st.Index}) {
 		t.Errorf("%v leave, want the index %d at which a was told to", got, w.st.Index)
 	}

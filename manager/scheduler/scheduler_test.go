@@ -225,7 +225,7 @@ func TestReturningNodeIsAsGoodAsAny(t *testing.T) {
 	addTasks(t, w, "other", "9@b", nil)
 	addTasks(t, w, "web", "4@a", nil)
 	for task := range w.State.TasksOf("web") {
-		w.Apply(state.SetDesired(task.GetId(), lifecycle.Shutdown))
+		w.Apply(state.SetDesired(task.GetId(), lifecycle.Shutdown, ""))
 	}
 	w.Now = w.Now.Add(time.Second)
 	for task := range w.State.TasksOf("web") {
@@ -272,7 +272,7 @@ func TestHeldTaskMayHaveWhatItsPredecessorHolds(t *testing.T) {
 		Id: w.ID(), ServiceId: "web", Slot: 1, Spec: old.GetSpec(), SpecVersion: 2, Ports: old.GetPorts(),
 		Desired: lifecycle.Ready, Predecessor: old.GetId(), Hold: true,
 	}
-	w.Apply(state.SetDesired(old.GetId(), lifecycle.Shutdown), state.CreateTask(next))
+	w.Apply(state.SetDesired(old.GetId(), lifecycle.Shutdown, ""), state.CreateTask(next))
 	addTasks(t, w, "greedy", "1", reserve(10, 0))
 	w.Turn(Controller())
 	if got := placement(w, "web"); got != "1@a" {
@@ -326,7 +326,7 @@ func TestAddresses(t *testing.T) {
 
 	// One that came free is left alone while there are others.
 	first := slices.Collect(w.State.TasksOf("web"))[0]
-	w.Apply(state.SetDesired(first.GetId(), lifecycle.Shutdown))
+	w.Apply(state.SetDesired(first.GetId(), lifecycle.Shutdown, ""))
 	w.Observe(first, lifecycle.Shutdown)
 	addTasks(t, w, "more", "2", nil)
 	w.Turn(Controller())

@@ -29,7 +29,7 @@ func story() []*raftpb.Command {
 		{node("n1"), node("n2"), node("n3"), service("s1", "web", ingress(0), udp(host(53))), service("s2", "db")},
 		{task("t1", "s1"), task("t2", "s1"), task("t3", "s2")},
 		{state.AssignTask("t1", "n1", storetest.Attached("10.0.0.1", "fd00::1")), state.AssignTask("t2", "n2", nil)},
-		{observe("t1", lifecycle.Running), observe("t2", lifecycle.Failed), state.SetDesired("t2", lifecycle.Remove)},
+		{observe("t1", lifecycle.Running), observe("t2", lifecycle.Failed), state.SetDesired("t2", lifecycle.Remove, "")},
 		{service("s9", "web")}, // refused
 		{serviceAt("s1", "web", 2, ingress(8111))},
 		{state.SetUpdateStatus(&clusterpb.Service{Id: "s1", SpecVersion: 7}, updating)},

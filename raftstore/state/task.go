@@ -131,9 +131,9 @@ func AssignTask(id, nodeID string, attachments []*clusterpb.Attachment) *raftpb.
 	}}
 }
 
-// SetDesired raises the desired state of a task.
-func SetDesired(id string, desired clusterpb.TaskState) *raftpb.Change {
-	return &raftpb.Change{Kind: &raftpb.Change_SetDesired{SetDesired: &raftpb.SetDesired{Id: id, Desired: desired}}}
+// SetDesired raises the desired state of a task; reason is shown to people.
+func SetDesired(id string, desired clusterpb.TaskState, reason string) *raftpb.Change {
+	return &raftpb.Change{Kind: &raftpb.Change_SetDesired{SetDesired: &raftpb.SetDesired{Id: id, Desired: desired, Reason: reason}}}
 }
 
 // ObserveTask records what was seen of a task; status replaces the one known.

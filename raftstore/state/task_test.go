@@ -47,7 +47,7 @@ func TestTaskLife(t *testing.T) {
 	want.Status = &clusterpb.TaskStatus{State: lifecycle.Preparing, At: at(501), AppliedAt: at(2), Message: "42 %"}
 	check(want)
 
-	s = storetest.Apply(t, s, state.SetDesired("t1", lifecycle.Shutdown))
+	s = storetest.Apply(t, s, state.SetDesired("t1", lifecycle.Shutdown, ""))
 	want.Version, want.Desired, want.DesiredIndex, want.DesiredAt = 5, lifecycle.Shutdown, 5, at(4)
 	check(want)
 
@@ -66,7 +66,7 @@ func TestStopThatNobodyAskedFor(t *testing.T) {
 		lifecycle.Remove:   lifecycle.Shutdown,
 	} {
 		s := storetest.State(t, storetest.Ingress(), node("n1"), task("t1", "s1"), state.AssignTask("t1", "n1", storetest.Attached("10.0.0.2", "fd00::2")))
-		s = storetest.Apply(t, s, state.SetDesired("t1", desired))
+		s = storetest.Apply(t, s, state.SetDesired("t1", desired, ""))
 		s = storetest.Apply(t, s, state.ObserveTask("t1", &clusterpb.TaskStatus{State: lifecycle.Shutdown}))
 		stopped, _ := s.Task("t1")
 		if got := stopped.GetStatus(); got.GetState() != want || (got.GetErr() != "") != (want == lifecycle.Failed) {
@@ -82,7 +82,7 @@ func TestTaskIndexes(t *testing.T) {
 		state.AssignTask("t2", "n2", storetest.Attached("10.0.0.2")),
 		state.AssignTask("t3", "n1", storetest.Attached("10.0.0.3")),
 		observe("t3", lifecycle.Failed),
-		state.SetDesired("t4", lifecycle.Remove),
+		state.SetDesired("t4", lifecycle.Remove, ""),
 	)
 	ids := func(tasks func(func(*clusterpb.Task) bool)) (ids []string) {
 		for t := range tasks {

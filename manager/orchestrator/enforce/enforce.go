@@ -128,7 +128,7 @@ func (e enforcer) evict(t *clusterpb.Task, svc *clusterpb.Service, reason string
 		return changes
 	}
 	next := slot.TemplateFor(svc, s).Successor(e.id(), s, t, e.now)
-	return append(changes, slot.Create(slot.HoldBack(next)))
+	return append(changes, state.CreateTask(slot.HoldBack(next)))
 }
 
 // slot returns a slot of a service, if it has one of that number.

@@ -61,7 +61,7 @@ func (p planner) plan(tasks []*clusterpb.Task) (changes []*raftpb.Change) {
 	next := slot.TemplateForNew(p.svc, slots)
 	for n := uint32(1); missing > 0; n++ {
 		if !taken[n] {
-			changes = append(changes, slot.Create(next.Task(p.id(), n, nil, p.now)))
+			changes = append(changes, state.CreateTask(next.Task(p.id(), n, nil, p.now)))
 			missing--
 		}
 	}

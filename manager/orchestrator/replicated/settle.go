@@ -8,6 +8,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // settle returns the changes that leave the slot with one task that is to run
@@ -122,7 +123,7 @@ func (p planner) refill(s slot.Slot, leaving []*clusterpb.Task) []*raftpb.Change
 	if stays := lifecycle.Serving(last) && p.overlap(); !stays && !slot.Stopped(last, p.nodes) {
 		slot.HoldBack(t)
 	}
-	return append(changes, slot.Create(t))
+	return append(changes, state.CreateTask(t))
 }
 
 // overlap reports whether a task may be started beside the one it is to

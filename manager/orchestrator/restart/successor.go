@@ -9,6 +9,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // After returns the changes that follow from the end of the slot's newest
@@ -23,7 +24,7 @@ func After(next slot.Template, s slot.Slot, id func() string, now time.Time) []*
 		}
 		return []*raftpb.Change{slot.Desire(last, lifecycle.Shutdown, d.Reason)}
 	}
-	return []*raftpb.Change{slot.Create(replacement(next.Successor(id(), s, last, now), last, d, now))}
+	return []*raftpb.Change{state.CreateTask(replacement(next.Successor(id(), s, last, now), last, d, now))}
 }
 
 // replacement is prepared while it waits, unless it is preparing that failed:

@@ -70,14 +70,7 @@ func HoldBack(t *clusterpb.Task) *clusterpb.Task {
 	return t
 }
 
-// Create is the change that adds a task.
-func Create(t *clusterpb.Task) *raftpb.Change {
-	return state.CreateTask(t)
-}
-
 // Desire is the change that raises what is desired of a task; reason is shown to people.
 func Desire(t *clusterpb.Task, desired clusterpb.TaskState, reason string) *raftpb.Change {
-	return &raftpb.Change{Kind: &raftpb.Change_SetDesired{SetDesired: &raftpb.SetDesired{
-		Id: t.GetId(), Desired: desired, Reason: reason,
-	}}}
+	return state.SetDesired(t.GetId(), desired, reason)
 }

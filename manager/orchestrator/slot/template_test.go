@@ -171,7 +171,4 @@ func TestDesireNamesTaskAndReason(t *testing.T) {
 	if got.GetId() != "t1" || got.GetDesired() != lifecycle.Shutdown || got.GetReason() != "too many" {
 		t.Errorf("the change is %v", got)
 	}
-	if got := Create(task).GetCreateTask().GetTask(); got.GetId() != "t1" {
-		t.Errorf("created is %v", got)
-	}
 }

@@ -13,6 +13,7 @@ import (
 	raftpb "github.com/muster/muster/proto/raft/v1"
 	"github.com/muster/muster/proto/rollout"
 	"github.com/muster/muster/proto/spec"
+	"github.com/muster/muster/raftstore/state"
 )
 
 // begin takes as many further slots as may be changed at a time.
@@ -66,14 +67,14 @@ func (p *planner) replace(s slot.Slot) []*raftpb.Change {
 	if p.canarying() || serving && p.startFirst() {
 		t := next.Successor(p.id(), s, s.Newest(), p.now)
 		t.Canary = p.canarying()
-		return append(shutDown(without(old, longestServing(old))), slot.Create(t))
+		return append(shutDown(without(old, longestServing(old))), state.CreateTask(t))
 	}
 	t := next.Successor(p.id(), s, s.Newest(), p.now)
 	if last := p.lastToStop(s); last != nil {
 		t.Predecessor = last.GetId()
 		slot.HoldBack(t)
 	}
-	return append(shutDown(old), slot.Create(t))
+	return append(shutDown(old), state.CreateTask(t))
 }
 
 // startFirst reports whether a new task may run beside the old one. Two tasks

@@ -163,7 +163,7 @@ func TestRollbackOfASlotThatWasGivenUp(t *testing.T) {
 			s.Observe(task, lifecycle.Failed)
 		}
 	}
-	s.Apply(state.SetDesired(canary.GetId(), lifecycle.Shutdown))
+	s.Apply(state.SetDesired(canary.GetId(), lifecycle.Shutdown, ""))
 	s.run()
 	if got := s.status(); got.GetState() != rollbackCompleted {
 		t.Errorf("the rollback is %s", got)

@@ -132,8 +132,10 @@ func validateHealth(h *clusterpb.HealthCheck) error {
 		return nil
 	}
 	for _, t := range []timed{
-		{"interval", h.GetInterval()}, {"timeout", h.GetTimeout()},
-		{"start period", h.GetStartPeriod()}, {"start interval", h.GetStartInterval()},
+		{"interval", h.GetInterval()},
+		{"timeout", h.GetTimeout()},
+		{"start period", h.GetStartPeriod()},
+		{"start interval", h.GetStartInterval()},
 	} {
 		if d := t.AsDuration(); d != 0 && d < time.Millisecond {
 			return invalid("health %s %s: use 0s or at least 1ms", t.name, d)

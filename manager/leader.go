@@ -9,6 +9,7 @@ import (
 	"github.com/muster/muster/manager/clock"
 	"github.com/muster/muster/manager/control"
 	"github.com/muster/muster/manager/gossipkeys"
+	"github.com/muster/muster/manager/membership"
 	"github.com/muster/muster/manager/orchestrator/enforce"
 	"github.com/muster/muster/manager/orchestrator/reaper"
 	"github.com/muster/muster/manager/orchestrator/replicated"
@@ -32,6 +33,7 @@ func controllers() []*control.Controller {
 		enforce.Controller(id.New),            // moves tasks off nodes that no longer fit
 		scheduler.Controller(),                // places tasks and gives them addresses
 		reaper.Controller(),                   // forgets tasks that are history
+		membership.Controller(time.Now()),     // forgets nodes that joined and never connected
 		gossipkeys.Controller(),               // gives gossip new keys
 	}
 }

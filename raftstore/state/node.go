@@ -11,6 +11,7 @@ import (
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	raftpb "github.com/muster/muster/proto/raft/v1"
+	"github.com/muster/muster/proto/spec"
 )
 
 // maxNodeIndex is the highest Node.index: overlay link addresses are derived
@@ -68,6 +69,12 @@ func ObserveNode(o *raftpb.ObserveNode) *raftpb.Change {
 // it expires, and orphans its tasks.
 func DeleteNode(id string, expiresAt *timestamppb.Timestamp) *raftpb.Change {
 	return &raftpb.Change{Kind: &raftpb.Change_DeleteNode{DeleteNode: &raftpb.DeleteNode{Id: id, ExpiresAt: expiresAt}}}
+}
+
+// ForgetNode removes a node and revokes its certificate for as long as one may
+// live that was renewed just now.
+func ForgetNode(s *State, id string, now time.Time) *raftpb.Change {
+	return DeleteNode(id, timestamppb.New(now.Add(spec.LongestCertExpiry(s.Cluster()))))
 }
 
 // putNode creates the node at version 0, or replaces spec, role and raft_addr

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster/muster/manager/api/lookup"
 	"github.com/muster/muster/manager/api/once"
@@ -14,7 +13,6 @@ import (
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/lifecycle"
 	raftpb "github.com/muster/muster/proto/raft/v1"
-	"github.com/muster/muster/proto/spec"
 	"github.com/muster/muster/raftstore/state"
 )
 
@@ -30,7 +28,7 @@ func (s *Server) RemoveNode(ctx context.Context, r *controlpb.RemoveNodeRequest)
 			if err := removable(n, n.GetId() == leader, r.GetForce()); err != nil {
 				return nil, err
 			}
-			return forget(st, n), nil
+			return state.ForgetNode(st, n.GetId(), time.Now()), nil
 		},
 		Before: s.takeVote,
 		Answer: once.ID,
@@ -58,19 +56,12 @@ func removable(n *clusterpb.Node, leads, force bool) error {
 // Forget takes a node's vote, entry and certificate from it.
 func (s *Server) Forget(ctx context.Context, requestID string, n *clusterpb.Node) error {
 	st := s.Store.State()
-	change := forget(st, n)
+	change := state.ForgetNode(st, n.GetId(), time.Now())
 	if err := s.takeVote(ctx, st, change); err != nil {
 		return err
 	}
 	_, err := s.Store.ProposeRequest(ctx, state.Request{ID: requestID}, change)
 	return err
-}
-
-// forget is the change that takes entry and certificate from a node.
-func forget(st *state.State, n *clusterpb.Node) *raftpb.Change {
-	// A certificate is back-dated by an hour and may have been renewed just now.
-	expires := time.Now().Add(spec.LongestCertExpiry(st.Cluster()))
-	return state.DeleteNode(n.GetId(), timestamppb.New(expires))
 }
 
 // takeVote takes its vote from a node that is to be removed. It comes first: a

@@ -25,11 +25,14 @@ func (l *logger) follow() error {
 	if err != nil {
 		return fmt.Errorf("look at the pipes: %w", err)
 	}
-	w, err := newWatch(path, unix.IN_MOVED_TO|unix.IN_DELETE)
+	w, err := newWatch()
 	if err != nil {
 		return err
 	}
-	if err := l.poll(w.fd); err != nil {
+	if _, err = w.add(path, unix.IN_MOVED_TO|unix.IN_DELETE); err == nil {
+		err = l.poll(w.fd)
+	}
+	if err != nil {
 		return errors.Join(err, w.close())
 	}
 	if l.watch != nil {

@@ -18,6 +18,8 @@ import (
 type Reader struct {
 	// StateDir is that of the executor.
 	StateDir string
+
+	notifier notifier
 }
 
 // Read calls emit for each message of a task's logs, oldest first, with task
@@ -32,11 +34,11 @@ func (r *Reader) Read(ctx context.Context, taskID string, o *logspb.LogOptions, 
 		defer cancel()
 	}
 	if o.GetFollow() {
-		if ok, err := awaitDir(ctx, Dir(r.StateDir), taskID); !ok {
+		if ok, err := awaitDir(ctx, &r.notifier, Dir(r.StateDir), taskID); !ok {
 			return err
 		}
 	}
-	f := &follower{dir: taskDir(r.StateDir, taskID), taskID: taskID, o: o, emit: emit}
+	f := &follower{notifier: &r.notifier, dir: taskDir(r.StateDir, taskID), taskID: taskID, o: o, emit: emit}
 	defer f.close()
 	err := f.run(ctx)
 	if errors.Is(err, errUntil) {
@@ -53,14 +55,14 @@ var errUntil = errors.New("past the end of the time asked for")
 
 // awaitDir waits for the directory of a task that has printed nothing yet. It
 // reports false when ctx was done first.
-func awaitDir(ctx context.Context, parent, name string) (bool, error) {
-	w, err := newWatch(parent, unix.IN_CREATE)
+func awaitDir(ctx context.Context, n *notifier, parent, name string) (bool, error) {
+	w, err := n.subscribe(parent)
 	if errors.Is(err, unix.ENOENT) {
 		// The logger has never run on this node.
 		if err := os.MkdirAll(parent, 0o711); err != nil {
 			return false, fmt.Errorf("make directory of logs: %w", err)
 		}
-		w, err = newWatch(parent, unix.IN_CREATE)
+		w, err = n.subscribe(parent)
 	}
 	if err != nil {
 		return false, err
@@ -70,9 +72,7 @@ func awaitDir(ctx context.Context, parent, name string) (bool, error) {
 		if ctx.Err() != nil {
 			return false, nil
 		}
-		if err := w.wait(ctx); err != nil {
-			return false, err
-		}
+		w.wait(ctx)
 	}
 	return true, nil
 }
@@ -84,10 +84,11 @@ type follower struct {
 	o      *logspb.LogOptions
 	emit   func(*logspb.LogMessage) error
 
-	watch  *watch
-	file   *os.File
-	lines  *bufio.Reader
-	number uint64
+	notifier *notifier
+	watch    *subscription
+	file     *os.File
+	lines    *bufio.Reader
+	number   uint64
 	// torn is the beginning of a record that is being written.
 	torn []byte
 }
@@ -96,7 +97,7 @@ func (f *follower) run(ctx context.Context) error {
 	if f.o.GetFollow() {
 		// Watching begins before reading, so that nothing falls between.
 		var err error
-		f.watch, err = newWatch(f.dir, unix.IN_MODIFY|unix.IN_CREATE|unix.IN_DELETE_SELF)
+		f.watch, err = f.notifier.subscribe(f.dir)
 		if errors.Is(err, unix.ENOENT) {
 			return nil
 		}
@@ -125,9 +126,7 @@ func (f *follower) run(ctx context.Context) error {
 		if ended || !f.o.GetFollow() || ctx.Err() != nil || !exists(f.dir) {
 			return nil //nolint:nilerr // whoever reads has enough
 		}
-		if err := f.watch.wait(ctx); err != nil {
-			return err
-		}
+		f.watch.wait(ctx)
 	}
 }
 

@@ -2,18 +2,16 @@ package tasklog
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// watch tells what happens in a directory. Its descriptor never blocks: the logger
-// polls it with its own epoll, readers wait for it with Go's.
+// watch tells what happens in directories. Its descriptor never blocks: the logger
+// polls it with its own epoll, the notifier waits for it with Go's.
 type watch struct {
 	fd   int
 	file *os.File
@@ -21,19 +19,26 @@ type watch struct {
 
 // change is one event of inotify.
 type change struct {
+	wd   int // what add returned; -1 for none
 	mask uint32
 	name string
 }
 
-func newWatch(dir string, mask uint32) (*watch, error) {
+// newWatch makes an inotify instance, of which a user has 128 by default.
+func newWatch() (*watch, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, fmt.Errorf("make inotify (fs.inotify.max_user_instances may be used up): %w", err)
 	}
-	if _, err := unix.InotifyAddWatch(fd, dir, mask); err != nil {
-		return nil, errors.Join(fmt.Errorf("watch %s: %w", dir, err), unix.Close(fd))
+	return &watch{fd: fd, file: os.NewFile(uintptr(fd), "inotify")}, nil
+}
+
+// add begins to tell of what happens in a directory.
+func (w *watch) add(dir string, mask uint32) (wd int, err error) {
+	if wd, err = unix.InotifyAddWatch(w.fd, dir, mask); err != nil {
+		return -1, fmt.Errorf("watch %s: %w", dir, err)
 	}
-	return &watch{fd: fd, file: os.NewFile(uintptr(fd), dir)}, nil
+	return wd, nil
 }
 
 // read returns what has happened since the last call.
@@ -60,23 +65,10 @@ func parseChanges(raw []byte) []change {
 			break
 		}
 		name, _, _ := bytes.Cut(raw[unix.SizeofInotifyEvent:end], []byte{0})
-		changes = append(changes, change{mask: mask, name: string(name)})
+		changes = append(changes, change{wd: int(int32(binary.NativeEndian.Uint32(raw))), mask: mask, name: string(name)})
 		raw = raw[end:]
 	}
 	return changes
-}
-
-// wait blocks until something has happened or ctx is done, and returns nil
-// either way.
-func (w *watch) wait(ctx context.Context) error {
-	_ = w.file.SetReadDeadline(time.Time{})
-	stop := context.AfterFunc(ctx, func() { _ = w.file.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	_, err := w.file.Read(make([]byte, 4<<10))
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("wait for a change: %w", err)
-	}
-	return nil
 }
 
 func (w *watch) close() error { return w.file.Close() }

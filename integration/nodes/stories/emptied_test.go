@@ -19,15 +19,16 @@ import (
 )
 
 // emptyRunDir takes all away that is in a node's run directory, as a cleaner of
-// temporary files or a mistaken command does.
-func emptyRunDir(t *testing.T, n *nodes.Node) {
+// temporary files or a mistaken command does. Unless mounts go first, they stay,
+// and what is in the tasks' root file systems goes.
+func emptyRunDir(t *testing.T, n *nodes.Node, mountsToo bool) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(mounts)) {
-		if fields := strings.Fields(line); strings.HasPrefix(fields[4], n.RunDir()+"/") {
+		if fields := strings.Fields(line); mountsToo && strings.HasPrefix(fields[4], n.RunDir()+"/") {
 			if err := unix.Unmount(fields[4], unix.MNT_DETACH); err != nil {
 				t.Fatalf("unmount %s: %v", fields[4], err)
 			}
@@ -38,7 +39,8 @@ func emptyRunDir(t *testing.T, n *nodes.Node) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(n.RunDir(), e.Name())); err != nil {
+		err := os.RemoveAll(filepath.Join(n.RunDir(), e.Name()))
+		if err != nil && (mountsToo || !errors.Is(err, unix.EBUSY)) {
 			t.Fatal(err)
 		}
 	}
@@ -63,14 +65,6 @@ func TestEmptiedRunDirectory(t *testing.T) {
 	tasks, masters := fleet.IDs(c.Running(first, "web")), c.PIDs("nginx: master")
 
 	traffic := c.Request(c.Nodes, ":8111/whoami", load.Config{Clients: 2, Pause: 10 * time.Millisecond}, load.Config{Clients: 2, Pause: 10 * time.Millisecond})
-	emptyRunDir(t, other)
-	c.Eventually("the command line of the node to answer", 30*time.Second, func() error {
-		if r := other.Muster("image", "ls"); r.Exit != 0 {
-			return errors.New(r.Stderr)
-		}
-		return nil
-	})
-	c.AwaitReady(2)
 	same := func(when string) {
 		t.Helper()
 		if now := fleet.IDs(c.Running(first, "web")); !slices.Equal(now, tasks) {
@@ -80,7 +74,17 @@ func TestEmptiedRunDirectory(t *testing.T) {
 			t.Errorf("%s the node runs %v, ran %v", when, now[other.Name], masters[other.Name])
 		}
 	}
-	same("after it was emptied")
+	for _, mountsToo := range []bool{false, true} {
+		emptyRunDir(t, other, mountsToo)
+		c.Eventually("the command line of the node to answer", 30*time.Second, func() error {
+			if r := other.Muster("image", "ls"); r.Exit != 0 {
+				return errors.New(r.Stderr)
+			}
+			return nil
+		})
+		c.AwaitReady(2)
+		same(fmt.Sprintf("after it was emptied (mounts too: %t)", mountsToo))
+	}
 	first.MustMuster("service", "scale", "-q", "web=4")
 	answers(4)
 	first.MustMuster("service", "scale", "-q", "web=2")

@@ -1,10 +1,11 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"slices"
+
+	containerd "github.com/containerd/containerd/v2/core/images"
 
 	"github.com/muster/muster/cli/daemon/node"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
@@ -38,14 +39,12 @@ func (l *local) ListImages(ctx context.Context, r *controlpb.ListImagesRequest) 
 	if err != nil {
 		return nil, err
 	}
-	all, err := l.runtime.images.List(ctx)
+	records, view, err := l.runtime.images.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(all, func(a, b *controlpb.LocalImage) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	resp := &controlpb.ListImagesResponse{}
-	resp.Images, resp.NextPageToken = page.Cut(p, slices.Values(all), (*controlpb.LocalImage).GetName,
-		func(i *controlpb.LocalImage) *controlpb.LocalImage { return i })
+	resp.Images, resp.NextPageToken = page.Cut(p, slices.Values(records), func(i containerd.Image) string { return i.Name }, view)
 	return resp, nil
 }
 

@@ -83,6 +83,12 @@ func (b *Broker) SubscribeLogs(req *controlpb.SubscribeLogsRequest, stream grpc.
 
 // check refuses names that do not exist, and a request for nothing.
 func check(st *state.State, req *controlpb.SubscribeLogsRequest) error {
+	if err := id.Few("services", req.GetServiceIds()); err != nil {
+		return err
+	}
+	if err := id.Few("tasks", req.GetTaskIds()); err != nil {
+		return err
+	}
 	for _, svc := range req.GetServiceIds() {
 		if _, ok := st.Service(svc); !ok {
 			return fmt.Errorf("service %s: %w", svc, errdefs.ErrNotFound)

@@ -340,6 +340,8 @@ func TestRefusals(t *testing.T) {
 			"no task":          {&controlpb.SubscribeLogsRequest{TaskIds: []string{"z"}}, errdefs.IsNotFound},
 			"later than until": {&controlpb.SubscribeLogsRequest{TaskIds: []string{"a"}, Options: &logspb.LogOptions{Since: timestamppb.New(time.Unix(2, 0)), Until: timestamppb.New(time.Unix(1, 0))}}, errdefs.IsInvalidArgument},
 			"no time":          {&controlpb.SubscribeLogsRequest{TaskIds: []string{"a"}, Options: &logspb.LogOptions{Until: &timestamppb.Timestamp{Nanos: -1}}}, errdefs.IsInvalidArgument},
+			"very many tasks":  {&controlpb.SubscribeLogsRequest{TaskIds: make([]string, 1001)}, errdefs.IsInvalidArgument},
+			"and services":     {&controlpb.SubscribeLogsRequest{ServiceIds: make([]string, 1001)}, errdefs.IsInvalidArgument},
 			"nothing":          {&controlpb.SubscribeLogsRequest{}, errdefs.IsInvalidArgument},
 		} {
 			if _, _, ended, err := s.subscribe(tt.req).view(); !ended || !tt.want(err) {

@@ -3,12 +3,19 @@ package id
 
 import (
 	"crypto/rand"
+	"fmt"
 	"math/big"
 	"strings"
+
+	"github.com/containerd/errdefs"
 )
 
-// Length of an identifier in characters.
-const Length = 25
+const (
+	// Length of an identifier in characters.
+	Length = 25
+	// Most is how many objects a request may name by id.
+	Most = 1000
+)
 
 const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -24,6 +31,15 @@ func New() string {
 
 // Valid reports whether s has the form of an identifier.
 func Valid(s string) bool { return len(s) == Length && strings.Trim(s, digits) == "" }
+
+// Few refuses a request that names more than Most objects; what says of which
+// kind. Errors are InvalidArgument.
+func Few(what string, ids []string) error {
+	if len(ids) > Most {
+		return fmt.Errorf("%d %s in a request: name %d at most: %w", len(ids), what, Most, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
 
 // Short returns the first 12 characters, as lists show them.
 func Short(s string) string { return s[:min(len(s), 12)] }

@@ -1,6 +1,21 @@
 package id
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+)
+
+func TestFew(t *testing.T) {
+	if err := Few("tasks", make([]string, Most)); err != nil {
+		t.Error(err)
+	}
+	err := Few("tasks", make([]string, Most+1))
+	if !errdefs.IsInvalidArgument(err) || !strings.HasPrefix(err.Error(), "1001 tasks in a request: name 1000 at most") {
+		t.Errorf("got %v", err)
+	}
+}
 
 func TestNew(t *testing.T) {
 	seen := make(map[string]bool)

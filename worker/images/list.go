@@ -1,8 +1,10 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/containerd/containerd/v2/client"
@@ -31,42 +33,46 @@ func (s *Store) Held(ctx context.Context) ([]*clusterpb.NodeImage, error) {
 	return held, nil
 }
 
-// List returns the images of the node as its user sees them.
-func (s *Store) List(ctx context.Context) ([]*controlpb.LocalImage, error) {
+// List returns the records of the images of the node, ordered by name, and what
+// describes one as its user sees it. That reads the image's content, so it is for
+// those alone that are shown.
+func (s *Store) List(ctx context.Context) (records []images.Image, view func(images.Image) *controlpb.LocalImage, err error) {
 	ctx = s.inNamespace(ctx)
-	records, err := s.cfg.Client.ImageService().List(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("list images: %w", err)
+	if records, err = s.cfg.Client.ImageService().List(ctx); err != nil {
+		return nil, nil, fmt.Errorf("list images: %w", err)
 	}
 	used, err := s.usedBy(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	records = named(records)
-	list := make([]*controlpb.LocalImage, 0, len(records))
-	for _, record := range records {
-		local := &controlpb.LocalImage{
-			Name:      record.Name,
-			Digest:    record.Target.Digest.String(),
-			SizeBytes: s.size(ctx, record),
-			UsedBy:    uint32(len(used[record.Target.Digest])),
-		}
-		// What cannot be read is shown as unknown: the list must not fail for
-		// one broken image.
-		if img, err := describe(ctx, client.NewImage(s.cfg.Client, record)); err == nil {
-			local.Labels = bounded(img.Config.Labels)
-			if !img.CreatedAt.IsZero() {
-				local.CreatedAt = timestamppb.New(img.CreatedAt)
-			}
-		}
-		if have, err := images.Platforms(ctx, s.cfg.Client.ContentStore(), record.Target); err == nil {
-			for _, p := range have {
-				local.Platforms = append(local.Platforms, platforms.Format(p))
-			}
-		}
-		list = append(list, local)
+	slices.SortFunc(records, func(a, b images.Image) int { return cmp.Compare(a.Name, b.Name) })
+	return records, func(record images.Image) *controlpb.LocalImage {
+		return seen(ctx, s, record, len(used[record.Target.Digest]))
+	}, nil
+}
+
+// seen describes a record of which so many containers are made. What cannot be
+// read is shown as unknown: the list must not fail for one broken image.
+func seen(ctx context.Context, s *Store, record images.Image, used int) *controlpb.LocalImage {
+	local := &controlpb.LocalImage{
+		Name:      record.Name,
+		Digest:    record.Target.Digest.String(),
+		SizeBytes: s.size(ctx, record),
+		UsedBy:    uint32(used),
 	}
-	return list, nil
+	if img, err := describe(ctx, client.NewImage(s.cfg.Client, record)); err == nil {
+		local.Labels = bounded(img.Config.Labels)
+		if !img.CreatedAt.IsZero() {
+			local.CreatedAt = timestamppb.New(img.CreatedAt)
+		}
+	}
+	if have, err := images.Platforms(ctx, s.cfg.Client.ContentStore(), record.Target); err == nil {
+		for _, p := range have {
+			local.Platforms = append(local.Platforms, platforms.Format(p))
+		}
+	}
+	return local
 }
 
 // maxLabels bounds the labels of an image that are told, in bytes.

@@ -156,8 +156,8 @@ func TestLoadListRemove(t *testing.T) {
 	if err != nil || ready.Config.Env[0] != "A=b" || ready.ChainID == "" {
 		t.Errorf("Ensure = %+v, %v", ready, err)
 	}
-	list, err := s.List(t.Context())
-	if err != nil || len(list) != 2 || list[0].GetPlatforms()[0] != "linux/amd64" || list[0].GetLabels()["team"] != "a" {
+	list, view, err := s.List(t.Context())
+	if err != nil || len(list) != 2 || view(list[0]).GetPlatforms()[0] != "linux/amd64" || view(list[0]).GetLabels()["team"] != "a" {
 		t.Errorf("List = %v, %v", list, err)
 	}
 	if _, err := s.Remove(t.Context(), "web:3", false, nobody); !errdefs.IsNotFound(err) {

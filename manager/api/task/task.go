@@ -2,7 +2,7 @@
 package task
 
 import (
-	"cmp"
+	"container/heap"
 	"context"
 	"iter"
 	"slices"
@@ -11,6 +11,7 @@ import (
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
 	"github.com/muster/muster/proto/credential"
+	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/proto/page"
 	"github.com/muster/muster/raftstore/state"
 )
@@ -35,27 +36,32 @@ func (s *Server) ListTasks(_ context.Context, r *controlpb.ListTasksRequest) (*c
 	if err != nil {
 		return nil, err
 	}
+	if err := id.Few("services", r.GetServiceIds()); err != nil {
+		return nil, err
+	}
+	if err := id.Few("nodes", r.GetNodeIds()); err != nil {
+		return nil, err
+	}
 	resp := &controlpb.ListTasksResponse{}
-	resp.Tasks, resp.NextPageToken = page.Cut(p, tasksOf(s.Store.State(), r, p), (*clusterpb.Task).GetId, credential.Redact[*clusterpb.Task])
+	resp.Tasks, resp.NextPageToken = page.Cut(p, tasksOf(s.Store.State(), r, p.After), (*clusterpb.Task).GetId, credential.Redact[*clusterpb.Task])
 	return resp, nil
 }
 
-// tasksOf yields the tasks that r asks for, ordered by id: enough of them to
-// see what is on the page and that it is not the last one.
-func tasksOf(st *state.State, r *controlpb.ListTasksRequest, p page.Page) iter.Seq[*clusterpb.Task] {
+// tasksOf yields the tasks that r asks for which come after an id, ordered by id.
+func tasksOf(st *state.State, r *controlpb.ListTasksRequest, after string) iter.Seq[*clusterpb.Task] {
 	services, nodes := distinct(r.GetServiceIds()), distinct(r.GetNodeIds())
 	switch {
 	case len(r.GetServiceIds()) > 0:
-		return merge(services, p.Most+1, func(id string) iter.Seq[*clusterpb.Task] {
+		return merge(services, func(owner string) iter.Seq[*clusterpb.Task] {
 			if len(r.GetNodeIds()) == 0 {
-				return st.TasksAfter(p.After, id, "")
+				return st.TasksAfter(after, owner, "")
 			}
-			return on(nodes, st.TasksAfter(p.After, id, ""))
+			return on(nodes, st.TasksAfter(after, owner, ""))
 		})
 	case len(r.GetNodeIds()) > 0:
-		return merge(nodes, p.Most+1, func(id string) iter.Seq[*clusterpb.Task] { return st.TasksAfter(p.After, "", id) })
+		return merge(nodes, func(owner string) iter.Seq[*clusterpb.Task] { return st.TasksAfter(after, "", owner) })
 	}
-	return st.TasksAfter(p.After, "", "")
+	return st.TasksAfter(after, "", "")
 }
 
 // distinct are the ids that may name something, each once, in order.
@@ -76,24 +82,50 @@ func on(nodes []string, tasks iter.Seq[*clusterpb.Task]) iter.Seq[*clusterpb.Tas
 	}
 }
 
-// merge yields the first tasks of several owners, ordered by id. Of each it
-// takes no more than most.
-func merge(owners []string, most int, of func(owner string) iter.Seq[*clusterpb.Task]) iter.Seq[*clusterpb.Task] {
-	if len(owners) == 1 {
-		return of(owners[0])
-	}
-	var all []*clusterpb.Task
-	for _, owner := range owners {
-		left := most
-		for t := range of(owner) {
-			if all = append(all, t); left == 1 {
-				break
+// merge yields the tasks of several owners, ordered by id. It takes one of each
+// more than what is asked of it.
+func merge(owners []string, of func(owner string) iter.Seq[*clusterpb.Task]) iter.Seq[*clusterpb.Task] {
+	return func(yield func(*clusterpb.Task) bool) {
+		var next heads
+		for _, owner := range owners {
+			pull, stop := iter.Pull(of(owner))
+			defer stop()
+			if t, ok := pull(); ok {
+				next = append(next, head{t, pull})
 			}
-			left--
+		}
+		heap.Init(&next)
+		for len(next) > 0 {
+			if !yield(next[0].task) {
+				return
+			}
+			if t, ok := next[0].pull(); ok {
+				next[0].task = t
+				heap.Fix(&next, 0)
+			} else {
+				heap.Pop(&next)
+			}
 		}
 	}
-	slices.SortFunc(all, func(a, b *clusterpb.Task) int { return cmp.Compare(a.GetId(), b.GetId()) })
-	return slices.Values(all)
+}
+
+// head is the next task of one owner.
+type head struct {
+	task *clusterpb.Task
+	pull func() (*clusterpb.Task, bool)
+}
+
+// heads is a heap of them: the first has the lowest id.
+type heads []head
+
+func (h *heads) Len() int           { return len(*h) }
+func (h *heads) Less(i, j int) bool { return (*h)[i].task.GetId() < (*h)[j].task.GetId() }
+func (h *heads) Swap(i, j int)      { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
+func (h *heads) Push(x any)         { *h = append(*h, x.(head)) } //nolint:forcetypeassert // nothing else is pushed
+func (h *heads) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
 }
 
 // GetTask returns one task.

@@ -80,6 +80,16 @@ func TestListTasks(t *testing.T) {
 	}
 }
 
+// TestListTasksOfVeryMany: a request names a bounded number of services or nodes.
+func TestListTasksOfVeryMany(t *testing.T) {
+	_, server := serve(t)
+	for _, r := range []*controlpb.ListTasksRequest{{ServiceIds: make([]string, 1001)}, {NodeIds: make([]string, 1001)}} {
+		if _, err := server.ListTasks(t.Context(), r); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "name 1000 at most") {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 // TestListManyTasks: the most slots that a service may have, beside others,
 // come a page at a time, each task once and in order, and no page is too large
 // for a message.

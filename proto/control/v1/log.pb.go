@@ -25,7 +25,7 @@ const (
 
 type SubscribeLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// service_ids and task_ids select tasks: the union.
+	// service_ids and task_ids select tasks: the union. Each has 1,000 at most.
 	ServiceIds    []string       `protobuf:"bytes,1,rep,name=service_ids,json=serviceIds,proto3" json:"service_ids,omitempty"`
 	TaskIds       []string       `protobuf:"bytes,2,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
 	Options       *v1.LogOptions `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`

@@ -26,7 +26,7 @@ const (
 type ListTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Filters are joined by and; those left empty match all. Names are resolved
-	// by the caller.
+	// by the caller. Each has 1,000 ids at most.
 	ServiceIds []string `protobuf:"bytes,1,rep,name=service_ids,json=serviceIds,proto3" json:"service_ids,omitempty"`
 	NodeIds    []string `protobuf:"bytes,2,rep,name=node_ids,json=nodeIds,proto3" json:"node_ids,omitempty"`
 	// page_size is how many tasks to answer with at most; 0 is as many as a page

@@ -83,7 +83,7 @@ func (p prober) tunnels(ctx context.Context) (lines []string, err error) {
 		return nil, err
 	}
 	for _, n := range chosen(w.Nodes, not(fits)) {
-		lines = append(lines, fmt.Sprintf("node %s does not answer through the tunnel: UDP port %d is closed on the way between %s and it, or its data plane does not work",
+		lines = append(lines, fmt.Sprintf("node %s does not answer through the tunnel: UDP port %d is closed on the way between %s and it, or open to packets of the state NEW alone, which these are not (UNTRACKED), or its data plane does not work",
 			n.at(), vxlanPort(w, p.cfg), w.Self.Underlay.Unmap()))
 	}
 	for _, n := range chosen(chosen(w.Nodes, fits), not(full)) {

@@ -34,6 +34,17 @@ func TestProbe(t *testing.T) {
 			n1.netns, "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; policy drop; }'; nft add rule inet fw in ct state established,related accept", "nft delete table inet fw",
 			[]string{"(n2) does not answer through the tunnel", "(n3) does not answer through the tunnel", "task 10.88.0.11", "task 10.88.0.12"},
 		},
+		"4789 open here to what is new": {
+			n1.netns, "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; policy drop; }'; nft add rule inet fw in ct state established,related accept; nft add rule inet fw in udp dport 4789 ct state new accept", "nft delete table inet fw",
+			[]string{"(n2) does not answer through the tunnel", "(n3) does not answer through the tunnel", "task 10.88.0.11", "task 10.88.0.12"},
+		},
+		"4789 open on the other node to what is new": {
+			n2.netns, "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; policy drop; }'; nft add rule inet fw in ct state established,related accept; nft add rule inet fw in udp dport 4789 ct state new accept", "nft delete table inet fw",
+			[]string{"node 10.77.0.102 (n2) does not answer through the tunnel: UDP port 4789 is closed on the way between 10.77.0.101 and it, or open to packets of the state NEW alone", "task 10.88.0.11"},
+		},
+		"4789 open to what is new or untracked": {
+			n1.netns, "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; policy drop; }'; nft add rule inet fw in ct state established,related accept; nft add rule inet fw in udp dport 4789 ct state new,untracked accept", "nft delete table inet fw", nil,
+		},
 		"a node that drops what is for itself but for frames": {
 			n2.netns, "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; policy drop; }'; nft add rule inet fw in udp dport 4789 accept", "nft delete table inet fw", nil,
 		},

@@ -17,6 +17,10 @@ import (
 // unknown is the exit code of a check that timed out or could not run.
 const unknown = -1
 
+// maxHeader is how many bytes of header an answer may have: the rest of it is not
+// read.
+const maxHeader = 256 << 10
+
 // Exec runs argv inside the task's container.
 type Exec func(ctx context.Context, taskID string, argv []string) (status int32, output string, err error)
 
@@ -125,7 +129,7 @@ func (c *Checker) http(ctx context.Context, target string) (int32, string, error
 	}
 	req.Close = true
 	client := http.Client{
-		Transport: &http.Transport{DialContext: c.dial, DisableKeepAlives: true},
+		Transport: &http.Transport{DialContext: c.dial, DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader},
 		// A redirect is an answer; where it leads is not the task's health.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

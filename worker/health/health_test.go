@@ -189,6 +189,8 @@ func TestNetworkChecks(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/ok":
+		case "/long":
+			w.Header().Set("X-Long", strings.Repeat("x", 1<<20))
 		case "/moved":
 			http.Redirect(w, r, "/broken", http.StatusFound)
 		default:
@@ -207,6 +209,7 @@ func TestNetworkChecks(t *testing.T) {
 	}{
 		"http healthy":      {&clusterpb.HealthCheck{Http: port + "/ok"}, []string{host}, 0},
 		"http redirect":     {&clusterpb.HealthCheck{Http: port + "/moved"}, []string{host}, 0},
+		"http without end":  {&clusterpb.HealthCheck{Http: port + "/long"}, []string{host}, 1},
 		"http unavailable":  {&clusterpb.HealthCheck{Http: port + "/broken"}, []string{host}, 1},
 		"http without path": {&clusterpb.HealthCheck{Http: port}, []string{host}, 1},
 		"http refused":      {&clusterpb.HealthCheck{Http: "1/ok"}, []string{host}, 1},

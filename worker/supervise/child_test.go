@@ -242,4 +242,30 @@ func TestRotate(t *testing.T) {
 	if now, _ := os.ReadFile(path); len(now) != 0 {
 		t.Errorf("log holds %q after the rotation", now)
 	}
+	if err := os.WriteFile(path, []byte("0123456789"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := rotateFile(path, 2); err != nil {
+		t.Fatal(err)
+	}
+	if old, _ := os.ReadFile(path + ".1"); string(old) != "6789" {
+		t.Errorf("old log holds %q of a child that printed much at once, want its end", old)
+	}
+}
+
+// TestRotateWhereNothingCanBeCopied: a log grows no further on a full disk.
+func TestRotateWhereNothingCanBeCopied(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte("0123456789"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := rotateFile(path, 2); err == nil || !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("rotateFile = %v, want what is wrong", err)
+	}
+	if now, _ := os.ReadFile(path); len(now) != 0 {
+		t.Errorf("log holds %q after the rotation", now)
+	}
 }

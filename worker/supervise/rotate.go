@@ -28,10 +28,11 @@ func (c *Child) rotate(ctx context.Context) {
 	}
 }
 
-// rotateFile copies a file that is larger than size to PATH.1 and empties it.
-// It cannot be renamed: the child has it open, and outlives who could tell it
-// to open another. The child appends, so it goes on at the beginning; what it
-// writes between copy and truncation is lost.
+// rotateFile copies a file that is larger than size to PATH.1, at most its last
+// twice as many bytes, and empties it. It cannot be renamed: the child has it open, and outlives who could
+// tell it to open another. The child appends, so it goes on at the beginning; what
+// it writes between copy and truncation is lost. So is what cannot be copied: a
+// disk that is full must not stay so for a log.
 func rotateFile(path string, size int64) error {
 	stat, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || (err == nil && stat.Size() <= size) {
@@ -40,6 +41,11 @@ func rotateFile(path string, size int64) error {
 	if err != nil {
 		return err
 	}
+	return errors.Join(copyEnd(path, max(0, stat.Size()-2*size), 2*size), os.Truncate(path, 0))
+}
+
+// copyEnd makes PATH.1 of what a file has from an offset on, most bytes at most.
+func copyEnd(path string, offset, most int64) error {
 	from, err := os.Open(path)
 	if err != nil {
 		return err
@@ -49,9 +55,11 @@ func rotateFile(path string, size int64) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, from)
-	if err := errors.Join(err, to.Close()); err != nil {
-		return fmt.Errorf("copy %s: %w", path, err)
+	if _, err = from.Seek(offset, io.SeekStart); err == nil {
+		_, err = io.Copy(to, io.LimitReader(from, most)) // the child may write faster
 	}
-	return os.Truncate(path, 0)
+	if err := errors.Join(err, to.Close()); err != nil {
+		return fmt.Errorf("copy the end of %s: %w", path, err)
+	}
+	return nil
 }

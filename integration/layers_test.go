@@ -35,6 +35,7 @@ const layers = `
 
 	# What is about no part of a cluster.
 	NOTHING < internal/boltfile < raftstore, worker/*;
+	NOTHING < internal/repeat < raftstore, dispatcher/listen;
 	NOTHING < internal/text < proto/template < proto/spec;
 
 	# The replicated state. What it is knows nothing of how it is replicated.

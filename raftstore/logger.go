@@ -5,29 +5,25 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/muster/muster/internal/repeat"
 )
 
 // raftLogger returns a logger for raft that writes to log. Raft calls an error
 // what it goes on to retry for ever, and says so several times a second, so
-// levels go down a step and what repeats is logged once in repeatAfter.
+// levels go down a step and what repeats is logged seldom.
 func raftLogger(log *slog.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Level: hclog.Off, Output: io.Discard})
-	l.RegisterSink(&logSink{log: log, last: make(map[string]time.Time)})
+	l.RegisterSink(&logSink{log: log})
 	return l
 }
 
-const repeatAfter = 10 * time.Second
-
 // logSink passes on what raft logs.
 type logSink struct {
-	log *slog.Logger
-
-	mu   sync.Mutex
-	last map[string]time.Time // when a message was last passed on
+	log    *slog.Logger
+	filter repeat.Filter
 }
 
 // Accept implements hclog.SinkAdapter.
@@ -52,17 +48,8 @@ func (s *logSink) repeats(msg string, args []any) bool {
 	if len(args) > 1 {
 		key += fmt.Sprint(args[1]) // the member it is about
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	if len(s.last) > 1000 {
-		clear(s.last)
-	}
-	if now.Sub(s.last[key]) < repeatAfter {
-		return true
-	}
-	s.last[key] = now
-	return false
+	_, ok := s.filter.Pass(key)
+	return !ok
 }
 
 func slogLevel(level hclog.Level) slog.Level {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/muster/muster/internal/repeat"
 )
 
 // ALPN protocols of the control port.
@@ -47,6 +49,8 @@ type Listener struct {
 
 	handshakes, anonymous *quota
 	open                  *open
+	// refusals are told seldom of each address: anybody can cause them.
+	refusals repeat.Filter
 }
 
 // New returns a listener that serves connections of inner with the TLS
@@ -126,7 +130,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		release, ok := l.handshakes.take(sourceOf(conn))
 		if !ok {
 			// Better to turn one away than to let stalled ones stop all.
-			l.log.WarnContext(ctx, "too many handshakes at once, connection closed", "addr", conn.RemoteAddr())
+			l.tellRefusal(ctx, slog.LevelWarn, conn, errTooMany)
 			_ = conn.Close()
 			continue
 		}
@@ -136,10 +140,18 @@ func (l *Listener) Run(ctx context.Context) error {
 			if err := l.handOver(ctx, below); err != nil {
 				_ = below.Close()
 				if ctx.Err() == nil {
-					l.log.InfoContext(ctx, "connection refused", "addr", conn.RemoteAddr(), "err", err)
+					l.tellRefusal(ctx, slog.LevelInfo, conn, err)
 				}
 			}
 		})
+	}
+}
+
+var errTooMany = errors.New("too many handshakes at once")
+
+func (l *Listener) tellRefusal(ctx context.Context, level slog.Level, conn net.Conn, err error) {
+	if skipped, ok := l.refusals.Pass(sourceOf(conn)); ok {
+		l.log.Log(ctx, level, "connection refused", "addr", conn.RemoteAddr(), "not_logged", skipped, "err", err)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,6 +108,53 @@ func TestStrangersAreFew(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatal("no stranger is served in the place of one that left")
+		}
+	}
+}
+
+// lines is what is logged.
+type lines struct {
+	mu  sync.Mutex
+	log strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.log.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.log.String()
+}
+
+// TestRefusalsAreToldSeldom: who is refused again and again does not fill the log.
+func TestRefusalsAreToldSeldom(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log lines
+	config := mtls.Server{Credentials: mtlstest.Holding(mtlstest.New(t, "c1").Issue("m1", mtlstest.Manager)).Current}.TLS()
+	l := listen.New(inner, config, slog.New(slog.NewTextHandler(&log, nil)))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	for i := range 100 {
+		conn, _ := visit(t, fmt.Sprint("127.0.0.", 2+i%2), inner.Addr().String(), nil)
+		_, _ = fmt.Fprint(conn, "GET / HTTP/1.1\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn) // until it is refused
+		_ = conn.Close()
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for _, from := range []string{"addr=127.0.0.2:", "addr=127.0.0.3:"} {
+		if n := strings.Count(log.String(), from); n < 1 || n > 3 { // a few where this takes long
+			t.Errorf("%d lines of %s, want one:\n%s", n, from, log.String())
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/containerd/errdefs"
 	"github.com/moby/profiles/seccomp"
 
 	"github.com/muster/muster/integration/nodes"
@@ -115,6 +116,7 @@ func BenchmarkHundredOnOne(b *testing.B) {
 	c := fleet.Start(b, 1, 1)
 	c.Load(pack.Nginx("nginx:latest"))
 	first := c.Nodes[0]
+	loadAlone(b, first, pack.Nginx("nginx:latest"))
 	contenders := []struct {
 		name  string
 		start func() (took time.Duration, remove func())
@@ -159,21 +161,57 @@ func filtered(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.S
 	return err
 }
 
-// containerdAlone starts n containers with nothing but containerd, as many at
-// a time as it does best with here. remove removes them again.
-func containerdAlone(b *testing.B, node *nodes.Node, n int, opts ...oci.SpecOpts) (took time.Duration, remove func()) {
+// alone is the containerd namespace of what muster does not run: the daemon ends
+// what it finds in its own and was never asked for.
+const alone = "alone"
+
+// loadAlone gives containerd an image for containers that muster does not run.
+func loadAlone(b *testing.B, node *nodes.Node, image pack.Image) {
+	b.Helper()
+	path, err := pack.Debian(b.Context(), pack.DefaultCache(), image)
+	if err != nil {
+		b.Fatal(err)
+	}
+	archive, err := os.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer archive.Close()
+	cl, ctx := containerdOf(b, node)
+	defer cl.Close()
+	images, err := cl.Import(ctx, archive)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, i := range images {
+		if err := client.NewImage(cl, i).Unpack(ctx, ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// containerdOf is a client of the node's containerd.
+func containerdOf(b *testing.B, node *nodes.Node) (*client.Client, context.Context) {
 	b.Helper()
 	cl, err := client.New(node.RunDir() + "/containerd/containerd.sock")
 	if err != nil {
 		b.Fatal(err)
 	}
-	ctx := namespaces.WithNamespace(context.Background(), "muster")
+	return cl, namespaces.WithNamespace(context.Background(), alone)
+}
+
+// containerdAlone starts n containers with nothing but containerd, as many at
+// a time as it does best with here. remove removes them again, and what there
+// is of one that did not start.
+func containerdAlone(b *testing.B, node *nodes.Node, n int, opts ...oci.SpecOpts) (took time.Duration, remove func()) {
+	b.Helper()
+	cl, ctx := containerdOf(b, node)
 	image, err := cl.GetImage(ctx, "docker.io/library/nginx:latest")
 	if err != nil {
 		b.Fatal(err)
 	}
 	const parallel = 4
-	tasks := make(chan client.Task, n)
+	made := make(chan client.Container, n)
 	slots := make(chan struct{}, parallel)
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -185,44 +223,42 @@ func containerdAlone(b *testing.B, node *nodes.Node, n int, opts ...oci.SpecOpts
 			spec := client.WithNewSpec(append([]oci.SpecOpts{oci.WithImageConfig(image), oci.WithCgroup(node.Cgroup() + "/" + id)}, opts...)...)
 			container, err := cl.NewContainer(ctx, id, client.WithNewSnapshot(id, image), spec)
 			if err != nil {
-				b.Error(err)
+				b.Errorf("make %s: %v", id, err)
 				return
 			}
+			made <- container
 			task, err := container.NewTask(ctx, cio.NullIO)
+			if err == nil {
+				err = task.Start(ctx)
+			}
 			if err != nil {
-				b.Error(err)
-				return
+				b.Errorf("start %s: %v", id, err)
 			}
-			if err := task.Start(ctx); err != nil {
-				b.Error(err)
-			}
-			tasks <- task
 		})
 	}
 	wg.Wait()
 	took = time.Since(began)
-	close(tasks)
+	close(made)
 	return took, func() {
 		defer cl.Close()
-		removeAlone(ctx, b, cl, tasks)
+		for container := range made {
+			removeAlone(ctx, b, container)
+		}
 	}
 }
 
-// removeAlone removes the containers of the tasks.
-func removeAlone(ctx context.Context, b *testing.B, cl *client.Client, tasks <-chan client.Task) {
+// removeAlone removes a container, and its task if it has one.
+func removeAlone(ctx context.Context, b *testing.B, container client.Container) {
 	b.Helper()
-	for task := range tasks {
-		if _, err := task.Delete(ctx, client.WithProcessKill); err != nil {
-			b.Error(err)
-		}
-		container, err := cl.LoadContainer(ctx, task.ID())
-		if err != nil {
-			b.Error(err)
-			continue
-		}
-		if err := container.Delete(ctx, client.WithSnapshotCleanup); err != nil {
-			b.Error(err)
-		}
+	task, err := container.Task(ctx, nil)
+	if err == nil {
+		_, err = task.Delete(ctx, client.WithProcessKill)
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
+		b.Errorf("end %s: %v", container.ID(), err)
+	}
+	if err := container.Delete(ctx, client.WithSnapshotCleanup); err != nil {
+		b.Errorf("remove %s: %v", container.ID(), err)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/constraint"
@@ -102,10 +101,8 @@ func validateContainer(c *clusterpb.ContainerSpec) error {
 	if d := c.GetDir(); d != "" && !strings.HasPrefix(d, "/") {
 		return invalid("working directory %q: use an absolute path", d)
 	}
-	for _, t := range []timed{{"stop grace period", c.GetStopGracePeriod()}, {"drain timeout", c.GetDrainTimeout()}} {
-		if d := t.AsDuration(); d < 0 || d > 24*time.Hour {
-			return invalid("%s %s: use 0s to 24h", t.name, d)
-		}
+	if err := validateDurations("", 24*time.Hour, timed{"stop grace period", c.GetStopGracePeriod()}, timed{"drain timeout", c.GetDrainTimeout()}); err != nil {
+		return err
 	}
 	if n := c.GetOomScoreAdj(); n < -1000 || n > 1000 {
 		return invalid("oom score adjustment %d: use -1000 to 1000", n)
@@ -120,13 +117,6 @@ func validateContainer(c *clusterpb.ContainerSpec) error {
 	return nil
 }
 
-// timed is a duration with its name; one that is not set is 0. They are looked at
-// in an order, so that the same spec is refused with the same words each time.
-type timed struct {
-	name string
-	*durationpb.Duration
-}
-
 func validateHealth(h *clusterpb.HealthCheck) error {
 	if h == nil {
 		return nil
@@ -137,8 +127,8 @@ func validateHealth(h *clusterpb.HealthCheck) error {
 		{"start period", h.GetStartPeriod()},
 		{"start interval", h.GetStartInterval()},
 	} {
-		if d := t.AsDuration(); d != 0 && d < time.Millisecond {
-			return invalid("health %s %s: use 0s or at least 1ms", t.name, d)
+		if d := t.AsDuration(); d != 0 && (d < time.Millisecond || d > longest) {
+			return invalid("health %s %s: use 0s, or 1ms to %gh", t.name, d, longest.Hours())
 		}
 	}
 	kinds := 0
@@ -176,12 +166,7 @@ func validateResources(what string, r *clusterpb.Resources) error {
 }
 
 func validateRestart(r *clusterpb.RestartPolicy) error {
-	for _, t := range []timed{{"delay", r.GetDelay()}, {"max delay", r.GetMaxDelay()}, {"window", r.GetWindow()}} {
-		if d := t.AsDuration(); d < 0 {
-			return invalid("restart %s %s: use 0s or more", t.name, d)
-		}
-	}
-	return nil
+	return validateDurations("restart ", longest, timed{"delay", r.GetDelay()}, timed{"max delay", r.GetMaxDelay()}, timed{"window", r.GetWindow()})
 }
 
 func validatePlacement(p *clusterpb.Placement) error {
@@ -200,15 +185,11 @@ func validateUpdate(what string, u *clusterpb.UpdateConfig) error {
 	if r := u.GetMaxFailureRatio(); !(r >= 0 && r <= 1) { // NaN is neither
 		return invalid("%s max failure ratio %g: use 0 to 1", what, r)
 	}
-	for _, t := range []timed{{"delay", u.GetDelay()}, {"monitor", u.GetMonitor()}} {
-		if d := t.AsDuration(); d < 0 {
-			return invalid("%s %s %s: use 0s or more", what, t.name, d)
-		}
+	if d := u.GetProgressDeadline(); d != nil && d.AsDuration() == 0 {
+		return invalid("%s progress deadline 0s: use more than 0s, to %gh", what, longest.Hours())
 	}
-	if d := u.GetProgressDeadline(); d != nil && d.AsDuration() <= 0 {
-		return invalid("%s progress deadline %s: use more than 0s", what, d.AsDuration())
-	}
-	return nil
+	return validateDurations(what+" ", longest,
+		timed{"delay", u.GetDelay()}, timed{"monitor", u.GetMonitor()}, timed{"progress deadline", u.GetProgressDeadline()})
 }
 
 // ValidatePorts refuses ports out of range and a port published twice.

@@ -3,7 +3,6 @@ package service
 import (
 	"cmp"
 	"fmt"
-	"time"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/pod"
@@ -25,7 +24,7 @@ func monitorWarnings(s *clusterpb.ServiceSpec) (warnings []string) {
 	}
 	interval := cmp.Or(h.GetInterval().AsDuration(), spec.DefaultHealthInterval)
 	retries := cmp.Or(h.GetRetries(), spec.DefaultHealthRetries)
-	needs := interval * time.Duration(retries)
+	needs := spec.Times(interval, retries)
 	for _, c := range []struct {
 		flag string
 		cfg  *clusterpb.UpdateConfig

@@ -30,6 +30,12 @@ func TestMonitorWarnings(t *testing.T) {
 		"defaults": {&clusterpb.HealthCheck{Http: "80"}, nil, long, []string{
 			"the update monitor period of 5s is shorter than the 1m30s that the health check needs",
 		}},
+		"longer than can be told": {&clusterpb.HealthCheck{Tcp: 80, Interval: seconds(315_360_000), Retries: 1 << 31}, long, long, []string{
+			"is shorter than the 2562047h47m16.854775807s that the health check needs", "(--rollback-monitor)",
+		}},
+		"overflows to what is shorter": {&clusterpb.HealthCheck{Tcp: 80, Interval: seconds(1 << 28), Retries: 1 << 31}, long, long, []string{
+			"(--update-monitor)", "(--rollback-monitor)",
+		}},
 		"rollback too": {&clusterpb.HealthCheck{Tcp: 80, Interval: seconds(3), Retries: 2}, nil, nil, []string{
 			"(--health-interval 3s, --health-retries 2)", "(--rollback-monitor)",
 		}},

@@ -122,6 +122,9 @@ var misuses = map[string]string{
 	"imag":                               `did you mean "image"?`,
 	"image push nginx":                   `it is Docker's, and muster does not have it yet; nodes fetch images from each other; see "muster image --help"`,
 	"service crate":                      `did you mean "create"?`,
+	"image ls -aq":                       `unknown shorthand flag: 'a' in -aq: it is Docker's`,
+	"image ls --a":                       `unknown flag: --a; see`,
+	"-D node ls":                         `unknown shorthand flag: 'D' in -D: it is Docker's`,
 	"--context x node ls":                `unknown flag: --context: it is Docker's`,
 	"ps":                                 `did you mean "muster node ps" or "muster service ps"?`,
 }

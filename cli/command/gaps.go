@@ -101,6 +101,9 @@ var flagGaps = map[string][]string{
 	"image rm":     {"no-prune", "platform"},
 }
 
+// shortGaps are the letters of such flags.
+var shortGaps = map[string]string{"": "cDl", "image ls": "a", "image pull": "a"}
+
 // below is a command's path without the first word.
 func below(path string) string {
 	_, rest, _ := strings.Cut(path, " ")
@@ -119,7 +122,13 @@ func gap(cmd *cobra.Command, name string) (text string, known bool) {
 // isFlagGap reports whether err is about a flag that Docker's command has.
 func isFlagGap(path string, err error) bool {
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
-	return ok && slices.Contains(flagGaps[below(path)], unknown.GetSpecifiedName())
+	if !ok {
+		return false
+	}
+	if unknown.GetSpecifiedShortnames() != "" {
+		return strings.Contains(shortGaps[below(path)], unknown.GetSpecifiedName())
+	}
+	return slices.Contains(flagGaps[below(path)], unknown.GetSpecifiedName())
 }
 
 // Gaps returns the commands and the flags, by command, that Docker has and

@@ -93,8 +93,7 @@ func parseExtraHost(s string) (string, error) {
 }
 
 func parseHTTPCheck(s string) (string, error) {
-	port, path, _ := strings.Cut(s, "/")
-	if _, err := parsePort(port); err != nil || strings.ContainsAny(path, " \t") {
+	if _, err := spec.HTTPCheckURL(s, ""); err != nil {
 		return "", errorf("must be PORT[/PATH] such as 8080/healthz")
 	}
 	return s, nil

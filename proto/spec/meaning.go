@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/moby/sys/signal"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -55,7 +54,7 @@ func meaning(t *clusterpb.TaskSpec, images []*clusterpb.ResolvedImage) *clusterp
 		c.StopGracePeriod = durationpb.New(StopGracePeriod(c))
 		c.DrainTimeout = durationpb.New(DrainTimeout(c))
 		c.Init = new(c.GetInit())
-		if s, err := signal.ParseSignal(c.GetStopSignal()); err == nil {
+		if s, err := Signal(c.GetStopSignal()); err == nil {
 			c.StopSignal = strconv.Itoa(int(s))
 		}
 		c.CapAdd, c.CapDrop = asSet(c.GetCapAdd()), asSet(c.GetCapDrop())

@@ -3,7 +3,6 @@ package spec
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -113,38 +112,6 @@ func validateContainer(c *clusterpb.ContainerSpec) error {
 		if check != nil {
 			return check
 		}
-	}
-	return nil
-}
-
-func validateHealth(h *clusterpb.HealthCheck) error {
-	if h == nil {
-		return nil
-	}
-	for _, t := range []timed{
-		{"interval", h.GetInterval()},
-		{"timeout", h.GetTimeout()},
-		{"start period", h.GetStartPeriod()},
-		{"start interval", h.GetStartInterval()},
-	} {
-		if d := t.AsDuration(); d != 0 && (d < time.Millisecond || d > longest) {
-			return invalid("health %s %s: use 0s, or 1ms to %gh", t.name, d, longest.Hours())
-		}
-	}
-	kinds := 0
-	for _, set := range []bool{len(h.GetTest()) > 0, h.GetHttp() != "", h.GetTcp() != 0} {
-		if set {
-			kinds++
-		}
-	}
-	if kinds > 1 {
-		return invalid("a service has one health check: a command, http or tcp")
-	}
-	if h.GetTcp() > 65535 {
-		return invalid("health tcp port %d: use 1 to 65535", h.GetTcp())
-	}
-	if t := h.GetTest(); len(t) > 0 && !slices.Contains([]string{"NONE", "CMD", "CMD-SHELL"}, t[0]) {
-		return invalid("health test %q: use NONE, CMD or CMD-SHELL first", t[0])
 	}
 	return nil
 }

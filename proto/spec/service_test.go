@@ -182,6 +182,16 @@ func TestValidateService(t *testing.T) {
 			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Labels = map[string]string{"a\nb": "1"} }, `labels "a\nb": use one line`,
 		},
 		"a signal that is none": {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).StopSignal = "SIGNAL" }, `stop signal "SIGNAL"`},
+		"a signal below all":    {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).StopSignal = "-9" }, `stop signal "-9": use`},
+		"a signal above all":    {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).StopSignal = "9999" }, `stop signal "9999": use`},
+		"the last signal":       {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).StopSignal = "64" }, ""},
+		"a check elsewhere":     {checked(&clusterpb.HealthCheck{Http: "80@evil.example:90/x"}), `health http "80@evil.example:90/x": use PORT[/PATH]`},
+		"a check of port 0":     {checked(&clusterpb.HealthCheck{Http: "0/x"}), `health http "0/x": use PORT[/PATH]`},
+		"a check by name":       {checked(&clusterpb.HealthCheck{Http: "http/x"}), `health http "http/x": use PORT[/PATH]`},
+		"a check of no URL":     {checked(&clusterpb.HealthCheck{Http: "80/%zz"}), `health http "80/%zz": use a path of a URL`},
+		"a check with a host":   {checked(&clusterpb.HealthCheck{Http: "80/@evil.example?a=b"}), ""},
+		"a check of nothing":    {checked(&clusterpb.HealthCheck{Test: []string{"CMD"}}), "health test CMD: a command has to follow"},
+		"of no line":            {checked(&clusterpb.HealthCheck{Test: []string{"CMD-SHELL", ""}}), "health test CMD-SHELL: a command has to follow"},
 		"signals":               {func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).StopSignal = "RTMIN+3" }, ""},
 		"a capability that is none": {
 			func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).CapAdd = []string{"cap_net admin"} }, `capability "cap_net admin"`,
@@ -337,4 +347,9 @@ func ulimit(name string, soft, hard int64) func(*clusterpb.ServiceSpec) {
 	return func(s *clusterpb.ServiceSpec) {
 		pod.Main(s.Task).Ulimits = []*clusterpb.Ulimit{{Name: name, Soft: soft, Hard: hard}}
 	}
+}
+
+// checked gives the service a health check.
+func checked(h *clusterpb.HealthCheck) func(*clusterpb.ServiceSpec) {
+	return func(s *clusterpb.ServiceSpec) { pod.Main(s.Task).Health = h }
 }

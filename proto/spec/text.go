@@ -1,15 +1,12 @@
 package spec
 
 import (
-	"fmt"
 	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/containerd/errdefs"
-	"github.com/moby/sys/signal"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/muster/muster/internal/text"
@@ -139,8 +136,8 @@ func validateWords(c *clusterpb.ContainerSpec) error {
 		return err
 	}
 	if s := c.GetStopSignal(); s != "" {
-		if _, err := signal.ParseSignal(s); err != nil {
-			return fmt.Errorf("stop signal %s: use a name such as SIGTERM or a number from 1 to 64: %w", text.Quote(s), errdefs.ErrInvalidArgument)
+		if _, err := Signal(s); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -20,6 +20,11 @@ func MergeHealth(own, image *clusterpb.HealthCheck) *clusterpb.HealthCheck {
 	h := &clusterpb.HealthCheck{}
 	if image != nil {
 		h = proto.CloneOf(image)
+		for _, d := range []**durationpb.Duration{&h.Interval, &h.Timeout, &h.StartPeriod, &h.StartInterval} {
+			if (*d).AsDuration() < spec.MinHealthTime { // an image may say anything
+				*d = nil
+			}
+		}
 	}
 	if len(own.GetTest()) > 0 || own.GetHttp() != "" || own.GetTcp() != 0 {
 		h.Test, h.Http, h.Tcp = own.GetTest(), own.GetHttp(), own.GetTcp()

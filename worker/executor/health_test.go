@@ -29,9 +29,16 @@ func TestMergeHealth(t *testing.T) {
 	tests := map[string]struct {
 		spec, image, want *clusterpb.HealthCheck
 	}{
-		"none anywhere":          {nil, nil, nil},
-		"timing alone":           {&clusterpb.HealthCheck{Retries: 2}, nil, nil},
-		"image only":             {nil, image, inherited(&clusterpb.HealthCheck{Test: []string{"CMD", "probe"}})},
+		"none anywhere": {nil, nil, nil},
+		"timing alone":  {&clusterpb.HealthCheck{Retries: 2}, nil, nil},
+		"image only":    {nil, image, inherited(&clusterpb.HealthCheck{Test: []string{"CMD", "probe"}})},
+		"image in no time": {
+			nil, &clusterpb.HealthCheck{
+				Test: []string{"CMD", "probe"}, Interval: durationpb.New(1), Timeout: durationpb.New(999 * time.Microsecond),
+				StartPeriod: durationpb.New(-1), StartInterval: durationpb.New(1),
+			},
+			defaults(&clusterpb.HealthCheck{Test: []string{"CMD", "probe"}}),
+		},
 		"spec turns it off":      {&clusterpb.HealthCheck{Test: []string{"NONE"}}, image, nil},
 		"image turns it off":     {nil, &clusterpb.HealthCheck{Test: []string{"NONE"}}, nil},
 		"spec test":              {&clusterpb.HealthCheck{Test: []string{"CMD-SHELL", "true"}}, nil, defaults(&clusterpb.HealthCheck{Test: []string{"CMD-SHELL", "true"}})},

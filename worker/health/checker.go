@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
+	"github.com/muster/muster/proto/spec"
 )
 
 // unknown is the exit code of a check that timed out or could not run.
@@ -118,12 +119,15 @@ func command(test []string) ([]string, error) {
 
 // http asks PORT[/PATH] of the task; any status below 400 is healthy.
 func (c *Checker) http(ctx context.Context, target string) (int32, string, error) {
-	port, path, _ := strings.Cut(target, "/")
-	addr, err := c.address(port)
+	host, err := c.address()
 	if err != nil {
 		return 0, "", err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/"+path, nil)
+	at, err := spec.HTTPCheckURL(target, host)
+	if err != nil {
+		return 0, "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return 0, "", fmt.Errorf("health check http %q: %w", target, err)
 	}
@@ -139,17 +143,18 @@ func (c *Checker) http(ctx context.Context, target string) (int32, string, error
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode >= http.StatusBadRequest {
-		return 1, fmt.Sprintf("GET /%s: %s", path, resp.Status), nil
+		return 1, fmt.Sprintf("GET %s: %s", at.RequestURI(), resp.Status), nil
 	}
 	return 0, resp.Status, nil
 }
 
 // tcp tries to connect to a port of the task.
 func (c *Checker) tcp(ctx context.Context, port uint32) (int32, string, error) {
-	addr, err := c.address(strconv.FormatUint(uint64(port), 10))
+	host, err := c.address()
 	if err != nil {
 		return 0, "", err
 	}
+	addr := net.JoinHostPort(host, strconv.FormatUint(uint64(port), 10))
 	conn, err := c.dial(ctx, "tcp", addr)
 	if err != nil {
 		return 1, err.Error(), nil //nolint:nilerr // that is the finding
@@ -158,11 +163,11 @@ func (c *Checker) tcp(ctx context.Context, port uint32) (int32, string, error) {
 	return 0, "connected to " + addr, nil
 }
 
-func (c *Checker) address(port string) (string, error) {
+func (c *Checker) address() (string, error) {
 	if len(c.Addresses) == 0 {
 		return "", fmt.Errorf("health check: the task has no address: %w", errdefs.ErrFailedPrecondition)
 	}
-	return net.JoinHostPort(c.Addresses[0], port), nil
+	return c.Addresses[0], nil
 }
 
 func (c *Checker) dial(ctx context.Context, network, addr string) (net.Conn, error) {

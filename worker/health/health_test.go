@@ -257,3 +257,24 @@ func last(t *Tracker) string {
 	}
 	return log[len(log)-1].GetOutput()
 }
+
+// TestHTTPCheckStaysWithItsTask: a target that leads elsewhere, as an old record
+// may hold, makes the node call nobody but the task.
+func TestHTTPCheckStaysWithItsTask(t *testing.T) {
+	for target, want := range map[string]string{
+		"80@evil.example:90/x": "", "evil.example:80": "", "80/../x": "192.0.2.1:80", "80/@evil.example:90": "192.0.2.1:80",
+	} {
+		dialed := ""
+		c := &Checker{
+			TaskID: "t", Check: &clusterpb.HealthCheck{Http: target, Timeout: durationpb.New(time.Second)}, Addresses: []string{"192.0.2.1"},
+			Dial: func(_ context.Context, _, addr string) (net.Conn, error) {
+				dialed = addr
+				return nil, errdefs.ErrUnavailable
+			},
+		}
+		r, _ := c.once(t.Context())
+		if dialed != want || want == "" && !strings.Contains(r.Output, "use PORT[/PATH]") {
+			t.Errorf("%s: it called %q, want %q; %q", target, dialed, want, r.Output)
+		}
+	}
+}

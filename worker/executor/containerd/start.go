@@ -15,12 +15,12 @@ import (
 	taskpb "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
-	"github.com/moby/sys/signal"
 
 	"github.com/muster/muster/worker/tasklog"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	"github.com/muster/muster/proto/pod"
+	"github.com/muster/muster/proto/spec"
 )
 
 // loggerTimeout is how long a start waits for a logger that is being restarted.
@@ -130,7 +130,7 @@ func (x *Executor) Signal(ctx context.Context, t *clusterpb.Task) error {
 	}
 	sig := syscall.SIGTERM
 	if name := c.Labels[stopSignalLabel]; name != "" {
-		if own, err := signal.ParseSignal(name); err == nil {
+		if own, err := spec.Signal(name); err == nil {
 			sig = own
 		} else { // images may say anything; the task has to end all the same
 			x.cfg.Log.WarnContext(ctx, "stop with SIGTERM: the image's stop signal is none", "task", t.GetId(), "signal", name)

@@ -16,6 +16,7 @@ import (
 	"github.com/muster/muster/proto/call"
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	controlpb "github.com/muster/muster/proto/control/v1"
+	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
 // issue makes a certificate by the cluster's own root.
@@ -176,5 +177,44 @@ func TestRequestIDOfAnotherCall(t *testing.T) {
 		if got := c.Service("web").GetSpec().GetReplicated().GetReplicas(); got != 1 || len(nodesOf(c)) != 3 {
 			t.Errorf("%d replicas, %d nodes", got, len(nodesOf(c)))
 		}
+	})
+}
+
+// TestContentIsForNodes: a worker answers a removed node no more, whatever its
+// certificate says, and knows it after a restart while no manager answers.
+func TestContentIsForNodes(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 1, Workers: 3}, func(ctx context.Context, c *cluster.Cluster) {
+		m1, w1, w2, w3 := c.Nodes["m1"], c.Nodes["w1"], c.Nodes["w2"], c.Nodes["w3"]
+		fetch := func(by *cluster.Node, as *mtls.Credentials) error {
+			conn, err := by.Connect(w1, as)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			return ask(ctx, conn, "/node.v1.PeerService/FetchBlob", &nodepb.FetchBlobRequest{Digest: "sha256:none"})
+		}
+		member, err := w3.Credentials()
+		if err != nil {
+			t.Fatal(err)
+		}
+		gone, err := w2.Credentials()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := fetch(w2, gone); !errdefs.IsNotFound(err) {
+			t.Errorf("a node of the cluster: %v", err)
+		}
+		if _, err := controlpb.NewNodeServiceClient(c.Control()).RemoveNode(ctx, &controlpb.RemoveNodeRequest{Node: w2.ID, Force: true}); err != nil {
+			t.Fatal(err)
+		}
+		c.Eventually("the removed node to be refused", func() bool { return errdefs.IsPermissionDenied(fetch(w2, gone)) })
+		c.Crash(m1)
+		c.Crash(w1)
+		c.Restart(w1)
+		c.Eventually("w1 to answer", func() bool { return errdefs.IsNotFound(fetch(w3, member)) })
+		if err := fetch(w2, gone); !errdefs.IsPermissionDenied(err) {
+			t.Errorf("after a restart: %v", err)
+		}
+		c.Restart(m1)
 	})
 }

@@ -11,6 +11,10 @@ import (
 	"github.com/muster/muster/proto/spec"
 )
 
+// maxRemovedNodes bounds what nodes are told of nodes that were removed: those
+// that were removed last.
+const maxRemovedNodes = 1000
+
 // settingsOf returns the settings that all nodes share.
 func settingsOf(v View) *dispatchpb.Settings {
 	c := v.Cluster()
@@ -19,6 +23,10 @@ func settingsOf(v View) *dispatchpb.Settings {
 		GossipKeys:      v.Secrets().GetGossipKeys(),
 		ClusterId:       c.GetId(),
 		HeartbeatPeriod: durationpb.New(spec.HeartbeatPeriod(c.GetSpec())),
+	}
+	removed := c.GetRemovedNodes()
+	for _, r := range removed[max(0, len(removed)-maxRemovedNodes):] {
+		s.RemovedNodes = append(s.RemovedNodes, r.GetId())
 	}
 	for n := range v.Networks() {
 		s.Networks = append(s.Networks, &dispatchpb.Network{Id: n.GetId(), Subnets: n.GetSubnets()})

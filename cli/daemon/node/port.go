@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,13 +15,16 @@ import (
 	nodepb "github.com/muster/muster/proto/node/v1"
 )
 
-// standing tells what a node is by now. Workers do not know; what they answer
-// are managers, and requests for content that is no secret.
+// standing tells what a node is by now. Workers know by what managers told them
+// which nodes were removed.
 func (m *member) standing(nodeID string, kind call.Callers) (call.Callers, error) {
-	if m.manager == nil {
-		return kind, nil
+	if m.manager != nil {
+		return m.manager.Standing(nodeID, kind)
 	}
-	return m.manager.Standing(nodeID, kind)
+	if told, _ := m.gossip.last(); slices.Contains(told.GetRemovedNodes(), nodeID) {
+		return kind, call.ErrRemoved(nodeID)
+	}
+	return kind, nil
 }
 
 // standingFor is standing, for a protocol.

@@ -1500,8 +1500,11 @@ type Settings struct {
 	GossipKeys      [][]byte             `protobuf:"bytes,5,rep,name=gossip_keys,json=gossipKeys,proto3" json:"gossip_keys,omitempty"`
 	ClusterId       string               `protobuf:"bytes,6,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	HeartbeatPeriod *durationpb.Duration `protobuf:"bytes,7,opt,name=heartbeat_period,json=heartbeatPeriod,proto3" json:"heartbeat_period,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// removed_nodes are the ids of nodes that were removed while their certificates
+	// may still be valid: the 1,000 that were removed last. No node answers them.
+	RemovedNodes  []string `protobuf:"bytes,8,rep,name=removed_nodes,json=removedNodes,proto3" json:"removed_nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Settings) Reset() {
@@ -1579,6 +1582,13 @@ func (x *Settings) GetClusterId() string {
 func (x *Settings) GetHeartbeatPeriod() *durationpb.Duration {
 	if x != nil {
 		return x.HeartbeatPeriod
+	}
+	return nil
+}
+
+func (x *Settings) GetRemovedNodes() []string {
+	if x != nil {
+		return x.RemovedNodes
 	}
 	return nil
 }
@@ -1831,7 +1841,7 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"\anode_id\x18\x04 \x01(\tR\x06nodeId\"3\n" +
 	"\aNetwork\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
-	"\asubnets\x18\x02 \x03(\tR\asubnets\"\xa3\x02\n" +
+	"\asubnets\x18\x02 \x03(\tR\asubnets\"\xc8\x02\n" +
 	"\bSettings\x12\x1d\n" +
 	"\n" +
 	"self_index\x18\x01 \x01(\rR\tselfIndex\x120\n" +
@@ -1842,7 +1852,8 @@ const file_dispatch_v1_dispatch_proto_rawDesc = "" +
 	"gossipKeys\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x06 \x01(\tR\tclusterId\x12D\n" +
-	"\x10heartbeat_period\x18\a \x01(\v2\x19.google.protobuf.DurationR\x0fheartbeatPeriod\"i\n" +
+	"\x10heartbeat_period\x18\a \x01(\v2\x19.google.protobuf.DurationR\x0fheartbeatPeriod\x12#\n" +
+	"\rremoved_nodes\x18\b \x03(\tR\fremovedNodes\"i\n" +
 	"\vImageSource\x12\x14\n" +
 	"\x05image\x18\x01 \x01(\tR\x05image\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x14\n" +

@@ -31,7 +31,13 @@ type follower struct {
 
 func (f *follower) Context() context.Context { return f.ctx }
 
+// Send takes what there is room for, also of a client that went away.
 func (f *follower) Send(r *controlpb.FollowServiceResponse) error {
+	select {
+	case f.sent <- r:
+		return nil
+	default:
+	}
 	select {
 	case f.sent <- r:
 		return nil

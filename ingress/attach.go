@@ -13,6 +13,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/ingress/namespace"
 )
 
 // taskDevice is what a task's device is called in its network namespace.
@@ -118,7 +120,7 @@ func (k *kernel) attach(ctx context.Context, t Task, netns string, mtu int) erro
 		return inner.setUpTask(t)
 	}
 	// A task may refuse one family by a sysctl of its own: it keeps the other.
-	return errors.Join(inNetns(netns, inside), k.leadToTask(link, t), k.waitUp(ctx, link))
+	return errors.Join(namespace.In(netns, inside), k.leadToTask(link, t), k.waitUp(ctx, link))
 }
 
 // veth returns the index of the host's end of the task's veth, and makes the
@@ -157,7 +159,7 @@ func (k *kernel) veth(t Task, ns *os.File, mtu int) (int, error) {
 // the network namespace.
 func leadsTo(link netlink.Link, netns string) bool {
 	leads := false
-	err := inNetns(netns, func() error {
+	err := namespace.In(netns, func() error {
 		inner, err := openKernel()
 		if err != nil {
 			return err

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/ingress/namespace"
 )
 
 // node applies what the lab wants of node i.
@@ -43,7 +45,7 @@ func TestHostMode(t *testing.T) {
 	}
 	// The other node's port belongs to the node itself.
 	var ln net.Listener
-	err := inNetns(l.nodes[1].netns, func() (err error) {
+	err := namespace.In(l.nodes[1].netns, func() (err error) {
 		ln, err = net.Listen("tcp", ":8001")
 		return err
 	})

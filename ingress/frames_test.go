@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/muster/muster/ingress/conntrack"
+	"github.com/muster/muster/ingress/namespace"
 )
 
 // TestFramesAreNotTracked: connections through two nodes are tracked as what they are, and not
@@ -31,7 +32,7 @@ func TestFramesAreNotTracked(t *testing.T) {
 			}
 			for _, n := range l.nodes {
 				flows := make(map[string]int)
-				err := inNetns(n.netns, func() error {
+				err := namespace.In(n.netns, func() error {
 					return eachFlow(conntrack.Filter{}, func(f *conntrack.Flow) {
 						flows[fmt.Sprintf("%d to port %d", f.Protocol, f.Called.Port())]++
 					})

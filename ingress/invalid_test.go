@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/ingress/namespace"
 )
 
 // TestInvalid: a segment far outside of a connection's window, as old ones that come late are, is
@@ -58,7 +60,7 @@ func TestInvalid(t *testing.T) {
 				if tt.reply {
 					s = segment{server, client, awaited + beyond, next}
 				}
-				if err := inNetns(tt.by, s.send); err != nil {
+				if err := namespace.In(tt.by, s.send); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := l.ask(c); err != nil {
@@ -84,7 +86,7 @@ func TestInvalidOfTheHost(t *testing.T) {
 		}
 		next, awaited := sequences(t, c)
 		s := segment{netip.MustParseAddrPort(c.LocalAddr().String()), called, next + 1<<30, awaited}
-		if err := inNetns(l.client, s.send); err != nil {
+		if err := namespace.In(l.client, s.send); err != nil {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(l.in(l.nodes[0].netns, "nft", "list chain ip muster input")) {

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/muster/muster/ingress/namespace"
 	"github.com/muster/muster/integration/needs"
 )
 
@@ -81,11 +82,11 @@ func newLab(t testing.TB, nodes int, v6 bool) *lab {
 // netns makes a network namespace that ends with the test.
 func (l *lab) netns(name string) string {
 	path := "/run/netns/" + l.prefix + "-" + name
-	if err := createNetns(path); err != nil {
+	if err := namespace.Create(path); err != nil {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() {
-		if err := deleteNetns(path); err != nil {
+		if err := namespace.Delete(path); err != nil {
 			l.t.Error(err)
 		}
 	})
@@ -207,7 +208,7 @@ func (l *lab) serveOn(netns, name string, port int) {
 	l.t.Helper()
 	var tcp net.Listener
 	var udp net.PacketConn
-	err := inNetns(netns, func() (err error) {
+	err := namespace.In(netns, func() (err error) {
 		if tcp, err = net.Listen("tcp", fmt.Sprint(":", port)); err != nil {
 			return err
 		}
@@ -264,7 +265,7 @@ func (l *lab) dial(ns, network, addr string) (net.Conn, error) {
 
 func (l *lab) dialBy(d *net.Dialer, ns, network, addr string) (net.Conn, error) {
 	var c net.Conn
-	err := inNetns(ns, func() (err error) {
+	err := namespace.In(ns, func() (err error) {
 		ctx, cancel := context.WithTimeout(l.t.Context(), l.patience)
 		defer cancel()
 		c, err = d.DialContext(ctx, network, addr)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/ingress/namespace"
 )
 
 const (
@@ -55,7 +57,7 @@ func listening() (at []netip.AddrPort, err error) {
 // nobody for those who come from outside.
 func (p *Plane) Silent(_ context.Context, taskID string, ports []uint16) (silent []uint16, err error) {
 	var sockets []netip.AddrPort
-	err = inNetns(p.netns(taskID), func() (err error) {
+	err = namespace.In(p.netns(taskID), func() (err error) {
 		sockets, err = listening()
 		return err
 	})
@@ -113,7 +115,7 @@ func (w *Want) contested() (ports []string) {
 // namespace listens.
 func takenPorts(netns string, w *Want) (ports []string, err error) {
 	var sockets []netip.AddrPort
-	err = inNetns(netns, func() (err error) {
+	err = namespace.In(netns, func() (err error) {
 		sockets, err = listening()
 		return err
 	})

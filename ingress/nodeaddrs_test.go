@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/muster/muster/ingress/namespace"
 )
 
 func TestNodeAddrs(t *testing.T) {
@@ -20,7 +22,7 @@ func TestNodeAddrs(t *testing.T) {
 		l.ip(ns, "%s", args)
 	}
 	var got []netip.Addr
-	err := inNetns(ns, func() (err error) {
+	err := namespace.In(ns, func() (err error) {
 		got, err = NodeAddrs(l.nodes[0].Underlay)
 		return err
 	})

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/muster/muster/ingress/namespace"
 	"github.com/muster/muster/ingress/ruleset"
 	"github.com/muster/muster/internal/goldentest"
 )
@@ -164,7 +165,7 @@ func TestRuleset(t *testing.T) {
 		t.Skipf("the golden files are as nft 1.0.6 writes them, here is %s", version)
 	}
 	want := plan(example(), exampleFacts())
-	err := inNetns(l.nodes[0].netns, func() error {
+	err := namespace.In(l.nodes[0].netns, func() error {
 		for _, table := range want.tables {
 			if err := ruleset.Apply(ruleset.Diff(nil, table), table); err != nil {
 				return err

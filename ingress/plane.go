@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/muster/muster/ingress/namespace"
 )
 
 // DefaultResync is how often the kernel is compared with what it should hold
@@ -130,7 +132,7 @@ func alone(ctx context.Context, p *Plane) (release func(), err error) {
 
 // in calls f with the kernel of the plane's network namespace.
 func (p *Plane) in(f func(*kernel) error) error {
-	return inNetns(p.cfg.Netns, func() error {
+	return namespace.In(p.cfg.Netns, func() error {
 		k, err := openKernel()
 		if err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/muster/muster/ingress/namespace"
 	"github.com/muster/muster/ingress/ruleset"
 )
 
@@ -73,7 +74,7 @@ func (p prober) tunnels(ctx context.Context) (lines []string, err error) {
 		return nil, nil // there is no tunnel yet
 	}
 	var fits, full []bool
-	err = inNetns(p.cfg.Netns, func() (err error) {
+	err = namespace.In(p.cfg.Netns, func() (err error) {
 		if fits, err = tunnelsCarry(ctx, w, w.Nodes, smallEcho); err == nil {
 			full, err = tunnelsCarry(ctx, w, chosen(w.Nodes, fits), mtu)
 		}
@@ -196,7 +197,7 @@ func endpointOn(w *Want, n Node) (e netip.AddrPort, published uint16, ok bool) {
 
 // dial connects from this node. A task that refuses answers as well.
 func (p prober) dial(ctx context.Context, to netip.AddrPort) error {
-	return inNetns(p.cfg.Netns, func() error {
+	return namespace.In(p.cfg.Netns, func() error {
 		conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", to.String())
 		if errors.Is(err, unix.ECONNREFUSED) {
 			return nil
@@ -250,7 +251,7 @@ func (p *Plane) Obstructed(ctx context.Context) error {
 		return nil // nothing is forwarded yet
 	}
 	var droppers []ruleset.Dropper
-	err := inNetns(p.cfg.Netns, func() (err error) {
+	err := namespace.In(p.cfg.Netns, func() (err error) {
 		droppers, err = ruleset.Droppers(nftables.ChainHookForward)
 		return err
 	})
@@ -302,10 +303,10 @@ func forwardingLost(ctx context.Context, p *Plane) (lost [2]bool, err error) {
 	ends := probeEnds()
 	for _, t := range ends {
 		netns := filepath.Join(dir, t.ID)
-		if err := createNetns(netns); err != nil {
+		if err := namespace.Create(netns); err != nil {
 			return lost, err
 		}
-		defer deleteNetns(netns) //nolint:errcheck // it goes with the machine at the latest
+		defer namespace.Delete(netns) //nolint:errcheck // it goes with the machine at the latest
 		err := p.in(func(k *kernel) error {
 			ipv6 = k.ipv6 && int(p.mtu.Load()) >= leastMTU6
 			return k.attach(ctx, t, netns, int(p.mtu.Load()))
@@ -315,7 +316,7 @@ func forwardingLost(ctx context.Context, p *Plane) (lost [2]bool, err error) {
 			return lost, fmt.Errorf("attach an end to try forwarding: %w", err)
 		}
 	}
-	err = inNetns(filepath.Join(dir, ends[0].ID), func() error {
+	err = namespace.In(filepath.Join(dir, ends[0].ID), func() error {
 		for i, to := range ends[1].addrs() {
 			if to.Is6() && !ipv6 {
 				continue

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/ingress/namespace"
 )
 
 // TestProbe breaks one way at a time by what others do to it.
@@ -135,7 +137,7 @@ func TestSilent(t *testing.T) {
 	l.apply()
 	l.task(0, "a") // listens on 80
 	plane := l.nodes[0].plane
-	err := inNetns(plane.netns("a"), func() error {
+	err := namespace.In(plane.netns("a"), func() error {
 		loopback, err := net.Listen("tcp4", "127.0.0.1:81")
 		if err == nil {
 			t.Cleanup(func() { loopback.Close() })

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/muster/muster/ingress/namespace"
 	"github.com/muster/muster/ingress/ruleset"
 )
 
@@ -213,7 +214,7 @@ func (p *Plane) attachMissing(ctx context.Context, k *kernel, w *Want, look bool
 		skip := p.detached[t.ID] || attached[t.ID] || !look && p.attached[t.ID]
 		again := p.attached[t.ID]
 		p.mu.Unlock()
-		if skip || !isNetns(p.netns(t.ID)) {
+		if skip || !namespace.Is(p.netns(t.ID)) {
 			continue // a task without a namespace is on its way out
 		}
 		if err := p.Attach(ctx, t); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/muster/muster/ingress/namespace"
 	"github.com/muster/muster/integration/needs"
 )
 
@@ -136,15 +137,15 @@ func TestNetns(t *testing.T) {
 	needs.Root(t, "network namespaces")
 	path := fmt.Sprintf("/run/netns/ig-%d-ns", os.Getpid())
 	for range 2 {
-		if err := createNetns(path); err != nil {
+		if err := namespace.Create(path); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !isNetns(path) {
+	if !namespace.Is(path) {
 		t.Errorf("%s is not a network namespace", path)
 	}
 	for range 2 {
-		if err := deleteNetns(path); err != nil {
+		if err := namespace.Delete(path); err != nil {
 			t.Fatal(err)
 		}
 	}

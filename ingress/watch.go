@@ -16,6 +16,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/ingress/namespace"
 )
 
 // watchBuffer holds notices while we are busy, in bytes. What does not fit is
@@ -76,7 +78,7 @@ func (w *watcher) listen(ctx context.Context, family int, groups []uint32, conce
 
 func (w *watcher) receive(ctx context.Context, family int, groups []uint32, concerns func(netlink.Message) bool) error {
 	var c *netlink.Conn
-	err := inNetns(w.netns, func() (err error) {
+	err := namespace.In(w.netns, func() (err error) {
 		c, err = netlink.Dial(family, nil)
 		return err
 	})

@@ -12,6 +12,8 @@ import (
 
 	"github.com/ti-mo/conntrack"
 	"golang.org/x/sys/unix"
+
+	"github.com/muster/muster/ingress/namespace"
 )
 
 // dialFrom connects the client to port 8001 of node i from a source port that
@@ -57,7 +59,7 @@ func (l *lab) askAll(when string, conns []net.Conn) {
 // flowsTo lists the flows of the node that lead to a task.
 func (n *labNode) flowsTo(t testing.TB, task Task) (to []conntrack.Flow) {
 	t.Helper()
-	err := inNetns(n.netns, func() error {
+	err := namespace.In(n.netns, func() error {
 		c, err := conntrack.Dial(nil)
 		if err != nil {
 			return err

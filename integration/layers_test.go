@@ -63,7 +63,7 @@ const layers = `
 	manager/*, manager/api, manager/founding, manager/orchestrator/*, manager/scheduler, dispatcher < manager;
 
 	# The node's data plane. It is told what to hold in words of its own.
-	NOTHING < ingress/conntrack, ingress/ruleset < ingress;
+	NOTHING < ingress/conntrack, ingress/namespace, ingress/ruleset < ingress;
 	NOTHING < ingress/gossip;
 
 	# The node agent.

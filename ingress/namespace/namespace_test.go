@@ -1,4 +1,4 @@
-package ingress
+package namespace
 
 import (
 	"os"
@@ -18,16 +18,16 @@ func TestNoTimeWait(t *testing.T) {
 		t.Skip("this kernel has no ", timeWait)
 	}
 	path := filepath.Join(t.TempDir(), "task")
-	if err := createNetns(path); err != nil {
+	if err := Create(path); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := deleteNetns(path); err != nil {
+		if err := Delete(path); err != nil {
 			t.Error(err)
 		}
 	}()
 	var inside []byte
-	if err := inNetns(path, func() (err error) {
+	if err := In(path, func() (err error) {
 		inside, err = os.ReadFile(timeWait)
 		return err
 	}); err != nil {

@@ -21,19 +21,47 @@ import (
 const maxOutput = 4096
 
 // Exec implements executor.Prober. When ctx ends first, the process is killed.
+// One that is still being started then is waited for a moment, and ends as soon
+// as it has started.
 func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int32, string, error) {
 	ctx = x.inNamespace(ctx)
+	ended := make(chan outcome, 1)
+	go func() { ended <- runCheck(ctx, x, taskID, argv) }()
+	select {
+	case o := <-ended:
+		return o.code, o.output, o.err
+	case <-ctx.Done():
+	}
+	select {
+	case o := <-ended:
+		return o.code, o.output, o.err
+	case <-time.After(endTimeout):
+		return -1, "", context.Cause(ctx)
+	}
+}
+
+// outcome is what came of a check's process.
+type outcome struct {
+	code   int32
+	output string
+	err    error
+}
+
+func failed(err error) outcome { return outcome{code: -1, err: err} }
+
+// runCheck runs the process to its end, or to that of ctx, and frees it.
+func runCheck(ctx context.Context, x *Executor, taskID string, argv []string) outcome {
 	spec, err := x.execSpec(ctx, taskID, argv)
 	if err != nil {
-		return -1, "", err
+		return failed(err)
 	}
 	c, err := x.cfg.Client.LoadContainer(ctx, taskID)
 	if err != nil {
-		return -1, "", fmt.Errorf("find the container: %w", err)
+		return failed(fmt.Errorf("find the container: %w", err))
 	}
 	task, err := c.Task(ctx, nil)
 	if err != nil {
-		return -1, "", fmt.Errorf("find the process: %w", err)
+		return failed(fmt.Errorf("find the process: %w", err))
 	}
 	out := &boundedBuffer{}
 	whole, cancel := uncut(ctx)
@@ -41,7 +69,7 @@ func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int3
 	p, err := task.Exec(whole, id.New(), spec,
 		cio.NewCreator(cio.WithStreams(nil, out, out), cio.WithFIFODir(execDir(x.cfg.RunDir, taskID))))
 	if err != nil {
-		return -1, "", fmt.Errorf("make process: %w", reason(err))
+		return failed(fmt.Errorf("make process: %w", reason(err)))
 	}
 	code, err := wait(ctx, p)
 	if err == nil {
@@ -51,12 +79,17 @@ func (x *Executor) Exec(ctx context.Context, taskID string, argv []string) (int3
 		killGroup(ctx, x.tasks(), taskID, p.ID())
 	}
 	x.deleteExec(ctx, p)
-	return code, out.String(), err
+	return outcome{code, out.String(), err}
 }
 
 // startTimeout bounds how long a check's process may take to be made, and to
-// be started.
-const startTimeout = 5 * time.Second
+// be started: a busy machine takes seconds. When it is over the shim kills runc
+// half-way, and knows nothing of a process that runc has begun.
+const startTimeout = time.Minute
+
+// endTimeout bounds each step of a process's end, and how long Exec waits for
+// all of them.
+const endTimeout = 5 * time.Second
 
 // uncut is for steps that go on in the shim when their caller gives up: what
 // comes of them then is nobody's, and runs for as long as it likes.
@@ -132,7 +165,7 @@ func awaitOutput(ctx context.Context, p client.Process) {
 // for: runc makes it the leader of a group. Left alone they would go on for as
 // long as they like, and more with each check.
 func killGroup(ctx context.Context, containerd tasks.TasksClient, taskID, execID string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	// The caller may have given up before the start told which pid it is.
 	resp, err := containerd.Get(ctx, &tasks.GetRequest{ContainerID: taskID, ExecID: execID})
@@ -143,7 +176,7 @@ func killGroup(ctx context.Context, containerd tasks.TasksClient, taskID, execID
 
 // deleteExec ends and frees the process, also when the caller has given up.
 func (x *Executor) deleteExec(ctx context.Context, p client.Process) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
 	ended, err := p.Wait(ctx)
 	if err == nil {

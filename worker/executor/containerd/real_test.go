@@ -65,7 +65,13 @@ func scratch(t testing.TB) string {
 // left of what ran on it.
 func startNode(t testing.TB) *node {
 	t.Helper()
-	bin, dir := needs.Runtime(t), scratch(t)
+	return startNodeOf(t, needs.Runtime(t))
+}
+
+// startNodeOf is startNode with the programs in the directory bin.
+func startNodeOf(t testing.TB, bin string) *node {
+	t.Helper()
+	dir := scratch(t)
 	managed, err := containerd.NewManaged(containerd.ManagedConfig{
 		BinDir: bin, StateDir: filepath.Join(dir, "containerd"), RunDir: filepath.Join(dir, "run"),
 	})

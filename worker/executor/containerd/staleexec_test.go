@@ -2,6 +2,8 @@ package containerd_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 
+	"github.com/muster/muster/integration/needs"
 	"github.com/muster/muster/proto/id"
 	"github.com/muster/muster/worker/executor/containerd"
 )
@@ -92,6 +95,48 @@ func TestCheckCutShort(t *testing.T) {
 		resp, err := n.client.TaskService().ListPids(ctx, &tasks.ListPidsRequest{ContainerID: one.GetId()})
 		return err == nil && len(resp.GetProcesses()) == 1
 	})
+}
+
+// TestCheckCutShortOnABusyMachine: a check whose process takes long to be started
+// is given up in time, and leaves nothing that runs.
+func TestCheckCutShortOnABusyMachine(t *testing.T) {
+	real := needs.Runtime(t)
+	bin := t.TempDir()
+	for _, name := range []string{"containerd", "containerd-shim-runc-v2"} {
+		if err := os.Symlink(filepath.Join(real, name), filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slow := fmt.Sprintf("#!/bin/sh\ncase \" $* \" in\n*\" exec \"*) %[1]s \"$@\"; e=$?; sleep 7; exit $e;;\nesac\nexec %[1]s \"$@\"\n",
+		filepath.Join(real, "runc"))
+	if err := os.WriteFile(filepath.Join(bin, "runc"), []byte(slow), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	n := startNodeOf(t, bin)
+	n.busybox(t, box)
+	one := task(box, "echo up; exec sleep 1000")
+	n.run(t, one)
+	n.awaitLine(t, one.GetId(), "up\n")
+	pids := func() int {
+		ctx := namespaces.WithNamespace(t.Context(), containerd.Namespace)
+		resp, err := n.client.TaskService().ListPids(ctx, &tasks.ListPidsRequest{ContainerID: one.GetId()})
+		if err != nil {
+			t.Error(err)
+		}
+		return len(resp.GetProcesses())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	given := make(chan error, 1)
+	go func() {
+		_, _, err := n.Exec(ctx, one.GetId(), []string{"/bin/sh", "-c", "sleep 996 | cat"})
+		given <- err
+	}()
+	eventually(t, "the check to run", func() bool { return pids() == 4 }) // the task, sh, sleep and cat
+	cancel()
+	if err := <-given; !errors.Is(err, context.Canceled) {
+		t.Errorf("Exec = %v, want what its context says", err)
+	}
+	eventually(t, "the task to be alone", func() bool { return pids() == 1 })
 }
 
 // crashedCheck makes a check whose daemon will not end it.

@@ -64,6 +64,25 @@ func TestHelpTellsDefaultsInOneStyle(t *testing.T) {
 	})
 }
 
+// TestHelpOfWhoWaits: a wait can end in more than one way, so a command that
+// limits it says by which status.
+func TestHelpOfWhoWaits(t *testing.T) {
+	waits := 0
+	everything(cli.Root(testEnv(new(bytes.Buffer), new(bytes.Buffer))), func(cmd *cobra.Command) {
+		if cmd.Flags().Lookup("timeout") == nil {
+			return
+		}
+		waits++
+		out := helpAt(t, 80, append(strings.Fields(cmd.CommandPath())[1:], "--help")...)
+		if !strings.Contains(out, fmt.Sprintf("\n    %d  ", command.ExitTimeout)) {
+			t.Errorf("%s does not say what its exit statuses are:\n%s", cmd.CommandPath(), out)
+		}
+	})
+	if waits == 0 {
+		t.Error("no command has a --timeout")
+	}
+}
+
 // Only commands that wait for a rollout have the statuses of one, and those
 // that take options say so.
 func TestHelpOfRolloutVerbs(t *testing.T) {

@@ -29,6 +29,14 @@ const ExitHelp = `Exit status:
     5  not converged in time; the service goes on in the background
   130  interrupted; the service goes on in the background`
 
+// DrainExitHelp documents the statuses of a command that waits for a drain.
+const DrainExitHelp = `Exit status:
+    0  changed; with --wait, no task is left on the node
+    1  failed
+    2  a flag, an argument or a value is wrong; nothing was done
+    5  with --wait, not drained in time; the node keeps draining
+  130  with --wait, interrupted; the node keeps draining`
+
 // StatusError is an error with an exit status of its own.
 type StatusError struct {
 	Status int

@@ -2,6 +2,7 @@ package flags
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,6 +119,9 @@ func TestScalars(t *testing.T) {
 		"count, too large":      {parsed(Count, "4294967296"), count},
 		"int":                   {parsed(Int(-10, 10), "-10"), "-10"},
 		"int, out of range":     {parsed(Int(-10, 10), "11"), "error: must be a whole number from -10 to 10"},
+		"int without a limit":   {parsed(Int(1, math.MaxInt64), "x"), "error: must be a whole number, 1 or more"},
+		"int, far too many":     {parsed(Int(1, math.MaxInt64), "99999999999999999999"), "error: must be a whole number, 1 or more"},
+		"int, very many":        {parsed(Int(1, math.MaxInt64), "9223372036854775807"), "9223372036854775807"},
 		"ratio":                 {parsed(Ratio, "0.25"), "0.25"},
 		"ratio, large":          {parsed(Ratio, "1.1"), "error: must be a number from 0 to 1"},
 		"ratio, NaN":            {parsed(Ratio, "NaN"), "error: must be a number from 0 to 1"},

@@ -66,14 +66,17 @@ func parseCount(s string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// Int is a whole number from low to high.
+// Int is a whole number from low to high; math.MaxInt64 is no limit to name.
 func Int(low, high int64) Kind[int64] {
 	return Kind[int64]{"int", func(s string) (int64, error) {
 		n, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || n < low || n > high {
-			return 0, errorf("must be a whole number from %d to %d", low, high)
+		switch {
+		case err == nil && n >= low && n <= high:
+			return n, nil
+		case high == math.MaxInt64:
+			return 0, errorf("must be a whole number, %d or more", low)
 		}
-		return n, nil
+		return 0, errorf("must be a whole number from %d to %d", low, high)
 	}}
 }
 

@@ -31,6 +31,7 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "update [OPTIONS] NODE",
 		Short:             "Change a node's availability and labels",
+		Long:              "Change a node's availability and labels, and with --wait follow a drain to its end.\n\n" + command.DrainExitHelp,
 		Args:              command.ExactArgs(1),
 		ValidArgsFunction: command.Complete(env, 1, command.NodeNames),
 		RunE: func(cmd *cobra.Command, args []string) error {

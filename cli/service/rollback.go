@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ func newRollbackCommand(env *command.Env) *cobra.Command {
 			return runRollback(cmd.Context(), env, opts)
 		},
 	}
-	flags.Var(cmd.Flags(), "to", "", "number of the spec in \"service history\" (default the last one that was rolled out whole)", flags.Int(1, 1<<62),
+	flags.Var(cmd.Flags(), "to", "", "number of the spec in \"service history\" (default the last one that was rolled out whole)", flags.Int(1, math.MaxInt64),
 		func(n int64) { opts.to = uint64(n) })
 	opts.addFlags(cmd.Flags())
 	return cmd

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/containerd/errdefs"
 	"github.com/spf13/cobra"
@@ -50,7 +51,7 @@ func newUpdateCommand(env *command.Env) *cobra.Command {
 	flags.On(fs, &opts.force, "force", "", "replace all tasks even if nothing changes")
 	flags.On(fs, &opts.rollback, "rollback", "", "go back to the previous spec")
 	flags.On(fs, &opts.plan, "plan", "", "show which fields and slots would change, and change nothing")
-	version := flags.Int(1, 1<<62)
+	version := flags.Int(1, math.MaxInt64)
 	flags.Var(fs, "if-version", "", "update only if the service is at this version (Version.Index in \"service inspect\")", version,
 		func(n int64) { opts.ifVersion = uint64(n) })
 	flags.On(fs, &opts.noResolve, "no-resolve-image", "", "do not look up the image's digest")

@@ -10,7 +10,8 @@ import (
 type Nodes func(id string) (*clusterpb.Node, bool)
 
 // Lost tells why the task's node can no longer run it: it is down or gone. ""
-// when it can, or when the task has no node yet.
+// when it can, or when the task has no node yet. The node is not named: whoever
+// reads it sees the task's node beside it.
 func Lost(t *clusterpb.Task, nodes Nodes) string {
 	if t.GetNodeId() == "" {
 		return ""
@@ -20,7 +21,7 @@ func Lost(t *clusterpb.Task, nodes Nodes) string {
 	case !ok:
 		return "its node was removed"
 	case lifecycle.Down(n):
-		return "its node " + name(n) + " is down"
+		return "its node is down"
 	}
 	return ""
 }
@@ -36,9 +37,9 @@ func Drained(t *clusterpb.Task, nodes Nodes) string {
 	case !ok:
 		return ""
 	case n.GetDescription().GetStopping():
-		return "its node " + name(n) + " shuts down"
+		return "its node shuts down"
 	case n.GetSpec().GetAvailability() == clusterpb.NodeSpec_AVAILABILITY_DRAIN:
-		return "its node " + name(n) + " is being drained"
+		return "its node is being drained"
 	}
 	return ""
 }
@@ -92,11 +93,4 @@ func oneOf(platforms []*clusterpb.Platform, n *clusterpb.Node) bool {
 		}
 	}
 	return false
-}
-
-func name(n *clusterpb.Node) string {
-	if h := n.GetDescription().GetHostname(); h != "" {
-		return h
-	}
-	return n.GetId()
 }

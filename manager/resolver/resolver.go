@@ -135,7 +135,7 @@ func (r *Resolver) ask(ctx context.Context, ref image.Ref, auth string) (string,
 	if timeout == 0 {
 		timeout = DefaultTimeout
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer in %s", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, image.NoAnswer(timeout))
 	defer cancel()
 	resolver, err := r.resolver(ctx, ref, auth)
 	if err != nil {

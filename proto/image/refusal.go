@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 )
@@ -33,6 +34,15 @@ type Refusal struct {
 	Unauthorized bool
 }
 
+// NoAnswer is that a registry did not answer for so long.
+type NoAnswer time.Duration
+
+// Error tells for how long.
+func (n NoAnswer) Error() string { return "no answer in " + time.Duration(n).String() }
+
+// wayThere is what to do where no registry was found behind the name.
+const wayThere = "check the name, and the way of this cluster's nodes there: DNS, firewall, proxy"
+
 // Error is the line, such as "registry docker.io does not have it; check the name".
 func (r *Refusal) Error() string {
 	what, remedy, _ := r.judge()
@@ -47,6 +57,7 @@ func (r *Refusal) Unwrap() error {
 
 func (r *Refusal) judge() (what, remedy string, kind error) {
 	request, unreached := errors.AsType[*url.Error](r.Err)
+	_, silent := errors.AsType[NoAnswer](r.Err)
 	switch {
 	case errdefs.IsNotFound(r.Err):
 		return "does not have it", "check the name", errdefs.ErrNotFound
@@ -61,7 +72,11 @@ func (r *Refusal) judge() (what, remedy string, kind error) {
 		return "speaks HTTP, not HTTPS",
 			`to allow that, name it as server = "http://…" in its hosts.toml, see --registry-dir of the daemon`, errdefs.ErrUnavailable
 	case unreached:
-		return "cannot be reached: " + request.Err.Error(), "check the name", errdefs.ErrUnavailable
+		return "cannot be reached: " + request.Err.Error(), wayThere, errdefs.ErrUnavailable
+	case silent:
+		return "cannot be reached: " + r.Err.Error(), wayThere, errdefs.ErrUnavailable
+	case r.StatusCode >= http.StatusBadRequest && r.StatusCode < http.StatusInternalServerError && r.StatusCode != http.StatusTooManyRequests:
+		return "cannot be asked: " + r.Err.Error(), "check the name", errdefs.ErrUnavailable
 	}
-	return "cannot be asked: " + r.Err.Error(), "check the name", errdefs.ErrUnavailable
+	return "cannot be asked: " + r.Err.Error(), "try again later", errdefs.ErrUnavailable
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -36,7 +37,7 @@ func TestRefusal(t *testing.T) {
 		},
 		"a fault of its own": {
 			image.Refusal{Err: errors.New("unexpected status: 502 Bad Gateway"), StatusCode: 502},
-			"cannot be asked: unexpected status: 502 Bad Gateway; check the name", errdefs.IsUnavailable,
+			"cannot be asked: unexpected status: 502 Bad Gateway; try again later", errdefs.IsUnavailable,
 		},
 		"no TLS": {
 			image.Refusal{Err: &url.Error{Op: "Head", URL: "https://r.example.com", Err: errors.New("http: server gave HTTP response to HTTPS client")}},
@@ -44,10 +45,22 @@ func TestRefusal(t *testing.T) {
 		},
 		"nobody there": {
 			image.Refusal{Err: fmt.Errorf("resolve: %w", &url.Error{Op: "Head", URL: "https://r.example.com", Err: errors.New("dial tcp: no such host")})},
-			"cannot be reached: dial tcp: no such host; check the name", errdefs.IsUnavailable,
+			"cannot be reached: dial tcp: no such host; check the name, and the way of this cluster's nodes there: DNS, firewall, proxy", errdefs.IsUnavailable,
 		},
 		"no answer": {
-			image.Refusal{Err: errors.New("no answer in 10s")}, "cannot be asked: no answer in 10s; check the name", errdefs.IsUnavailable,
+			image.Refusal{Err: fmt.Errorf("resolve: %w", image.NoAnswer(10*time.Second))},
+			"cannot be reached: resolve: no answer in 10s; check the name, and the way of this cluster's nodes there: DNS, firewall, proxy", errdefs.IsUnavailable,
+		},
+		"asked too often": {
+			image.Refusal{Err: errors.New("unexpected status: 429 Too Many Requests"), StatusCode: 429},
+			"cannot be asked: unexpected status: 429 Too Many Requests; try again later", errdefs.IsUnavailable,
+		},
+		"no such kind of thing": {
+			image.Refusal{Err: errors.New("unexpected status: 405 Method Not Allowed"), StatusCode: 405},
+			"cannot be asked: unexpected status: 405 Method Not Allowed; check the name", errdefs.IsUnavailable,
+		},
+		"an answer that is none": {
+			image.Refusal{Err: errors.New("registry sent content a for b")}, "cannot be asked: registry sent content a for b; try again later", errdefs.IsUnavailable,
 		},
 	}
 	for name, tt := range tests {

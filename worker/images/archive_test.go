@@ -102,6 +102,7 @@ func TestLoadWhatToolsWrite(t *testing.T) {
 		"xz":                       {xzipped(t, archive(t, "web:1", amd)), ""},
 		"bzip2":                    {bzipped(t, archive(t, "web:1", amd)), ""},
 		"lz4":                      {[]byte("\x04\x22\x4d\x18 and so on"), "compressed by lz4; gzip, zstd, xz, bzip2"},
+		"nothing":                  {nil, "there is nothing in it: did what was to write it fail?"},
 		"torn xz":                  {xzipped(t, archive(t, "web:1", amd))[:1<<20], "ends too early"},
 	}
 	for what, tt := range tests {

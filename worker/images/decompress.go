@@ -28,6 +28,9 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
+	if len(head) == 0 {
+		return nil, fmt.Errorf("there is nothing in it: did what was to write it fail?: %w", errdefs.ErrInvalidArgument)
+	}
 	switch magic := string(head); {
 	case strings.HasPrefix(magic, xzMagic):
 		x, err := xz.NewReader(in)

@@ -1,6 +1,7 @@
 package logbroker
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,8 @@ import (
 
 // ask is what one node was asked for, and is still to be asked for.
 type ask struct {
+	// node is what people call it, for warnings: also once it was removed.
+	node string
 	// first are tasks not asked for yet, with what the client wants of the
 	// past; later those to be read from where the client's lines end: new ones
 	// from their beginning, others from where a stream broke off.
@@ -39,7 +42,7 @@ type answer struct {
 
 // silent gives up what a node does not answer in time, and warns of it. Of whom
 // follows a stream that is open may be silent for ever.
-func (s *subscription) silent(a *ask, node string, now time.Time) (warnings []string) {
+func (s *subscription) silent(a *ask, now time.Time) (warnings []string) {
 	follow := s.req.GetOptions().GetFollow()
 	if len(a.pending) > 0 && now.Sub(a.at) >= answerTimeout {
 		var tasks []string
@@ -48,7 +51,7 @@ func (s *subscription) silent(a *ask, node string, now time.Time) (warnings []st
 			p.lines.Drop()
 		}
 		a.pending = nil
-		warnings = append(warnings, fmt.Sprintf("node %s does not answer: logs of %s are missing", node, count(tasks)))
+		warnings = append(warnings, fmt.Sprintf("%s does not answer: logs of %s are missing", a.node, count(tasks)))
 		if follow {
 			a.later, a.warned = append(a.later, tasks...), true
 		}
@@ -59,7 +62,7 @@ func (s *subscription) silent(a *ask, node string, now time.Time) (warnings []st
 	a.open = slices.DeleteFunc(a.open, func(o *answer) bool {
 		silent := o.lines.Silent(now, answerTimeout)
 		if silent {
-			warnings = append(warnings, fmt.Sprintf("node %s has sent nothing for %s: logs of %s may be incomplete", node, answerTimeout, count(o.tasks)))
+			warnings = append(warnings, fmt.Sprintf("%s has sent nothing for %s: logs of %s may be incomplete", a.node, answerTimeout, count(o.tasks)))
 			o.lines.Drop()
 		}
 		return silent
@@ -69,16 +72,16 @@ func (s *subscription) silent(a *ask, node string, now time.Time) (warnings []st
 
 // ask sends the nodes what is waiting for them, and returns warnings about
 // those that cannot be asked or do not answer.
-func (s *subscription) ask(now time.Time, st *state.State) (warnings []string) {
+func (s *subscription) ask(now time.Time) (warnings []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, nodeID := range slices.Sorted(maps.Keys(s.asks)) {
 		a := s.asks[nodeID]
-		warnings = append(warnings, s.silent(a, name(st, nodeID), now)...)
+		warnings = append(warnings, s.silent(a, now)...)
 		missing := append(s.send(nodeID, a, &a.first, false, now), s.send(nodeID, a, &a.later, true, now)...)
 		if len(missing) > 0 && !a.warned {
 			a.warned = true
-			warnings = append(warnings, fmt.Sprintf("node %s is not connected: logs of %s are missing", name(st, nodeID), count(missing)))
+			warnings = append(warnings, fmt.Sprintf("%s is not connected: logs of %s are missing", a.node, count(missing)))
 		}
 	}
 	return warnings
@@ -131,11 +134,14 @@ func (s *subscription) resume(tasks []string) (since time.Time, ok bool) {
 	return since, len(tasks) > 0
 }
 
-func name(st *state.State, nodeID string) string {
-	if n, ok := st.Node(nodeID); ok && n.GetDescription().GetHostname() != "" {
-		return n.GetDescription().GetHostname()
+// called is what people call a node. The id of one that was removed before says
+// nothing to them.
+func called(st *state.State, nodeID string) string {
+	n, ok := st.Node(nodeID)
+	if !ok {
+		return "a node that was removed"
 	}
-	return nodeID
+	return "node " + cmp.Or(n.GetDescription().GetHostname(), nodeID)
 }
 
 func count(ids []string) string {

@@ -80,7 +80,7 @@ func begin(t *testing.T, follow bool, away ...string) *talk {
 // later asks again after a while, and returns the warnings.
 func (k *talk) later(d time.Duration) string {
 	k.now = k.now.Add(d)
-	return strings.Join(k.ask(k.now, k.st), "; ")
+	return strings.Join(k.ask(k.now), "; ")
 }
 
 func (k *talk) isFinished() bool { return k.finished(k.now, k.now) }
@@ -120,6 +120,30 @@ func TestNodeThatIsAwayIsWarnedOfOnce(t *testing.T) {
 				t.Errorf("once it is back it is asked %q, want %q", asked, want)
 			}
 		})
+	}
+}
+
+// TestWarningsNameNodes as people know them, also those that are no more: an id
+// that nothing lists any longer tells nobody anything.
+func TestWarningsNameNodes(t *testing.T) {
+	k := begin(t, false)
+	k.later(0)
+	stream, _ := k.open("n2")
+	k.closed("n2", stream, false)
+	if warning := <-k.warnings; warning != "node two was lost while it sent logs: they may be incomplete" {
+		t.Errorf("warned %q", warning)
+	}
+
+	k = begin(t, true)
+	k.st = storetest.Apply(t, k.st, state.DeleteNode("n2", nil))
+	k.away = map[string]bool{"n2": true}
+	if w := k.later(0); w != "node two is not connected: logs of task c are missing" {
+		t.Errorf("of a node that was removed meanwhile it warned %q", w)
+	}
+	again := newSubscription("again", k.req, k.nodes)
+	again.add(k.st, false)
+	if w := strings.Join(again.ask(k.now), "; "); w != "a node that was removed is not connected: logs of task c are missing" {
+		t.Errorf("of a node that had been removed it warned %q", w)
 	}
 }
 

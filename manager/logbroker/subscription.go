@@ -100,7 +100,7 @@ func (s *subscription) closed(nodeID string, a *answer, whole bool) {
 	s.mu.Unlock()
 	if known && !whole && !follow {
 		// Before the source ends: afterwards nobody may be reading.
-		s.warn(fmt.Sprintf("node %s was lost while it sent logs: they may be incomplete", nodeID))
+		s.warn(of.node + " was lost while it sent logs: they may be incomplete")
 	}
 	a.lines.Close()
 }
@@ -161,7 +161,7 @@ func (s *subscription) add(st *state.State, following bool) {
 		s.tasks[t.GetId()] = origin{t.GetNodeId(), t.GetServiceId()}
 		a := s.asks[t.GetNodeId()]
 		if a == nil {
-			a = &ask{}
+			a = &ask{node: called(st, t.GetNodeId())}
 			s.asks[t.GetNodeId()] = a
 		}
 		if following {

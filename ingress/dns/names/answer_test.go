@@ -11,7 +11,7 @@ import (
 )
 
 func addrs(s string) (all []netip.Addr) {
-	for _, a := range strings.FieldsSeq(s) {
+	for a := range strings.FieldsSeq(s) {
 		all = append(all, netip.MustParseAddr(a))
 	}
 	return all

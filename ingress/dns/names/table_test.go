@@ -52,6 +52,25 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
+// TestTwoOfOne: what one table becomes is nothing to what else is made of it.
+func TestTwoOfOne(t *testing.T) {
+	alike := func(i int) Service {
+		return Service{Key: Key{"n", fmt.Sprint("s", i)}, Aliases: []string{"all"}, Virtual: addrs(fmt.Sprint("10.0.0.", i))}
+	}
+	base := table(t, &Update{Networks: []Network{{ID: "n"}}, Clients: []Client{{ID: "c", Networks: []string{"n"}}}})
+	for i := 1; i <= 3; i++ {
+		base, _ = base.Apply(&Update{Services: []Service{alike(i)}})
+	}
+	one, _ := base.Apply(&Update{Services: []Service{alike(4)}})
+	other, _ := base.Apply(&Update{Services: []Service{alike(5)}})
+	for want, tab := range map[string]*Table{"A 10.0.0.4/1": one, "A 10.0.0.5/1": other} {
+		got := say(tab.Answer(tab.Client("c"), dns.Question{Name: "all.", Qtype: dns.TypeA, Qclass: dns.ClassINET}))
+		if got != "A 10.0.0.1/1, A 10.0.0.2/1, A 10.0.0.3/1, "+want {
+			t.Errorf("all is %s", got)
+		}
+	}
+}
+
 func TestUpdateOfNothing(t *testing.T) {
 	tab, err := Empty().Apply(&Update{Index: 7, Services: []Service{{Key: Key{"lost", "web"}}}, Clients: []Client{{ID: "c"}}})
 	if err == nil {

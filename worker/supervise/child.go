@@ -43,6 +43,14 @@ type Config struct {
 	// Sockets are the paths at which the child listens once it serves, in RunDir. A
 	// child that served and lost one is started anew too.
 	Sockets []string
+	// FirstRestart is how long the child is down that ended for the first time in a
+	// row; 100 ms when 0.
+	FirstRestart time.Duration
+	// Succeed, if set, has a child of another version, or with other options, run on
+	// beside the one that replaces it until Succeed returns nil: the process with
+	// that id then does all that the other one did. Until then the other one is
+	// found by NAME.before.pid.
+	Succeed func(ctx context.Context, pid int) error
 	// StateDir holds NAME.pid, by which a child is found even then.
 	StateDir string
 	// LogFile takes what the child prints. Once it is larger than LogSize bytes
@@ -65,6 +73,9 @@ type Child struct {
 func New(cfg Config) *Child {
 	if cfg.LogSize == 0 {
 		cfg.LogSize = 10 << 20
+	}
+	if cfg.FirstRestart == 0 {
+		cfg.FirstRestart = firstRestart
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -94,7 +105,7 @@ func (c *Child) Run(ctx context.Context) error {
 	defer stopRotating()
 
 	pause := &backoff.ExponentialBackOff{
-		InitialInterval: firstRestart, MaxInterval: lastRestart, Multiplier: 2, RandomizationFactor: 0.2,
+		InitialInterval: c.cfg.FirstRestart, MaxInterval: lastRestart, Multiplier: 2, RandomizationFactor: 0.2,
 	}
 	pause.Reset()
 	for {
@@ -135,7 +146,10 @@ func (c *Child) once(ctx context.Context) error {
 	}
 	defer p.close()
 	c.setPid(p.pid)
-	if err := c.attend(ctx, p); err != nil {
+	stop := c.retire(ctx, p.pid)
+	err = c.attend(ctx, p)
+	stop()
+	if err != nil {
 		if cmd != nil {
 			_ = cmd.Process.Release()
 		}
@@ -164,6 +178,10 @@ func (c *Child) takeOver(ctx context.Context) (*process, error) {
 		return p, nil
 	}
 	defer p.close()
+	if c.cfg.Succeed != nil && runs != c.runs() && c.reachable() && c.keepBefore() {
+		c.cfg.Log.InfoContext(ctx, "the child that runs is of another version or has other options: it runs on until another one is ready", "pid", p.pid)
+		return nil, nil //nolint:nilnil // there is none that runs what it should
+	}
 	c.cfg.Log.InfoContext(ctx, "the child that runs is of another version, has other options or lost its run directory: it is started anew",
 		"pid", p.pid)
 	return nil, c.end(ctx, p, replaceGrace)
@@ -215,23 +233,32 @@ func (c *Child) Stop(ctx context.Context, grace time.Duration) error {
 	c.mu.Lock()
 	c.stopping = true
 	c.mu.Unlock()
+	before := c.endBefore(ctx, grace)
 	p, _, err := adopt(c.pidFile())
 	if err != nil {
-		return nil // none runs
+		return before // none runs
 	}
 	defer p.close()
-	return c.end(ctx, p, grace)
+	return errors.Join(before, c.end(ctx, p, grace))
 }
 
-// end ends the child: SIGTERM, and SIGKILL after grace.
+// end ends the child that the pid file names.
 func (c *Child) end(ctx context.Context, p *process, grace time.Duration) error {
+	if err := c.kill(ctx, p, grace); err != nil {
+		return err
+	}
+	return c.gone()
+}
+
+// kill ends a process: SIGTERM, and SIGKILL after grace.
+func (c *Child) kill(ctx context.Context, p *process, grace time.Duration) error {
 	if err := p.signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop %s: %w", c.cfg.Name, err)
 	}
 	polite, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if p.wait(polite) == nil {
-		return c.gone()
+		return nil
 	}
 	c.cfg.Log.WarnContext(ctx, "child did not stop in time and is killed", "grace", grace)
 	if err := p.signal(syscall.SIGKILL); err != nil {
@@ -240,7 +267,7 @@ func (c *Child) end(ctx context.Context, p *process, grace time.Duration) error 
 	if err := p.wait(ctx); err != nil {
 		return fmt.Errorf("wait for the end of %s: %w", c.cfg.Name, err)
 	}
-	return c.gone()
+	return nil
 }
 
 func (c *Child) gone() error {

@@ -65,7 +65,8 @@ const layers = `
 	# The node's data plane. It is told what to hold in words of its own.
 	NOTHING < ingress/conntrack, ingress/namespace, ingress/ruleset < ingress;
 	NOTHING < ingress/gossip;
-	NOTHING < ingress/dns/names, ingress/dns/upstream;
+	ingress/namespace < ingress/dns;
+	NOTHING < ingress/dns/names, ingress/dns/upstream < ingress/dns;
 
 	# The node agent.
 	PROTO < worker/* < worker/task, worker/executor/containerd < worker;

@@ -7,6 +7,9 @@ import "net/netip"
 type Update struct {
 	// Whole says that what the update does not name is not there any more.
 	Whole bool `json:"whole,omitempty"`
+	// More says that further updates belong to this one, which is in effect only
+	// with the last of them.
+	More bool `json:"more,omitempty"`
 	// Index is the place in the log of changes that the table is up to date with
 	// afterwards. It is handed through.
 	Index uint64 `json:"index,omitempty"`

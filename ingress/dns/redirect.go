@@ -1,0 +1,89 @@
+package dns
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// redirectTable is the table in the network namespace of each task that leads
+// what is asked at 127.0.0.11:53 to the port we listen at, and gives answers
+// the port that was asked. It changes ports and keeps no connection, so the
+// task's other packets are not tracked for it.
+//
+// Without it we would have to take port 53 ourselves, and a task that serves
+// DNS, on all addresses as most do, could not start.
+const redirectTable = "muster_dns"
+
+// loopback is the index of the loopback device of each network namespace.
+const loopback = 1
+
+// redirect makes the table, in the network namespace of the calling thread, if
+// it is not there. It stays there when the resolver goes.
+func redirect() error {
+	c, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return fmt.Errorf("redirect port %d: %w", askedPort, err)
+	}
+	defer c.CloseLasting() //nolint:errcheck // nothing is buffered
+	t, err := c.ListTableOfFamily(redirectTable, nftables.TableFamilyIPv4)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("redirect port %d: list nftables table: %w", askedPort, err)
+	}
+	if t != nil && err == nil {
+		return nil
+	}
+	t = c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: redirectTable})
+	// Connection tracking, where a task has it, sees port 53 in both directions:
+	// what it has seen going out is not looked at again coming in, and answers are
+	// changed before it sees them.
+	asked := c.AddChain(&nftables.Chain{
+		Table: t, Name: "asked", Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw,
+	})
+	answered := c.AddChain(&nftables.Chain{
+		Table: t, Name: "answered", Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityRaw,
+	})
+	const source, destination = 12, 16 // in the IPv4 header
+	for _, protocol := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
+		onLoopback := []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyIIF, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(loopback)},
+		}
+		c.AddRule(&nftables.Rule{Table: t, Chain: asked, Exprs: append(onLoopback, rewrite(protocol, destination, 2, askedPort, listenedPort)...)})
+		c.AddRule(&nftables.Rule{Table: t, Chain: answered, Exprs: rewrite(protocol, source, 0, listenedPort, askedPort)})
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("redirect port %d with nftables: %w", askedPort, err)
+	}
+	return nil
+}
+
+// rewrite changes a port of packets from or to us: the address is at offset addr
+// of the network header, the port at offset port of the transport header.
+func rewrite(protocol byte, addr, port uint32, from, to uint16) []expr.Any {
+	checksum := uint32(6) // of UDP
+	if protocol == unix.IPPROTO_TCP {
+		checksum = 16
+	}
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: addr, Len: 4},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: listenedAddr[:]},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{protocol}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: port, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, from)},
+		&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, to)},
+		&expr.Payload{
+			OperationType: expr.PayloadWrite, SourceRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: port, Len: 2,
+			CsumType: expr.CsumTypeInet, CsumOffset: checksum,
+		},
+	}
+}

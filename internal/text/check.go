@@ -99,6 +99,15 @@ func checkWords(m protoreflect.Message) (err error) {
 }
 
 func checkWord(fd protoreflect.FieldDescriptor, v protoreflect.Value) error {
+	if err := fault(fd, v); err != nil || fd.Kind() != protoreflect.MessageKind {
+		return err
+	}
+	return checkWords(v.Message())
+}
+
+// fault says why v is no word that this version knows, or no time or duration;
+// nil for all else.
+func fault(fd protoreflect.FieldDescriptor, v protoreflect.Value) error {
 	switch fd.Kind() {
 	case protoreflect.EnumKind:
 		if words := fd.Enum().Values(); words.ByNumber(v.Enum()) == nil {
@@ -116,7 +125,6 @@ func checkWord(fd protoreflect.FieldDescriptor, v protoreflect.Value) error {
 		if err := valid(); err != nil {
 			return fmt.Errorf("%s: %w: %w", name(fd), err, errdefs.ErrInvalidArgument)
 		}
-		return checkWords(v.Message())
 	default: // holds no word
 	}
 	return nil

@@ -55,8 +55,8 @@ func steers(r rune) bool {
 }
 
 // CleanMessage cleans all texts in m, at any depth, to MaxObserved bytes each,
-// and drops fields that this version does not know. It writes only where
-// something has to change.
+// and drops fields and words that this version does not know, and times that are
+// none. It writes only where something has to change.
 func CleanMessage(m proto.Message) {
 	dropUnknown(m.ProtoReflect())
 	walk(m.ProtoReflect(), func(_ place, s string) (string, error) { //nolint:errcheck // it refuses nothing

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	clusterpb "github.com/muster/muster/proto/cluster/v1"
 	_ "github.com/muster/muster/proto/control/v1"
@@ -207,6 +208,31 @@ func TestCleanMessageDropsUnknownFields(t *testing.T) {
 	}
 	if !proto.Equal(m, want) {
 		t.Errorf("left: %v", m)
+	}
+}
+
+// TestCleanMessageDropsWhatCannotBeShown: no time of day and no JSON can be made
+// of such a time, and no sense of such a word.
+func TestCleanMessageDropsWhatCannotBeShown(t *testing.T) {
+	const later = 99 // a word of a later version
+	m := &clusterpb.TaskStatus{
+		State: clusterpb.TaskState_TASK_STATE_RUNNING, At: &timestamppb.Timestamp{Seconds: 1 << 62},
+		HostPorts: []*clusterpb.Port{{Published: 80, Mode: later}},
+		Health: &clusterpb.HealthStatus{State: later, Log: []*clusterpb.HealthResult{
+			{Start: &timestamppb.Timestamp{Seconds: 5}, End: &timestamppb.Timestamp{Nanos: -1}},
+		}},
+	}
+	CleanMessage(m)
+	want := &clusterpb.TaskStatus{
+		State:     clusterpb.TaskState_TASK_STATE_RUNNING,
+		HostPorts: []*clusterpb.Port{{Published: 80}},
+		Health:    &clusterpb.HealthStatus{Log: []*clusterpb.HealthResult{{Start: &timestamppb.Timestamp{Seconds: 5}}}},
+	}
+	if d := cmp.Diff(want, m, protocmp.Transform()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if err := Check(m); err != nil {
+		t.Errorf("cleaned, it is refused: %v", err)
 	}
 }
 

@@ -19,12 +19,19 @@ func checkKnown(m protoreflect.Message) error {
 }
 
 // dropUnknown takes out what this version would keep, but neither bound nor
-// clean.
+// clean, and what it could not show: words that it does not know, and times and
+// durations out of range, count as not said.
 func dropUnknown(m protoreflect.Message) {
 	eachMessage(m, func(m protoreflect.Message) error { //nolint:errcheck // it refuses nothing
 		if len(m.GetUnknown()) > 0 {
 			m.SetUnknown(nil)
 		}
+		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			if !fd.IsMap() && !fd.IsList() && fault(fd, v) != nil {
+				m.Clear(fd)
+			}
+			return true
+		})
 		return nil
 	})
 }

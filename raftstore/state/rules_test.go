@@ -144,6 +144,10 @@ func TestRefusals(t *testing.T) {
 			changes(service("s1", "web")), service("s2", "web"),
 			errdefs.IsAlreadyExists, `a service named "web" exists already`,
 		},
+		"name taken but for its capitals": {
+			changes(service("s1", "Web")), service("s2", "weB"),
+			errdefs.IsAlreadyExists, `a service named "Web" exists already, which is the same as "weB" in DNS`,
+		},
 		"renamed to a name that is taken": {
 			changes(service("s1", "web"), service("s2", "db")), serviceAt("s2", "web", 1),
 			errdefs.IsAlreadyExists, `a service named "web" exists already`,

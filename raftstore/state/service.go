@@ -2,6 +2,7 @@ package state
 
 import (
 	"iter"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -26,7 +27,7 @@ func serviceKind() *kind[*clusterpb.Service] {
 		name: KindService,
 		key:  (*clusterpb.Service).GetId,
 		indexes: []func(*clusterpb.Service) []string{
-			serviceByName: func(s *clusterpb.Service) []string { return []string{s.GetSpec().GetName()} },
+			serviceByName: func(s *clusterpb.Service) []string { return []string{nameKey(s.GetSpec().GetName())} },
 			serviceByPort: portIndex,
 		},
 		item: func(s *clusterpb.Service) *raftpb.SnapshotItem {
@@ -57,12 +58,16 @@ func setServiceBack(old *clusterpb.Service, by time.Duration) *clusterpb.Service
 	return svc
 }
 
+// nameKey is what a name is known by. Names differ by more than the case of their
+// letters: those that do not are one in DNS.
+func nameKey(name string) string { return strings.ToLower(name) }
+
 // Service returns the service with that id.
 func (s *State) Service(id string) (*clusterpb.Service, bool) { return s.services.get(id) }
 
-// ServiceByName returns the service with that name.
+// ServiceByName returns the service with that name, however it is capitalised.
 func (s *State) ServiceByName(name string) (*clusterpb.Service, bool) {
-	for svc := range s.services.with(serviceByName, name) {
+	for svc := range s.services.with(serviceByName, nameKey(name)) {
 		return svc, true
 	}
 	return nil, false
@@ -71,9 +76,13 @@ func (s *State) ServiceByName(name string) (*clusterpb.Service, bool) {
 // CheckServiceName refuses, as AlreadyExists, a name that another service than
 // the one with that id has.
 func (o *objects) CheckServiceName(name, id string) error {
-	for other := range o.services.with(serviceByName, name) {
-		if other.GetId() != id {
+	for other := range o.services.with(serviceByName, nameKey(name)) {
+		switch have := other.GetSpec().GetName(); {
+		case other.GetId() == id:
+		case have == name:
 			return refuse(alreadyExists, "a service named %q exists already", name)
+		default:
+			return refuse(alreadyExists, "a service named %q exists already, which is the same as %q in DNS", have, name)
 		}
 	}
 	return nil

@@ -93,6 +93,12 @@ func (tx *tx) revoked(nodeID string) bool {
 	})
 }
 
+// maxRemovedNodes bounds how many removed nodes are remembered. Whoever knows the
+// token can join and leave as often as it likes, and certificates live for months.
+// A node that is not remembered is none of the cluster's all the same: the leader goes
+// by the nodes that there are.
+const maxRemovedNodes = 4_000
+
 // revoke keeps a removed node out until its certificate has expired, and
 // forgets those whose has: the list would grow for ever otherwise.
 func (tx *tx) revoke(nodeID string, expiresAt *timestamppb.Timestamp) {
@@ -108,5 +114,6 @@ func (tx *tx) revoke(nodeID string, expiresAt *timestamppb.Timestamp) {
 		}
 	}
 	c.RemovedNodes = append(c.RemovedNodes, &clusterpb.RemovedNode{Id: nodeID, ExpiresAt: expiresAt})
+	c.RemovedNodes = c.GetRemovedNodes()[max(0, len(c.GetRemovedNodes())-maxRemovedNodes):]
 	set(tx, &tx.cluster, c)
 }

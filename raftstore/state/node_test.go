@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -132,6 +133,26 @@ func TestRemovedNodesAreForgottenOnceExpired(t *testing.T) {
 	s = storetest.ApplyAt(t, s, s.Time, node("a"))
 	if got := index(t, s, "a"); got != 3 {
 		t.Errorf("came back with index %d, want 3", got)
+	}
+}
+
+// TestRemovedNodesAreBounded: one that joins and leaves without end makes the
+// state no larger, and the last to be removed are remembered.
+func TestRemovedNodesAreBounded(t *testing.T) {
+	const most = 4_000
+	s, late := storetest.State(t, cluster()), timestamppb.New(storetest.Start().Add(time.Hour))
+	for from := 0; from < most+10; {
+		var changes []*raftpb.Change
+		for range min(1000, most+10-from) {
+			id := strconv.Itoa(from)
+			changes = append(changes, node(id), state.DeleteNode(id, late))
+			from++
+		}
+		s = storetest.Apply(t, s, changes...)
+	}
+	got := s.Cluster().GetRemovedNodes()
+	if len(got) != most || got[0].GetId() != "10" || got[most-1].GetId() != strconv.Itoa(most+9) {
+		t.Errorf("%d are remembered, want the last %d", len(got), most)
 	}
 }
 

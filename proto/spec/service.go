@@ -21,6 +21,7 @@ const (
 	// Above these the figures that a kernel is told would overflow.
 	maxNanoCPUs = 10_000 * 1_000_000_000 // 10,000 cores
 	maxMemory   = 1 << 50                // 1 PiB
+	maxPids     = 1 << 22                // the kernel's PID_MAX_LIMIT: a cgroup takes no more
 	maxName     = 63                     // a DNS label
 	maxReplicas = 65_533                 // as many addresses as a /16 has for tasks
 )
@@ -126,8 +127,8 @@ func validateResources(what string, r *clusterpb.Resources) error {
 		return invalid("memory %s %d bytes: at most 1 PiB", what, r.GetMemoryBytes())
 	case r.GetMemoryBytes() != 0 && r.GetMemoryBytes() < minMemory:
 		return invalid("memory %s %d bytes: at least 4 MiB", what, r.GetMemoryBytes())
-	case r.GetPids() < 0:
-		return invalid("pids %s %d: use 0 for no limit, or more", what, r.GetPids())
+	case r.GetPids() < 0 || r.GetPids() > maxPids:
+		return invalid("pids %s %d: use 0 for no limit, or 1 to %d", what, r.GetPids(), maxPids)
 	}
 	return nil
 }

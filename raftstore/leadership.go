@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/containerd/errdefs"
 	"github.com/hashicorp/raft"
-
-	"github.com/muster/muster/raftstore/state"
 )
 
 // leadership is what this member knows of its own.
@@ -142,25 +139,6 @@ func (s *Store) begin(ctx context.Context) func() {
 // it did when it was called.
 func (s *Store) VerifyLeader(ctx context.Context) error {
 	return s.call(ctx, "verify leadership", func(context.Context) error { return s.raft.VerifyLeader().Error() })
-}
-
-// Read returns a state that holds every change that was acknowledged before
-// Read was called. Only the leader can tell; others answer Unavailable.
-func (s *Store) Read(ctx context.Context) (*state.State, error) {
-	// The leader acknowledges what it has applied, and begins its term when it
-	// has applied what earlier ones acknowledged. So its state is right as long
-	// as the term is the same.
-	before, _ := s.lead.get()
-	if before == 0 {
-		return nil, fmt.Errorf("read: this manager does not lead: %w", errdefs.ErrUnavailable)
-	}
-	if err := s.VerifyLeader(ctx); err != nil {
-		return nil, err
-	}
-	if after, _ := s.lead.get(); after != before {
-		return nil, fmt.Errorf("read: leadership changed: %w", errdefs.ErrUnavailable)
-	}
-	return s.State(), nil
 }
 
 // TransferLeadership hands leadership to the voter that is most up to date.

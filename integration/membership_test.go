@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -332,6 +333,35 @@ func TestManagersLeave(t *testing.T) {
 		c.Eventually("two tasks", func() bool { return len(c.Serving("web")) == 2 })
 		if !contains(ids(c.Serving("web")), before...) {
 			t.Error("tasks were restarted")
+		}
+	})
+}
+
+// TestManagerThatHasToStay: with one of three managers gone no other may leave,
+// and one that is refused keeps its tasks and the lead.
+func TestManagerThatHasToStay(t *testing.T) {
+	cluster.Run(t, cluster.Config{Managers: 3, Workers: 1}, func(ctx context.Context, c *cluster.Cluster) {
+		leader := c.Leader()
+		rest := c.Others(leader)
+		rest = slices.DeleteFunc(rest, func(n *cluster.Node) bool { return !strings.HasPrefix(n.Name, "m") })
+		c.PowerOff(rest[1])
+		time.Sleep(10 * time.Second)
+		for _, n := range []*cluster.Node{leader, rest[0]} {
+			nodes := controlpb.NewNodeServiceClient(c.Control())
+			if _, err := nodes.UpdateNode(ctx, &controlpb.UpdateNodeRequest{Node: n.ID, Spec: &clusterpb.NodeSpec{}}); err != nil {
+				t.Fatal(err)
+			}
+			err := n.Leave(ctx, false)
+			if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "no quorum") {
+				t.Errorf("%s leaves: %v", n.Name, err)
+			}
+			known, _ := c.State().Node(n.ID)
+			if got := known.GetSpec().GetAvailability(); got == drain {
+				t.Errorf("%s was refused, and is %s", n.Name, got)
+			}
+			if c.Leader() != leader {
+				t.Errorf("%s was refused, and %s lost the lead", n.Name, leader.Name)
+			}
 		}
 	})
 }

@@ -165,15 +165,21 @@ func (s *Store) awaitLog(ctx context.Context, id string, index uint64) error {
 func (s *Store) RemoveMember(ctx context.Context, id string) error {
 	s.members.Lock()
 	defer s.members.Unlock()
-	if !s.IsLeader() {
-		return s.raftError("remove manager "+id, raft.ErrNotLeader)
-	}
-	if err := checkRemoval(s.Members(), s.Reachable(), id); err != nil {
+	if err := s.Removable(id); err != nil {
 		return err
 	}
 	return s.call(ctx, "remove manager "+id, func(ctx context.Context) error {
 		return s.raft.RemoveServer(raft.ServerID(id), 0, left(ctx)).Error()
 	})
+}
+
+// Removable returns why RemoveMember would refuse to remove the member now, or
+// nil.
+func (s *Store) Removable(id string) error {
+	if !s.IsLeader() {
+		return s.raftError("remove manager "+id, raft.ErrNotLeader)
+	}
+	return checkRemoval(s.Members(), s.Reachable(), id)
 }
 
 // checkRemoval decides whether the member may go.

@@ -25,6 +25,9 @@ type Store interface {
 	State() *state.State
 	Propose(ctx context.Context, changes ...*raftpb.Change) error
 	AddVoter(ctx context.Context, nodeID, addr string) error
+	// Removable returns why a manager's vote could not be taken from it now:
+	// NotFound when it has none.
+	Removable(nodeID string) error
 }
 
 // Nodes removes nodes from the cluster; api.API does.
@@ -95,11 +98,16 @@ func (s *Server) reach(ctx context.Context, addr string) error {
 }
 
 // Drain asks the orchestrators to move the caller's tasks and says how many
-// still run.
+// still run. It refuses what Leave would: a node that has to stay keeps its tasks.
 func (s *Server) Drain(ctx context.Context, _ *memberpb.DrainRequest) (*memberpb.DrainResponse, error) {
 	n, err := s.caller(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if n.GetRole() == clusterpb.NodeRole_NODE_ROLE_MANAGER {
+		if err := s.Store.Removable(n.GetId()); err != nil && !errdefs.IsNotFound(err) {
+			return nil, err
+		}
 	}
 	if err := s.makeAvailable(ctx, n, clusterpb.NodeSpec_AVAILABILITY_DRAIN); err != nil {
 		return nil, err

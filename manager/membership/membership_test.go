@@ -30,6 +30,8 @@ type fakeStore struct {
 	voters    map[string]string
 	// addVoter, when set, is asked before a voter is added.
 	addVoter func(ctx context.Context) error
+	// removable is why no vote can be taken.
+	removable error
 	// propose, when set, is the error of every proposal.
 	propose error
 }
@@ -54,6 +56,8 @@ func (s *fakeStore) AddVoter(ctx context.Context, nodeID, addr string) error {
 	s.voters[nodeID] = addr
 	return nil
 }
+
+func (s *fakeStore) Removable(string) error { return s.removable }
 
 func (s *fakeStore) node() *clusterpb.Node {
 	n, _ := s.state.Node("n1")
@@ -319,6 +323,35 @@ func TestLeaveSaysWhyANodeHasToStay(t *testing.T) {
 	m.stays = fmt.Errorf("the quorum would be lost: %w", errdefs.ErrFailedPrecondition)
 	if _, err := m.Leave(by(t, "n1"), &memberpb.LeaveRequest{}); !errdefs.IsFailedPrecondition(err) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A manager that has to stay is not drained either.
+func TestDrainRefusesWhatLeaveWill(t *testing.T) {
+	stays := fmt.Errorf("the quorum would be lost: %w", errdefs.ErrFailedPrecondition)
+	tests := map[string]struct {
+		role      clusterpb.NodeRole
+		removable error
+		refused   bool
+	}{
+		"a manager that has to stay": {manager, stays, true},
+		"a manager without a vote":   {manager, errdefs.ErrNotFound, false},
+		"a manager that may go":      {manager, nil, false},
+		"a worker":                   {worker, stays, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := serverFor(t, tt.role)
+			m.store.removable = tt.removable
+			_, err := m.Drain(by(t, "n1"), &memberpb.DrainRequest{})
+			if errdefs.IsFailedPrecondition(err) != tt.refused || !tt.refused && err != nil {
+				t.Errorf("error %v", err)
+			}
+			drained := m.store.node().GetSpec().GetAvailability() == clusterpb.NodeSpec_AVAILABILITY_DRAIN
+			if drained == tt.refused {
+				t.Errorf("drained %v, refused %v", drained, tt.refused)
+			}
+		})
 	}
 }
 

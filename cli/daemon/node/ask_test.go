@@ -18,6 +18,7 @@ import (
 
 	"github.com/muster/muster/dispatcher/mtls"
 	"github.com/muster/muster/dispatcher/mtls/mtlstest"
+	"github.com/muster/muster/dispatcher/rpcerror"
 	"github.com/muster/muster/proto/call"
 )
 
@@ -41,13 +42,20 @@ func (n managersAt) Dial(ctx context.Context, addr string) (net.Conn, error) {
 // asking returns what asks the managers, of which those given answer.
 func asking(t *testing.T, answer ...string) (connector, managersAt) {
 	t.Helper()
+	return askingOf(t, func(grpc.ServiceRegistrar) {}, answer...)
+}
+
+// askingOf is asking, of managers that serve what is registered.
+func askingOf(t *testing.T, register func(grpc.ServiceRegistrar), answer ...string) (connector, managersAt) {
+	t.Helper()
 	ca := mtlstest.New(t, "c1")
 	n := managersAt{answer: make(map[string]*bufconn.Listener), dialed: new(sync.Map)}
 	for _, addr := range answer {
 		own := mtlstest.Holding(ca.Issue("m"+addr, mtlstest.Manager))
 		l := bufconn.Listen(1 << 16)
 		port := mtls.Server{Credentials: own.Current, Protocols: map[string]call.Callers{"h2": call.AnyNode}}
-		s := grpc.NewServer(grpc.Creds(credentials.NewTLS(port.TLS())))
+		s := grpc.NewServer(append(rpcerror.ServerOptions(), grpc.Creds(credentials.NewTLS(port.TLS())))...)
+		register(s)
 		ended := make(chan error, 1)
 		go func() { ended <- s.Serve(l) }()
 		t.Cleanup(func() {

@@ -86,13 +86,9 @@ func explainListen(s settings, err error) error {
 // takeBack has the cluster forget a node that it gave a certificate to and
 // that then could not become a member.
 func (n *Node) takeBack(ctx context.Context, manager string, credentials *mtls.Credentials) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTimeout)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	connect := connector{n.cfg.Network, func() *mtls.Credentials { return credentials }}
-	err := connect.askAny(ctx, func() []string { return []string{manager} }, func(ctx context.Context, conn *grpc.ClientConn) error {
-		_, err := memberpb.NewMemberServiceClient(conn).Leave(ctx, &memberpb.LeaveRequest{})
-		return err
-	})
+	err := connect.forget(ctx, func() []string { return []string{manager} })
 	if err != nil {
 		n.log.WarnContext(ctx, "the cluster still lists this node, which did not join: remove it with muster node rm",
 			"id", credentials.Identity.NodeID, "err", err)

@@ -62,29 +62,59 @@ func (n *Node) farewell(ctx context.Context, m *member, force bool) error {
 	return nil
 }
 
+// askToLeave has the cluster forget this node. Whether it may is asked first, by
+// Drain: a node that has to stay keeps its tasks and the lead.
 func (n *Node) askToLeave(ctx context.Context, m *member, force bool) error {
-	if m.manager != nil && m.store.IsLeader() {
-		if err := m.store.TransferLeadership(ctx); err != nil {
-			return fmt.Errorf("hand leadership over: %w", err)
-		}
+	if force {
+		return errors.Join(resign(ctx, m), m.connect.forget(ctx, m.others))
 	}
-	if !force {
-		if err := m.drain(ctx); err != nil {
-			return err
-		}
+	if err := m.drain(ctx); err != nil {
+		return err
 	}
+	if err := resign(ctx, m); err != nil {
+		return fmt.Errorf("%w; %s", err, staysDrained)
+	}
+	if err := m.connect.forget(ctx, m.others); err != nil {
+		return fmt.Errorf("%w; %s", err, staysDrained)
+	}
+	return nil
+}
+
+// staysDrained is what has become of a node that was drained and has not left.
+const staysDrained = "this node stays drained until \"muster node update --availability active\""
+
+// resign hands leadership over if this node leads: another is to take its vote.
+func resign(ctx context.Context, m *member) error {
+	if m.manager == nil || !m.store.IsLeader() {
+		return nil
+	}
+	if err := m.store.TransferLeadership(ctx); err != nil {
+		return fmt.Errorf("hand leadership over: %w", err)
+	}
+	return nil
+}
+
+// forget has the cluster forget the node that the credentials are of. The cluster
+// took it for a node of its own a moment ago: that it is none now is what an
+// earlier call achieved, whose answer was lost.
+func (c connector) forget(ctx context.Context, managers func() []string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, forgetTimeout, fmt.Errorf("no manager took note of the leave within %s: %w", forgetTimeout, errdefs.ErrUnavailable))
 	defer cancel()
-	return m.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+	err := c.askAny(ctx, managers, func(ctx context.Context, conn *grpc.ClientConn) error {
 		_, err := memberpb.NewMemberServiceClient(conn).Leave(ctx, &memberpb.LeaveRequest{})
 		return err
 	})
+	if errdefs.IsPermissionDenied(err) && c.credentials().Check(time.Now()) == nil {
+		return nil
+	}
+	return err
 }
 
 // drain waits until none of this node's tasks runs any more.
 func (m *member) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
+	drained := false
 	for {
 		var left uint32
 		err := m.ask(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
@@ -92,15 +122,17 @@ func (m *member) drain(ctx context.Context) error {
 			left = resp.GetTasks()
 			return err
 		})
-		if err != nil {
+		switch {
+		case err != nil && drained:
+			return fmt.Errorf("move this node's tasks: %w; %s", err, staysDrained)
+		case err != nil:
 			return fmt.Errorf("move this node's tasks: %w", err)
-		}
-		if left == 0 {
+		case left == 0:
 			return nil
 		}
-		if !pause(ctx) {
-			return fmt.Errorf("%d tasks still run here after %s, since no other node may run them (\"muster service ps\" says why); "+
-				"this node stays drained until \"muster node update --availability active\": %w", left, drainTimeout, errdefs.ErrUnavailable)
+		if drained = true; !pause(ctx) {
+			return fmt.Errorf("%d tasks still run here after %s, since no other node may run them (\"muster service ps\" says why); %s: %w",
+				left, drainTimeout, staysDrained, errdefs.ErrUnavailable)
 		}
 	}
 }

@@ -36,7 +36,8 @@ type MemberServiceClient interface {
 	AddManager(ctx context.Context, in *AddManagerRequest, opts ...grpc.CallOption) (*AddManagerResponse, error)
 	// Introduce sets the availability that the calling node begins with.
 	Introduce(ctx context.Context, in *IntroduceRequest, opts ...grpc.CallOption) (*IntroduceResponse, error)
-	// Drain asks for the calling node's tasks to be moved elsewhere.
+	// Drain asks for the calling node's tasks to be moved elsewhere. It is refused
+	// while Leave would be.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 	// Leave forgets the calling node: its entry, its vote, its certificate.
 	Leave(ctx context.Context, in *LeaveRequest, opts ...grpc.CallOption) (*LeaveResponse, error)
@@ -101,7 +102,8 @@ type MemberServiceServer interface {
 	AddManager(context.Context, *AddManagerRequest) (*AddManagerResponse, error)
 	// Introduce sets the availability that the calling node begins with.
 	Introduce(context.Context, *IntroduceRequest) (*IntroduceResponse, error)
-	// Drain asks for the calling node's tasks to be moved elsewhere.
+	// Drain asks for the calling node's tasks to be moved elsewhere. It is refused
+	// while Leave would be.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 	// Leave forgets the calling node: its entry, its vote, its certificate.
 	Leave(context.Context, *LeaveRequest) (*LeaveResponse, error)

@@ -35,6 +35,7 @@ const layers = `
 
 	# What is about no part of a cluster.
 	NOTHING < internal/boltfile < raftstore, worker/*;
+	NOTHING < internal/quota < dispatcher/listen, ingress/gossip;
 	NOTHING < internal/repeat < raftstore, dispatcher/listen;
 	NOTHING < internal/text < proto/template < proto/spec;
 
@@ -64,7 +65,6 @@ const layers = `
 
 	# The node's data plane. It is told what to hold in words of its own.
 	NOTHING < ingress/conntrack, ingress/namespace, ingress/ruleset < ingress;
-	NOTHING < ingress/gossip;
 	ingress/namespace < ingress/dns;
 	NOTHING < ingress/dns/names, ingress/dns/upstream < ingress/dns;
 

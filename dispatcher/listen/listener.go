@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/muster/muster/internal/quota"
 	"github.com/muster/muster/internal/repeat"
 )
 
@@ -47,7 +48,7 @@ type Listener struct {
 	// go to byALPN when it is nil.
 	strangers *protocolListener
 
-	handshakes, anonymous *quota
+	handshakes, anonymous *quota.Quota
 	open                  *open
 	// refusals are told seldom of each address: anybody can cause them.
 	refusals repeat.Filter
@@ -58,8 +59,8 @@ type Listener struct {
 func New(inner net.Listener, config *tls.Config, log *slog.Logger) *Listener {
 	return &Listener{
 		inner: inner, config: config, log: log, byALPN: make(map[string]*protocolListener),
-		handshakes: newQuota(maxHandshakes, maxHandshakesEach),
-		anonymous:  newQuota(maxStrangers, maxStrangersEach),
+		handshakes: quota.New(maxHandshakes, maxHandshakesEach),
+		anonymous:  quota.New(maxStrangers, maxStrangersEach),
 		open:       newOpen(),
 	}
 }
@@ -127,7 +128,7 @@ func (l *Listener) Run(ctx context.Context) error {
 			}
 			continue
 		}
-		release, ok := l.handshakes.take(sourceOf(conn))
+		release, ok := l.handshakes.Take(quota.Source(conn))
 		if !ok {
 			// Better to turn one away than to let stalled ones stop all.
 			l.tellRefusal(ctx, slog.LevelWarn, conn, errTooMany)
@@ -150,7 +151,7 @@ func (l *Listener) Run(ctx context.Context) error {
 var errTooMany = errors.New("too many handshakes at once")
 
 func (l *Listener) tellRefusal(ctx context.Context, level slog.Level, conn net.Conn, err error) {
-	if skipped, ok := l.refusals.Pass(sourceOf(conn)); ok {
+	if skipped, ok := l.refusals.Pass(quota.Source(conn)); ok {
 		l.log.Log(ctx, level, "connection refused", "addr", conn.RemoteAddr(), "not_logged", skipped, "err", err)
 	}
 }
@@ -187,7 +188,7 @@ func (l *Listener) handOver(ctx context.Context, conn *closing) error {
 func (l *Listener) partOf(state tls.ConnectionState, conn *closing) (p *protocolListener, protocol string, err error) {
 	protocol = state.NegotiatedProtocol
 	if protocol == ProtocolGRPC && len(state.PeerCertificates) == 0 && l.strangers != nil {
-		release, ok := l.anonymous.take(sourceOf(conn))
+		release, ok := l.anonymous.Take(quota.Source(conn))
 		if !ok {
 			return nil, protocol, errors.New("too many connections without a certificate at once")
 		}

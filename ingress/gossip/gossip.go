@@ -102,7 +102,7 @@ func New(cfg Config) (*Gossip, error) {
 // this node leaves on purpose.
 func (g *Gossip) Run(ctx context.Context) error {
 	self := &delegate{meta: g.cfg.Meta}
-	list, err := memberlist.Create(g.config(self))
+	list, err := g.create(g.config(self))
 	if err != nil {
 		return fmt.Errorf("listen for gossip on %s: %w", net.JoinHostPort(g.cfg.BindAddr, strconv.Itoa(g.cfg.BindPort)), err)
 	}
@@ -115,6 +115,24 @@ func (g *Gossip) Run(ctx context.Context) error {
 		return fmt.Errorf("stop gossip: %w", err)
 	}
 	return nil
+}
+
+// create begins to listen, on a transport that bounds strangers.
+func (g *Gossip) create(c *memberlist.Config) (*memberlist.Memberlist, error) {
+	inner := c.Transport
+	if inner == nil {
+		var err error
+		inner, err = memberlist.NewNetTransport(&memberlist.NetTransportConfig{BindAddrs: []string{c.BindAddr}, BindPort: c.BindPort, Logger: c.Logger})
+		if err != nil {
+			return nil, err //nolint:wrapcheck // Run says where
+		}
+	}
+	c.Transport = bound(inner, func() int { return max(len(g.view.members()), len(g.cfg.Seeds())) })
+	list, err := memberlist.Create(c)
+	if err != nil {
+		return nil, errors.Join(err, c.Transport.Shutdown())
+	}
+	return list, nil
 }
 
 // rejoin contacts the seeds that are not alive, again and again until ctx is

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -268,4 +269,33 @@ func TestRotateWhereNothingCanBeCopied(t *testing.T) {
 	if now, _ := os.ReadFile(path); len(now) != 0 {
 		t.Errorf("log holds %q after the rotation", now)
 	}
+}
+
+// lines sends what is written to it.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
+// TestFirstRestart: who must not be missed is back sooner than others.
+func TestFirstRestart(t *testing.T) {
+	cfg := shell(t, "exit 1")
+	cfg.FirstRestart = 10 * time.Microsecond
+	said := make(lines, 1000)
+	cfg.Log = slog.New(slog.NewTextHandler(said, nil))
+	running(t, New(cfg))
+	eventually(t, "the restart", func() bool {
+		line := <-said
+		_, after, ended := strings.Cut(line, " in=")
+		if !ended {
+			return false
+		}
+		in, err := time.ParseDuration(strings.Fields(after)[0])
+		if err != nil || in > 20*time.Microsecond {
+			t.Errorf("the first restart comes in %s, %v", in, err)
+		}
+		return true
+	})
 }

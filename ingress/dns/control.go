@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/muster/muster/ingress/dns/names"
 )
 
@@ -32,6 +34,26 @@ func listen(ctx context.Context, path string) (net.Listener, error) {
 		return nil, errors.Join(fmt.Errorf("listen for the table: %w", err), l.Close())
 	}
 	return l, nil
+}
+
+// join counts this process among the resolvers of a socket until leave is
+// called, and reports whether there are others.
+func join(socket string) (others bool, leave func() error, err error) {
+	f, err := os.OpenFile(socket+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return false, nil, fmt.Errorf("look for other resolvers: %w", err)
+	}
+	fd := int(f.Fd())
+	if err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		others, err = true, nil
+	}
+	if err == nil {
+		err = unix.Flock(fd, unix.LOCK_SH)
+	}
+	if err != nil {
+		return false, nil, errors.Join(fmt.Errorf("look for other resolvers: %w", err), f.Close())
+	}
+	return others, f.Close, nil
 }
 
 // serve takes the table from who connects, the one that connected last, until

@@ -46,11 +46,8 @@ type door struct {
 // roomID tells network namespaces apart.
 type roomID struct{ dev, ino uint64 }
 
-// roomAt is the namespace at path; that of the process where path is empty.
+// roomAt is the namespace at path.
 func roomAt(path string) (roomID, error) {
-	if path == "" {
-		return roomID{}, nil
-	}
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
 		return roomID{}, &os.PathError{Op: "stat", Path: path, Err: err}
@@ -58,8 +55,17 @@ func roomAt(path string) (roomID, error) {
 	return roomID{st.Dev, st.Ino}, nil
 }
 
-// open makes the sockets, in the network namespace of the calling thread.
-func (d *door) open() (err error) {
+// in calls f in the door's network namespace, on the thread of enter.
+func (d *door) in(enter func(string) error, f func() error) error {
+	if err := enter(d.netns); err != nil {
+		return err
+	}
+	return f()
+}
+
+// open makes the sockets, in the network namespace of the calling thread. They
+// take over from those of another resolver if it succeeds one.
+func (d *door) open(succeeds bool) (err error) {
 	d.udp, d.tcp = -1, -1
 	defer func() {
 		if err != nil {
@@ -76,12 +82,10 @@ func (d *door) open() (err error) {
 	if err := unix.Listen(d.tcp, backlog); err != nil {
 		return fmt.Errorf("tcp: %w", err)
 	}
-	for _, fd := range []int{d.udp, d.tcp} {
-		if err := steer(fd); err != nil {
-			return err
-		}
+	if !succeeds {
+		return nil
 	}
-	return nil
+	return errors.Join(steer(d.udp), steer(d.tcp))
 }
 
 // bound makes a socket that is bound to our address, beside one that another

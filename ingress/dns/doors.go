@@ -69,10 +69,36 @@ func (ds *doors) look(t *names.Table) map[string]string {
 	return maps.Clone(ds.trouble)
 }
 
-// open opens the doors of clients that have none in their namespace. A
-// namespace that is gone has none: a socket in it would keep it.
+// open opens the doors of clients that have none in their namespace.
 func (ds *doors) open(clients iter.Seq[*names.Client]) {
-	var here, closed []*door
+	closed := ds.closed(clients)
+	if len(closed) == 0 {
+		return
+	}
+	err := namespace.Visit(func(enter func(string) error) error {
+		for _, d := range closed {
+			ds.note(d.client, d.in(enter, func() error { return ds.begin(d) }))
+		}
+		// Where there was a resolver before, questions are led to the sockets already.
+		for _, d := range closed {
+			if ds.of[d.client] != d {
+				continue
+			}
+			if err := d.in(enter, redirect); err != nil {
+				ds.forget(d.client)
+				ds.note(d.client, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		ds.log.Error("cannot open sockets in network namespaces: will retry", "err", err)
+	}
+}
+
+// closed returns the doors that are to be opened. A door in another namespace
+// than its client's is closed: a socket would keep that one.
+func (ds *doors) closed(clients iter.Seq[*names.Client]) (closed []*door) {
 	for c := range clients {
 		room, err := roomAt(c.Netns)
 		if d := ds.of[c.ID]; d != nil {
@@ -85,48 +111,17 @@ func (ds *doors) open(clients iter.Seq[*names.Client]) {
 			ds.note(c.ID, err)
 			continue
 		}
-		d := &door{client: c.ID, netns: c.Netns, room: room}
-		if d.netns == "" {
-			here = append(here, d)
-			continue
-		}
-		closed = append(closed, d)
+		closed = append(closed, &door{client: c.ID, netns: c.Netns, room: room})
 	}
-	for _, d := range here {
-		ds.note(d.client, ds.openIn(nil, d))
-	}
-	if len(closed) == 0 {
-		return
-	}
-	err := namespace.Visit(func(enter func(string) error) error {
-		for _, d := range closed {
-			ds.note(d.client, ds.openIn(enter, d))
-		}
-		return nil
-	})
-	if err != nil {
-		ds.log.Error("cannot open sockets in network namespaces: will retry", "err", err)
-	}
+	return closed
 }
 
-// openIn opens a door on the thread of enter, which is nil for the namespace of
-// the process.
-func (ds *doors) openIn(enter func(string) error, d *door) (err error) {
-	if enter != nil {
-		if err := enter(d.netns); err != nil {
-			return err
-		}
-	}
-	if err := d.open(); err != nil {
+// begin opens a door in the network namespace of the calling thread.
+func (ds *doors) begin(d *door) error {
+	if err := d.open(ds.resolver.succeeds); err != nil {
 		return err
 	}
-	if enter != nil {
-		err = redirect()
-	}
-	if err == nil {
-		err = ds.loop.add(d)
-	}
-	if err != nil {
+	if err := ds.loop.add(d); err != nil {
 		ds.loop.remove(d)
 		d.close()
 		return err

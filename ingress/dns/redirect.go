@@ -4,11 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
+	"os"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"github.com/mdlayher/netlink/nlenc"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,19 +30,15 @@ const loopback = 1
 // redirect makes the table, in the network namespace of the calling thread, if
 // it is not there. It stays there when the resolver goes.
 func redirect() error {
-	c, err := nftables.New(nftables.AsLasting())
+	there, err := redirects()
+	if there || err != nil {
+		return err
+	}
+	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("redirect port %d: %w", askedPort, err)
 	}
-	defer c.CloseLasting() //nolint:errcheck // nothing is buffered
-	t, err := c.ListTableOfFamily(redirectTable, nftables.TableFamilyIPv4)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("redirect port %d: list nftables table: %w", askedPort, err)
-	}
-	if t != nil && err == nil {
-		return nil
-	}
-	t = c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: redirectTable})
+	t := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: redirectTable})
 	// Connection tracking, where a task has it, sees port 53 in both directions:
 	// what it has seen going out is not looked at again coming in, and answers are
 	// changed before it sees them.
@@ -64,6 +63,47 @@ func redirect() error {
 		return fmt.Errorf("redirect port %d with nftables: %w", askedPort, err)
 	}
 	return nil
+}
+
+// redirects reports whether the table is there. The library takes 0.4 ms to say
+// so, this 25 µs, and a resolver that starts anew asks for each task of a node.
+func redirects() (bool, error) {
+	fail := func(err error) (bool, error) {
+		return false, fmt.Errorf("look for nftables table %s: %w", redirectTable, err)
+	}
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	name, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: unix.NFTA_TABLE_NAME, Data: nlenc.Bytes(redirectTable)}})
+	if err != nil {
+		return fail(err)
+	}
+	ask := netlink.Message{
+		Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETTABLE, Flags: netlink.Request},
+		Data:   append([]byte{unix.AF_INET, unix.NFNETLINK_V0, 0, 0}, name...),
+	}
+	ask.Header.Length = uint32(unix.SizeofNlMsghdr + len(ask.Data))
+	raw, err := ask.MarshalBinary()
+	if err != nil {
+		return fail(err)
+	}
+	if err := unix.Sendto(fd, raw, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fail(err)
+	}
+	buf := make([]byte, os.Getpagesize())
+	n, _, err := unix.Recvfrom(fd, buf, 0)
+	if err != nil || n < unix.SizeofNlMsghdr+4 {
+		return fail(errors.Join(err, io.ErrUnexpectedEOF))
+	}
+	if binary.NativeEndian.Uint16(buf[4:]) != unix.NLMSG_ERROR {
+		return true, nil
+	}
+	if errno := unix.Errno(-int32(binary.NativeEndian.Uint32(buf[unix.SizeofNlMsghdr:]))); errno != unix.ENOENT {
+		return fail(errno)
+	}
+	return false, nil
 }
 
 // rewrite changes a port of packets from or to us: the address is at offset addr

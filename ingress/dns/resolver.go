@@ -32,6 +32,12 @@ func Run(ctx context.Context, cfg Config) error {
 	r := &resolver{cfg: cfg, others: upstream.New(cfg.Upstream), known: make(chan struct{})}
 	r.table.Store(names.Empty())
 	r.doors = newDoors(r, cfg.Log)
+	var leave func() error
+	var err error
+	if r.succeeds, leave, err = join(cfg.Socket); err != nil {
+		return err
+	}
+	defer leave() //nolint:errcheck // it ends with the process in any case
 	l, err := newLoop(r)
 	if err != nil {
 		return err
@@ -78,6 +84,8 @@ type resolver struct {
 	table  atomic.Pointer[names.Table]
 	others *upstream.Forwarder
 	doors  *doors
+	// succeeds says that another resolver ran when this one began.
+	succeeds bool
 	// knows says that there was a table, known is closed then. The former is for
 	// who takes it in alone.
 	knows bool

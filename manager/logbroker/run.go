@@ -39,7 +39,7 @@ func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.
 		} else if overSince.IsZero() {
 			overSince = time.Now()
 		}
-		wait, err := s.pass(store.State(), send)
+		wait, err := s.pass(send)
 		if err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func (s *subscription) run(ctx context.Context, store Store, changes *raftstore.
 
 // pass asks the nodes and sends the client what there is. It returns how long
 // until there may be more if nothing happens, 0 when there is more at once.
-func (s *subscription) pass(st *state.State, send sender) (wait time.Duration, err error) {
+func (s *subscription) pass(send sender) (wait time.Duration, err error) {
 	for _, text := range s.ask(time.Now()) {
 		if err := send.warn(text); err != nil {
 			return 0, err

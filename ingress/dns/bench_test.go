@@ -148,6 +148,29 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
+// BenchmarkDaemonRestarts asks 100,000 questions while daemons come and go.
+func BenchmarkDaemonRestarts(b *testing.B) {
+	n := newNode(b)
+	n.resolver()
+	task := n.netns("task")
+	u := cluster(1000, names.Client{ID: "task", Netns: task})
+	n.change(*u)
+	for b.Loop() {
+		a := n.askAll(task, "udp", "svc1.", "NOERROR 10.0.0.6", 8, 5*time.Second)
+		restarts := 0
+		for ; a.answered.Load() < 100_000; restarts++ {
+			n.daemon()
+			u.Index++
+			n.change(*u)
+			a.after(b, 2000)
+		}
+		a.stop()
+		b.ReportMetric(float64(restarts), "restarts")
+		b.ReportMetric(float64(a.failed.Load()), "failed")
+		b.ReportMetric(float64(a.longest.Load())/1e6, "longest-ms")
+	}
+}
+
 // BenchmarkRestart kills the resolver of many tasks, in a cluster of 10,000
 // services, and waits until the next one answers the last of them.
 func BenchmarkRestart(b *testing.B) {

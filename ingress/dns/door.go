@@ -204,7 +204,7 @@ func (d *door) hurry() {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	for conn := range d.conns {
-		_ = conn.SetReadDeadline(time.Now().Add(lastWords))
+		_ = conn.SetDeadline(time.Now().Add(lastWords))
 	}
 }
 

@@ -54,7 +54,7 @@ func (s *streams) once(client string, conn net.Conn) bool {
 	if raw == nil {
 		return false
 	}
-	_ = conn.SetWriteDeadline(time.Now().Add(idleFor))
+	_ = conn.SetWriteDeadline(time.Now().Add(s.patience()))
 	_, err = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(raw))), raw...))
 	return err == nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/muster/muster/ingress/dns/names"
 	"github.com/muster/muster/worker/supervise"
 )
 
@@ -264,5 +265,36 @@ func TestLastWords(t *testing.T) {
 	}
 	if err := old.Wait(); err != nil {
 		t.Errorf("the resolver ended with %v", err)
+	}
+}
+
+// TestEndsInTime: a client that takes no answers does not keep the resolver.
+func TestEndsInTime(t *testing.T) {
+	n := newNode(t)
+	cmd := n.resolver()
+	task := n.netns("task")
+	u := cluster(1, names.Client{ID: "task", Netns: task})
+	for range 3000 {
+		u.Services[0].Endpoints = append(u.Services[0].Endpoints, u.Services[0].Endpoints[0])
+	}
+	n.change(*u)
+	deaf := n.connect(task, "tcp")
+	q := new(dns.Msg)
+	q.SetQuestion("tasks.svc0.", dns.TypeA)
+	_ = deaf.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+	for deaf.WriteMsg(q) == nil {
+	}
+	ended := make(chan error, 1)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(4 * time.Second):
+		t.Error("the resolver does not end")
 	}
 }

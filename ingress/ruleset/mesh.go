@@ -148,16 +148,20 @@ func publish(f family) []Rule {
 // kernel sends nothing from ::1 to another interface, so the connection would
 // hang; refused, clients of localhost go on to 127.0.0.1.
 func publishLocal(f family) []Rule {
-	var notLoopback []expr.Any
-	if f.nft == nftables.TableFamilyIPv6 {
-		notLoopback = []expr.Any{f.addr(true, 0), match(expr.CmpOpNeq, netip.IPv6Loopback().AsSlice())}
+	return []Rule{rule(f.nft, "published ports, from this node", notLoopback(f), toLocal(), port(), []expr.Any{goTo(Ports)})}
+}
+
+// notLoopback matches all but ::1.
+func notLoopback(f family) []expr.Any {
+	if f.nft != nftables.TableFamilyIPv6 {
+		return nil
 	}
-	return []Rule{rule(f.nft, "published ports, from this node", notLoopback, toLocal(), port(), []expr.Any{goTo(Ports)})}
+	return []expr.Any{f.addr(true, 0), match(expr.CmpOpNeq, netip.IPv6Loopback().AsSlice())}
 }
 
 // input refuses VXLAN frames of strangers, and at once what is published but
 // has no endpoint; an unpublished service of the host on that port stays out
-// of sight.
+// of sight. What was to be translated and was not is dropped, see missed.
 func input(f family, n Names) []Rule {
 	vni := []byte{byte(n.VNI >> 16), byte(n.VNI >> 8), byte(n.VNI)}
 	ours := []expr.Any{
@@ -165,13 +169,23 @@ func input(f family, n Names) []Rule {
 		match(expr.CmpOpEq, vni),
 	}
 	isEmpty := append(port(), in(Empty, false))
-	return append(outOfWindow(f, n),
+	return append(append(outOfWindow(f, n), missed(f)),
 		rule(f.nft, "frames come from nodes", toPort(n.VXLANPort), ours,
 			[]expr.Any{f.addr(false, 0), in(Peers, true)}, counter(), verdict(expr.VerdictDrop)),
 		rule(f.nft, "no endpoint", ctAny(expr.CtKeySTATE, ctNew), l4proto(unix.IPPROTO_TCP), isEmpty,
 			[]expr.Any{&expr.Reject{Type: tcpReset}}),
 		rule(f.nft, "no endpoint", ctAny(expr.CtKeySTATE, ctNew), isEmpty,
 			[]expr.Any{&expr.Reject{Type: icmpReject, Code: f.icmpPort}}))
+}
+
+// missed drops what begins a connection to a published port and has come to the
+// node itself. The kernel walks the rules of the generation in which a packet
+// came, but looks into a set again when that changes meanwhile: it may find a
+// balancer that has no rules in the older generation. The client sends the packet
+// again, whereas the node would refuse it.
+func missed(f family) Rule {
+	return rule(f.nft, "a change overtook it", ctAny(expr.CtKeySTATE, ctNew), notLoopback(f), port(), hasEndpoint(),
+		counter(), verdict(expr.VerdictDrop))
 }
 
 // outOfWindow drops, of what reaches the node itself, what belongs to a

@@ -86,7 +86,10 @@ func TestPackets(t *testing.T) {
 		"to an empty udp port, IPv6":              {"input", packet{from: client6, to: "[2001:db8::1]:81", proto: udp, state: ctNew}, unreachableIPv6},
 		"of a connection to what was there":       {"input", packet{from: client, to: "192.0.2.1:81", proto: tcp, state: ctEstablished}, ""},
 		"to a service of the host":                {"input", packet{from: client, to: "192.0.2.1:22", proto: tcp, state: ctNew}, ""},
-		"to a port that has endpoints":            {"input", packet{from: client, to: "192.0.2.1:80", proto: tcp, state: ctNew}, ""},
+		"to a port that has endpoints":            {"input", packet{from: client, to: "192.0.2.1:80", proto: tcp, state: ctNew}, "drop"},
+		"to one that has, IPv6":                   {"input", packet{from: client6, to: "[2001:db8::1]:80", proto: tcp, state: ctNew}, "drop"},
+		"to one that has, from localhost, IPv6":   {"input", packet{from: "[::1]:4000", to: "[::1]:80", proto: tcp, state: ctNew}, ""},
+		"to the host, before it had any":          {"input", packet{from: client, to: "192.0.2.1:80", proto: tcp, state: ctEstablished}, ""},
 		"to the empty port's number over another": {"input", packet{from: client, to: "192.0.2.1:81", proto: 132, state: ctNew}, ""},
 
 		// Frames of the overlay.

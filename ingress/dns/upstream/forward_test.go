@@ -25,13 +25,13 @@ func TestAsked(t *testing.T) {
 		if m.IsEdns0() != nil {
 			t.Error("the server's EDNS0 options are handed to the client")
 		}
-		if got := s.query.Question[0].Name; got != "example.com." {
+		if got := s.seen().Question[0].Name; got != "example.com." {
 			t.Errorf("the server is asked for %s", got)
 		}
-		if opt := s.query.IsEdns0(); opt == nil || opt.UDPSize() != udpSize || !opt.Do() {
+		if opt := s.seen().IsEdns0(); opt == nil || opt.UDPSize() != udpSize || !opt.Do() {
 			t.Errorf("the server is asked with %v", opt)
 		}
-		if s.query.Id == q.Id {
+		if s.seen().Id == q.Id {
 			t.Error("the client chose the id")
 		}
 		if got, want := s.took(), []string{"ns " + first + " udp"}; !slices.Equal(got, want) {
@@ -77,9 +77,8 @@ func TestFailOver(t *testing.T) {
 // TestBackOff: a server that was silent is asked again first when its time is
 // up, ever later, and for less long; one that answers again is as any other.
 func TestBackOff(t *testing.T) {
-	says := silent
 	s := &servers{says: map[string]func(string, *dns.Msg) []*dns.Msg{
-		first:  func(n string, q *dns.Msg) []*dns.Msg { return says(n, q) },
+		first:  silent,
 		second: always(dns.RcodeSuccess, "example.com. 0 A 192.0.2.9"),
 	}}
 	bubble(t, s, Config{}, func(fw *Forwarder) {
@@ -99,7 +98,7 @@ func TestBackOff(t *testing.T) {
 		if len(slow) != 6 || slow[0] != tryFor || slow[5] != retryFor {
 			t.Errorf("a silent server costs %v within a minute", slow)
 		}
-		says = always(dns.RcodeSuccess, "example.com. 0 A 192.0.2.8")
+		s.now(first, always(dns.RcodeSuccess, "example.com. 0 A 192.0.2.8"))
 		time.Sleep(lastBackOff)
 		s.took()
 		took()
@@ -127,12 +126,12 @@ func TestTruncated(t *testing.T) {
 		if m, _ := ask(t, fw, two, query("example.com.", dns.TypeA)); len(m.Answer) != 100 || m.Truncated {
 			t.Errorf("%d records, truncated: %t", len(m.Answer), m.Truncated)
 		}
-		s.says[first] = func(network string, q *dns.Msg) []*dns.Msg {
+		s.now(first, func(network string, q *dns.Msg) []*dns.Msg {
 			if network == "tcp" {
 				return nil
 			}
 			return long(network, q)
-		}
+		})
 		if m, _ := ask(t, fw, two, query("example.com.", dns.TypeA)); len(m.Answer) != 3 || !m.Truncated {
 			t.Errorf("without TCP: %d records, truncated: %t", len(m.Answer), m.Truncated)
 		}
@@ -263,7 +262,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%d questions are asked, of 5", len(asked))
 		}
 		time.Sleep(2 * patience)
-		s.says[first] = always(dns.RcodeSuccess, "example.com. 60 A 192.0.2.9")
+		s.now(first, always(dns.RcodeSuccess, "example.com. 60 A 192.0.2.9"))
 		if m, _ := ask(t, fw, two, query("example.com.", dns.TypeA)); m.Rcode != dns.RcodeSuccess {
 			t.Errorf("afterwards: %s", dns.RcodeToString[m.Rcode])
 		}

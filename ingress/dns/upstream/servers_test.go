@@ -62,6 +62,20 @@ func (s *servers) serve(conn net.Conn, network string, say func(string, *dns.Msg
 	_, _ = conn.Read(make([]byte, 1)) // until the other end is closed
 }
 
+// now has a server say something else.
+func (s *servers) now(addr string, say func(string, *dns.Msg) []*dns.Msg) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.says[addr] = say
+}
+
+// seen is the last query.
+func (s *servers) seen() *dns.Msg {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.query
+}
+
 // took returns who was asked since the last call.
 func (s *servers) took() []string {
 	s.mu.Lock()

@@ -169,7 +169,8 @@ func TestRequestIDOfAnotherCall(t *testing.T) {
 		_, removed := controlpb.NewNodeServiceClient(c.Control()).RemoveNode(ctx, &controlpb.RemoveNodeRequest{Node: "m3", Force: true})
 		_, rotated := controlpb.NewClusterServiceClient(c.Control()).RotateJoinToken(ctx, &controlpb.RotateJoinTokenRequest{Role: clusterpb.NodeRole_NODE_ROLE_WORKER})
 		_, byAnother := services(m2).CreateService(ctx, create)
-		for what, err := range map[string]error{"scale": scaled, "node rm": removed, "join-token --rotate": rotated, "create by another": byAnother} {
+		_, other := services(c.Control()).CreateService(ctx, &controlpb.CreateServiceRequest{Spec: cluster.Spec("db", 1)})
+		for what, err := range map[string]error{"scale": scaled, "create of another": other, "node rm": removed, "join-token --rotate": rotated, "create by another": byAnother} {
 			if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), `request id "r1" was used already`) {
 				t.Errorf("%s: %v", what, err)
 			}

@@ -44,6 +44,7 @@ func (g Gate) ServerOptions() []grpc.ServerOption {
 				if err := checkRequest(m); err != nil {
 					return nil, err
 				}
+				ctx = call.NewContent(ctx, m)
 			}
 			return handler(ctx, req)
 		}),

@@ -2,10 +2,13 @@ package call
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"unicode/utf8"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/muster/muster/proto/id"
 )
@@ -29,7 +32,26 @@ func WithRequestID(ctx context.Context, requestID string) context.Context {
 // those on another's, which a command asks when the first does not answer.
 func RequestOf(ctx context.Context) string {
 	method, _ := grpc.Method(ctx)
-	return method + " by " + From(ctx).String()
+	content, _ := ctx.Value(contentKey{}).(string)
+	return method + content + " by " + From(ctx).String()
+}
+
+type contentKey struct{}
+
+// NewContent returns the context of a call that asks for m, which RequestOf
+// tells from other requests by a digest. A call without a request id stands for
+// nothing, and is not told apart.
+func NewContent(ctx context.Context, m proto.Message) context.Context {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if len(md.Get(RequestIDKey)) == 0 {
+		return ctx
+	}
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return ctx // it was just received, so it can be sent
+	}
+	sum := sha256.Sum256(raw)
+	return context.WithValue(ctx, contentKey{}, " "+hex.EncodeToString(sum[:8]))
 }
 
 // RequestID returns the request id of the call that a handler serves, or a

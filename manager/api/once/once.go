@@ -45,8 +45,8 @@ type Write[T any] struct {
 // Do makes the write of the request that ctx serves, or gives a repetition the
 // answer of the first one: the object, or the very refusal of the state machine.
 // After an error of kind Unavailable it is not known what happened. A request id
-// that another method or caller has used is refused as InvalidArgument: that
-// answer would be none to this call.
+// that came with another method, caller or content is refused as InvalidArgument:
+// that answer would be none to this call.
 //
 // Each attempt has an id that follows from the request's, so that a request
 // that is repeated because its answer was lost goes on after the attempts that

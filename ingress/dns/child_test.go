@@ -108,7 +108,7 @@ func (n *node) daemon() {
 // until waits until what the resolver says fulfils a condition.
 func (n *node) until(what string, cond func(index uint64, trouble map[string]string) bool) {
 	n.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(time.Minute)
 	for {
 		n.mu.Lock()
 		ok, told := cond(n.index, n.trouble), n.told
@@ -119,7 +119,7 @@ func (n *node) until(what string, cond func(index uint64, trouble map[string]str
 		select {
 		case <-told:
 		case <-timeout:
-			n.Fatalf("waited ten seconds for %s; at index %d, trouble %v", what, n.index, n.trouble)
+			n.Fatalf("waited a minute for %s; at index %d, trouble %v", what, n.index, n.trouble)
 		}
 	}
 }

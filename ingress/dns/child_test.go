@@ -50,6 +50,7 @@ func TestMain(m *testing.M) {
 type node struct {
 	testing.TB
 	dir  string
+	home string // the network namespace of the node
 	feed *Feed
 
 	mu      sync.Mutex
@@ -62,22 +63,18 @@ type node struct {
 func newNode(t testing.TB) *node {
 	t.Helper()
 	needs.Root(t, "network namespaces")
+	needs.Programs(t, "ip", "nsenter")
 	n := &node{TB: t, dir: t.TempDir(), told: make(chan struct{})}
-	n.upstream("127.0.53.99") // nobody is there
+	n.home = n.netns("node")
+	if err := os.WriteFile(filepath.Join(n.dir, "resolv.conf"), []byte("nameserver 127.0.0.1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	n.daemon()
 	t.Cleanup(func() { n.stop() })
 	return n
 }
 
 func (n *node) socket() string { return filepath.Join(n.dir, "resolver.sock") }
-
-// upstream has the node's resolv.conf name a server.
-func (n *node) upstream(addr string) {
-	n.Helper()
-	if err := os.WriteFile(filepath.Join(n.dir, "resolv.conf"), []byte("nameserver "+addr+"\n"), 0o644); err != nil {
-		n.Fatal(err)
-	}
-}
 
 // daemon starts a feed in place of the one there is.
 func (n *node) daemon() {
@@ -135,7 +132,12 @@ func (n *node) change(u names.Update) {
 
 // command is that of a resolver.
 func (n *node) command() *exec.Cmd {
-	cmd := exec.Command(os.Args[0], "-test.run", "^$")
+	n.Helper()
+	nsenter, err := exec.LookPath("nsenter")
+	if err != nil {
+		n.Fatal(err)
+	}
+	cmd := exec.Command(nsenter, "--net="+n.home, os.Args[0], "-test.run", "^$")
 	cmd.Env = append(os.Environ(), socketEnv+"="+n.socket(), resolvEnv+"="+filepath.Join(n.dir, "resolv.conf"))
 	cmd.Stderr = n.Output()
 	return cmd

@@ -18,8 +18,7 @@ import (
 // costs only itself.
 func TestFlood(t *testing.T) {
 	n := newNode(t)
-	n.upstream("127.0.53.3")
-	n.slowServer("", "127.0.53.3:53", "192.0.2.9", 500*time.Millisecond)
+	n.slowServer(n.home, "127.0.0.1:53", "192.0.2.9", 500*time.Millisecond)
 	n.resolver()
 	front, _ := two(n)
 	quiet := n.netns("quiet")

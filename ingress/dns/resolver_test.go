@@ -31,8 +31,7 @@ func two(n *node) (front, back string) {
 // at all.
 func TestNames(t *testing.T) {
 	n := newNode(t)
-	n.upstream("127.0.53.1")
-	n.server("", "127.0.53.1:53", "192.0.2.9")
+	n.server(n.home, "127.0.0.1:53", "192.0.2.9")
 	n.resolver()
 	front, back := two(n)
 	for _, network := range []string{"udp", "tcp"} {

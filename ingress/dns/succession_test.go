@@ -25,7 +25,7 @@ func (n *node) supervised(option ...string) (c *supervise.Child, stop func()) {
 	n.Helper()
 	cmd := n.command()
 	c = supervise.New(supervise.Config{
-		Name: "resolver", Command: append([]string{cmd.Path, "-test.run", "^$"}, option...), Env: cmd.Env[len(os.Environ()):],
+		Name: "resolver", Command: append(cmd.Args, option...), Env: cmd.Env[len(os.Environ()):],
 		StateDir: n.dir, LogFile: filepath.Join(n.dir, "resolver.log"),
 		FirstRestart: time.Millisecond, Succeed: n.feed.Succeed, Log: slog.New(slog.NewTextHandler(n.Output(), nil)),
 	})
@@ -148,8 +148,7 @@ func (a *asking) after(t testing.TB, n int64) {
 // or asked twice: names, others' names that take their time, over both protocols.
 func TestReplaced(t *testing.T) {
 	n := newNode(t)
-	n.upstream("127.0.53.2")
-	n.slowServer("", "127.0.53.2:53", "192.0.2.9", 30*time.Millisecond)
+	n.slowServer(n.home, "127.0.0.1:53", "192.0.2.9", 30*time.Millisecond)
 	c, stop := n.supervised()
 	front, _ := two(n)
 	udp := n.askAll(front, "udp", "web.", "NOERROR 10.1.0.2", 2, 5*time.Second)

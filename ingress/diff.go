@@ -37,7 +37,7 @@ func (p *Plane) Diff(ctx context.Context) ([]string, error) {
 		lines = drift(have, want)
 		attached, err := k.attachedTasks(w.Tasks)
 		for _, t := range w.Tasks {
-			if !attached[t.ID] {
+			if !attached[t.ID] && !leaving(p, t.ID) {
 				lines = append(lines, fmt.Sprintf("task %s is not attached", t.ID))
 			}
 		}

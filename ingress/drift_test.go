@@ -71,6 +71,21 @@ func TestDrift(t *testing.T) {
 	}
 }
 
+// TestTaskOnItsWayOut: until managers know that it ended, the want names a task
+// that is attached no more, as while a node is drained. That is no drift.
+func TestTaskOnItsWayOut(t *testing.T) {
+	l := newLab(t, 1, false)
+	l.apply()
+	l.task(0, "a")
+	l.apply()
+	if err := l.nodes[0].plane.Detach(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if lines := l.diff(0); len(lines) > 0 {
+		t.Errorf("of a task that was detached it says %q", lines)
+	}
+}
+
 // TestIdempotent: what is right is not touched.
 func TestIdempotent(t *testing.T) {
 	l := newLab(t, 2, false)

@@ -211,11 +211,10 @@ func (p *Plane) attachMissing(ctx context.Context, k *kernel, w *Want, look bool
 	var errs []error
 	for _, t := range w.Tasks {
 		p.mu.Lock()
-		skip := p.detached[t.ID] || attached[t.ID] || !look && p.attached[t.ID]
 		again := p.attached[t.ID]
 		p.mu.Unlock()
-		if skip || !namespace.Is(p.netns(t.ID)) {
-			continue // a task without a namespace is on its way out
+		if attached[t.ID] || !look && again || leaving(p, t.ID) {
+			continue
 		}
 		if err := p.Attach(ctx, t); err != nil {
 			errs = append(errs, err)
@@ -224,6 +223,15 @@ func (p *Plane) attachMissing(ctx context.Context, k *kernel, w *Want, look bool
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// leaving reports whether a task that the want still names is on its way out: it
+// was detached, or has no network namespace.
+func leaving(p *Plane, id string) bool {
+	p.mu.Lock()
+	detached := p.detached[id]
+	p.mu.Unlock()
+	return detached || !namespace.Is(p.netns(id))
 }
 
 // forgetDetached drops the memory of tasks that the want no longer names.

@@ -17,8 +17,8 @@ func newDoctorCommand(env *command.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [OPTIONS]",
 		Short: "Find out what is wrong with this node and its network",
-		Long: "Compare the network state in this node's kernel with the desired state and list the differences; the daemon " +
-			"repairs them by itself, so one that stays is a fault. Then ask other nodes and their tasks for an answer, through " +
+		Long: "Compare the network state in this node's kernel with the desired state and list the differences that are " +
+			"still there a second later; the daemon repairs them by itself, so one that stays is a fault. Then ask other nodes and their tasks for an answer, through " +
 			"the tunnel and with packets of full size, and look for firewall rules of others that drop what muster forwards. " +
 			"The exit status is 1 if anything is wrong.",
 		Args: command.NoArgs,

@@ -130,7 +130,7 @@ func (l *Local) Diagnose(ctx context.Context, _ *nodepb.DiagnoseRequest) (*nodep
 		return nil, fmt.Errorf("this node is in no cluster: there is nothing to compare: %w", errdefs.ErrFailedPrecondition)
 	}
 	plane := m.machine.Plane
-	differences, err := plane.Diff(ctx)
+	differences, err := standing(ctx, plane.Diff)
 	if err != nil {
 		return nil, err
 	}

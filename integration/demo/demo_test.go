@@ -21,16 +21,35 @@ func TestMakeDemo(t *testing.T) {
 	out := makeTarget(t, "demo")
 	for _, want := range []string{
 		"All three replicas answered.", "Three replicas run again", "make demo-down", "$ muster service create",
+		"muster swarm join-token worker",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the demo did not say %q", want)
 		}
 	}
+	tryAll(t, out)
 	makeTarget(t, "demo-down")
 	for name, was := range before {
 		if is := world(t)[name]; is != was {
 			t.Errorf("%s before:\n%s\nand after:\n%s", name, was, is)
 		}
+	}
+}
+
+// tryAll runs what the demo says can be run, as somebody who pastes it does, and
+// looks for the token that joins another node.
+func tryAll(t *testing.T, out string) {
+	t.Helper()
+	_, told, _ := strings.Cut(out, "Look around, as root:\n")
+	lines, _, found := strings.Cut(told, "Stop it with:")
+	if !found {
+		t.Fatalf("the demo does not say what to do next:\n%s", out)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-e", "-c", lines)
+	cmd.Dir = filepath.Join("..", "..")
+	got, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(got), "swarm join --token MSTR-1-") || !strings.Contains(string(got), "web-server") {
+		t.Errorf("%s\n%v, and said:\n%s", lines, err, got)
 	}
 }
 

@@ -167,7 +167,9 @@ func (t *stage) farewell(rack *nodes.Rack) {
 	first := rack.Nodes[0]
 	fmt.Printf(`
 The cluster stays. Look around, as root:
-  nsenter --net=%s env MUSTER_HOST=unix://%s bin/muster service ls
+  muster() { nsenter --net=%s env MUSTER_HOST=unix://%s bin/muster "$@"; }
+  muster service ls
+  muster swarm join-token worker   # what another node would join with
   nsenter --net=%s curl http://%s:8111/whoami
 Stop it with:
   make demo-down

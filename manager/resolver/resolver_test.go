@@ -112,7 +112,7 @@ func TestResolve(t *testing.T) {
 		"no login":        {nothing, image, "", "wants a login", errdefs.IsFailedPrecondition},
 		"a wrong login":   {nothing, image, login(`{"username": "user", "password": "?"}`), "--with-registry-auth", errdefs.IsFailedPrecondition},
 		"no such tag":     {nothing, host + "/team/web:2", right, "does not have it", errdefs.IsNotFound},
-		"nobody there":    {nothing, "127.0.0.1:1/web", "", "check the name, and the way of this cluster's nodes there: DNS, firewall, proxy, or give it to a node", errdefs.IsFailedPrecondition},
+		"nobody there":    {nothing, "127.0.0.1:1/web", "", "check the name, and how nodes get there (DNS, firewall, proxy), or give it to a node", errdefs.IsFailedPrecondition},
 		"no login at all": {nothing, image, "?", "registry credential", errdefs.IsFailedPrecondition},
 		"no image name":   {nothing, "UPPER", "", "UPPER", errdefs.IsInvalidArgument},
 	}

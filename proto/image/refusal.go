@@ -41,7 +41,7 @@ type NoAnswer time.Duration
 func (n NoAnswer) Error() string { return "no answer in " + time.Duration(n).String() }
 
 // wayThere is what to do where no registry was found behind the name.
-const wayThere = "check the name, and the way of this cluster's nodes there: DNS, firewall, proxy"
+const wayThere = "check the name, and how nodes get there (DNS, firewall, proxy)"
 
 // Error is the line, such as "registry docker.io does not have it; check the name".
 func (r *Refusal) Error() string {

@@ -45,11 +45,11 @@ func TestRefusal(t *testing.T) {
 		},
 		"nobody there": {
 			image.Refusal{Err: fmt.Errorf("resolve: %w", &url.Error{Op: "Head", URL: "https://r.example.com", Err: errors.New("dial tcp: no such host")})},
-			"cannot be reached: dial tcp: no such host; check the name, and the way of this cluster's nodes there: DNS, firewall, proxy", errdefs.IsUnavailable,
+			"cannot be reached: dial tcp: no such host; check the name, and how nodes get there (DNS, firewall, proxy)", errdefs.IsUnavailable,
 		},
 		"no answer": {
 			image.Refusal{Err: fmt.Errorf("resolve: %w", image.NoAnswer(10*time.Second))},
-			"cannot be reached: resolve: no answer in 10s; check the name, and the way of this cluster's nodes there: DNS, firewall, proxy", errdefs.IsUnavailable,
+			"cannot be reached: resolve: no answer in 10s; check the name, and how nodes get there (DNS, firewall, proxy)", errdefs.IsUnavailable,
 		},
 		"asked too often": {
 			image.Refusal{Err: errors.New("unexpected status: 429 Too Many Requests"), StatusCode: 429},

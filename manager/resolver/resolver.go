@@ -167,30 +167,18 @@ func (r *Resolver) resolver(ctx context.Context, ref image.Ref, auth string) (re
 	return docker.NewResolver(docker.ResolverOptions{Hosts: config.ConfigureHosts(ctx, options)}), nil
 }
 
-// readPlatforms returns for which platforms an index has images; none for a
-// single image, whose platform its node finds out.
+// readPlatforms returns for which platforms a name has images; none where that
+// is not known, and its node finds out.
 func readPlatforms(ctx context.Context, resolver remotes.Resolver, name string, desc ocispec.Descriptor) ([]*clusterpb.Platform, error) {
-	if !images.IsIndexType(desc.MediaType) {
-		return nil, nil
-	}
 	fetcher, err := resolver.Fetcher(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	body, err := fetcher.Fetch(ctx, desc)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	data, err := io.ReadAll(io.LimitReader(body, maxManifest))
-	if err != nil {
-		return nil, err
-	}
-	if got := digest.FromBytes(data); got != desc.Digest {
-		return nil, fmt.Errorf("registry sent content %s for %s", got, desc.Digest)
+	if !images.IsIndexType(desc.MediaType) {
+		return platformOf(ctx, fetcher, desc), nil
 	}
 	var index ocispec.Index
-	if err := json.Unmarshal(data, &index); err != nil {
+	if err := read(ctx, fetcher, desc, &index); err != nil {
 		return nil, err
 	}
 	var platforms []*clusterpb.Platform
@@ -200,4 +188,35 @@ func readPlatforms(ctx context.Context, resolver remotes.Resolver, name string, 
 		}
 	}
 	return platforms, nil
+}
+
+// platformOf returns what a single image says of itself. Whatever keeps it from
+// being read concerns the node that is to run it.
+func platformOf(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor) []*clusterpb.Platform {
+	var manifest ocispec.Manifest
+	if !images.IsManifestType(desc.MediaType) || read(ctx, fetcher, desc, &manifest) != nil {
+		return nil
+	}
+	var config ocispec.Image
+	if read(ctx, fetcher, manifest.Config, &config) != nil || config.OS == "" || config.Architecture == "" {
+		return nil
+	}
+	return []*clusterpb.Platform{{Os: config.OS, Architecture: config.Architecture}}
+}
+
+// read fetches a document of at most maxManifest bytes.
+func read(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, into any) error {
+	body, err := fetcher.Fetch(ctx, desc)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	data, err := io.ReadAll(io.LimitReader(body, maxManifest))
+	if err != nil {
+		return err
+	}
+	if got := digest.FromBytes(data); got != desc.Digest {
+		return fmt.Errorf("registry sent content %s for %s", got, desc.Digest)
+	}
+	return json.Unmarshal(data, into)
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
@@ -53,6 +55,11 @@ func push(t *testing.T, ref string) v1.Hash {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return write(t, ref, image)
+}
+
+func write(t *testing.T, ref string, image v1.Image) v1.Hash {
+	t.Helper()
 	tag, err := name.NewTag(ref)
 	if err != nil {
 		t.Fatal(err)
@@ -129,6 +136,31 @@ func TestResolve(t *testing.T) {
 				t.Errorf("%v, want %q of another kind", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestPlatformOfASingleImage: managers know what machines an image without an
+// index is for, as far as it says so.
+func TestPlatformOfASingleImage(t *testing.T) {
+	host := serve(t)
+	for architecture, want := range map[string]string{"arm64": "linux/arm64", "": ""} {
+		image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: architecture})
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := host + "/team/single" + architecture + ":1"
+		write(t, name, image)
+		got, err := (&Resolver{HostsDir: t.TempDir()}).Resolve(t.Context(), storetest.State(t), name, login(`{"username": "user", "password": "secret"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := ""
+		for _, p := range got.GetPlatforms() {
+			said += p.GetOs() + "/" + p.GetArchitecture()
+		}
+		if said != want {
+			t.Errorf("%q is for %q, want %q", architecture, said, want)
+		}
 	}
 }
 

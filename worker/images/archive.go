@@ -94,7 +94,8 @@ func link(ctx context.Context, cs content.Store, target ocispec.Descriptor) erro
 	return images.Walk(ctx, images.SetChildrenLabels(cs, images.FilterPlatforms(children, platforms.Default())), target)
 }
 
-// checkPlatform refuses content that is for other machines than this.
+// checkPlatform refuses content that is for other machines than this, by what
+// an index says of it and by what it says of itself.
 func checkPlatform(ctx context.Context, cs content.Store, target ocispec.Descriptor) error {
 	target.Platform = nil // what it says of itself counts, not what an index says of it
 	have, err := images.Platforms(ctx, cs, target)
@@ -108,9 +109,36 @@ func checkPlatform(ctx context.Context, cs content.Store, target ocispec.Descrip
 	var others []string
 	for _, p := range have {
 		if p.Architecture == "" || this.Match(p) {
-			return nil
+			return checkConfig(ctx, cs, target)
 		}
 		others = append(others, platforms.Format(p))
 	}
-	return fmt.Errorf("it is for %s, this node is %s: %w", strings.Join(others, ", "), platforms.Format(platforms.DefaultSpec()), errdefs.ErrInvalidArgument)
+	return foreign(strings.Join(others, ", "))
+}
+
+// checkConfig refuses an image whose configuration is of another platform than
+// its entry in an index, as builds by hand and scripts that copy entries leave it.
+func checkConfig(ctx context.Context, cs content.Store, target ocispec.Descriptor) error {
+	desc, err := images.Config(ctx, cs, target, platforms.Default())
+	if errdefs.IsNotFound(err) {
+		return nil // as above
+	}
+	if err != nil {
+		return err
+	}
+	p, err := images.ConfigPlatform(ctx, cs, desc)
+	switch {
+	case errdefs.IsNotFound(err):
+		return nil
+	case err != nil:
+		return err
+	case p.Architecture == "" || platforms.Default().Match(p):
+		return nil
+	}
+	return foreign(platforms.Format(p))
+}
+
+// foreign says that an image is for others.
+func foreign(platform string) error {
+	return fmt.Errorf("it is for %s, this node is %s: %w", platform, platforms.Format(platforms.DefaultSpec()), errdefs.ErrInvalidArgument)
 }

@@ -98,6 +98,7 @@ func TestLoadWhatToolsWrite(t *testing.T) {
 		"for other machines":       {archive(t, "web:1", arm), "it is for linux/arm64, this node is linux/amd64"},
 		"a layout for others":      {packed(t, "web:1", arm), "it is for linux/arm64"},
 		"an index for others":      {packed(t, "web:1", many(t, map[string]v1.Image{"arm64": arm})), "it is for linux/arm64"},
+		"an index that lies":       {packed(t, "web:1", many(t, map[string]v1.Image{"amd64": arm})), "it is for linux/arm64, this node is linux/amd64"},
 		"a digest that is not its": {packed(t, zeros, amd), "what the archive holds under this name is sha256:"},
 		"xz":                       {xzipped(t, archive(t, "web:1", amd)), ""},
 		"bzip2":                    {bzipped(t, archive(t, "web:1", amd)), ""},

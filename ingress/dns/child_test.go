@@ -121,6 +121,19 @@ func (n *node) until(what string, cond func(index uint64, trouble map[string]str
 	}
 }
 
+// eventually looks until cond holds, at most twenty seconds.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for ; !cond(); <-look.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited twenty seconds for %s", what)
+		}
+	}
+}
+
 // change has the resolver take in an update, and waits until it has.
 func (n *node) change(u names.Update) {
 	n.Helper()

@@ -106,12 +106,7 @@ func TestNamespaceEnds(t *testing.T) {
 			if err := namespace.Delete(back); err != nil {
 				t.Fatal(err)
 			}
-			deadline := time.Now().Add(10 * time.Second)
-			for look := time.NewTicker(10 * time.Millisecond); n.linked(front); <-look.C {
-				if time.Now().After(deadline) {
-					t.Fatal("the namespace does not end")
-				}
-			}
+			eventually(t, "the end of the namespace", func() bool { return !n.linked(front) })
 			if !daemon {
 				return
 			}
@@ -190,9 +185,10 @@ func TestAskedEarly(t *testing.T) {
 	n.resolver()
 	task := n.netns("task")
 	var daemon net.Conn
-	for look := time.NewTicker(time.Millisecond); daemon == nil; <-look.C {
+	eventually(t, "the resolver", func() bool {
 		daemon, _ = net.Dial("unix", n.socket())
-	}
+		return daemon != nil
+	})
 	defer daemon.Close()
 	var h hello
 	if err := read(daemon, &h); err != nil || h.Format != Format {
@@ -207,9 +203,10 @@ func TestAskedEarly(t *testing.T) {
 		t.Fatal(err)
 	}
 	var tcp net.Conn
-	for look := time.NewTicker(time.Millisecond); tcp == nil; <-look.C {
+	eventually(t, "the task's door", func() bool {
 		tcp, _ = dial(t.Context(), task, "tcp", "127.0.0.11:53")
-	}
+		return tcp != nil
+	})
 	defer tcp.Close()
 	udp := n.connect(task, "udp")
 	early := new(dns.Msg)

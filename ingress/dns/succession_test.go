@@ -136,12 +136,7 @@ func exchange(conn *dns.Conn, name string, patience time.Duration) string {
 func (a *asking) after(t testing.TB, n int64) {
 	t.Helper()
 	goal := a.answered.Load() + n
-	deadline := time.Now().Add(20 * time.Second)
-	for look := time.NewTicker(time.Millisecond); a.answered.Load() < goal; <-look.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited twenty seconds for %d answers", n)
-		}
-	}
+	eventually(t, "answers", func() bool { return a.answered.Load() >= goal })
 }
 
 // TestReplaced: a resolver of another version takes over with no look-up failing
@@ -161,12 +156,9 @@ func TestReplaced(t *testing.T) {
 		before := c.Pid()
 		stop()
 		c, stop = n.supervised(fmt.Sprintf("-test.timeout=%dm", 90+i))
-		deadline := time.Now().Add(20 * time.Second)
-		for look := time.NewTicker(time.Millisecond); !errors.Is(syscall.Kill(before, 0), syscall.ESRCH) && !zombie(before); <-look.C {
-			if time.Now().After(deadline) {
-				t.Fatal("the resolver before does not end")
-			}
-		}
+		eventually(t, "the end of the resolver before", func() bool {
+			return errors.Is(syscall.Kill(before, 0), syscall.ESRCH) || zombie(before)
+		})
 	}
 	udp.after(t, 200)
 	slow.after(t, 3)
@@ -198,12 +190,7 @@ func TestKilled(t *testing.T) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		deadline := time.Now().Add(20 * time.Second)
-		for look := time.NewTicker(time.Millisecond); c.Pid() == pid || c.Pid() == 0; <-look.C {
-			if time.Now().After(deadline) {
-				t.Fatal("there is no other resolver")
-			}
-		}
+		eventually(t, "another resolver", func() bool { return c.Pid() != pid && c.Pid() != 0 })
 	}
 	udp.after(t, 200)
 	udp.stop()

@@ -72,6 +72,7 @@ const layers = `
 	PROTO < worker/* < worker/task, worker/executor/containerd < worker;
 	dispatcher/agent, ingress < worker;
 	NOTHING < worker/init;
+	NOTHING < worker/executor/program < worker/executor/containerd;
 
 	# What people and tools say. Every noun is told apart from every other; what
 	# they share stands above the pattern.

@@ -197,11 +197,11 @@ func platformOf(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descr
 	if !images.IsManifestType(desc.MediaType) || read(ctx, fetcher, desc, &manifest) != nil {
 		return nil
 	}
-	var config ocispec.Image
-	if read(ctx, fetcher, manifest.Config, &config) != nil || config.OS == "" || config.Architecture == "" {
+	var single ocispec.Image
+	if read(ctx, fetcher, manifest.Config, &single) != nil || single.OS == "" || single.Architecture == "" {
 		return nil
 	}
-	return []*clusterpb.Platform{{Os: config.OS, Architecture: config.Architecture}}
+	return []*clusterpb.Platform{{Os: single.OS, Architecture: single.Architecture}}
 }
 
 // read fetches a document of at most maxManifest bytes.

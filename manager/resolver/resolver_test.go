@@ -148,9 +148,9 @@ func TestPlatformOfASingleImage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		name := host + "/team/single" + architecture + ":1"
-		write(t, name, image)
-		got, err := (&Resolver{HostsDir: t.TempDir()}).Resolve(t.Context(), storetest.State(t), name, login(`{"username": "user", "password": "secret"}`))
+		single := host + "/team/single" + architecture + ":1"
+		write(t, single, image)
+		got, err := (&Resolver{HostsDir: t.TempDir()}).Resolve(t.Context(), storetest.State(t), single, login(`{"username": "user", "password": "secret"}`))
 		if err != nil {
 			t.Fatal(err)
 		}

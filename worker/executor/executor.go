@@ -56,6 +56,8 @@ type Request struct {
 type Exit struct {
 	Code      int32
 	OOMKilled bool
+	// Reason is why the program could not be executed, "" if it was.
+	Reason string
 }
 
 // Found is a task that exists on this node.

@@ -39,6 +39,8 @@ func (e exited) Error() string {
 		return fmt.Sprintf("exit status %d: killed for lack of memory (limit reached)", e.Code)
 	case e.Code == 0:
 		return ""
+	case e.Reason != "":
+		return fmt.Sprintf("exit status %d: %s", e.Code, e.Reason)
 	default:
 		return fmt.Sprintf("exit status %d", e.Code)
 	}

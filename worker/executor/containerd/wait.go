@@ -2,13 +2,17 @@ package containerd
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/muster/muster/worker/executor"
+	"github.com/muster/muster/worker/executor/program"
 )
 
 // rewait is the pause before asking again after containerd went away, and
@@ -29,12 +33,16 @@ func (x *Executor) Wait(ctx context.Context, taskID string) (executor.Exit, erro
 	for {
 		resp, err := x.tasks().Wait(ctx, &tasks.WaitRequest{ContainerID: taskID})
 		if err == nil {
-			return executor.Exit{
+			exit := executor.Exit{
 				Code: int32(resp.GetExitStatus()),
 				// A child that was killed is the task's own business as long as
 				// its main process goes on.
 				OOMKilled: resp.GetExitStatus() == killed && x.host.oomKilled(x.cgroup(taskID)),
-			}, nil
+			}
+			if exit.Code == notExecuted {
+				exit.Reason = unexecutable(ctx, x, taskID)
+			}
+			return exit, nil
 		}
 		if ctx.Err() != nil {
 			return executor.Exit{}, context.Cause(ctx)
@@ -61,4 +69,30 @@ func (x *Executor) Wait(ctx context.Context, taskID string) (executor.Exit, erro
 		case <-time.After(rewait):
 		}
 	}
+}
+
+// notExecuted is what a process exits with that runc made and that did not
+// become the program it was to be. Programs exit with it too.
+const notExecuted = 255
+
+// unexecutable says why the program of a task that exited with notExecuted
+// cannot be executed, "" when nothing is wrong with it.
+func unexecutable(ctx context.Context, x *Executor, taskID string) (why string) {
+	c, err := x.containers().Get(ctx, taskID)
+	if err != nil {
+		return ""
+	}
+	var spec specs.Spec
+	if err := json.Unmarshal(c.Spec.GetValue(), &spec); err != nil {
+		return ""
+	}
+	layers, err := x.snapshots().Mounts(ctx, taskID)
+	if err != nil {
+		return ""
+	}
+	_ = mount.WithReadonlyTempMount(ctx, layers, func(root string) error {
+		why = program.Unexecutable(root, &spec)
+		return nil
+	})
+	return why
 }
